@@ -1,0 +1,7 @@
+"""`python -m pixq`."""
+
+import sys
+
+from pixq.cli import main
+
+sys.exit(main())

@@ -1,0 +1,72 @@
+"""What a score means: polarity, scale, unit, raters. `quality` is derived from it once, here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pixq.errors import PixqError
+
+__all__ = ["LabelContract", "Polarity"]
+
+Polarity = Literal["higher-is-better", "lower-is-better"]
+
+
+@dataclass(frozen=True)
+class LabelContract:
+    """The meaning of a dataset's scores.
+
+    Parameters
+    ----------
+    name
+        What the dataset calls them, e.g. `MOS`.
+    polarity
+        Whether a higher score is a better image.
+    minimum, maximum
+        The ends of the scale, in the score's own unit.
+    unit
+        The scale in words, e.g. `mean opinion score`.
+    raters
+        People behind one score, where the dataset says so.
+    subject
+        Whether the score is of the whole image or of a patch.
+    synthetic
+        Whether no person gave the scores.
+    note
+        What else a reader must know, e.g. that the polarity is undocumented.
+
+    Examples
+    --------
+    >>> LabelContract("MOS", "higher-is-better", 0.0, 9.0, "mean opinion score").quality(4.5)
+    0.5
+    """
+
+    name: str
+    polarity: Polarity
+    minimum: float
+    maximum: float
+    unit: str
+    raters: int | None = None
+    subject: Literal["image", "patch"] = "image"
+    synthetic: bool = False
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.polarity not in ("higher-is-better", "lower-is-better"):
+            raise PixqError(f"unknown polarity {self.polarity!r}; choose higher-is-better or lower-is-better")
+        if not (math.isfinite(self.minimum) and math.isfinite(self.maximum) and self.minimum < self.maximum):
+            raise PixqError(f"the score range {self.minimum} to {self.maximum} is not a range of finite numbers")
+
+    def quality(self, score: float) -> float:
+        """The score as quality: 0 to 1, 1 = nobody notices.
+
+        Raises
+        ------
+        PixqError
+            If `score` is not a finite number inside the scale.
+        """
+        if not self.minimum <= score <= self.maximum:
+            raise PixqError(f"score {score:g} lies outside the scale {self.minimum:g} to {self.maximum:g}")
+        share = (score - self.minimum) / (self.maximum - self.minimum)
+        return share if self.polarity == "higher-is-better" else 1.0 - share

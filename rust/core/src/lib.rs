@@ -1,0 +1,25 @@
+//! Pixels for pixq: tiles, fusions, errors between patches, decoding and patch-set shards.
+//!
+//! Nothing here knows Python. Every kernel takes a [`view::View`] (or a [`view::Batch`] of patches)
+//! whose geometry was checked when it was built, so kernels need no checks of their own.
+//!
+//! # Determinism
+//!
+//! Results are bit-identical for any number of threads: sums over integers are exact, sums over floats
+//! are taken in `f64` over fixed chunks that are folded in order, and parallel loops write disjoint
+//! outputs.
+#![forbid(unsafe_code)]
+
+pub mod decode;
+pub mod error;
+pub mod fuse;
+pub mod parallel;
+pub mod psnr;
+pub mod records;
+pub mod sample;
+pub mod shard;
+pub mod tile;
+pub mod view;
+
+pub use error::{Error, Result};
+pub use view::{Batch, Region, Sample, View};

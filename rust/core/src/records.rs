@@ -1,0 +1,1 @@
+//! Records of a patch set as columns.

@@ -1,0 +1,252 @@
+//! Borrowed images and batches of patches.
+//!
+//! A view is a buffer, a shape and a stride between rows, which may be larger than a row (a column
+//! range of a wider image) or negative (rows upside down). Pixels within a row are packed. Geometry is
+//! checked once, with checked arithmetic, when the view is built.
+
+use crate::error::{Error, Result};
+
+/// A pixel sample: `u8`, `u16` or `f32`.
+pub trait Sample: Copy + Default + PartialEq + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
+    /// The distance from black to white: 255, 65535 or 1.0.
+    const DATA_RANGE: f64;
+    /// NumPy's name of the type.
+    const NAME: &'static str;
+    /// The sample as `f64`, exactly.
+    fn to_f64(self) -> f64;
+}
+
+macro_rules! sample {
+    ($t:ty, $range:expr, $name:expr) => {
+        impl Sample for $t {
+            const DATA_RANGE: f64 = $range;
+            const NAME: &'static str = $name;
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+        }
+    };
+}
+sample!(u8, 255.0, "uint8");
+sample!(u16, 65535.0, "uint16");
+sample!(f32, 1.0, "float32");
+
+/// A box inside an image or a patch, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Region {
+    /// Top row.
+    pub y: usize,
+    /// Left column.
+    pub x: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Region {
+    /// The region, if it lies inside `height` x `width` and is not empty.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`].
+    pub fn inside(self, what: &'static str, height: usize, width: usize) -> Result<Self> {
+        let fits = |start: usize, len: usize, outer: usize| len > 0 && start.checked_add(len).is_some_and(|end| end <= outer);
+        if fits(self.y, self.height, height) && fits(self.x, self.width, width) {
+            Ok(self)
+        } else {
+            Err(Error::OutOfBounds {
+                what,
+                y: i64::try_from(self.y).unwrap_or(i64::MAX),
+                x: i64::try_from(self.x).unwrap_or(i64::MAX),
+                height: self.height,
+                width: self.width,
+                outer_height: height,
+                outer_width: width,
+            })
+        }
+    }
+}
+
+/// An image of shape (height, width, channels) whose rows may be strided or reversed.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a, T> {
+    data: &'a [T],
+    height: usize,
+    width: usize,
+    channels: usize,
+    origin: usize,
+    row_stride: isize,
+}
+
+/// The span `[lowest, highest)` of sample offsets that `steps` (length, stride) from `origin` touch, if it fits `len`.
+fn span_fits(origin: usize, steps: &[(usize, isize)], item: usize, len: usize) -> bool {
+    let (mut low, mut high) = (origin as i128, origin as i128);
+    for &(count, stride) in steps {
+        let Some(last) = count.checked_sub(1) else { return origin <= len };
+        let reach = last as i128 * stride as i128;
+        if reach < 0 {
+            low += reach;
+        } else {
+            high += reach;
+        }
+    }
+    low >= 0 && high + item as i128 <= len as i128
+}
+
+impl<'a, T> View<'a, T> {
+    /// A view of `data` whose first pixel is at `origin` and whose rows are `row_stride` samples apart.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBuffer`] if any row reaches outside `data`.
+    pub fn new(data: &'a [T], height: usize, width: usize, channels: usize, origin: usize, row_stride: isize) -> Result<Self> {
+        let fits = width
+            .checked_mul(channels)
+            .is_some_and(|row| span_fits(origin, &[(height, row_stride)], row, data.len()));
+        if !fits {
+            return Err(Error::OutOfBuffer { height, width, channels, row_stride, len: data.len() });
+        }
+        Ok(Self { data, height, width, channels, origin, row_stride })
+    }
+
+    /// A view of packed rows.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBuffer`] if `data` is too short.
+    pub fn packed(data: &'a [T], height: usize, width: usize, channels: usize) -> Result<Self> {
+        let stride = width.checked_mul(channels).and_then(|s| isize::try_from(s).ok()).unwrap_or(isize::MAX);
+        Self::new(data, height, width, channels, 0, stride)
+    }
+
+    /// Rows.
+    #[inline]
+    pub fn height(&self) -> usize {
+        self.height
+    }
+    /// Columns.
+    #[inline]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+    /// Samples a pixel.
+    #[inline]
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+    /// (height, width, channels).
+    #[inline]
+    pub fn shape(&self) -> [usize; 3] {
+        [self.height, self.width, self.channels]
+    }
+    /// The whole image as a region.
+    #[inline]
+    pub fn region(&self) -> Region {
+        Region { y: 0, x: 0, height: self.height, width: self.width }
+    }
+    /// Row `y`, packed: `width * channels` samples.
+    #[inline]
+    pub fn row(&self, y: usize) -> &'a [T] {
+        self.span(y, 0, self.width)
+    }
+    /// Pixels `x..x + width` of row `y`: `width * channels` samples.
+    #[inline]
+    pub fn span(&self, y: usize, x: usize, width: usize) -> &'a [T] {
+        debug_assert!(y < self.height && x + width <= self.width);
+        let start = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(y as isize)) + x * self.channels;
+        &self.data[start..start + width * self.channels]
+    }
+    /// The part of the image in `region`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`] if it does not lie inside.
+    pub fn crop(&self, what: &'static str, region: Region) -> Result<Self> {
+        let r = region.inside(what, self.height, self.width)?;
+        let origin = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(r.y as isize)) + r.x * self.channels;
+        Ok(Self { origin, height: r.height, width: r.width, ..*self })
+    }
+    /// An error unless `other` has this shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    pub fn same_shape(&self, what: &'static str, other: &View<'_, T>) -> Result<()> {
+        if self.shape() == other.shape() {
+            Ok(())
+        } else {
+            Err(Error::Shape { what, found: other.shape().to_vec(), expected: self.shape().to_vec() })
+        }
+    }
+}
+
+/// Patches of shape (len, height, width, channels); patches and rows may be strided or reversed.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a, T> {
+    data: &'a [T],
+    len: usize,
+    patch_stride: isize,
+    first: View<'a, T>,
+}
+
+impl<'a, T> Batch<'a, T> {
+    /// A batch of `shape` (len, height, width, channels) with strides in samples.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBuffer`] if any patch reaches outside `data`.
+    pub fn new(data: &'a [T], shape: [usize; 4], origin: usize, patch_stride: isize, row_stride: isize) -> Result<Self> {
+        let [len, height, width, channels] = shape;
+        let fits = width
+            .checked_mul(channels)
+            .is_some_and(|row| span_fits(origin, &[(len, patch_stride), (height, row_stride)], row, data.len()));
+        if !fits {
+            return Err(Error::OutOfBuffer { height, width, channels, row_stride, len: data.len() });
+        }
+        let first = View { data, height, width, channels, origin, row_stride };
+        Ok(Self { data, len, patch_stride, first })
+    }
+
+    /// A batch of packed patches.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBuffer`] if `data` is too short.
+    pub fn packed(data: &'a [T], shape: [usize; 4]) -> Result<Self> {
+        let [_, height, width, channels] = shape;
+        let stride = |items: Option<usize>| items.and_then(|s| isize::try_from(s).ok()).unwrap_or(isize::MAX);
+        let row = width.checked_mul(channels);
+        Self::new(data, shape, 0, stride(row.and_then(|r| r.checked_mul(height))), stride(row))
+    }
+
+    /// Patches.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+    /// (len, height, width, channels).
+    #[inline]
+    pub fn shape(&self) -> [usize; 4] {
+        [self.len, self.first.height, self.first.width, self.first.channels]
+    }
+    /// Patch `i`.
+    ///
+    /// # Panics
+    /// If `i` is not below [`Batch::len`].
+    #[inline]
+    pub fn patch(&self, i: usize) -> View<'a, T> {
+        assert!(i < self.len, "patch {i} of {}", self.len);
+        let origin = self.first.origin.wrapping_add_signed(self.patch_stride.wrapping_mul(i as isize));
+        View { data: self.data, origin, ..self.first }
+    }
+    /// An error unless `other` has this shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    pub fn same_shape(&self, what: &'static str, other: &Batch<'_, T>) -> Result<()> {
+        if self.shape() == other.shape() {
+            Ok(())
+        } else {
+            Err(Error::Shape { what, found: other.shape().to_vec(), expected: self.shape().to_vec() })
+        }
+    }
+}
