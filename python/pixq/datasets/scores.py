@@ -138,7 +138,7 @@ def contract_of(
     """`contract` as it holds for the tree at `root`.
 
     A file `labels.json` in the root marks labels that no person gave: `{"synthetic": true, "note": "how they were
-    made"}` (both keys optional). So does a first line `# synthetic ...` in the score file. `polarity`, where given,
+    made"}` (the note is optional; other keys are for whoever wrote them). So does a first line `# synthetic ...` in the score file. `polarity`, where given,
     replaces the contract's, and its note says so.
     """
     notes = [contract.note] if contract.note else []
@@ -159,14 +159,13 @@ def contract_of(
             raise PixqError(f'{sidecar}: {error}; write it like {{"synthetic": true}}') from None
         if (
             not isinstance(said, dict)
-            or not set(said) <= {"synthetic", "note"}
-            or not isinstance(said.get("synthetic", False), bool)
+            or not isinstance(said.get("synthetic"), bool)
             or not isinstance(said.get("note", ""), str)
         ):
             raise PixqError(
                 f'{sidecar}: write it as {{"synthetic": true or false, "note": "text"}}, without other keys'
             )
-        synthetic = synthetic or bool(said.get("synthetic", False))
+        synthetic = synthetic or said["synthetic"]
         notes.append(" ".join(said.get("note", "").split()))
     # The demo says the same in both places.
     return replace(contract, synthetic=synthetic, note="; ".join(dict.fromkeys(note for note in notes if note)))
