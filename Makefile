@@ -32,16 +32,16 @@ help:  ## This list
 demo: $(STAMPS)/pixq  ## Set up, and build a patch set from photographs that come with scikit-image
 	@$(PY) -m pixq demo --out "$(OUT)"
 
-test: lint test-rust $(STAMPS)/dev  ## Set up, and run every check and test
+test: lint test-rust  ## Set up, and run every check and test
 	$(PY) -m pytest
 
-test-fast: $(STAMPS)/pixq $(STAMPS)/dev  ## The Python tests that take less than a few seconds each
+test-fast: $(STAMPS)/pixq  ## The Python tests that take less than a few seconds each
 	$(PY) -m pytest -m "not slow"
 
 test-rust: $(STAMPS)/pixq  ## The Rust tests
 	cargo test --release --locked --quiet
 
-lint: $(STAMPS)/pixq $(STAMPS)/dev  ## Formats, clippy, ruff, types, and the stub against the compiled module
+lint: $(STAMPS)/pixq  ## Formats, clippy, ruff, types, and the stub against the compiled module
 	cargo fmt --all --check
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -49,7 +49,7 @@ lint: $(STAMPS)/pixq $(STAMPS)/dev  ## Formats, clippy, ruff, types, and the stu
 	$(PY) -m mypy.stubtest pixq._core
 	cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
 
-bench: $(STAMPS)/pixq $(STAMPS)/dev  ## Kernels (criterion), across the boundary (pytest-benchmark), end to end
+bench: $(STAMPS)/pixq  ## Kernels (criterion), across the boundary (pytest-benchmark), end to end
 	cargo bench --locked
 	$(PY) -m pytest benches
 	$(PY) benches/end_to_end.py
@@ -79,12 +79,9 @@ $(STAMPS)/build: pyproject.toml | $(STAMPS)/venv
 	$(PY) -m pip install --quiet --group build
 	@touch $@
 
+# maturin installs the dependencies as well, and the dev group with them.
 $(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build
 	@case `uname -m` in x86_64|amd64|i?86) command -v nasm >/dev/null || \
 		echo "pixq: nasm was not found, so JPEG decoding will be slower; for full speed install nasm, then: make clean build" >&2;; esac
-	$(PY) -m maturin develop --release --extras report,demo
-	@touch $@
-
-$(STAMPS)/dev: pyproject.toml | $(STAMPS)/pixq
-	$(PY) -m pip install --quiet --group dev
+	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo
 	@touch $@
