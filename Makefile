@@ -1,0 +1,87 @@
+# Everything is made in .venv and target, from this file alone. It needs git, Python 3.11 or newer, Rust, a C compiler
+# and make; cmake and maturin come from PyPI. GNU make, POSIX sh.
+
+PYTHON ?= python3
+OUT ?= demo
+
+STAMPS := .venv/.pixq
+PY := .venv/bin/python
+RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+# A module that was deleted, or that was never built, is built again whatever the stamps say.
+MISSING := $(if $(wildcard python/pixq/_core*.so),,missing)
+
+# turbojpeg's build calls cmake, and pyo3's calls python: both must be those of .venv. pyo3 is compiled anew whenever
+# these variables change, so cargo sees what maturin sets, and the two share one build.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PYO3_BUILD_EXTENSION_MODULE := 1
+export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_REQUIRE_VIRTUALENV := 1
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test test-fast test-rust lint bench build clean missing
+
+help:  ## This list
+	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
+		printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+demo: $(STAMPS)/pixq  ## Set up, and build a patch set from photographs that come with scikit-image
+	@$(PY) -m pixq demo --out "$(OUT)"
+
+test: lint test-rust  ## Set up, and run every check and test
+	$(PY) -m pytest
+
+test-fast: $(STAMPS)/pixq  ## The Python tests that take less than a few seconds each
+	$(PY) -m pytest -m "not slow"
+
+test-rust: $(STAMPS)/pixq  ## The Rust tests
+	cargo test --release --locked --quiet
+
+lint: $(STAMPS)/pixq  ## Formats, clippy, ruff, types, and the stub against the compiled module
+	cargo fmt --all --check
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m mypy.stubtest pixq._core
+	cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+
+bench: $(STAMPS)/pixq  ## Kernels (criterion), across the boundary (pytest-benchmark), end to end
+	cargo bench --locked
+	$(PY) -m pytest benches
+	$(PY) benches/end_to_end.py
+
+build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
+
+clean:  ## Remove .venv, target and all caches; demo outputs and patch sets stay
+	rm -rf .venv target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks python/pixq/_core*.so
+	find python tests benches -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMPS)/venv:
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "pixq: $(PYTHON) was not found: install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "pixq: $(PYTHON) is `"$(PYTHON)" -V 2>&1`; pixq needs 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "pixq: $(PYTHON) has no venv module: install it (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@command -v cargo >/dev/null || { \
+		echo "pixq: cargo was not found: install Rust 1.88 or newer (https://rustup.rs) and put it on PATH" >&2; exit 1; }
+	@command -v cc >/dev/null || { \
+		echo "pixq: cc was not found: install a C compiler (Debian and Ubuntu: apt-get install build-essential)" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	$(PY) -m pip install --quiet 'pip>=25.1'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/build: pyproject.toml | $(STAMPS)/venv
+	$(PY) -m pip install --quiet --group build
+	@touch $@
+
+# maturin installs the dependencies as well, and the dev group with them.
+$(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build
+	@case `uname -m` in x86_64|amd64|i?86) command -v nasm >/dev/null || \
+		echo "pixq: nasm was not found, so JPEG decoding will be slower; for full speed install nasm, then: make clean build" >&2;; esac
+	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo
+	@touch $@

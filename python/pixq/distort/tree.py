@@ -1,0 +1,176 @@
+"""Distorted images and their synthetic scores on disk, in the layout of Jianjin008."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pixq.distort.apply import check_image, distort, synthetic_quality
+from pixq.distort.kinds import DISTORTIONS, LEVELS, Image
+from pixq.errors import PixqError
+
+__all__ = ["write_tree"]
+
+_MAKER = "pixq.distort"
+_NOTE = (
+    "No person gave these scores: each is pixq.distort.synthetic_quality of its image, "
+    "a function of the PSNR (0 to 1, higher is better)."
+)
+# Raised when a distortion's pixels or the tree's layout change, so that trees of before are written anew.
+_VERSION = 1
+
+
+def write_tree(
+    references: Mapping[str, Image],
+    root: str | os.PathLike[str],
+    kinds: Sequence[str],
+    levels: Sequence[int] | Mapping[str, Sequence[int]],
+    seed: int = 0,
+) -> bool:
+    """Distort references and write them with synthetic scores, in the layout of Jianjin008.
+
+    The tree is `ref_img/I<nn>.png`, `jnd_img/I<nn>_<dd>_<ll>.png` (nn: the reference, counted from 1 in the order of
+    `references`; dd: `Distortion.number`; ll: the level), `mos.txt` (`<file name> <score>`, the score being
+    `synthetic_quality`) and `labels.json`, which says that the scores are synthetic, and how every file was made. It
+    appears whole or not at all: it is written beside `root` and renamed.
+
+    Parameters
+    ----------
+    references
+        Images by name, uint8 RGB of shape (height, width, 3). The names go into `labels.json`.
+    root
+        The folder to make. One that this function made is kept if it is the same tree, and replaced if not.
+    kinds
+        Names in `DISTORTIONS`.
+    levels
+        The levels of every kind, or, as a mapping, of each kind; 1 to 5.
+    seed
+        See `distort`; the image's name there is its `I<nn>`.
+
+    Returns
+    -------
+    bool
+        Whether the tree was written; False if it was there already.
+
+    Raises
+    ------
+    PixqError
+        If `root` holds anything else, or an argument is out of range.
+    OSError
+        If the disk refuses.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     root = Path(folder, "tree")
+    ...     write_tree({"black": np.zeros((32, 32, 3), np.uint8)}, root, ["brightness"], [1, 2])
+    ...     print((root / "mos.txt").read_text(), end="")
+    True
+    I01_16_01.png 1
+    I01_16_02.png 0.446411
+    """
+    root = Path(root)
+    if not references or not kinds:
+        raise PixqError("there is nothing to write: give at least one reference and one kind of distortion")
+    for name, image in references.items():
+        check_image(image, name)
+    ladders = {kind: _ladder(kind, levels) for kind in kinds}
+    ids = {f"I{i:02d}": name for i, name in enumerate(references, start=1)}
+    files = {
+        f"{image_id}_{DISTORTIONS[kind].number:02d}_{level:02d}.png": (image_id, kind, level)
+        for image_id in ids
+        for kind, ladder in ladders.items()
+        for level in ladder
+    }
+    made = {
+        "synthetic": True,
+        "note": _NOTE,
+        "made_by": _MAKER,
+        "version": _VERSION,
+        "seed": seed,
+        "levels": ladders,
+        "references": {
+            image_id: {"name": name, "sha256": hashlib.sha256(references[name].tobytes()).hexdigest()}
+            for image_id, name in ids.items()
+        },
+        "distortions": {
+            kind: {
+                "number": DISTORTIONS[kind].number,
+                "values": [DISTORTIONS[kind].values[level - 1] for level in ladder],
+                "unit": DISTORTIONS[kind].unit,
+                "source": DISTORTIONS[kind].source,
+            }
+            for kind, ladder in ladders.items()
+        },
+    }
+    labels = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    wanted = {"labels.json", "mos.txt", *(f"ref_img/{i}.png" for i in ids), *(f"jnd_img/{f}" for f in files)}
+    ours = _is_ours(root)
+    if ours and (root / "labels.json").read_text(encoding="utf-8") == labels and _listing(root) == wanted:
+        return False
+
+    root.parent.mkdir(parents=True, exist_ok=True)
+    # Dotted, and beside `root`: on one file system, so that the rename is atomic, and out of sight if we are killed.
+    with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent, ignore_cleanup_errors=True) as scratch:
+        new = Path(scratch, "new")
+        (new / "ref_img").mkdir(parents=True)
+        (new / "jnd_img").mkdir()
+        for image_id, name in ids.items():
+            _save(references[name], new / "ref_img" / f"{image_id}.png")
+
+        def write(file: str) -> str:
+            image_id, kind, level = files[file]
+            reference = references[ids[image_id]]
+            distorted = distort(reference, kind, level, seed, name=image_id)
+            _save(distorted, new / "jnd_img" / file)
+            return f"{file} {synthetic_quality(reference, distorted):.6g}\n"
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            (new / "mos.txt").write_text("".join(pool.map(write, files)), encoding="utf-8")
+        (new / "labels.json").write_text(labels, encoding="utf-8")
+        if ours:
+            root.rename(Path(scratch, "old"))
+        new.rename(root)
+    return True
+
+
+def _ladder(kind: str, levels: Sequence[int] | Mapping[str, Sequence[int]]) -> list[int]:
+    if kind not in DISTORTIONS:
+        raise PixqError(f"unknown distortion {kind!r}; choose {', '.join(DISTORTIONS)}")
+    ladder = sorted({*(levels.get(kind, ()) if isinstance(levels, Mapping) else levels)})
+    if not ladder or not 1 <= ladder[0] <= ladder[-1] <= LEVELS:
+        raise PixqError(f"the levels of {kind!r} are {ladder}; give at least one, from 1 to {LEVELS}")
+    return ladder
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether `root` is a tree that `write_tree` made; False if there is nothing; otherwise an error."""
+    try:
+        if not any(root.iterdir()):
+            return False
+        if json.loads((root / "labels.json").read_text(encoding="utf-8")).get("made_by") == _MAKER:
+            return True
+    except FileNotFoundError:
+        if not root.exists():
+            return False
+    except (NotADirectoryError, ValueError, AttributeError):
+        pass
+    raise PixqError(f"{root} holds something that pixq did not make; name a new folder, or remove it first")
+
+
+def _listing(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
+
+
+def _save(image: Image, path: Path) -> None:
+    from PIL import Image as Pillow
+
+    # Fast rather than small: these trees are made to be read once or twice.
+    Pillow.fromarray(image).save(path, compress_level=1)
