@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pixq import datasets
+from pixq.cli.options import adapter_options, numbers
 from pixq.cli.progress import BuildProgress
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.patches.build import BuildReport, build
@@ -105,7 +106,7 @@ def build_patches(
         "min_difference": min_difference,
         "unchanged": unchanged,
         "max_levels": max_levels,
-        "ratio": shares(split),
+        "ratio": numbers(split, "--split", 3),
         "folds": folds,
         "seed": seed,
         "max_pixels": max_pixels,
@@ -116,17 +117,21 @@ def build_patches(
         names = tuple(dict.fromkeys(name for item in bucket for name in item.split(",")))
         changes["buckets"] = None if names == ("all",) else names
     adapter = datasets.adapter(dataset)
-    options = options_of(adapter, polarity=polarity, csv=csv, score_range=score_range)
-    with BuildProgress() as progress:
-        report = build(
-            dataset,
-            root,
-            out,
-            settings=BuildSettings.for_adapter(adapter, **changes),
-            options=options,
-            threads=threads,
-            watch=progress.update,
-        )
+    options = adapter_options(polarity=polarity, csv=csv, score_range=score_range)
+    try:
+        with BuildProgress() as progress:
+            report = build(
+                dataset,
+                root,
+                out,
+                settings=BuildSettings.for_adapter(adapter, **changes),
+                options=options,
+                threads=threads,
+                watch=progress.update,
+            )
+    except KeyboardInterrupt:
+        print("pixq: interrupted; whole shards are kept: run the same command again to go on", file=sys.stderr)
+        return 130
     tell(report)
     return 1 if report.skipped and not skip_corrupt else 0
 
@@ -138,6 +143,8 @@ def tell(report: BuildReport) -> None:
     for item in report.skipped:
         print(f"pixq: skipped {item['file']}: {item['reason']}", file=sys.stderr)
     counts = report.manifest["counts"]
+    if report.resumed and not report.complete_before:
+        print(f"pixq: went on: {report.resumed} shards were there already", file=sys.stderr)
     if report.skipped:
         print(f"pixq: {len(report.skipped)} files were skipped; the manifest lists them", file=sys.stderr)
     did = "already complete" if report.complete_before else "built"

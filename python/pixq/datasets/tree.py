@@ -184,10 +184,10 @@ def assemble(
             where = f"{scores}, line {line.line}"
             if rivals:
                 detail = f"{name}{whose} fits {' and '.join(rivals)} ({where}); the image is left out"
-                problems.append(Problem("duplicate", line.distorted, detail))
+                problems.append(Problem("duplicate", line.distorted, detail, left_out=True))
             else:
                 detail = f"{where}; {name}{whose} and not on disk" if whose else f"{where}; not on disk"
-                problems.append(Problem("missing", line.distorted, detail))
+                problems.append(Problem("missing", line.distorted, detail, left_out=True))
             break
         if distorted is not None and reference is not None:
             pairs.append(
@@ -232,7 +232,7 @@ def _once(lines: Sequence[ScoreLine], scores: str, problems: list[Problem]) -> l
         if differing:
             numbers = ", ".join(str(line.line) for line in (first, *others))
             detail = f"lines {numbers} of {scores} disagree on its score or reference; the image is left out"
-            problems.append(Problem("duplicate", first.distorted, detail))
+            problems.append(Problem("duplicate", first.distorted, detail, left_out=True))
             continue
         for other in others:
             detail = f"{scores}, line {other.line}, repeats line {first.line}, which was taken"

@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixq import _core, datasets, photos
+from pixq import _core, datasets
 from pixq.datasets.base import DatasetIndex
 from pixq.errors import PixqError
 from pixq.patches.files import FileInfo, checksum, write_json, write_text
 from pixq.patches.manifest import FORMAT, MANIFEST, SCHEMA_VERSION, compose, image_lines
 from pixq.patches.plan import BuildSettings, Plan, PlannedShard, files_of, make_plan
+from pixq.patches.survey import survey
 
 __all__ = ["BuildReport", "BuildState", "build"]
 
@@ -109,9 +110,10 @@ def build(
     if threads < 1:
         raise PixqError(f"--threads is {threads}; give 1 or more")
 
-    seen = photos.survey(index, threads=threads)
+    seen = survey(index, threads=threads)
     plan = make_plan(index, seen.groups, settings)
-    seen.check({group: side.split for group, side in plan.groups.items()})
+    sides = {group: side.split for group, side in plan.groups.items()}
+    seen.check(sides)
     sizes, stamps = _inputs(index, plan)
     identity = {
         "format": FORMAT,
@@ -122,11 +124,12 @@ def build(
         "inputs_sha256": plan.fingerprint(sizes),
     }
     out = Path(out)
-    warnings = tuple(seen.warnings({group: side.split for group, side in plan.groups.items()}))
+    warnings = seen.warnings(sides)
+    complete = _complete(out, identity)
+    if complete is not None:
+        return BuildReport(out, complete, warnings, len(plan.shards), True, time.perf_counter() - started)
     with _claimed(out) as scratch:
-        complete = _existing(out, scratch, identity, stamps)
-        if complete is not None:
-            return BuildReport(out, complete, warnings, len(plan.shards), True, time.perf_counter() - started)
+        _begin(out, scratch, identity, stamps)
         built, resumed = _shards(index, plan, out, scratch, threads, watch, started)
         lines, located = image_lines(plan, built)
         _orderly(out, lambda: write_text(scratch / "images.jsonl", out / "images.jsonl", lines))
@@ -184,35 +187,38 @@ def _claimed(out: Path) -> Iterator[Path]:
             shutil.rmtree(scratch)
 
 
-def _existing(
-    out: Path, scratch: Path, identity: Mapping[str, Any], stamps: Mapping[str, list[int]]
-) -> dict[str, Any] | None:
-    """The manifest, if the patch set is whole; `None` if there is something left to build.
+def _complete(out: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest, if the patch set is whole; an error if it was built with other settings."""
+    if not (out / MANIFEST).is_file():
+        return None
+    manifest = _read_json(out / MANIFEST)
+    _same(out, manifest.get("identity", {}), identity)
+    # A build that was killed after its last rename left this behind.
+    shutil.rmtree(out / ".build", ignore_errors=True)
+    return manifest
+
+
+def _begin(out: Path, scratch: Path, identity: Mapping[str, Any], stamps: Mapping[str, list[int]]) -> None:
+    """Note what is built, or check that the unfinished build that is there is the same one.
 
     Raises
     ------
     PixqError
-        If what is there was built with other settings, or from files that changed since.
+        If it was begun with other settings, or from files that changed since.
     """
-    if (out / MANIFEST).is_file():
-        manifest = _read_json(out / MANIFEST)
-        _same(out, manifest.get("identity", {}), identity)
-        return manifest
     plan_file = scratch / "plan.json"
-    if plan_file.is_file():
-        before = _read_json(plan_file)
-        _same(out, before["identity"], identity)
-        changed = sorted(file for file, stamp in stamps.items() if before["stamps"].get(file, stamp) != stamp)
-        if changed:
-            raise PixqError(
-                f"{changed[0]}: changed since the unfinished build in {out} began"
-                f"{f' ({len(changed)} files did)' if len(changed) > 1 else ''}; delete {out} and build anew"
-            )
-    else:
-        _orderly(
-            out, lambda: write_json(scratch / "plan.json.new", plan_file, {"identity": identity, "stamps": stamps})
+    if not plan_file.is_file():
+        noted = {"identity": identity, "stamps": stamps}
+        _orderly(out, lambda: write_json(scratch / "plan.json.new", plan_file, noted))
+        return
+    before = _read_json(plan_file)
+    _same(out, before["identity"], identity)
+    changed = sorted(file for file, stamp in stamps.items() if before["stamps"].get(file, stamp) != stamp)
+    if changed:
+        raise PixqError(
+            f"{changed[0]}: changed since the unfinished build in {out} began"
+            f"{f' ({len(changed)} files did)' if len(changed) > 1 else ''}; delete {out} and build anew"
         )
-    return None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

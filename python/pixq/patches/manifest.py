@@ -13,7 +13,7 @@ from pixq.patches.files import FileInfo
 from pixq.patches.plan import LABEL_MEANINGS, Plan
 
 if TYPE_CHECKING:
-    from pixq.photos import Survey
+    from pixq.patches.survey import Survey
 
 __all__ = ["FORMAT", "MANIFEST", "SCHEMA_VERSION", "compose", "image_lines"]
 
@@ -79,7 +79,7 @@ def compose(
     skipped += [
         {"kind": problem.kind, "image_id": None, "file": problem.file, "reason": problem.detail}
         for problem in index.problems
-        if problem.kind != "extra"
+        if problem.left_out
     ]
     per_split = Counter(image.split for shard in plan.shards for image in shard.images)
     return {
@@ -117,11 +117,12 @@ def compose(
         "counts": {
             "images": len(infos),
             "skipped": len(skipped),
-            "extra_files": sum(problem.kind == "extra" for problem in index.problems),
+            "problems": len(index.problems),
             **counted,
             "dropped": dropped,
         },
         "skipped": skipped,
+        "problems": [asdict(problem) for problem in index.problems],
         "images": {"file": "images.jsonl", "lines": located, **asdict(images)},
         "shards": [
             {
