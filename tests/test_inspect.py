@@ -5,10 +5,11 @@ from __future__ import annotations
 import builtins
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trees
+from matplotlib.patches import Rectangle
 from PIL import Image
 from pixq import datasets
 from pixq.cli import main
@@ -124,9 +125,9 @@ def test_the_picture_shows_samples_scores_and_levels(tmp_path: Path, capsys: pyt
     ]
     assert [len(axes.images) for axes in samples] == [1, 1, 1, 0]
     assert "25_01.bmp" in samples[3].texts[0].get_text().replace("\n", "")
-    scores, levels = right.axes
-    assert sum(patch.get_height() for patch in scores.patches) == 13
-    assert [patch.get_height() for patch in levels.patches] == [2, 2, 1, 1]
+    scores, levels = ([cast("Rectangle", patch).get_height() for patch in axes.patches] for axes in right.axes)
+    assert sum(scores) == 13
+    assert levels == [2, 2, 1, 1]
 
     arguments = ["inspect", "--dataset", "jianjin008", "--root", str(tmp_path / "tree")]
     assert main([*arguments, "--picture", str(tmp_path / "a.png")]) == 0

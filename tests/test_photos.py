@@ -6,6 +6,7 @@ import io
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_a_photo_twice_in_one_group_is_nothing_new() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30), st.randoms(use_true_random=False))
-def test_merging_keeps_shared_photos_together_in_any_order(rows: list[tuple[int, int]], random) -> None:  # noqa: ANN001
+def test_merging_keeps_shared_photos_together_in_any_order(rows: list[tuple[int, int]], random: Random) -> None:
     photos = {f"r{i}": (f"g{group}", made(str(sha), sha << 30)) for i, (group, sha) in enumerate(rows)}
     merged = merge_groups(photos)
     for group, photo in photos.values():
