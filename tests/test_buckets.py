@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 import trees
@@ -154,7 +155,9 @@ PAIRS = st.lists(
     st.lists(st.sampled_from(BUCKETS), min_size=1, max_size=3, unique=True),
     st.randoms(use_true_random=False),
 )
-def test_each_image_is_built_or_excluded_once(pairs: list[ImagePair], most: int, wanted: list[str], random) -> None:  # noqa: ANN001
+def test_each_image_is_built_or_excluded_once(
+    pairs: list[ImagePair], most: int, wanted: list[str], random: Random
+) -> None:
     result = bucket(pairs, max_levels=most, buckets=wanted)
     originals = [one.image_id for one, _ in result.pairs if one.blend_with is None]
     assert len(originals) == len(set(originals))

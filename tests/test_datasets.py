@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 import trees
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pixq import datasets
-from pixq.datasets import ADAPTERS, DatasetIndex
+from pixq.datasets import ADAPTERS, DatasetIndex, ImagePair
 from pixq.errors import PixqError
 
 WRITE: dict[str, Any] = {
@@ -28,6 +31,15 @@ SCORES = {
     "kadid10k": "dmos.csv",
     "pairs": "pairs.csv",
 }
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small tree of each dataset."""
+    roots = {name: tmp_path_factory.mktemp(name) for name in ADAPTERS}
+    for name, root in roots.items():
+        WRITE[name](root)
+    return roots
 
 
 def problems(index: DatasetIndex) -> list[tuple[str, str]]:
@@ -182,6 +194,16 @@ def test_extra_images_are_named_and_other_files_are_not(tmp_path: Path) -> None:
     assert len(index.pairs) == 2
 
 
+def test_extra_names_that_are_not_text_can_still_be_printed(tmp_path: Path) -> None:
+    trees.write_tid(tmp_path, references=1, types=(7,), levels=1)
+    for name in (b"tr\xe8s.png", b"two\nlines.png"):
+        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path / "distorted_images"), name))).write_bytes(b"x")
+    assert problems(datasets.index("tid2013", tmp_path)) == [
+        ("extra", "distorted_images/tr\\udce8s.png"),
+        ("extra", "distorted_images/two\\nlines.png"),
+    ]
+
+
 def test_a_name_that_fits_two_files_is_taken_only_if_exact(tmp_path: Path) -> None:
     trees.write_tid(tmp_path, references=1, types=(7,), levels=2)
     folder = tmp_path / "distorted_images"
@@ -267,6 +289,36 @@ def test_a_wrong_line_is_named_by_file_and_number(name: str, line: str, message:
     said = str(caught.value)
     assert said.startswith(f"{path}, line {number}: ") or "unexpected end" in said
     assert "\n" not in said
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(list(ADAPTERS)),
+    damage=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2), st.binary(max_size=6)), min_size=1, max_size=4),
+)
+def test_damaged_score_files_give_an_index_or_one_line(
+    name: str, damage: list[tuple[int, int, bytes]], published: dict[str, Path]
+) -> None:
+    root = published[name]
+    path = root / SCORES[name]
+    whole = path.read_bytes()
+    data = whole
+    for start, removed, added in damage:
+        data = data[:start] + added + data[start + removed :]
+    pairs: tuple[ImagePair, ...] = ()
+    said = str(root)
+    try:
+        path.write_bytes(data)
+        index = datasets.index(name, root)
+        pairs = index.pairs
+        json.dumps([vars(problem) for problem in index.problems], ensure_ascii=False).encode()
+    except PixqError as error:
+        said = str(error)
+    finally:
+        path.write_bytes(whole)
+    assert said.startswith(str(root))
+    assert "\n" not in said
+    assert all((root / pair.distorted).resolve().is_relative_to(root.resolve()) for pair in pairs)
 
 
 def test_latin_1_is_refused_with_the_line(tmp_path: Path) -> None:

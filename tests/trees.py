@@ -32,13 +32,15 @@ def photo(seed: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC), dtype=np.int16)
-    return np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+    grainy: NDArray[np.uint8] = np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+    return grainy
 
 
 def distorted(reference: NDArray[np.uint8], seed: int, level: int) -> NDArray[np.uint8]:
     """`reference` with noise that grows with `level`: (H, W, 3) uint8."""
     noise = np.random.default_rng(seed).integers(-8 * level, 8 * level + 1, reference.shape)
-    return np.clip(reference.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    noisy: NDArray[np.uint8] = np.clip(reference.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    return noisy
 
 
 def save(path: Path, image: NDArray[np.uint8]) -> None:

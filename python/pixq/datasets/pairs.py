@@ -53,7 +53,7 @@ def index_pairs(
         raise PixqError(f"{path}: no such file; name the CSV file of the pairs with --csv")
     low, high = score_range if score_range is not None else (CONTRACT.minimum, CONTRACT.maximum)
     contract = replace(CONTRACT, minimum=float(low), maximum=float(high), unit=unit or CONTRACT.unit)
-    contract = contract_of(root, contract, path, polarity)
+    contract = contract_of(root, contract, polarity=polarity)
     lines: list[ScoreLine] = []
     for line, cells in csv_rows(path, ("reference", "distorted", "score")):
         reference, distorted = (

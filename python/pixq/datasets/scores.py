@@ -138,8 +138,8 @@ def contract_of(
     """`contract` as it holds for the tree at `root`.
 
     A file `labels.json` in the root marks labels that no person gave: `{"synthetic": true, "note": "how they were
-    made"}` (the note is optional; other keys are for whoever wrote them). So does a first line `# synthetic ...` in the score file. `polarity`, where given,
-    replaces the contract's, and its note says so.
+    made"}`. The note is optional, and other keys are for whoever wrote them. So does a first line `# synthetic ...`
+    in the score file. `polarity`, where given, replaces the contract's, and its note says so.
     """
     notes = [contract.note] if contract.note else []
     if polarity is not None:

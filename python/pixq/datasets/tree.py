@@ -210,7 +210,7 @@ def assemble(
     for folder in dict.fromkeys(folders):
         for path in tree.images(folder):
             if path not in accounted:
-                problems.append(Problem("extra", path, f"no line of {scores} needs it"))
+                problems.append(Problem("extra", _printable(path), f"no line of {scores} needs it"))
     order = {"missing": 0, "duplicate": 1, "extra": 2}
     return DatasetIndex(
         adapter=adapter,
@@ -250,6 +250,11 @@ def _stem(name: str) -> str:
 def _key(name: str) -> str:
     """What two names share that one file system or another takes for the same."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def _printable(name: str) -> str:
+    """`name` with what can't be written in one line of UTF-8 escaped: a disk may hold any bytes as a name."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
 
 def _join(folder: str, name: str) -> str:
