@@ -57,7 +57,7 @@ build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 
 clean:  ## Remove .venv, target and all caches; demo outputs and patch sets stay
 	rm -rf .venv target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks python/pixq/_core*.so
-	find python tests benches -name __pycache__ -prune -exec rm -rf {} +
+	find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMPS)/venv:
 	@command -v "$(PYTHON)" >/dev/null || { \

@@ -5,9 +5,11 @@ from __future__ import annotations
 import doctest
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pixq.cli import app, main
+from pixq.errors import PixqError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md")
@@ -75,3 +77,24 @@ def test_commands_exist(document: str, line: int, text: str) -> None:
 def test_links_to_files_exist(document: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text(encoding="utf-8")):
         assert (ROOT / target).exists(), f"{document} links to {target}, which is not there"
+
+
+def test_the_worked_adapter_indexes_its_tree(tmp_path: Path) -> None:
+    ((_, text),) = blocks("CONTRIBUTING.md", "python")
+    names: dict[str, Any] = {"__name__": "__main__"}
+    examples = doctest.DocTestParser().get_examples(text)
+    exec("".join(example.source for example in examples), names)
+    for file in ("references/sea.png", "distorted/sea_blur_1.png", "distorted/sea_blur_2.png"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "scores.txt").write_text("sea_blur_2.png 2\nsea_blur_1.png 4\nsea_noise_1.png 3\n")
+    index = names["MINE"].index(tmp_path)
+    assert [(p.image_id, p.distortion_type, p.level, p.quality) for p in index.pairs] == [
+        ("sea_blur_1", "blur", 1.0, 0.75),
+        ("sea_blur_2", "blur", 2.0, 0.25),
+    ]
+    assert [(p.kind, p.file, p.detail) for p in index.problems] == [
+        ("missing", "sea_noise_1.png", "scores.txt, line 3")
+    ]
+    with pytest.raises(PixqError, match=r"scores\.txt: not found"):
+        names["MINE"].index(tmp_path / "nowhere")
