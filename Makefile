@@ -10,15 +10,14 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 # A module that was deleted, or that was never built, is built again whatever the stamps say.
 MISSING := $(if $(wildcard python/pixq/_core*.so),,missing)
 
-# turbojpeg's build calls cmake, and pyo3's calls python: both must be those of .venv. pyo3 is compiled anew whenever
-# these variables change, so cargo sees what maturin sets, and the two share one build.
+# turbojpeg's build calls cmake, and pyo3's calls python: both must be those of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
-export PYO3_BUILD_EXTENSION_MODULE := 1
-export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV := 1
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+# pyo3 compiles anew when these change: with maturin's own values, clippy and maturin share one build.
+MATURIN_ENV = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="`ls "$(CURDIR)"/target/maturin/pyo3-config-*.txt | head -n 1`"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -47,7 +46,7 @@ lint: $(STAMPS)/pixq  ## Formats, clippy, ruff, types, and the stub against the 
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest pixq._core
-	cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+	$(MATURIN_ENV) cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
 
 bench: $(STAMPS)/pixq  ## Kernels (criterion), across the boundary (pytest-benchmark), end to end
 	cargo bench --locked
@@ -58,7 +57,7 @@ build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 
 clean:  ## Remove .venv, target and all caches; demo outputs and patch sets stay
 	rm -rf .venv target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks python/pixq/_core*.so
-	find python tests benches -name __pycache__ -prune -exec rm -rf {} +
+	find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMPS)/venv:
 	@command -v "$(PYTHON)" >/dev/null || { \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 
 import numpy as np
 
@@ -89,9 +90,9 @@ def synthetic_quality(reference: Image, distorted: Image) -> float:
     check_image(reference, "reference")
     check_image(distorted, "distorted")
     if reference.shape != distorted.shape:
-        raise PixqError(f"reference has shape {reference.shape} and distorted {distorted.shape}; give images of one shape")
-    error = np.square(reference.astype(np.int64) - distorted).sum(dtype=np.int64)
-    rmse = float(np.sqrt(error / reference.size))
+        raise PixqError(f"the shapes {reference.shape} and {distorted.shape} differ; give two images of one shape")
+    error = int(np.square(reference.astype(np.int64) - distorted).sum())
+    rmse = math.sqrt(error / reference.size)
     return 255.0 / (255.0 + 10.0**1.5 * rmse)
 
 
@@ -102,6 +103,6 @@ def check_image(image: Image, what: str) -> None:
 
 
 def _generator(seed: int, name: str, kind: str, level: int) -> np.random.Generator:
-    # A digest, not hash(): the same on every machine and in every process. JSON keeps ("a", "bc") apart from ("ab", "c").
+    # Not hash(), which differs from process to process; and JSON keeps ["a", "bc"] apart from ["ab", "c"].
     digest = hashlib.sha256(json.dumps([seed, name, kind, level]).encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

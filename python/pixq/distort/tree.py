@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -74,7 +73,7 @@ def write_tree(
     ...     print((root / "mos.txt").read_text(), end="")
     True
     I01_16_01.png 1
-    I01_16_02.png 0.446411
+    I01_16_02.png 0.446407
     """
     root = Path(root)
     if not references or not kinds:

@@ -1,0 +1,20 @@
+"""`pixq demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pixq.demo import run_demo
+
+
+def demo(*, out: Path = Path("demo")) -> int:
+    """Build a patch set from photographs that come with scikit-image, with synthetic scores.
+
+    Parameters
+    ----------
+    out
+        Folder for the dataset, the patch set and the contact sheet. Run again, it goes on where it stopped.
+    """
+    from pixq.cli import main
+
+    return run_demo(out, main)

@@ -1,0 +1,100 @@
+"""README.md and CONTRIBUTING.md: their snippets run, their commands and links exist."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pixq.cli import app, main
+from pixq.errors import PixqError
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(document: str, *languages: str) -> list[tuple[int, str]]:
+    """(line, text) of the fenced blocks of `document` in `languages`."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return [(text.count("\n", 0, m.start(2)) + 1, m[2]) for m in FENCE.finditer(text) if m[1] in languages]
+
+
+def every(*languages: str) -> list[object]:
+    return [
+        pytest.param(document, line, text, id=f"{document}:{line}")
+        for document in DOCUMENTS
+        for line, text in blocks(document, *languages)
+    ]
+
+
+@pytest.fixture(scope="module")
+def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `pixq demo` was run."""
+    folder = tmp_path_factory.mktemp("readme")
+    assert main(["demo", "--out", str(folder / "demo")]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(("document", "line", "text"), every("python"))
+def test_snippets_run_and_print_what_they_say(
+    document: str, line: int, text: str, after_the_demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(after_the_demo)
+    examples = doctest.DocTestParser().get_doctest(text, {"__name__": "__main__"}, document, document, line - 1)
+    assert examples.examples, f"{document}, line {line}: write the snippet with >>> and its output"
+    complaints: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(
+        examples, out=complaints.append
+    )
+    assert not complaints, "".join(complaints)
+
+
+def test_there_are_snippets() -> None:
+    assert len(blocks("README.md", "python")) >= 3
+
+
+def commands(text: str) -> list[str]:
+    return [line.removeprefix("$ ").split("#")[0].strip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize(("document", "line", "text"), every("sh", "console"))
+def test_commands_exist(document: str, line: int, text: str) -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for command in commands(text):
+        match command.split():
+            case ["make", *names]:
+                assert {name for name in names if "=" not in name} <= targets, f"{document}, line {line}: {command}"
+            case ["pixq", verb, *rest] if not verb.startswith("-"):
+                # Parsed, not run: most name folders that only their reader has.
+                rest = [word for word in rest if word not in ("\\",)]
+                app.parse_args([verb, *rest], exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
+def test_links_to_files_exist(document: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text(encoding="utf-8")):
+        assert (ROOT / target).exists(), f"{document} links to {target}, which is not there"
+
+
+def test_the_worked_adapter_indexes_its_tree(tmp_path: Path) -> None:
+    ((_, text),) = blocks("CONTRIBUTING.md", "python")
+    names: dict[str, Any] = {"__name__": "__main__"}
+    examples = doctest.DocTestParser().get_examples(text)
+    exec("".join(example.source for example in examples), names)
+    for file in ("references/sea.png", "distorted/sea_blur_1.png", "distorted/sea_blur_2.png"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    (tmp_path / "scores.txt").write_text("sea_blur_2.png 2\nsea_blur_1.png 4\nsea_noise_1.png 3\n")
+    index = names["MINE"].index(tmp_path)
+    assert [(p.image_id, p.distortion_type, p.level, p.quality) for p in index.pairs] == [
+        ("sea_blur_1", "blur", 1.0, 0.75),
+        ("sea_blur_2", "blur", 2.0, 0.25),
+    ]
+    assert [(p.kind, p.file, p.detail) for p in index.problems] == [
+        ("missing", "sea_noise_1.png", "scores.txt, line 3")
+    ]
+    with pytest.raises(PixqError, match=r"scores\.txt: not found"):
+        names["MINE"].index(tmp_path / "nowhere")
