@@ -8,7 +8,7 @@ from typing import Literal
 
 from pixq.errors import PixqError
 
-__all__ = ["LabelContract", "Polarity"]
+__all__ = ["LabelContract", "Polarity", "parse_score_range"]
 
 Polarity = Literal["higher-is-better", "lower-is-better"]
 
@@ -70,3 +70,25 @@ class LabelContract:
             raise PixqError(f"score {score:g} lies outside the scale {self.minimum:g} to {self.maximum:g}")
         share = (score - self.minimum) / (self.maximum - self.minimum)
         return share if self.polarity == "higher-is-better" else 1.0 - share
+
+
+def parse_score_range(text: str) -> tuple[float, float]:
+    """The ends of a scale written as `LOW,HIGH`.
+
+    Raises
+    ------
+    PixqError
+        If `text` is not two finite numbers, the lower first.
+
+    Examples
+    --------
+    >>> parse_score_range("0,100")
+    (0.0, 100.0)
+    """
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise PixqError(f"--score-range {text!r} is not two numbers, the lower first; write it like 0,100")
+    return low, high

@@ -37,13 +37,16 @@ class ImagePair:
 class Problem:
     """One thing wrong with the files of a dataset.
 
-    `kind` is `missing` (named by the scores, not on disk), `duplicate` (two lines or two files for one image) or
-    `extra` (on disk, without a score). `file` is the name as the scores or the disk have it; `detail` says where.
+    `kind` is `missing` (named by the scores, not on disk), `duplicate` (two lines or two files for one image),
+    `extra` (on disk, without a score) or `corrupt` (on disk, can't be decoded). `file` is the path relative to the
+    root, as the scores or the disk have it; `detail` says where, and what was done about it; `left_out` whether an image
+    pair is left out for it.
     """
 
     kind: str
     file: str
     detail: str
+    left_out: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Patch sets: plan what to cut, build it, open it, show it, export it."""

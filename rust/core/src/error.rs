@@ -20,7 +20,9 @@ pub enum Error {
         expected: Vec<usize>,
     },
     /// A view reaches outside its buffer.
-    #[error("a view of {height}x{width}x{channels} with row stride {row_stride} does not fit its buffer of {len} samples")]
+    #[error(
+        "a view of {height}x{width}x{channels} with row stride {row_stride} does not fit its buffer of {len} samples"
+    )]
     OutOfBuffer {
         /// Rows.
         height: usize,

@@ -5,9 +5,14 @@
 //! checked once, with checked arithmetic, when the view is built.
 
 use crate::error::{Error, Result};
+use crate::fuse::Mix;
+use crate::psnr::Squares;
+use crate::sample::Moments;
 
 /// A pixel sample: `u8`, `u16` or `f32`.
-pub trait Sample: Copy + Default + PartialEq + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
+pub trait Sample:
+    Mix + Squares + Moments + Copy + Default + PartialEq + PartialOrd + Send + Sync + std::fmt::Debug + 'static
+{
     /// The distance from black to white: 255, 65535 or 1.0.
     const DATA_RANGE: f64;
     /// NumPy's name of the type.
@@ -21,6 +26,7 @@ macro_rules! sample {
         impl Sample for $t {
             const DATA_RANGE: f64 = $range;
             const NAME: &'static str = $name;
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 f64::from(self)
             }
@@ -50,7 +56,8 @@ impl Region {
     /// # Errors
     /// [`Error::OutOfBounds`].
     pub fn inside(self, what: &'static str, height: usize, width: usize) -> Result<Self> {
-        let fits = |start: usize, len: usize, outer: usize| len > 0 && start.checked_add(len).is_some_and(|end| end <= outer);
+        let fits =
+            |start: usize, len: usize, outer: usize| len > 0 && start.checked_add(len).is_some_and(|end| end <= outer);
         if fits(self.y, self.height, height) && fits(self.x, self.width, width) {
             Ok(self)
         } else {
@@ -78,19 +85,22 @@ pub struct View<'a, T> {
     row_stride: isize,
 }
 
-/// The span `[lowest, highest)` of sample offsets that `steps` (length, stride) from `origin` touch, if it fits `len`.
+/// Whether the sample offsets that `steps` (count, stride) from `origin` touch, `item` samples at each, lie in `0..len`.
 fn span_fits(origin: usize, steps: &[(usize, isize)], item: usize, len: usize) -> bool {
+    if item == 0 || steps.iter().any(|&(count, _)| count == 0) {
+        return origin <= len; // nothing is touched; the strides of such a view are set to 0
+    }
     let (mut low, mut high) = (origin as i128, origin as i128);
     for &(count, stride) in steps {
-        let Some(last) = count.checked_sub(1) else { return origin <= len };
-        let reach = last as i128 * stride as i128;
-        if reach < 0 {
-            low += reach;
-        } else {
-            high += reach;
+        // At most 2^64 * 2^63 = 2^127, so one product fits and a sum of two may not.
+        let reach = (count as i128 - 1) * stride as i128;
+        let end = if reach < 0 { &mut low } else { &mut high };
+        match end.checked_add(reach) {
+            Some(sum) => *end = sum,
+            None => return false,
         }
     }
-    low >= 0 && high + item as i128 <= len as i128
+    low >= 0 && high + (item as i128) <= len as i128
 }
 
 impl<'a, T> View<'a, T> {
@@ -98,14 +108,21 @@ impl<'a, T> View<'a, T> {
     ///
     /// # Errors
     /// [`Error::OutOfBuffer`] if any row reaches outside `data`.
-    pub fn new(data: &'a [T], height: usize, width: usize, channels: usize, origin: usize, row_stride: isize) -> Result<Self> {
-        let fits = width
-            .checked_mul(channels)
-            .is_some_and(|row| span_fits(origin, &[(height, row_stride)], row, data.len()));
+    pub fn new(
+        data: &'a [T],
+        height: usize,
+        width: usize,
+        channels: usize,
+        origin: usize,
+        row_stride: isize,
+    ) -> Result<Self> {
+        let fits =
+            width.checked_mul(channels).is_some_and(|row| span_fits(origin, &[(height, row_stride)], row, data.len()));
         if !fits {
             return Err(Error::OutOfBuffer { height, width, channels, row_stride, len: data.len() });
         }
-        Ok(Self { data, height, width, channels, origin, row_stride })
+        let empty = height == 0 || width == 0 || channels == 0;
+        Ok(Self { data, height, width, channels, origin, row_stride: if empty { 0 } else { row_stride } })
     }
 
     /// A view of packed rows.
@@ -163,6 +180,20 @@ impl<'a, T> View<'a, T> {
         let origin = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(r.y as isize)) + r.x * self.channels;
         Ok(Self { origin, height: r.height, width: r.width, ..*self })
     }
+    /// The `height` x `width` pixels at (`y`, `x`), which the caller has found to lie inside.
+    #[inline(always)]
+    pub(crate) fn at(&self, y: usize, x: usize, height: usize, width: usize) -> Self {
+        debug_assert!(y + height <= self.height && x + width <= self.width);
+        let origin = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(y as isize)) + x * self.channels;
+        Self { origin, height, width, ..*self }
+    }
+    /// Samples `start..start + len` of row `y`, counted from its first sample.
+    #[inline(always)]
+    pub(crate) fn samples(&self, y: usize, start: usize, len: usize) -> &'a [T] {
+        debug_assert!(y < self.height && start + len <= self.width * self.channels);
+        let start = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(y as isize)) + start;
+        &self.data[start..start + len]
+    }
     /// An error unless `other` has this shape.
     ///
     /// # Errors
@@ -190,7 +221,13 @@ impl<'a, T> Batch<'a, T> {
     ///
     /// # Errors
     /// [`Error::OutOfBuffer`] if any patch reaches outside `data`.
-    pub fn new(data: &'a [T], shape: [usize; 4], origin: usize, patch_stride: isize, row_stride: isize) -> Result<Self> {
+    pub fn new(
+        data: &'a [T],
+        shape: [usize; 4],
+        origin: usize,
+        patch_stride: isize,
+        row_stride: isize,
+    ) -> Result<Self> {
         let [len, height, width, channels] = shape;
         let fits = width
             .checked_mul(channels)
@@ -198,8 +235,9 @@ impl<'a, T> Batch<'a, T> {
         if !fits {
             return Err(Error::OutOfBuffer { height, width, channels, row_stride, len: data.len() });
         }
-        let first = View { data, height, width, channels, origin, row_stride };
-        Ok(Self { data, len, patch_stride, first })
+        let empty = shape.contains(&0);
+        let first = View { data, height, width, channels, origin, row_stride: if empty { 0 } else { row_stride } };
+        Ok(Self { data, len, patch_stride: if empty { 0 } else { patch_stride }, first })
     }
 
     /// A batch of packed patches.

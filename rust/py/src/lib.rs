@@ -3,9 +3,11 @@
 
 use pyo3::prelude::*;
 
+mod array;
 mod decode;
 mod error;
 mod kernels;
+mod pool;
 mod shard;
 
 #[pymodule]
@@ -18,6 +20,7 @@ mod _core {
         m.add("DEBUG_BUILD", cfg!(debug_assertions))?;
         decode::register(m)?;
         kernels::register(m)?;
+        pool::register(m)?;
         shard::register(m)
     }
 }

@@ -1,0 +1,154 @@
+"""`pixq build-patches`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from pixq import datasets
+from pixq.cli.options import adapter_options, numbers
+from pixq.cli.progress import BuildProgress
+from pixq.geometry import Fusion, PatchGeometry
+from pixq.patches.build import BuildReport, build
+from pixq.patches.plan import BuildSettings, Sampling
+
+__all__ = ["build_patches"]
+
+
+def build_patches(
+    *,
+    dataset: str,
+    root: Path,
+    out: Path,
+    fusion: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
+    label: Literal["image", "energy"] = "image",
+    sampling: Literal["grid", "random", "texture"] = "grid",
+    stride: int | None = None,
+    patches: int | None = None,
+    min_difference: int = 0,
+    unchanged: Literal["keep", "drop"] = "keep",
+    bucket: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
+    max_levels: int = 3,
+    split: str = "0.6,0.2,0.2",
+    folds: int = 5,
+    seed: int = 0,
+    patch_size: int = 20,
+    roi_size: int = 12,
+    max_pixels: int = 1 << 28,
+    polarity: str | None = None,
+    csv: str | None = None,
+    score_range: str | None = None,
+    threads: int | None = None,
+    skip_corrupt: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Cut a dataset of human scores into a patch set.
+
+    Run the same command again to go on with a build that was stopped.
+
+    Parameters
+    ----------
+    dataset
+        Kind of dataset; `pixq datasets` lists them.
+    root
+        The dataset's directory.
+    out
+        Directory of the patch set.
+    fusion
+        Fusions to make: none, copy, blend, blend:ALPHA, paste. Default: what the dataset declares.
+    label
+        What a fused patch's quality means: the image's, or the image's scaled by how much of its error is left.
+    sampling
+        Where patches are cut.
+    stride
+        Pixels between patches of a grid. Default: the patch size.
+    patches
+        Patches an image, for random and texture. Default: 100.
+    min_difference
+        Patches that differ nowhere by more than this many grey levels count as unchanged.
+    unchanged
+        Keep unchanged patches with quality 1, or drop them.
+    bucket
+        Buckets to build: no_flicker, slight_flicker, same_score; or all, for every image without buckets.
+        Default: slight_flicker for jianjin008, all for the others.
+    max_levels
+        With buckets, leave out groups of one reference and distortion with more levels.
+    split
+        Shares of train, validation and test, by reference.
+    folds
+        Folds by reference, written beside the split.
+    seed
+        Seed of sampling and splits.
+    patch_size
+        Rows and columns of a patch.
+    roi_size
+        Rows and columns of the region in its centre.
+    max_pixels
+        Refuse larger images.
+    polarity
+        higher-is-better or lower-is-better, for datasets that leave it open.
+    csv
+        Name of the CSV file, for pairs.
+    score_range
+        Lowest and highest score, as MIN,MAX, for pairs.
+    threads
+        Threads. Default: one a core. The result does not depend on it.
+    skip_corrupt
+        Exit with 0 even if files were missing or unreadable. They are skipped and listed either way.
+    """
+    geometry = PatchGeometry(patch_size, roi_size)
+    changes: dict[str, Any] = {
+        "geometry": geometry,
+        "label": label,
+        "sampling": Sampling.parse(sampling, stride=stride, n=patches, size=geometry.size),
+        "min_difference": min_difference,
+        "unchanged": unchanged,
+        "max_levels": max_levels,
+        "ratio": numbers(split, "--split", 3),
+        "folds": folds,
+        "seed": seed,
+        "max_pixels": max_pixels,
+    }
+    if fusion:
+        changes["fusions"] = tuple(Fusion.parse(text) for item in fusion for text in item.split(","))
+    if bucket:
+        names = tuple(dict.fromkeys(name for item in bucket for name in item.split(",")))
+        changes["buckets"] = None if names == ("all",) else names
+    adapter = datasets.adapter(dataset)
+    options = adapter_options(polarity=polarity, csv=csv, score_range=score_range)
+    try:
+        with BuildProgress() as progress:
+            report = build(
+                dataset,
+                root,
+                out,
+                settings=BuildSettings.for_adapter(adapter, **changes),
+                options=options,
+                threads=threads,
+                watch=progress.update,
+            )
+    except KeyboardInterrupt:
+        print("pixq: interrupted; whole shards are kept: run the same command again to go on", file=sys.stderr)
+        return 130
+    tell(report)
+    return 1 if report.skipped and not skip_corrupt else 0
+
+
+def tell(report: BuildReport) -> None:
+    """Warnings and what was skipped go to stderr, what was made to stdout."""
+    for warning in report.warnings:
+        print(f"pixq: warning: {warning}", file=sys.stderr)
+    for item in report.skipped:
+        print(f"pixq: skipped {item['file']}: {item['reason']}", file=sys.stderr)
+    counts = report.manifest["counts"]
+    if report.resumed and not report.complete_before:
+        print(f"pixq: went on: {report.resumed} shards were there already", file=sys.stderr)
+    if report.skipped:
+        print(f"pixq: {len(report.skipped)} files were skipped; the manifest lists them", file=sys.stderr)
+    did = "already complete" if report.complete_before else "built"
+    print(
+        f"{report.out}: {did}: {counts['records']} records of {counts['patches']} patches "
+        f"from {counts['images']} images, {report.seconds:.1f} s"
+    )

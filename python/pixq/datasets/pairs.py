@@ -1,0 +1,133 @@
+"""Image pairs of one's own, named by a CSV file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pixq.datasets.base import Adapter, DatasetIndex
+from pixq.datasets.scores import contract_of, csv_rows, number, safe_path, score
+from pixq.datasets.tree import ScoreLine, Tree, assemble
+from pixq.errors import PixqError
+from pixq.labels import LabelContract, Polarity
+
+__all__ = ["PAIRS"]
+
+CONTRACT = LabelContract(
+    name="score", polarity="higher-is-better", minimum=0.0, maximum=1.0, unit="as given by the user"
+)
+
+
+def index_pairs(
+    root: Path,
+    *,
+    csv: str | Path | None = None,
+    polarity: Polarity | None = None,
+    score_range: tuple[float, float] | None = None,
+    unit: str | None = None,
+) -> DatasetIndex:
+    """The index of the pairs that a CSV file names.
+
+    Parameters
+    ----------
+    root
+        The folder that the names in the CSV file are relative to.
+    csv
+        The CSV file, relative to `root` or absolute; `pairs.csv` by default. Columns `reference`, `distorted`,
+        `score`, and, as wanted, `distortion`, `level` and `group` (what must stay on one side of a split; the
+        reference by default). Names are relative to `root`, with forward slashes, and matched without regard to case
+        but with their extension.
+    polarity, score_range, unit
+        What the scores mean; higher-is-better, (0, 1) and "as given by the user" by default.
+
+    Raises
+    ------
+    PixqError
+        If the CSV file isn't there, a line of it is wrong, or a reference is in two groups.
+    """
+    tree = Tree(root)
+    path = root / (csv if csv is not None else "pairs.csv")
+    if not path.is_file():
+        raise PixqError(f"{path}: no such file; name the CSV file of the pairs with --csv")
+    low, high = score_range if score_range is not None else (CONTRACT.minimum, CONTRACT.maximum)
+    contract = replace(CONTRACT, minimum=float(low), maximum=float(high), unit=unit or CONTRACT.unit)
+    contract = contract_of(root, contract, polarity=polarity)
+    lines: list[ScoreLine] = []
+    for line, cells in csv_rows(path, ("reference", "distorted", "score")):
+        reference, distorted = (
+            _on_disk(tree, safe_path(cells[name], path, line, folders=True)) for name in ("reference", "distorted")
+        )
+        lines.append(
+            ScoreLine(
+                line=line,
+                image_id=distorted,
+                reference_id=reference,
+                group=cells.get("group", ""),
+                reference=reference,
+                distorted=distorted,
+                distortion_type=cells.get("distortion", "") or "unspecified",
+                level=number(level, path, line, "level") if (level := cells.get("level", "")) else None,
+                score=score(cells["score"], path, line, contract),
+            )
+        )
+    image_ids = _identifiers(line.distorted for line in lines)
+    reference_ids = _identifiers(line.reference for line in lines)
+    lines = [
+        replace(
+            line,
+            image_id=image_ids[line.distorted],
+            reference_id=reference_ids[line.reference],
+            group=line.group or reference_ids[line.reference],
+        )
+        for line in lines
+    ]
+    _check_groups(lines, path)
+    folders = sorted({name.rpartition("/")[0] for line in lines for name in (line.reference, line.distorted)})
+    return assemble("pairs", tree, contract, path.name, lines, folders=folders, by_stem=False)
+
+
+def _on_disk(tree: Tree, name: str) -> str:
+    """`name` as it is on disk, so that two spellings of one file are one; as it is where nothing fits."""
+    return tree.find(name, by_stem=False).path or name
+
+
+def _identifiers(paths: Iterable[str]) -> dict[str, str]:
+    """Each path without its extension; with it where two paths would become the same."""
+    by_stem = defaultdict(set)
+    for path in paths:
+        folder, slash, name = path.rpartition("/")
+        by_stem[folder + slash + (name.rpartition(".")[0] or name)].add(path)
+    return {path: stem if len(same) == 1 else path for stem, same in by_stem.items() for path in same}
+
+
+def _check_groups(lines: list[ScoreLine], path: Path) -> None:
+    seen: dict[str, ScoreLine] = {}
+    for line in lines:
+        first = seen.setdefault(line.reference, line)
+        if first.group != line.group:
+            raise PixqError(
+                f"{path}, line {line.line}: reference {line.reference!r} is in group {line.group!r}, but in "
+                f"{first.group!r} on line {first.line}; give it one group"
+            )
+
+
+PAIRS = Adapter(
+    name="pairs",
+    title="Image pairs of your own, named by a CSV file",
+    needs=(
+        "pairs.csv (columns reference, distorted, score; also distortion, level, group) and the images it names; "
+        'labels.json ({"synthetic": true, "note": "..."}) where no person gave the scores'
+    ),
+    licence="that of your images",
+    citation="none: the images are yours",
+    contract=CONTRACT,
+    index=index_pairs,
+    options={
+        "csv": "the CSV file, relative to the root or absolute (default pairs.csv)",
+        "polarity": "higher-is-better (the default) or lower-is-better",
+        "score_range": "the ends of the scale (default 0, 1)",
+        "unit": "the scale in words",
+    },
+)

@@ -1,0 +1,171 @@
+"""Reading the files that hold scores: text, numbers and names, each fault named by file and line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pixq.errors import PixqError
+from pixq.labels import LabelContract, Polarity
+
+__all__ = ["contract_of", "csv_rows", "number", "read_text", "safe_path", "score", "text_lines"]
+
+# Stricter than float(): no "1_0", no "nan", no digits of other scripts.
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark, its line ends made one newline each.
+
+    Raises
+    ------
+    PixqError
+        If the file isn't there or isn't UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise PixqError(
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line number (from 1) and text of each line that is neither blank nor a comment (`#`)."""
+    # Not str.splitlines: it also splits at form feeds and the like, and the numbers would no longer be an editor's.
+    for line, text in enumerate(read_text(path).split("\n"), start=1):
+        text = text.strip()
+        if text and not text.startswith("#"):
+            yield line, text
+
+
+def csv_rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells (by column name, stripped) of each row of a CSV file with a header.
+
+    Column names are matched without regard to case; missing cells are empty.
+
+    Raises
+    ------
+    PixqError
+        If a required column is absent, a row has more cells than the header, or the quoting is broken.
+    """
+    reader = csv.reader(read_text(path).split("\n"), strict=True)
+    header: list[str] = []
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            line = reader.line_num
+            if not any(cells):
+                continue
+            if not header:
+                header = [cell.lower() for cell in cells]
+                absent = [name for name in required if name not in header]
+                if absent:
+                    raise PixqError(
+                        f"{path}, line {line}: no column {', '.join(absent)}; "
+                        f"the first line must name the columns {', '.join(required)}"
+                    )
+                if len(set(header)) != len(header):
+                    raise PixqError(f"{path}, line {line}: a column is named twice; keep one of each")
+                continue
+            if len(cells) > len(header):
+                raise PixqError(
+                    f"{path}, line {line}: {len(cells)} cells under {len(header)} columns; "
+                    "quote cells that hold a comma"
+                )
+            yield line, dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))
+    except csv.Error as error:
+        raise PixqError(f"{path}, line {reader.line_num}: {error}; mend the quoting") from None
+
+
+def number(text: str, path: Path, line: int, what: str) -> float:
+    """`text` as a finite number; a fault names `path`, `line` and `what`."""
+    if _NUMBER.fullmatch(text) is None or abs(value := float(text)) == float("inf"):
+        raise PixqError(f"{path}, line {line}: the {what} {text!r} is not a finite number; write it like 0.875")
+    return value
+
+
+def score(text: str, path: Path, line: int, contract: LabelContract) -> float:
+    """`text` as a score on the contract's scale; a fault names `path` and `line`."""
+    value = number(text, path, line, "score")
+    if not contract.minimum <= value <= contract.maximum:
+        raise PixqError(
+            f"{path}, line {line}: score {text} lies outside the scale {contract.minimum:g} to {contract.maximum:g}; "
+            "mend the line, or choose the dataset that the file belongs to"
+        )
+    return value
+
+
+def safe_path(name: str, path: Path, line: int, *, folders: bool = False) -> str:
+    """`name` if it stays below the dataset's root; else a PixqError that names `path` and `line`.
+
+    `folders` allows forward slashes. Absolute names, `..`, control characters and empty names are refused: a score
+    file comes from elsewhere and must not choose what else is read.
+    """
+    parts = name.split("/")
+    fault = None
+    if not name:
+        fault = "an empty file name"
+    elif any(ord(character) < 32 or ord(character) == 127 for character in name):
+        fault = f"a control character in the file name {name!r}"
+    elif "\\" in name:
+        fault = f"a backslash in the file name {name!r}"
+    elif name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        fault = f"the absolute file name {name!r}"
+    elif any(part in ("", ".", "..") for part in parts):
+        fault = f"the file name {name!r}, which is not plain"
+    elif len(parts) > 1 and not folders:
+        fault = f"the file name {name!r} with a folder in it"
+    if fault:
+        wanted = "a path below the root with forward slashes" if folders else "a bare file name"
+        raise PixqError(f"{path}, line {line}: {fault}; give {wanted}")
+    return name
+
+
+def contract_of(
+    root: Path, contract: LabelContract, scores: Path | None = None, polarity: Polarity | None = None
+) -> LabelContract:
+    """`contract` as it holds for the tree at `root`.
+
+    A file `labels.json` in the root marks labels that no person gave: `{"synthetic": true, "note": "how they were
+    made"}`. The note is optional, and other keys are for whoever wrote them. So does a first line `# synthetic ...`
+    in the score file. `polarity`, where given, replaces the contract's, and its note says so.
+    """
+    notes = [contract.note] if contract.note else []
+    if polarity is not None:
+        contract = replace(contract, polarity=polarity)
+        notes.append(f"set to {polarity} by its user")
+    synthetic = contract.synthetic
+    if scores is not None and (first := read_text(scores).lstrip().split("\n", 1)[0]).startswith("#"):
+        comment = first.lstrip("# \t").strip()
+        if comment.lower().startswith("synthetic"):
+            synthetic = True
+            notes.append(comment)
+    sidecar = root / "labels.json"
+    if sidecar.is_file():
+        try:
+            said = json.loads(read_text(sidecar))
+        except ValueError as error:
+            raise PixqError(f'{sidecar}: {error}; write it like {{"synthetic": true}}') from None
+        if (
+            not isinstance(said, dict)
+            or not isinstance(said.get("synthetic"), bool)
+            or not isinstance(said.get("note", ""), str)
+        ):
+            raise PixqError(
+                f'{sidecar}: write it as {{"synthetic": true or false, "note": "text"}}, without other keys'
+            )
+        synthetic = synthetic or said["synthetic"]
+        notes.append(" ".join(said.get("note", "").split()))
+    # The demo says the same in both places.
+    return replace(contract, synthetic=synthetic, note="; ".join(dict.fromkeys(note for note in notes if note)))

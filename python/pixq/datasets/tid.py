@@ -1,0 +1,59 @@
+"""The layout that TID2008 and TID2013 share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pixq.datasets.base import DatasetIndex
+from pixq.datasets.scores import contract_of, safe_path, score, text_lines
+from pixq.datasets.tree import ScoreLine, Tree, assemble
+from pixq.errors import PixqError
+from pixq.labels import LabelContract
+
+__all__ = ["NEEDS", "index_tid"]
+
+NEEDS = (
+    "reference_images/I<nn>.BMP, distorted_images/i<nn>_<type>_<level>.bmp (any case; BMP or PNG), "
+    "mos_with_names.txt (lines `<MOS> <file name>`)"
+)
+
+_NAME = re.compile(r"(i(\d{2}))_(\d{2})_(\d)(\.bmp|\.png)?", re.IGNORECASE | re.ASCII)
+
+
+def index_tid(name: str, contract: LabelContract, types: tuple[str, ...], root: Path) -> DatasetIndex:
+    """The index of a TID tree. `types` are the names of distortion types 1, 2, ...
+
+    Raises
+    ------
+    PixqError
+        If the tree isn't laid out as `NEEDS` says, or a line of the score file is wrong.
+    """
+    tree = Tree(root)
+    references, distorted, scores = tree.require("reference_images", "distorted_images", "mos_with_names.txt")
+    path = root / scores
+    contract = contract_of(root, contract, path)
+    lines = []
+    for line, text in text_lines(path):
+        parts = text.split(maxsplit=1)
+        if len(parts) != 2:
+            raise PixqError(f"{path}, line {line}: {text!r} is not `<MOS> <file name>`; mend the line")
+        value, file = score(parts[0], path, line, contract), safe_path(parts[1], path, line)
+        match = _NAME.fullmatch(file)
+        if match is None:
+            raise PixqError(f"{path}, line {line}: {file!r} is not named i<nn>_<type>_<level>.bmp; mend the line")
+        kind = int(match[3])
+        lines.append(
+            ScoreLine(
+                line=line,
+                image_id=f"i{match[2]}_{match[3]}_{match[4]}",
+                reference_id=f"I{match[2]}",
+                group=f"I{match[2]}",
+                reference=f"{references}/I{match[2]}",
+                distorted=f"{distorted}/{file}",
+                distortion_type=f"{match[3]} {types[kind - 1]}" if 1 <= kind <= len(types) else match[3],
+                level=int(match[4]),
+                score=value,
+            )
+        )
+    return assemble(name, tree, contract, scores, lines, folders=(references, distorted))

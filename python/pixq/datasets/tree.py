@@ -1,0 +1,261 @@
+"""Finding what the scores name among what is on disk, and naming what doesn't fit."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixq.datasets.base import DatasetIndex, ImagePair, Problem
+from pixq.errors import PixqError
+from pixq.labels import LabelContract
+
+__all__ = ["IMAGE_SUFFIXES", "ScoreLine", "Tree", "assemble"]
+
+IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """One line of a score file. `distorted` and `reference` are paths relative to the root, as the line has them."""
+
+    line: int
+    image_id: str
+    reference_id: str
+    group: str
+    reference: str
+    distorted: str
+    distortion_type: str
+    level: float | None
+    score: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a name led to: the file chosen (`None` if none), and others that would have fitted as well."""
+
+    path: str | None
+    rivals: tuple[str, ...] = ()
+
+
+class Tree:
+    """The files below a dataset's root, listed a folder at a time.
+
+    Raises
+    ------
+    PixqError
+        If `root` is not a folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not root.exists():
+            raise PixqError(f"{root}: no such folder; give the dataset's root with --root")
+        if not root.is_dir():
+            raise PixqError(f"{root}: not a folder; give the folder that holds the dataset with --root")
+        self._listings: dict[str, _Listing] = {}
+
+    def require(self, *names: str) -> tuple[str, ...]:
+        """The names on disk of the files and folders that the root must hold, matched without regard to case."""
+        here = self._listing("")
+        found = [here.only(name) for name in names]
+        absent = [name for name, there in zip(names, found, strict=True) if there is None]
+        if absent:
+            mend = f"the root must hold {', '.join(names)}"
+            for folder in sorted(here.folders):
+                if all(self._listing(folder).only(name) for name in names):
+                    mend = f"they are in {self.root / folder}; give that as the root"
+                    break
+            raise PixqError(f"{self.root}: no {', '.join(absent)}; {mend}")
+        return tuple(name for name in found if name is not None)
+
+    def images(self, folder: str) -> list[str]:
+        """Paths of the image files in a folder, sorted. Hidden files (`._I01.png` of macOS) aren't images."""
+        listing = self._listing(folder)
+        return sorted(_join(folder, name) for name in listing.files if _stem(name) != name and name[0] != ".")
+
+    def find(self, path: str, *, by_stem: bool) -> Found:
+        """The file that `path` names.
+
+        The exact name is taken first. Else the only file whose name fits without regard to case and, with `by_stem`,
+        to the extension; where two fit, neither is taken. Files that would have fitted as well are `rivals`.
+        """
+        folder = ""
+        *folders, name = path.split("/")
+        for part in folders:
+            there = self._listing(folder).only(part)
+            if there is None:
+                return Found(None)
+            folder = _join(folder, there)
+        listing = self._listing(folder)
+        fits = listing.by_stem.get(_key(_stem(name)), ()) if by_stem else listing.by_name.get(_key(name), ())
+        fits = tuple(fit for fit in fits if fit in listing.files)
+        chosen = name if name in fits else fits[0] if len(fits) == 1 else None
+        rivals = tuple(sorted(_join(folder, fit) for fit in fits if fit != chosen))
+        return Found(None if chosen is None else _join(folder, chosen), rivals)
+
+    def _listing(self, folder: str) -> _Listing:
+        if folder not in self._listings:
+            self._listings[folder] = _Listing(self.root / folder)
+        return self._listings[folder]
+
+
+class _Listing:
+    """The names in one folder, by how they may be looked up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files: set[str] = set()
+        self.folders: set[str] = set()
+        by_name: dict[str, list[str]] = defaultdict(list)
+        by_stem: dict[str, list[str]] = defaultdict(list)
+        if folder.is_dir():
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    name = entry.name
+                    by_name[_key(name)].append(name)
+                    if entry.is_dir():
+                        self.folders.add(name)
+                    elif entry.is_file():
+                        self.files.add(name)
+                        if (stem := _stem(name)) != name:
+                            by_stem[_key(stem)].append(name)
+        self.by_name = {key: tuple(names) for key, names in by_name.items()}
+        self.by_stem = {key: tuple(names) for key, names in by_stem.items()}
+
+    def only(self, name: str) -> str | None:
+        """The entry called `name`, else the only one that differs in case alone."""
+        fits = self.by_name.get(_key(name), ())
+        return name if name in fits else fits[0] if len(fits) == 1 else None
+
+
+def assemble(
+    adapter: str,
+    tree: Tree,
+    contract: LabelContract,
+    scores: str,
+    lines: Sequence[ScoreLine],
+    *,
+    folders: Iterable[str],
+    by_stem: bool = True,
+) -> DatasetIndex:
+    """The index of a dataset from the lines of its score file.
+
+    Lines that name one image twice: with the same score and reference the first is kept; else the image is left out.
+    Names are looked up as `Tree.find` says; a name that fits two files and is neither exactly is left out. An image
+    whose reference isn't on disk is left out. Images in `folders` that no line and no reference needs are extra. All
+    of it is told in `problems`, ordered by kind and file.
+
+    Raises
+    ------
+    PixqError
+        If `lines` is empty.
+    """
+    if not lines:
+        raise PixqError(f"{tree.root / scores}: names no image; give a tree with scores in it")
+    problems: list[Problem] = []
+    pairs: list[ImagePair] = []
+    accounted: set[str] = set()
+    named = {line.distorted for line in lines} | {line.reference for line in lines}
+
+    def choose(path: str, line: ScoreLine) -> str | None:
+        found = tree.find(path, by_stem=by_stem)
+        rivals = [rival for rival in found.rivals if rival not in named]
+        accounted.update(rivals)
+        if found.path is not None:
+            accounted.add(found.path)
+            detail = f"{found.path} was taken, whose name is exactly that in {scores}, line {line.line}"
+            problems.extend(Problem("duplicate", rival, detail) for rival in rivals)
+        return found.path
+
+    references: dict[str, str | None] = {}
+    for line in _once(lines, scores, problems):
+        distorted = choose(line.distorted, line)
+        if line.reference not in references:
+            references[line.reference] = choose(line.reference, line)
+        reference = references[line.reference]
+        for name, path, whose in ((line.distorted, distorted, ""), (line.reference, reference, " is its reference")):
+            if path is not None:
+                continue
+            # A missing reference is told of each image that needs it: that is what will be absent from a build.
+            rivals = tree.find(name, by_stem=by_stem).rivals
+            where = f"{scores}, line {line.line}"
+            if rivals:
+                detail = f"{name}{whose} fits {' and '.join(rivals)} ({where}); the image is left out"
+                problems.append(Problem("duplicate", line.distorted, detail, left_out=True))
+            else:
+                detail = f"{where}; {name}{whose} and not on disk" if whose else f"{where}; not on disk"
+                problems.append(Problem("missing", line.distorted, detail, left_out=True))
+            break
+        if distorted is not None and reference is not None:
+            pairs.append(
+                ImagePair(
+                    image_id=line.image_id,
+                    reference_id=line.reference_id,
+                    group=line.group,
+                    reference=reference,
+                    distorted=distorted,
+                    distortion_type=line.distortion_type,
+                    level=line.level,
+                    score=line.score,
+                    quality=contract.quality(line.score),
+                )
+            )
+    # A line that was left out still gives its file a score, and its reference a use.
+    for path in named:
+        found = tree.find(path, by_stem=by_stem)
+        accounted.update(found.rivals, (found.path,) if found.path else ())
+    for folder in dict.fromkeys(folders):
+        for path in tree.images(folder):
+            if path not in accounted:
+                problems.append(Problem("extra", _printable(path), f"no line of {scores} needs it"))
+    order = {"missing": 0, "duplicate": 1, "extra": 2}
+    return DatasetIndex(
+        adapter=adapter,
+        root=tree.root,
+        contract=contract,
+        pairs=tuple(sorted(pairs, key=lambda pair: pair.image_id)),
+        problems=tuple(sorted(set(problems), key=lambda one: (order[one.kind], one.file, one.detail))),
+    )
+
+
+def _once(lines: Sequence[ScoreLine], scores: str, problems: list[Problem]) -> list[ScoreLine]:
+    """`lines` without those that name an image again; what was dropped goes to `problems`."""
+    by_image: dict[str, list[ScoreLine]] = defaultdict(list)
+    for line in lines:
+        by_image[line.image_id].append(line)
+    kept = []
+    for first, *others in by_image.values():
+        differing = [other for other in others if (other.score, other.reference) != (first.score, first.reference)]
+        if differing:
+            numbers = ", ".join(str(line.line) for line in (first, *others))
+            detail = f"lines {numbers} of {scores} disagree on its score or reference; the image is left out"
+            problems.append(Problem("duplicate", first.distorted, detail, left_out=True))
+            continue
+        for other in others:
+            detail = f"{scores}, line {other.line}, repeats line {first.line}, which was taken"
+            problems.append(Problem("duplicate", other.distorted, detail))
+        kept.append(first)
+    return kept
+
+
+def _stem(name: str) -> str:
+    """`name` without an image file's extension."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and stem and f".{suffix.lower()}" in IMAGE_SUFFIXES else name
+
+
+def _key(name: str) -> str:
+    """What two names share that one file system or another takes for the same."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _printable(name: str) -> str:
+    """`name` with what can't be written in one line of UTF-8 escaped: a disk may hold any bytes as a name."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

@@ -1,0 +1,356 @@
+"""Builds a patch set: plan, shards on threads, manifest.
+
+While a build runs, `OUT/.build` holds the plan, the shard being written by each thread, and a note for each shard
+that is whole. A build that was stopped in any way goes on from those notes and ends byte-identical; the manifest is
+written last, and only then is the directory a patch set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pixq import _core, datasets
+from pixq.datasets.base import DatasetIndex
+from pixq.errors import PixqError
+from pixq.patches.files import FileInfo, checksum, write_json, write_text
+from pixq.patches.manifest import FORMAT, MANIFEST, SCHEMA_VERSION, compose, image_lines
+from pixq.patches.plan import BuildSettings, Plan, PlannedShard, files_of, make_plan
+from pixq.patches.survey import survey
+
+__all__ = ["BuildReport", "BuildState", "build"]
+
+#: Seconds between two looks at what the threads have done.
+POLL = 0.1
+
+
+@dataclass(frozen=True)
+class BuildState:
+    """How far a build is."""
+
+    images_done: int
+    images: int
+    records: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did.
+
+    `skipped` are the image pairs that could not be used, as in the manifest; `resumed` the shards that an earlier,
+    unfinished build had left whole; `complete_before` whether there was nothing left to do.
+    """
+
+    out: Path
+    manifest: Mapping[str, Any]
+    warnings: tuple[str, ...]
+    resumed: int
+    complete_before: bool
+    seconds: float
+
+    @property
+    def skipped(self) -> list[dict[str, Any]]:
+        """The image pairs that could not be used, each with its file and the reason."""
+        return list(self.manifest["skipped"])
+
+
+def build(
+    dataset: str,
+    root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    settings: BuildSettings | None = None,
+    options: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    watch: Callable[[BuildState], None] | None = None,
+) -> BuildReport:
+    """Build a patch set from a dataset on disk.
+
+    The same arguments give the same bytes on any number of threads. If `out` holds an unfinished build with the same
+    settings, it goes on; if it holds a finished one, nothing is done.
+
+    Parameters
+    ----------
+    dataset
+        Name of the adapter, e.g. `tid2013`; see `pixq.datasets.ADAPTERS`.
+    root
+        The dataset's directory.
+    out
+        Directory of the patch set; made if it is not there.
+    settings
+        What to build; by default what the adapter declares.
+    options
+        Options of the adapter, e.g. `{"polarity": "lower-is-better"}`.
+    threads
+        Shards built at a time; by default one for each core.
+    watch
+        Called about ten times a second, on the calling thread.
+
+    Raises
+    ------
+    PixqError
+        For a mistake in the arguments, other settings in `out`, a leak between splits, a full disk.
+    KeyboardInterrupt
+        After Ctrl-C; whole shards are kept.
+    """
+    started = time.perf_counter()
+    adapter = datasets.adapter(dataset)
+    index = datasets.index(dataset, root, **(options or {}))
+    settings = BuildSettings.for_adapter(adapter) if settings is None else settings
+    threads = (os.cpu_count() or 1) if threads is None else threads
+    if threads < 1:
+        raise PixqError(f"--threads is {threads}; give 1 or more")
+
+    seen = survey(index, threads=threads)
+    plan = make_plan(index, seen.groups, settings)
+    sides = {group: side.split for group, side in plan.groups.items()}
+    seen.check(sides)
+    sizes, stamps = _inputs(index, plan)
+    identity = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "dataset": dataset,
+        "label_contract": asdict(index.contract),
+        **settings.to_json(),
+        "inputs_sha256": plan.fingerprint(sizes),
+    }
+    out = Path(out)
+    warnings = seen.warnings(sides)
+    complete = _complete(out, identity)
+    if complete is not None:
+        return BuildReport(out, complete, warnings, len(plan.shards), True, time.perf_counter() - started)
+    with _claimed(out) as scratch:
+        _begin(out, scratch, identity, stamps)
+        built, resumed = _shards(index, plan, out, scratch, threads, watch, started)
+        lines, located = image_lines(plan, built)
+        _orderly(out, lambda: write_text(scratch / "images.jsonl", out / "images.jsonl", lines))
+        manifest = compose(
+            adapter=adapter,
+            index=index,
+            plan=plan,
+            built=built,
+            seen=seen,
+            images=checksum(out / "images.jsonl"),
+            located=located,
+            identity=identity,
+        )
+        _orderly(out, lambda: write_json(scratch / MANIFEST, out / MANIFEST, manifest))
+    return BuildReport(out, manifest, warnings, resumed, False, time.perf_counter() - started)
+
+
+def _inputs(index: DatasetIndex, plan: Plan) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """Size, and size with time of change, of every file that is cut."""
+    sizes, stamps = {}, {}
+    for shard in plan.shards:
+        for image in shard.images:
+            for file in files_of(image.pair):
+                if file not in sizes:
+                    try:
+                        stat = (index.root / file).stat()
+                    except OSError:
+                        continue  # the shard that needs it names it
+                    sizes[file], stamps[file] = stat.st_size, [stat.st_size, stat.st_mtime_ns]
+    return sizes, stamps
+
+
+@contextlib.contextmanager
+def _claimed(out: Path) -> Iterator[Path]:
+    """`out/.build`, held by this process alone; removed once the patch set is whole."""
+    scratch = out / ".build"
+    try:
+        if out.is_dir() and not scratch.is_dir() and not (out / MANIFEST).is_file() and any(out.iterdir()):
+            raise PixqError(f"{out}: is not empty and not a patch set; choose another --out")
+        scratch.mkdir(parents=True, exist_ok=True)
+        lock = (scratch / "lock").open("w")
+    except OSError as error:
+        raise PixqError(f"{error.filename or out}: {error.strerror}; choose an --out that can be written") from error
+    with lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows has no flock; two builds into one directory are then not noticed
+            pass
+        except OSError:
+            raise PixqError(f"{out}: another build is writing here; wait for it or choose another --out") from None
+        yield scratch
+        if (out / MANIFEST).is_file():
+            shutil.rmtree(scratch)
+
+
+def _complete(out: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest, if the patch set is whole; an error if it was built with other settings."""
+    if not (out / MANIFEST).is_file():
+        return None
+    manifest = _read_json(out / MANIFEST)
+    _same(out, manifest.get("identity", {}), identity)
+    # A build that was killed after its last rename left this behind.
+    shutil.rmtree(out / ".build", ignore_errors=True)
+    return manifest
+
+
+def _begin(out: Path, scratch: Path, identity: Mapping[str, Any], stamps: Mapping[str, list[int]]) -> None:
+    """Note what is built, or check that the unfinished build that is there is the same one.
+
+    Raises
+    ------
+    PixqError
+        If it was begun with other settings, or from files that changed since.
+    """
+    plan_file = scratch / "plan.json"
+    if not plan_file.is_file():
+        noted = {"identity": identity, "stamps": stamps}
+        _orderly(out, lambda: write_json(scratch / "plan.json.new", plan_file, noted))
+        return
+    before = _read_json(plan_file)
+    _same(out, before["identity"], identity)
+    changed = sorted(file for file, stamp in stamps.items() if before["stamps"].get(file, stamp) != stamp)
+    if changed:
+        raise PixqError(
+            f"{changed[0]}: changed since the unfinished build in {out} began"
+            f"{f' ({len(changed)} files did)' if len(changed) > 1 else ''}; delete {out} and build anew"
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise PixqError(
+            f"{path}: is not JSON ({error}); delete the directory {path.parent} and build anew"
+        ) from error
+    if not isinstance(value, dict):
+        raise PixqError(f"{path}: is not a JSON object; delete the directory {path.parent} and build anew")
+    return value
+
+
+def _same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """An error that names what differs between two builds."""
+    # What was asked for is JSON there and Python here.
+    now = json.loads(json.dumps(now))
+    if before == now:
+        return
+    differing = [key for key in {**now, **before} if before.get(key) != now.get(key)]
+    if differing == ["inputs_sha256"]:
+        raise PixqError(
+            f"{out}: was built from other files or scores than are in the dataset now; choose another --out, "
+            "or delete it and build anew"
+        )
+    told = "; ".join(
+        f"{key} is {json.dumps(before.get(key))} there and {json.dumps(now.get(key))} here"
+        for key in differing
+        if key != "inputs_sha256"
+    )
+    raise PixqError(f"{out}: holds a patch set with other settings: {told}; choose another --out")
+
+
+def _orderly(out: Path, write: Callable[[], Any]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise _stopped(out, error) from error
+
+
+def _stopped(out: Path, error: OSError) -> PixqError:
+    where = error.filename or out
+    return PixqError(
+        f"{where}: {error.strerror or error}; whole shards are kept: mend that and run the same command again"
+    )
+
+
+def _spec(shard: PlannedShard, settings: BuildSettings) -> str:
+    """What `_core.build_shard` builds `shard` from."""
+    common = settings.to_json()
+    return json.dumps(
+        {
+            "name": shard.name,
+            "size": common["geometry"]["size"],
+            "roi": common["geometry"]["roi"],
+            "fusions": [
+                {key: value for key, value in fusion.items() if value is not None} for fusion in common["fusions"]
+            ],
+            "images": [
+                {
+                    "image_id": image.pair.image_id,
+                    "reference": image.pair.reference,
+                    "distorted": image.pair.distorted,
+                    "blend_with": image.pair.blend_with,
+                    "distortion_type": image.pair.distortion_type,
+                    "mos": image.pair.score,
+                    "quality": image.pair.quality,
+                }
+                for image in shard.images
+            ],
+            **{key: common[key] for key in ("label", "sampling", "seed", "min_difference", "unchanged", "max_pixels")},
+        }
+    )
+
+
+def _whole(note: Path, out: Path) -> dict[str, Any] | None:
+    """What an earlier build noted of a shard, if its files are still those it wrote."""
+    if not note.is_file():
+        return None
+    built = _read_json(note)
+    try:
+        same = all(checksum(out / name) == FileInfo(**info) for name, info in built["files"].items())
+    except OSError:
+        return None
+    return built if same else None
+
+
+def _shards(
+    index: DatasetIndex,
+    plan: Plan,
+    out: Path,
+    scratch: Path,
+    threads: int,
+    watch: Callable[[BuildState], None] | None,
+    started: float,
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """Build every shard that is not whole yet; gives what is known of each, and how many were."""
+    progress = _core.Progress()
+    resumed = 0
+
+    def one(shard: PlannedShard) -> tuple[str, dict[str, Any], bool]:
+        note = scratch / f"{shard.name}.json"
+        built = _whole(note, out)
+        if built is not None:
+            return shard.name, built, True
+        built = json.loads(_core.build_shard(_spec(shard, plan.settings), index.root, out, scratch, progress))
+        write_json(scratch / f"{shard.name}.json.new", note, built)
+        return shard.name, built, False
+
+    done: dict[str, dict[str, Any]] = {}
+    images_before = 0
+    # The largest first, so that no thread is left alone with one at the end. Their names, and so their bytes, don't
+    # depend on the order.
+    order = sorted(plan.shards, key=lambda shard: (-len(shard.images), shard.name))
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="pixq-build")
+    try:
+        pending: set[Future[tuple[str, dict[str, Any], bool]]] = {pool.submit(one, shard) for shard in order}
+        while pending:
+            ready, pending = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
+            for future in ready:
+                name, built, before = future.result()
+                done[name] = built
+                resumed += before
+                images_before += (len(built["images"]) + len(built["skipped"])) if before else 0
+            if watch is not None:
+                seconds = time.perf_counter() - started
+                watch(BuildState(images_before + progress.images, plan.images, progress.records, seconds))
+    except OSError as error:
+        raise _stopped(out, error) from error
+    finally:
+        # Nothing is left running, whatever happened: after an error or Ctrl-C threads stop at their next image.
+        progress.cancel()
+        pool.shutdown(wait=True, cancel_futures=True)
+    return {shard.name: done[shard.name] for shard in plan.shards}, resumed

@@ -1,0 +1,41 @@
+"""Files that appear whole or not at all, and their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["FileInfo", "checksum", "write_json", "write_text"]
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """Size in bytes and SHA-256 (hex) of a file."""
+
+    bytes: int
+    sha256: str
+
+
+def checksum(path: Path) -> FileInfo:
+    """Size and SHA-256 of a file, read once."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return FileInfo(file.tell(), digest.hexdigest())
+
+
+def write_text(scratch: Path, path: Path, text: str) -> None:
+    """Write `text` to `scratch` and rename it to `path`, on the same file system: `path` is never half written."""
+    with scratch.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def write_json(scratch: Path, path: Path, value: Any) -> None:
+    """The same for JSON, which is standard JSON: there is no `Infinity` or `NaN`."""
+    write_text(scratch, path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

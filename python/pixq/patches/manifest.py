@@ -1,0 +1,137 @@
+"""`manifest.json` and `images.jsonl`: what a patch set says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pixq.datasets.base import Adapter, DatasetIndex
+from pixq.patches.files import FileInfo
+from pixq.patches.plan import LABEL_MEANINGS, Plan
+
+if TYPE_CHECKING:
+    from pixq.patches.survey import Survey
+
+__all__ = ["FORMAT", "MANIFEST", "SCHEMA_VERSION", "compose", "image_lines"]
+
+FORMAT = "pixq patch set"
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> tuple[str, int]:
+    """`images.jsonl` (a line for each image pair that was cut) and the number of its lines."""
+    lines = []
+    for shard in plan.shards:
+        measured = {info["image_id"]: info for info in built[shard.name]["images"]}
+        for image in shard.images:
+            pair = image.pair
+            info = measured.get(pair.image_id)
+            if info is None:
+                continue  # skipped; the manifest says why
+            line = {
+                "image_id": pair.image_id,
+                "reference_id": pair.reference_id,
+                "group": image.group,
+                "distortion_type": pair.distortion_type,
+                "level": pair.level,
+                "MOS": pair.score,
+                "quality": pair.quality,
+                "PSNR_image": info["psnr"],
+                "bucket": list(image.buckets),
+                "split": image.split,
+                "fold": image.fold,
+                "shard": shard.name,
+                "reference": pair.reference,
+                "distorted": pair.distorted,
+                "blend_with": pair.blend_with,
+                **{key: info[key] for key in ("height", "width", "reference_icc", "distorted_icc")},
+                **{key: info[key] for key in ("patches", "records", "unchanged", "identical")},
+            }
+            lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
+    return "".join(lines), len(lines)
+
+
+def compose(
+    *,
+    adapter: Adapter,
+    index: DatasetIndex,
+    plan: Plan,
+    built: Mapping[str, Mapping[str, Any]],
+    seen: Survey,
+    images: FileInfo,
+    located: int,
+    identity: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The manifest. Its keys are described in `pixq/schemas/manifest.schema.json`."""
+    settings = plan.settings.to_json()
+    infos = [info for shard in plan.shards for info in built[shard.name]["images"]]
+    counted = {key: sum(info[key] for info in infos) for key in ("patches", "records", "unchanged", "identical")}
+    dropped = counted["unchanged"] if plan.settings.unchanged == "drop" else 0
+    skipped = [
+        {"kind": "unreadable", **item}
+        for shard in plan.shards
+        for item in built[shard.name]["skipped"]
+    ]
+    skipped += [
+        {"kind": problem.kind, "image_id": None, "file": problem.file, "reason": problem.detail}
+        for problem in index.problems
+        if problem.left_out
+    ]
+    per_split = Counter(image.split for shard in plan.shards for image in shard.images)
+    return {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "dataset": {
+            "name": adapter.name,
+            "title": adapter.title,
+            "licence": adapter.licence,
+            "citation": adapter.citation,
+        },
+        "label_contract": asdict(index.contract),
+        "label": {"kind": plan.settings.label, "meaning": LABEL_MEANINGS[plan.settings.label]},
+        "geometry": settings["geometry"],
+        "fusions": settings["fusions"],
+        "sampling": settings["sampling"],
+        "seed": settings["seed"],
+        "min_difference": settings["min_difference"],
+        "unchanged": settings["unchanged"],
+        "filter": {
+            "buckets": settings["buckets"],
+            "max_levels": settings["max_levels"],
+            "excluded": dict(sorted(plan.excluded.items())),
+        },
+        "splits": {
+            "by": "reference",
+            "ratio": settings["ratio"],
+            "folds": settings["folds"],
+            "images": {split: per_split.get(split, 0) for split in ("train", "validation", "test")},
+            "groups": {
+                group: {"split": side.split, "fold": side.fold} for group, side in sorted(plan.groups.items())
+            },
+        },
+        "photos": seen.to_json(),
+        "counts": {
+            "images": len(infos),
+            "skipped": len(skipped),
+            "problems": len(index.problems),
+            **counted,
+            "dropped": dropped,
+        },
+        "skipped": skipped,
+        "problems": [asdict(problem) for problem in index.problems],
+        "images": {"file": "images.jsonl", "lines": located, **asdict(images)},
+        "shards": [
+            {
+                "name": shard.name,
+                "split": shard.split,
+                "groups": list(shard.groups),
+                **{key: built[shard.name][key] for key in ("reference_rows", "distorted_rows", "records", "files")},
+            }
+            for shard in plan.shards
+        ],
+        "identity": dict(identity),
+    }

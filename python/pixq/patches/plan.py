@@ -1,0 +1,291 @@
+"""What to build: the settings of a patch set, and the shards that follow from them and a dataset.
+
+A plan is a pure function of the dataset's index, the photos' fingerprints and the settings. Shards are whole groups
+of one split, so a leak between splits can't be written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pixq import buckets as bucketing
+from pixq import splits
+from pixq.datasets.base import Adapter, DatasetIndex, ImagePair
+from pixq.errors import PixqError
+from pixq.geometry import Fusion, PatchGeometry
+
+__all__ = ["BuildSettings", "Plan", "PlannedImage", "PlannedShard", "Sampling", "make_plan"]
+
+#: Image pairs that share a shard, unless one group alone has more. Small enough that a build that was cut short loses
+#: little and threads stay busy to the end, large enough that a patch set is not thousands of files.
+SHARD_PAIRS = 32
+
+#: What a fused patch's quality means, in words, for the manifest.
+LABEL_MEANINGS = {
+    "image": "the quality of the whole image",
+    "energy": "1 - (1 - image quality) * sqrt(MSE of the fused patch / MSE of the unfused patch)",
+}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Where patches are cut: on a `grid` of `stride` pixels, or at `n` places an image (`random`, `texture`).
+
+    Examples
+    --------
+    >>> Sampling.parse("texture", n=50)
+    Sampling(type='texture', stride=None, n=50)
+    """
+
+    type: Literal["grid", "random", "texture"] = "grid"
+    stride: int | None = 20
+    n: int | None = None
+
+    @classmethod
+    def parse(cls, name: str, *, stride: int | None = None, n: int | None = None, size: int = 20) -> Sampling:
+        """The sampling called `name`; `stride` (default: the patch size) is for `grid`, `n` for the others.
+
+        Raises
+        ------
+        PixqError
+            For an unknown name, or an option that the sampling does not take.
+        """
+        if name == "grid":
+            if n is not None:
+                raise PixqError("--patches is for --sampling random or texture; a grid takes --stride")
+            stride = size if stride is None else stride
+            if stride < 1:
+                raise PixqError(f"--stride is {stride}; give 1 or more pixels")
+            return cls("grid", stride, None)
+        if name in ("random", "texture"):
+            if stride is not None:
+                raise PixqError(f"--stride is for --sampling grid; {name} takes --patches")
+            n = 100 if n is None else n
+            if n < 1:
+                raise PixqError(f"--patches is {n}; give 1 or more patches an image")
+            return cls("random" if name == "random" else "texture", None, n)
+        raise PixqError(f"unknown sampling {name!r}; choose grid, random or texture")
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the manifest."""
+        return {"type": self.type, **({"stride": self.stride} if self.type == "grid" else {"n": self.n})}
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """Everything that decides the bytes of a patch set, beside the dataset itself.
+
+    Parameters
+    ----------
+    geometry
+        Size of a patch and of its RoI, in pixels.
+    fusions
+        A record is written for each of these.
+    label
+        What the quality of a fused patch means; see `LABEL_MEANINGS`.
+    sampling
+        Where patches are cut.
+    seed
+        Keys random sampling (with the image's id) and the splits (with the group's name).
+    min_difference
+        Patches whose samples all agree within this many grey levels (0..255) count as unchanged.
+    unchanged
+        Whether those are kept, with quality 1, or dropped.
+    buckets
+        Buckets of the Jianjin008 report to build; `None` builds every image pair.
+    max_levels
+        With buckets: groups of (reference, distortion) with more levels are excluded.
+    ratio
+        Shares of train, validation and test.
+    folds
+        Folds by reference, beside the split.
+    max_pixels
+        Larger images are refused before memory is taken.
+    """
+
+    geometry: PatchGeometry = PatchGeometry()
+    fusions: tuple[Fusion, ...] = (Fusion("none"),)
+    label: Literal["image", "energy"] = "image"
+    sampling: Sampling = Sampling()
+    seed: int = 0
+    min_difference: int = 0
+    unchanged: Literal["keep", "drop"] = "keep"
+    buckets: tuple[str, ...] | None = None
+    max_levels: int = 3
+    ratio: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    folds: int = 5
+    max_pixels: int = 1 << 28
+
+    def __post_init__(self) -> None:
+        if not self.fusions:
+            raise PixqError("no fusion is named; give at least one of none, copy, blend, paste")
+        if len(set(self.fusions)) != len(self.fusions):
+            raise PixqError(f"a fusion is named twice: {', '.join(map(str, self.fusions))}")
+        if self.label not in LABEL_MEANINGS:
+            raise PixqError(f"unknown label {self.label!r}; choose image or energy")
+        if self.unchanged not in ("keep", "drop"):
+            raise PixqError(f"unknown --unchanged {self.unchanged!r}; choose keep or drop")
+        if not 0 <= self.min_difference <= 255:
+            raise PixqError(f"--min-difference is {self.min_difference}; give 0 to 255 grey levels")
+        if not 0 <= self.seed < 2**64:
+            raise PixqError(f"--seed is {self.seed}; give 0 to 2^64 - 1")
+        if self.max_levels < 1:
+            raise PixqError(f"--max-levels is {self.max_levels}; give 1 or more")
+
+    @classmethod
+    def for_adapter(cls, adapter: Adapter, **changes: Any) -> BuildSettings:
+        """The defaults for a dataset (its fusions, with or without buckets), with `changes`."""
+        defaults: dict[str, Any] = {
+            "fusions": tuple(Fusion.parse(text) for text in adapter.default_fusions),
+            "buckets": ("slight_flicker",) if adapter.bucketed else None,
+        }
+        return cls(**(defaults | changes))
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the manifest, and as two builds are compared."""
+        y, x, height, width = self.geometry.roi_box
+        return {
+            "geometry": {"size": self.geometry.size, "roi": {"y": y, "x": x, "height": height, "width": width}},
+            "fusions": [{"type": fusion.name, "alpha": fusion.alpha} for fusion in self.fusions],
+            "label": self.label,
+            "sampling": self.sampling.to_json(),
+            "seed": self.seed,
+            "min_difference": self.min_difference,
+            "unchanged": self.unchanged,
+            "buckets": None if self.buckets is None else list(self.buckets),
+            "max_levels": None if self.buckets is None else self.max_levels,
+            "ratio": list(self.ratio),
+            "folds": self.folds,
+            "max_pixels": self.max_pixels,
+        }
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """An image pair, its buckets, and the side of the split it stands on."""
+
+    pair: ImagePair
+    group: str
+    buckets: tuple[str, ...]
+    split: str
+    fold: int
+
+
+@dataclass(frozen=True)
+class PlannedShard:
+    """The image pairs of one shard: whole groups of one split."""
+
+    name: str
+    split: str
+    groups: tuple[str, ...]
+    images: tuple[PlannedImage, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A patch set before any pixel of it is cut."""
+
+    settings: BuildSettings
+    shards: tuple[PlannedShard, ...]
+    groups: Mapping[str, splits.SplitOf]
+    excluded: Mapping[str, int]
+
+    @property
+    def images(self) -> int:
+        """Image pairs to cut."""
+        return sum(len(shard.images) for shard in self.shards)
+
+    def fingerprint(self, sizes: Mapping[str, int]) -> str:
+        """SHA-256 of everything that is cut: files, their `sizes` in bytes, scores, buckets, splits."""
+        rows = [
+            [
+                image.pair.image_id,
+                image.pair.reference_id,
+                image.group,
+                image.pair.distortion_type,
+                image.pair.level,
+                image.pair.score,
+                image.pair.quality,
+                list(image.buckets),
+                image.split,
+                image.fold,
+                [[file, sizes.get(file)] for file in files_of(image.pair)],
+            ]
+            for shard in self.shards
+            for image in shard.images
+        ]
+        return hashlib.sha256(json.dumps(rows, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+
+
+def files_of(pair: ImagePair) -> list[str]:
+    """The files that a pair is made from, relative to the dataset's root."""
+    return [pair.reference, pair.distorted, *([] if pair.blend_with is None else [pair.blend_with])]
+
+
+def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSettings) -> Plan:
+    """What to build from `index`.
+
+    Parameters
+    ----------
+    index
+        The dataset as found on disk.
+    groups
+        reference_id -> the group it belongs to, once the same photo under two names is one group.
+    settings
+        What to build.
+
+    Raises
+    ------
+    PixqError
+        If nothing is left to build, or the splits can't be made.
+    """
+    excluded: dict[str, int] = {}
+    if settings.buckets is None:
+        entries = tuple((pair, ()) for pair in index.pairs)
+    else:
+        result = bucketing.bucket(index.pairs, max_levels=settings.max_levels, buckets=settings.buckets)
+        entries, excluded = result.pairs, dict(result.excluded)
+    if not entries:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items()) or "the dataset has no image pair"
+        raise PixqError(f"{index.root}: nothing to build: {reasons}; `pixq inspect` shows what is there")
+    sides = splits.assign(
+        {groups[pair.reference_id] for pair, _ in entries},
+        ratio=settings.ratio,
+        folds=settings.folds,
+        seed=settings.seed,
+    )
+    by_group: dict[str, list[PlannedImage]] = {}
+    for pair, names in entries:
+        group = groups[pair.reference_id]
+        image = PlannedImage(pair, group, tuple(names), sides[group].split, sides[group].fold)
+        by_group.setdefault(group, []).append(image)
+    for images in by_group.values():
+        # Pairs of one reference stand together, so it is decoded once.
+        images.sort(key=lambda image: (image.pair.reference_id, image.pair.image_id))
+    return Plan(settings, _shards(by_group, sides), sides, excluded)
+
+
+def _shards(
+    by_group: Mapping[str, list[PlannedImage]], sides: Mapping[str, splits.SplitOf]
+) -> tuple[PlannedShard, ...]:
+    """Groups in order of split and name, packed until a shard has `SHARD_PAIRS` pairs."""
+    packed: list[tuple[str, list[str]]] = []
+    for split in ("train", "validation", "test"):
+        room = 0
+        for group in sorted(group for group in by_group if sides[group].split == split):
+            size = len(by_group[group])
+            if size > room:
+                packed.append((split, []))
+                room = SHARD_PAIRS
+            packed[-1][1].append(group)
+            room -= size
+    return tuple(
+        PlannedShard(
+            f"shard-{number:05}", split, tuple(names), tuple(image for group in names for image in by_group[group])
+        )
+        for number, (split, names) in enumerate(packed)
+    )

@@ -1,0 +1,120 @@
+"""The records of a patch set as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixq import _core
+from pixq.errors import PixqError
+from pixq.geometry import Fusion
+
+__all__ = ["Records", "join_shards"]
+
+
+@dataclass(frozen=True)
+class Records:
+    """One entry a fused patch; every column has shape (n,).
+
+    Parameters
+    ----------
+    image
+        Number of the image pair in `PatchSet.images`.
+    patch_id
+        Number of the patch among the places sampled in its image.
+    y, x
+        Top row and left column of the patch in the image, in pixels.
+    psnr, psnr_roi
+        PSNR of the fused patch, and of its RoI, against the reference, in dB; infinite where they are equal.
+    fusion
+        Number of the fusion in `PatchSet.fusions`.
+    quality
+        0 to 1, 1 = nobody notices; what it means stands in the manifest under `label`.
+    reference_row, distorted_row
+        Rows of the patches in `PatchSet.reference` and `PatchSet.distorted`.
+    identical
+        Whether the fused patch equals its reference.
+    mos
+        The score of the image, as the dataset has it.
+    """
+
+    image: NDArray[np.uint32]
+    patch_id: NDArray[np.uint32]
+    y: NDArray[np.uint32]
+    x: NDArray[np.uint32]
+    psnr: NDArray[np.float64]
+    psnr_roi: NDArray[np.float64]
+    fusion: NDArray[np.uint8]
+    quality: NDArray[np.float64]
+    reference_row: NDArray[np.int64]
+    distorted_row: NDArray[np.int64]
+    identical: NDArray[np.bool_]
+    mos: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def take(self, rows: NDArray[np.int64]) -> Records:
+        """The entries at `rows`, in that order."""
+        return Records(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+def join_shards(
+    parts: Sequence[Mapping[str, NDArray[Any]]],
+    *,
+    reference_offsets: NDArray[np.int64],
+    distorted_offsets: NDArray[np.int64],
+    images: Sequence[Mapping[str, Any]],
+    fusions: Sequence[Fusion],
+) -> Records:
+    """The records of all shards, their rows counted over all of them.
+
+    Raises
+    ------
+    PixqError
+        If a record names a row or a fusion that the manifest does not have.
+    """
+
+    def joined(name: str, dtype: type[Any]) -> NDArray[Any]:
+        return np.concatenate([np.empty(0, dtype), *(part[name] for part in parts)], dtype=dtype)
+
+    def rows(name: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        for number, part in enumerate(parts):
+            count = offsets[number + 1] - offsets[number]
+            if len(part[name]) and int(part[name].max()) >= count:
+                raise PixqError(
+                    f"shard {number}: a record's {name} is {int(part[name].max())}, the shard has {count} rows; "
+                    "build the patch set anew"
+                )
+        shifted = [part[name].astype(np.int64) + offset for part, offset in zip(parts, offsets[:-1], strict=True)]
+        return np.concatenate([np.empty(0, np.int64), *shifted])
+
+    name, alpha = joined("fusion", np.uint8), joined("alpha", np.float64)
+    fusion = np.full(len(name), 255, dtype=np.uint8)
+    for number, each in enumerate(fusions):
+        same = name == _core.FUSION_NAMES.index(each.name)
+        if each.alpha is not None:
+            same &= alpha == each.alpha
+        fusion[same] = number
+    if (fusion == 255).any():
+        raise PixqError("a record's fusion is not one of the manifest's; build the patch set anew")
+    image = joined("image", np.uint32)
+    mos = np.array([each["MOS"] for each in images], dtype=np.float64)
+    return Records(
+        image=image,
+        patch_id=joined("patch_id", np.uint32),
+        y=joined("y", np.uint32),
+        x=joined("x", np.uint32),
+        psnr=joined("psnr", np.float64),
+        psnr_roi=joined("psnr_roi", np.float64),
+        fusion=fusion,
+        quality=joined("quality", np.float64),
+        reference_row=rows("reference_row", reference_offsets),
+        distorted_row=rows("distorted_row", distorted_offsets),
+        identical=joined("identical", np.bool_),
+        mos=mos[image] if len(image) else np.empty(0),
+    )

@@ -1,0 +1,74 @@
+"""Patches of several shards as one array that is read when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pixq.errors import PixqError
+
+__all__ = ["ShardedRows"]
+
+
+class ShardedRows:
+    """Patches of several `.npy` files behind one numbering: uint8 (n, size, size, 3).
+
+    A number, a slice, an array of numbers or a mask gives the patches; only what is asked for is read. Files are
+    mapped when first touched.
+    """
+
+    def __init__(self, paths: Sequence[Path], counts: Sequence[int], size: int) -> None:
+        self._paths = tuple(paths)
+        self._maps: list[NDArray[np.uint8] | None] = [None] * len(self._paths)
+        #: Number of each shard's first row, and of the rows in all.
+        self.offsets: NDArray[np.int64] = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
+        self.shape = (int(self.offsets[-1]), size, size, 3)
+        self.dtype = np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<ShardedRows {self.shape} uint8 in {len(self._paths)} files>"
+
+    def shard(self, number: int) -> NDArray[np.uint8]:
+        """The memory-mapped array of one shard, read-only."""
+        mapped = self._maps[number]
+        if mapped is None:
+            path = self._paths[number]
+            rows = int(self.offsets[number + 1] - self.offsets[number])
+            try:
+                # An empty array has nothing to map.
+                mapped = np.load(path, mmap_mode="r" if rows else None, allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                raise PixqError(f"{path}: is not a NumPy array ({error}); build the patch set anew") from None
+            if mapped.shape != (rows, *self.shape[1:]) or mapped.dtype != self.dtype:
+                raise PixqError(
+                    f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says uint8 "
+                    f"{(rows, *self.shape[1:])}; build the patch set anew"
+                )
+            self._maps[number] = mapped
+        return mapped
+
+    def shard_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The shard that each of `rows` lies in."""
+        return np.searchsorted(self.offsets, rows, side="right") - 1
+
+    def __getitem__(self, rows: int | slice | ArrayLike) -> NDArray[np.uint8]:
+        numbers = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
+        out = np.empty((*numbers.shape, *self.shape[1:]), dtype=np.uint8)
+        flat, target = numbers.reshape(-1), out.reshape(-1, *self.shape[1:])
+        shards = self.shard_of(flat)
+        for shard in np.unique(shards):
+            here = shards == shard
+            target[here] = self.shard(shard)[flat[here] - self.offsets[shard]]
+        return out
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("patches of several files can't be one array without a copy")
+        return self[:].astype(dtype or np.uint8, copy=False)

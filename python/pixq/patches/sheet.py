@@ -1,0 +1,112 @@
+"""Contact sheets: patches of a set as one picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixq.errors import PixqError
+from pixq.patches.store import PatchSet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["contact_sheet"]
+
+BACKGROUND, INK, FAINT, OUTLINE = (250, 250, 248), (30, 30, 30), (110, 110, 110), (0, 114, 178)
+GAP, MARGIN, LINE = 4, 16, 15
+
+#: Differences are shown this many times as large, or small ones could not be seen.
+DIFFERENCE_GAIN = 4
+
+
+def contact_sheet(patches: PatchSet, *, count: int = 48, columns: int = 4, scale: int = 4, seed: int = 0) -> Image:
+    """A picture of `count` records: reference, fused patch, and their difference, with what the record says.
+
+    Records are drawn evenly over the range of quality and stand from worst to best. The RoI is outlined on the
+    reference alone, so that nothing covers the pixels that are compared.
+
+    Parameters
+    ----------
+    patches
+        A patch set or a selection of one.
+    count
+        Records to draw; fewer where the set has fewer.
+    columns
+        Records side by side.
+    scale
+        Screen pixels a patch pixel.
+    seed
+        Keys the choice.
+
+    Raises
+    ------
+    PixqError
+        If there is no record, or a number is below 1.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    for name, value in (("--count", count), ("--columns", columns), ("--scale", scale)):
+        if value < 1:
+            raise PixqError(f"{name} is {value}; give 1 or more")
+    if len(patches) == 0:
+        raise PixqError(f"{patches.directory}: nothing is selected; leave out a condition")
+    rows = _spread(patches.records.quality, count, seed)
+    chosen = patches[rows]
+    records = chosen.records
+    reference, fused = chosen.reference[records.reference_row], chosen.fused()
+    difference = np.abs(reference.astype(np.int16) - fused)
+    amplified = np.minimum(difference * DIFFERENCE_GAIN, 255).astype(np.uint8)
+
+    side = patches.geometry.size * scale
+    cell_width, cell_height = 3 * side + 2 * GAP + MARGIN, side + 3 * LINE + MARGIN
+    columns = min(columns, len(rows))
+    lines = -(-len(rows) // columns)
+    sheet = Image.new("RGB", (columns * cell_width + MARGIN, lines * cell_height + 3 * LINE + MARGIN), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    font, small = ImageFont.load_default(13), ImageFont.load_default(11)
+    dataset = patches.manifest["dataset"]["title"]
+    synthetic = ", labels are synthetic" if patches.manifest["label_contract"]["synthetic"] else ""
+    title = f"{dataset}: {len(rows)} of {len(patches)} records{synthetic}"
+    draw.text((MARGIN, MARGIN - 6), title, INK, font)
+    legend = f"reference (RoI outlined) | fused patch | difference x{DIFFERENCE_GAIN}; from worst to best quality"
+    draw.text((MARGIN, MARGIN + LINE - 4), legend, FAINT, small)
+    y0, x0, height, width = patches.geometry.roi_box
+    for number in range(len(rows)):
+        left = MARGIN + number % columns * cell_width
+        top = 3 * LINE + MARGIN + number // columns * cell_height
+        for place, patch in enumerate((reference[number], fused[number], amplified[number])):
+            picture = Image.fromarray(patch).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(picture, (left + place * (side + GAP), top))
+        roi = (left + x0 * scale - 1, top + y0 * scale - 1, left + (x0 + width) * scale, top + (y0 + height) * scale)
+        draw.rectangle(roi, outline=OUTLINE)
+        image = patches.images[records.image[number]]
+        psnr = "identical" if records.identical[number] else f"{records.psnr[number]:.1f} dB"
+        fusion = patches.fusions[records.fusion[number]]
+        draw.text((left, top + side + 2), f"q {records.quality[number]:.2f}   {psnr}   {fusion}", INK, small)
+        place = f"{image['image_id']}  x {records.x[number]}, y {records.y[number]}"
+        draw.text((left, top + side + 2 + LINE), _fit(place, 3 * side + 2 * GAP, small), FAINT, small)
+    return sheet
+
+
+def _fit(text: str, width: int, font: object) -> str:
+    """`text`, shortened in its middle to `width` pixels."""
+    length = font.getlength  # type: ignore[attr-defined]
+    if length(text) <= width:
+        return text
+    keep = len(text)
+    while keep > 4 and length(f"{text[: keep // 2]}…{text[-keep // 2 :]}") > width:
+        keep -= 1
+    return f"{text[: keep // 2]}…{text[-keep // 2 :]}"
+
+
+def _spread(quality: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int64]:
+    """`count` rows, one from each of as many equal shares of the rows in order of quality, from worst to best."""
+    # Rows of one quality would otherwise come in the order of the file, all from one image.
+    shuffled = np.random.default_rng(seed).permutation(len(quality))
+    ordered = shuffled[np.argsort(quality[shuffled], kind="stable")]
+    count = min(count, len(ordered))
+    edges = np.linspace(0, len(ordered), count + 1).astype(np.int64)
+    return ordered[(edges[:-1] + edges[1:]) // 2]

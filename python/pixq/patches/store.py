@@ -1,0 +1,352 @@
+"""`PatchSet`: a patch set on disk, opened."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pixq import _core, splits
+from pixq.errors import PixqError
+from pixq.geometry import Fusion, PatchGeometry
+from pixq.patches.files import FileInfo, checksum
+from pixq.patches.manifest import FORMAT, MANIFEST, SCHEMA_VERSION
+from pixq.patches.records import Records, join_shards
+from pixq.patches.rows import ShardedRows
+
+__all__ = ["Batch", "PatchSet"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some records of a patch set with their pixels.
+
+    `rows` are the records' numbers in the patch set; `reference` and `fused` are uint8 of shape (n, size, size, 3);
+    `quality` is float64 of shape (n,), 0 to 1, 1 = nobody notices.
+    """
+
+    rows: NDArray[np.int64]
+    reference: NDArray[np.uint8]
+    fused: NDArray[np.uint8]
+    quality: NDArray[np.float64]
+
+
+class PatchSet:
+    """A patch set, or a selection of its records.
+
+    Patches are memory-mapped and read when asked for; records are columns in memory. A selection shares both with
+    the set it came from.
+
+    Parameters
+    ----------
+    directory
+        A directory that `pixq build-patches` wrote.
+
+    Raises
+    ------
+    PixqError
+        If it is not a whole patch set, files are missing or cut short, or a group is in two splits.
+
+    Examples
+    --------
+    >>> patches = PatchSet("patches")                                           # doctest: +SKIP
+    >>> train = patches.select(split="train", fusion="blend")                   # doctest: +SKIP
+    >>> for batch in train.batches(256, seed=0):                                # doctest: +SKIP
+    ...     print(batch.reference.shape, batch.fused.shape, batch.quality.mean())
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self._directory = Path(directory)
+        self._manifest = _manifest(self._directory)
+        self._images = _images(self._directory, self._manifest)
+        splits.check(
+            (image["image_id"], image["group"], image["reference_id"], image["split"]) for image in self._images
+        )
+        shards = self._manifest["shards"]
+        for shard in shards:
+            for name, info in shard["files"].items():
+                _expect_size(self._directory / name, info["bytes"])
+        size = self._manifest["geometry"]["size"]
+        self._reference = ShardedRows(
+            [self._directory / f"{shard['name']}.reference.npy" for shard in shards],
+            [shard["reference_rows"] for shard in shards],
+            size,
+        )
+        self._distorted = ShardedRows(
+            [self._directory / f"{shard['name']}.distorted.npy" for shard in shards],
+            [shard["distorted_rows"] for shard in shards],
+            size,
+        )
+        self._all = self._read_records()
+        self._rows: NDArray[np.int64] | None = None
+
+    def _read_records(self) -> Records:
+        """The columns of all shards, read by as many threads as there are cores."""
+        shards = self._manifest["shards"]
+        ids = [image["image_id"] for image in self._images]
+
+        def read(shard: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+            path = self._directory / f"{shard['name']}.jsonl"
+            try:
+                columns = _core.read_records(path, ids)
+            except ValueError as error:
+                raise PixqError(str(error)) from None
+            if len(columns["image"]) != shard["records"]:
+                raise PixqError(
+                    f"{path}: holds {len(columns['image'])} records, the manifest says {shard['records']}; "
+                    "build the patch set anew"
+                )
+            return columns
+
+        with ThreadPoolExecutor(min(len(shards), os.cpu_count() or 1) or 1) as pool:
+            parts = list(pool.map(read, shards))
+        return join_shards(
+            parts,
+            reference_offsets=self._reference.offsets,
+            distorted_offsets=self._distorted.offsets,
+            images=self._images,
+            fusions=self.fusions,
+        )
+
+    def __len__(self) -> int:
+        return len(self._all) if self._rows is None else len(self._rows)
+
+    def __repr__(self) -> str:
+        part = "" if self._rows is None else f" of {len(self._all)}"
+        return f"<PatchSet {str(self._directory)!r}: {len(self)}{part} records>"
+
+    @property
+    def directory(self) -> Path:
+        """Where the patch set lies."""
+        return self._directory
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """`manifest.json`."""
+        return self._manifest
+
+    @property
+    def images(self) -> tuple[Mapping[str, Any], ...]:
+        """The lines of `images.jsonl`, for all of the set; `records.image` counts in it."""
+        return self._images
+
+    @property
+    def geometry(self) -> PatchGeometry:
+        """Size of a patch and of its RoI."""
+        geometry = self._manifest["geometry"]
+        return PatchGeometry(geometry["size"], geometry["roi"]["height"])
+
+    @property
+    def fusions(self) -> tuple[Fusion, ...]:
+        """The fusions it was built with; `records.fusion` counts in it."""
+        return tuple(Fusion(fusion["type"], fusion["alpha"]) for fusion in self._manifest["fusions"])
+
+    @property
+    def reference(self) -> ShardedRows:
+        """Every reference patch once: uint8 (m, size, size, 3), memory-mapped; rows as in `records.reference_row`."""
+        return self._reference
+
+    @property
+    def distorted(self) -> ShardedRows:
+        """Every unfused distorted patch once: uint8 (n, size, size, 3), memory-mapped; see `records.distorted_row`."""
+        return self._distorted
+
+    @property
+    def records(self) -> Records:
+        """The selected records as columns of length `len(self)`."""
+        return self._all if self._rows is None else self._all.take(self._rows)
+
+    def select(
+        self,
+        *,
+        split: str | None = None,
+        fold: int | None = None,
+        bucket: str | None = None,
+        distortion: str | None = None,
+        fusion: str | None = None,
+        reference: str | None = None,
+    ) -> PatchSet:
+        """The records that meet every condition given.
+
+        Parameters
+        ----------
+        split
+            `train`, `validation` or `test`.
+        fold
+            Number of the fold, from 0.
+        bucket, distortion, reference
+            Bucket, distortion type and reference_id of the image.
+        fusion
+            `none`, `copy`, `paste`, `blend`, or `blend:ALPHA` for one alpha.
+
+        Raises
+        ------
+        PixqError
+            If a name is not one of the set's; the message lists those that are.
+        """
+        conditions = {"split": split, "fold": fold, "distortion_type": distortion, "reference_id": reference}
+        chosen = np.ones(len(self._images), dtype=bool)
+        for key, wanted in conditions.items():
+            if wanted is not None:
+                chosen &= _matches([image[key] for image in self._images], wanted, key)
+        if bucket is not None:
+            known = sorted({name for image in self._images for name in image["bucket"]})
+            _known(bucket, known, "bucket")
+            chosen &= np.array([bucket in image["bucket"] for image in self._images], dtype=bool)
+        records = self.records
+        keep = chosen[records.image]
+        if fusion is not None:
+            fits = [
+                fusion in (each.name, str(each)) or (each.alpha is not None and Fusion.parse(fusion) == each)
+                for each in self.fusions
+            ]
+            if not any(fits):
+                _known(fusion, [str(each) for each in self.fusions], "fusion")
+            keep &= np.array(fits, dtype=bool)[records.fusion]
+        rows = np.flatnonzero(keep) if self._rows is None else self._rows[keep]
+        return self._with(rows)
+
+    def _with(self, rows: NDArray[np.int64]) -> PatchSet:
+        selection = object.__new__(PatchSet)
+        selection.__dict__.update(self.__dict__, _rows=rows)
+        return selection
+
+    def __getitem__(self, rows: slice | ArrayLike) -> PatchSet:
+        """The records at `rows` (a slice, numbers or a mask) of this selection, in that order."""
+        own = np.arange(len(self._all)) if self._rows is None else self._rows
+        return self._with(np.atleast_1d(own[rows if isinstance(rows, slice) else np.asarray(rows)]))
+
+    def fused(self, rows: slice | ArrayLike | None = None) -> NDArray[np.uint8]:
+        """The fused patches of `rows` of this selection (all by default): uint8 (n, size, size, 3).
+
+        Computed from the stored patches by the core; `rows` may repeat and be in any order.
+        """
+        return self._pixels(self._chosen(rows))[1]
+
+    def _chosen(self, rows: slice | ArrayLike | None) -> Records:
+        return self.records if rows is None else self[rows].records
+
+    def _pixels(self, records: Records) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Reference and fused patches of `records`."""
+        size = self.geometry.size
+        reference = np.empty((len(records), size, size, 3), dtype=np.uint8)
+        fused = np.empty_like(reference)
+        fusions = [(fusion.name, 0.5 if fusion.alpha is None else fusion.alpha) for fusion in self.fusions]
+        shard_of = self._reference.shard_of(records.reference_row)
+        for shard in np.unique(shard_of):
+            here = np.flatnonzero(shard_of == shard)
+            reference_rows = records.reference_row[here] - self._reference.offsets[shard]
+            source = self._reference.shard(shard)
+            reference[here] = source[reference_rows]
+            fused[here] = _core.fuse_rows(
+                source,
+                self._distorted.shard(shard),
+                reference_rows,
+                records.distorted_row[here] - self._distorted.offsets[shard],
+                fusions=fusions,
+                which=records.fusion[here],
+                roi=self.geometry.roi_box,
+            )
+        return reference, fused
+
+    def batches(self, size: int, *, seed: int | None = None, drop_last: bool = False) -> Iterator[Batch]:
+        """The selection in batches of `size` records, in order, or shuffled by `seed`.
+
+        The last batch may be smaller; `drop_last` leaves it out.
+        """
+        if size < 1:
+            raise PixqError(f"the batch size is {size}; give 1 or more")
+        order = np.arange(len(self))
+        if seed is not None:
+            np.random.default_rng(seed).shuffle(order)
+        own = np.arange(len(self._all)) if self._rows is None else self._rows
+        for start in range(0, len(order), size):
+            rows = own[order[start : start + size]]
+            if drop_last and len(rows) < size:
+                return
+            records = self._all.take(rows)
+            reference, fused = self._pixels(records)
+            yield Batch(rows, reference, fused, records.quality)
+
+    def verify(self) -> list[str]:
+        """What is wrong with the files: a line for each whose size or SHA-256 is not the manifest's.
+
+        An empty list means that every byte is as it was built.
+        """
+        expected = {self._manifest["images"]["file"]: self._manifest["images"]}
+        for shard in self._manifest["shards"]:
+            expected |= shard["files"]
+
+        def check(item: tuple[str, Mapping[str, Any]]) -> str | None:
+            name, info = item
+            try:
+                found = checksum(self._directory / name)
+            except OSError as error:
+                return f"{self._directory / name}: {error.strerror or error}"
+            if found == FileInfo(info["bytes"], info["sha256"]):
+                return None
+            return f"{self._directory / name}: SHA-256 is {found.sha256}, the manifest says {info['sha256']}"
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return [problem for problem in pool.map(check, expected.items()) if problem is not None]
+
+
+def _known(wanted: object, known: list[Any], key: str) -> None:
+    if wanted not in known:
+        raise PixqError(f"the patch set has no {key} {wanted!r}; it has {', '.join(map(str, known)) or 'none'}")
+
+
+def _matches(values: list[Any], wanted: object, key: str) -> NDArray[np.bool_]:
+    known = sorted(set(values))
+    # A split that got no image is empty, not unknown.
+    _known(wanted, ["train", "validation", "test"] if key == "split" else known, key)
+    return np.array([value == wanted for value in values], dtype=bool)
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    path = directory / MANIFEST
+    if not path.is_file():
+        unfinished = (directory / ".build").is_dir()
+        raise PixqError(
+            f"{directory}: the build is unfinished; run the same pixq build-patches again to go on"
+            if unfinished
+            else f"{directory}: is not a patch set (it has no {MANIFEST}); give a directory that build-patches wrote"
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PixqError(f"{path}: is not JSON ({error}); build the patch set anew") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise PixqError(f"{path}: is not the manifest of a patch set; give a directory that build-patches wrote")
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise PixqError(
+            f"{path}: has schema version {manifest.get('schema_version')}, this pixq reads {SCHEMA_VERSION}; "
+            "build the patch set anew"
+        )
+    return manifest
+
+
+def _images(directory: Path, manifest: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    path = directory / manifest["images"]["file"]
+    _expect_size(path, manifest["images"]["bytes"])
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return tuple(json.loads(line) for line in lines)
+    except ValueError as error:
+        raise PixqError(f"{path}: is not JSON lines ({error}); build the patch set anew") from None
+
+
+def _expect_size(path: Path, size: int) -> None:
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror}; build the patch set anew") from None
+    if found != size:
+        raise PixqError(f"{path}: has {found} bytes, the manifest says {size}; build the patch set anew")

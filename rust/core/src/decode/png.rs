@@ -1,0 +1,160 @@
+//! PNG, by the `png` crate.
+//!
+//! The chunks are walked here first, which costs nothing beside inflating: what a chunk's mere presence
+//! decides (alpha, animation, orientation, profile) is known before a pixel is decoded, a file that ends
+//! before its `IEND` is refused, and text and profiles, which may be deflate bombs, are never inflated.
+//!
+//! Every chunk's CRC is checked. The Adler-32 of the deflate stream is not: the same bytes are under the CRC.
+
+use std::io::Cursor;
+
+use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits, Reader};
+
+use super::expand::{self, Table};
+use super::{FLATTEN, Header, Pixels, Reason, checked_claim, checked_size, corrupt, exif, truncated, zeroed};
+
+/// Deflate can't do better than 258 bytes for two bits.
+const BEST_DEFLATE: u64 = 1032;
+/// What the `png` crate may take beside its rows.
+const BESIDE_ROWS: usize = 1 << 24;
+
+pub(super) struct Png<'a> {
+    pub header: Header,
+    bytes: &'a [u8],
+}
+
+impl<'a> Png<'a> {
+    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+        let (kind, ihdr, mut rest) = chunk(&bytes[8..]).ok_or_else(|| truncated("PNG"))?;
+        let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, _, _, _] = ihdr else {
+            return Err(corrupt("PNG", "its first chunk is not an image header"));
+        };
+        if kind != b"IHDR" {
+            return Err(corrupt("PNG", "its first chunk is not an image header"));
+        }
+        let (width, height) = (u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]));
+        let (height, width) = checked_size(height.into(), width.into(), max_pixels)?;
+        let samples = match (colour, depth) {
+            (0, 1 | 2 | 4 | 8 | 16) | (3, 1 | 2 | 4 | 8) => 1,
+            (2, 8 | 16) => 3,
+            (4 | 6, _) => return Err(FLATTEN.into()),
+            _ => return Err(corrupt("PNG", format_args!("colour type {colour} with {depth} bits"))),
+        };
+        let bit_depth = if depth == 16 { 16 } else { 8 };
+        let mut header = Header { height, width, bit_depth, orientation: 1, icc_profile: false };
+        let row = (width as u64 * samples * u64::from(depth)).div_ceil(8);
+        checked_claim(&header, row * height as u64, bytes.len(), BEST_DEFLATE)?;
+        loop {
+            let (kind, data, after) = chunk(rest).ok_or_else(|| truncated("PNG"))?;
+            match kind {
+                b"tRNS" => return Err(FLATTEN.into()),
+                b"acTL" => return Err("is an animated PNG; save the frame you want as a plain PNG".into()),
+                b"iCCP" => header.icc_profile = true,
+                b"eXIf" => header.orientation = exif::orientation(data),
+                b"IEND" => break,
+                _ => {}
+            }
+            rest = after;
+        }
+        Ok(Png { header, bytes })
+    }
+
+    pub fn pixels(self) -> Reason<Pixels> {
+        self.decode().map_err(|error| match error {
+            Failure::Png(DecodingError::IoError(_)) => truncated("PNG"),
+            Failure::Png(error) => corrupt("PNG", error.to_string().trim_end_matches('.')),
+            Failure::Other(reason) => reason,
+        })
+    }
+
+    fn decode(&self) -> Result<Pixels, Failure> {
+        let mut options = DecodeOptions::default();
+        options.set_ignore_text_chunk(true);
+        options.set_ignore_iccp_chunk(true);
+        options.set_skip_ancillary_crc_failures(false);
+        let mut decoder = Decoder::new_with_options(Cursor::new(self.bytes), options);
+        // Pixels were held against the limit already; this is for the crate's rows and the small chunks.
+        decoder.set_limits(Limits { bytes: self.header.width * 12 + BESIDE_ROWS });
+        let mut reader = decoder.read_info()?;
+        let info = reader.info();
+        if info.size() != (self.header.width as u32, self.header.height as u32) {
+            return Err(Failure::Other(corrupt("PNG", "it has two image headers")));
+        }
+        let bits = info.bit_depth as u8;
+        let samples = self.header.pixels() * 3;
+        let stride = self.header.width * 3;
+        match (info.color_type, info.bit_depth) {
+            (ColorType::Rgb, BitDepth::Eight) => {
+                let mut out = zeroed(samples)?;
+                reader.next_frame(&mut out)?;
+                Ok(Pixels::U8(out))
+            }
+            (colour, BitDepth::Sixteen) => {
+                let mut out = zeroed(samples)?;
+                let grey = colour == ColorType::Grayscale;
+                let mut rows = out.chunks_exact_mut(stride);
+                each_row(&mut reader, |row| {
+                    rows.next().into_iter().for_each(|out| expand::sixteen(row, grey, out));
+                })?;
+                Ok(Pixels::U16(out))
+            }
+            (colour, _) => {
+                let table: Table = match (colour, &info.palette) {
+                    (ColorType::Grayscale, _) => expand::grey(bits),
+                    (_, Some(colours)) => expand::palette(colours),
+                    _ => return Err(Failure::Other(corrupt("PNG", "it has no palette"))),
+                };
+                let mut out = zeroed(samples)?;
+                let mut rows = out.chunks_exact_mut(stride);
+                each_row(&mut reader, |row| {
+                    rows.next().into_iter().for_each(|out| expand::look_up(row, bits, &table, out));
+                })?;
+                Ok(Pixels::U8(out))
+            }
+        }
+    }
+}
+
+/// Hands each stored row to `take`, and reads the image data to its end.
+fn each_row(reader: &mut Reader<Cursor<&[u8]>>, mut take: impl FnMut(&[u8])) -> Result<(), Failure> {
+    let width = reader.info().width;
+    let length = reader.output_line_size(width).ok_or(DecodingError::LimitsExceeded)?;
+    if reader.info().interlaced {
+        // Adam7 fills the rows in seven passes, so they are complete only at the end.
+        let mut packed = zeroed(reader.output_buffer_size().ok_or(DecodingError::LimitsExceeded)?)?;
+        reader.next_frame(&mut packed)?;
+        packed.chunks_exact(length).for_each(take);
+    } else {
+        let mut row = zeroed(length)?;
+        while reader.read_row(&mut row)?.is_some() {
+            take(&row);
+        }
+    }
+    Ok(())
+}
+
+/// The next chunk's type and data, and what follows it; `None` if it is not all there.
+fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let length = u32::from_be_bytes(*length) as usize;
+    let (kind, rest) = rest.split_at_checked(4)?;
+    let (data, rest) = rest.split_at_checked(length)?;
+    Some((kind, data, rest.get(4..)?))
+}
+
+enum Failure {
+    Png(DecodingError),
+    Other(String),
+}
+
+impl From<DecodingError> for Failure {
+    fn from(error: DecodingError) -> Self {
+        Failure::Png(error)
+    }
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Failure::Other(reason)
+    }
+}

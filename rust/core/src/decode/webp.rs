@@ -1,0 +1,79 @@
+//! WebP, by the `image-webp` crate.
+//!
+//! The chunks are walked here first: the crate takes a lossy frame's memory before it compares the frame's
+//! size with the file's, so a forged frame must be found before.
+
+use std::io::Cursor;
+
+use image_webp::{DecodingError, WebPDecoder};
+
+use super::{FLATTEN, Header, Reason, checked_size, corrupt, exif, no_memory, truncated, zeroed};
+
+pub(super) struct Webp<'a> {
+    pub header: Header,
+    decoder: WebPDecoder<Cursor<&'a [u8]>>,
+}
+
+impl<'a> Webp<'a> {
+    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+        let mut header = Header { height: 0, width: 0, bit_depth: 8, orientation: 1, icc_profile: false };
+        let mut frame = None;
+        let mut rest = &bytes[Self::MAGIC..];
+        // A lone byte may be left by writers that pad the file and not its last chunk.
+        while rest.len() > 1 {
+            let (kind, data, after) = chunk(rest).ok_or_else(|| truncated("WebP"))?;
+            match (kind, data) {
+                // Three bytes of tag, three of start code, then 14 bits of width and of height.
+                (b"VP8 ", [_, _, _, _, _, _, w0, w1, h0, h1, ..]) if frame.is_none() => {
+                    let side = |low, high| u64::from(u16::from_le_bytes([low, high]) & 0x3fff);
+                    frame = Some(checked_size(side(*h0, *h1), side(*w0, *w1), max_pixels)?);
+                }
+                (b"EXIF", block) => header.orientation = exif::orientation(block),
+                (b"ICCP", _) => header.icc_profile = true,
+                _ => {}
+            }
+            rest = after;
+        }
+        let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(describe)?;
+        let (width, height) = decoder.dimensions();
+        (header.height, header.width) = checked_size(height.into(), width.into(), max_pixels)?;
+        if decoder.is_animated() {
+            return Err("is an animated WebP; save the frame you want as a plain image".into());
+        }
+        if decoder.has_alpha() {
+            return Err(FLATTEN.into());
+        }
+        if frame.is_some_and(|size| size != (header.height, header.width)) {
+            return Err(corrupt("WebP", "its frame differs in size from its canvas"));
+        }
+        Ok(Webp { header, decoder })
+    }
+
+    /// Bytes before the first chunk.
+    const MAGIC: usize = 12;
+
+    pub fn pixels(mut self) -> Reason<Vec<u8>> {
+        // The crate's own buffers (RGBA of a lossless file) would end the process if there were no memory.
+        let beside = self.header.pixels() * 4;
+        let mut out = zeroed(self.header.pixels() * 3)?;
+        Vec::<u8>::new().try_reserve_exact(beside).map_err(|_| no_memory(beside))?;
+        self.decoder.read_image(&mut out).map_err(describe)?;
+        Ok(out)
+    }
+}
+
+/// The next chunk's type and data, and what follows it; `None` if it is not all there.
+fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (kind, rest) = bytes.split_at_checked(4)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (data, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    // Chunks start at even places.
+    Some((kind, data, rest.get(data.len() % 2..).unwrap_or_default()))
+}
+
+fn describe(error: DecodingError) -> String {
+    match error {
+        DecodingError::IoError(_) => truncated("WebP"),
+        error => corrupt("WebP", error.to_string().trim_end_matches('.')),
+    }
+}

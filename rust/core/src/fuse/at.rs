@@ -1,0 +1,223 @@
+//! Tile, fuse and measure in one pass over two images.
+
+use super::{Plan, Recipe, Shape, Source, mix, mix_masked};
+use crate::error::{Error, Result};
+use crate::parallel;
+use crate::psnr::{Total, data_range, psnr_from_mse};
+use crate::tile::{check_corners, check_len, patches_per_job};
+use crate::view::{Sample, View};
+
+/// Where [`fuse_at`] puts what it makes. The first index is the fusion, in the plan's order.
+#[derive(Debug)]
+pub struct Measured<'o, T> {
+    /// For each fusion, the fused patches, packed.
+    pub fused: Vec<&'o mut [T]>,
+    /// For each fusion, the PSNR of each patch in dB, fused against reference.
+    pub psnr: Vec<&'o mut [f64]>,
+    /// For each fusion, the PSNR of each RoI in dB, fused against reference.
+    pub psnr_roi: Vec<&'o mut [f64]>,
+}
+
+/// Cuts the patches at `corners` from two images, fuses them by every fusion of `plan` and measures each against its
+/// reference, in one pass.
+///
+/// # Errors
+/// [`Error::Shape`] if the images, the plan or the outputs disagree; [`Error::OutOfBounds`] for a patch that does not
+/// lie inside; [`Error::Value`] for a `range` that is not finite and above 0.
+pub fn fuse_at<T: Sample>(
+    reference: &View<'_, T>,
+    distorted: &View<'_, T>,
+    corners: &[(usize, usize)],
+    plan: &Plan,
+    range: Option<f64>,
+    out: Measured<'_, T>,
+) -> Result<()> {
+    reference.same_shape("distorted", distorted)?;
+    let range = data_range::<T>(range)?;
+    check_corners(reference.height(), reference.width(), plan.size, corners)?;
+    plan.check_patches("a patch of 'reference'", plan.size.0, plan.size.1, reference.channels())?;
+    for (what, len) in [("fused", out.fused.len()), ("psnr", out.psnr.len()), ("psnr_roi", out.psnr_roi.len())] {
+        if len != plan.len() {
+            return Err(Error::Shape { what, found: vec![len], expected: vec![plan.len()] });
+        }
+    }
+    for fused in &out.fused {
+        check_len("fused", fused.len(), &[corners.len(), plan.size.0, plan.size.1, plan.channels])?;
+    }
+    for values in out.psnr.iter().chain(&out.psnr_roi) {
+        check_len("psnr", values.len(), &[corners.len()])?;
+    }
+    let samples = plan.patch_samples();
+    let total = samples.saturating_mul(corners.len()).saturating_mul(plan.len());
+    let job = patches_per_job(samples * plan.len().max(1));
+    let jobs = cut(corners, samples, job, out);
+    parallel::for_each(total, jobs, |(corners, mut out): (&[(usize, usize)], Measured<'_, T>)| {
+        parallel::vectorised(|| {
+            if plan.shape == Shape::DEFAULT {
+                run(Shape::DEFAULT, &plan.recipes, reference, distorted, corners, &mut out);
+            } else {
+                run(plan.shape, &plan.recipes, reference, distorted, corners, &mut out);
+            }
+            for values in out.psnr.iter_mut().chain(&mut out.psnr_roi) {
+                values.iter_mut().for_each(|value| *value = psnr_from_mse(*value, range));
+            }
+        });
+    });
+    Ok(())
+}
+
+/// One job for every `job` corners, with the part of each output that it writes.
+fn cut<'c, 'o, T>(
+    corners: &'c [(usize, usize)],
+    samples: usize,
+    job: usize,
+    out: Measured<'o, T>,
+) -> Vec<(&'c [(usize, usize)], Measured<'o, T>)> {
+    let mut fused: Vec<_> = out.fused.into_iter().map(|all| all.chunks_mut(job * samples)).collect();
+    let mut psnr: Vec<_> = out.psnr.into_iter().map(|all| all.chunks_mut(job)).collect();
+    let mut psnr_roi: Vec<_> = out.psnr_roi.into_iter().map(|all| all.chunks_mut(job)).collect();
+    corners
+        .chunks(job)
+        .map(|corners| {
+            let part = Measured {
+                fused: fused.iter_mut().filter_map(Iterator::next).collect(),
+                psnr: psnr.iter_mut().filter_map(Iterator::next).collect(),
+                psnr_roi: psnr_roi.iter_mut().filter_map(Iterator::next).collect(),
+            };
+            (corners, part)
+        })
+        .collect()
+}
+
+/// One patch pair and its RoIs, packed: packed samples are summed and mixed in whole vectors, whatever the shape.
+struct Packed<T> {
+    reference: Vec<T>,
+    distorted: Vec<T>,
+    reference_roi: Vec<T>,
+    distorted_roi: Vec<T>,
+    fused_roi: Vec<T>,
+}
+
+/// Squared errors of packed rows. Floats are summed row by row, as [`crate::psnr::mse_each`] does.
+#[inline(always)]
+fn squares<T: Sample>(row: usize, a: &[T], b: &[T]) -> T::Total {
+    if T::EXACT {
+        T::squares(a, b)
+    } else {
+        a.chunks_exact(row)
+            .zip(b.chunks_exact(row))
+            .map(|(a, b)| T::squares(a, b))
+            .fold(T::Total::default(), Total::plus)
+    }
+}
+
+#[inline(always)]
+fn run<T: Sample>(
+    s: Shape,
+    recipes: &[Recipe],
+    reference: &View<'_, T>,
+    distorted: &View<'_, T>,
+    corners: &[(usize, usize)],
+    out: &mut Measured<'_, T>,
+) {
+    let zeros = |len: usize| vec![T::default(); len];
+    let mut packed = Packed {
+        reference: zeros(s.samples()),
+        distorted: zeros(s.samples()),
+        reference_roi: zeros(s.roi_samples()),
+        distorted_roi: zeros(s.roi_samples()),
+        fused_roi: zeros(s.roi_samples()),
+    };
+    for (i, &(y, x)) in corners.iter().enumerate() {
+        let x = x * reference.channels();
+        gather(s, reference, y, x, &mut packed.reference, &mut packed.reference_roi);
+        gather(s, distorted, y, x, &mut packed.distorted, &mut packed.distorted_roi);
+        let sums = Sums::of(s, &packed);
+        for (k, recipe) in recipes.iter().enumerate() {
+            let fused = &mut out.fused[k][i * s.samples()..(i + 1) * s.samples()];
+            let (patch, roi) = fuse_packed(s, recipe, &mut packed, &sums, fused);
+            out.psnr[k][i] = patch.to_f64() / s.samples() as f64;
+            out.psnr_roi[k][i] = roi.to_f64() / s.roi_samples() as f64;
+        }
+    }
+}
+
+#[inline(always)]
+fn gather<T: Sample>(s: Shape, image: &View<'_, T>, y: usize, x: usize, patch: &mut [T], roi: &mut [T]) {
+    let patch = &mut patch[..s.samples()];
+    let roi = &mut roi[..s.roi_samples()];
+    for dy in 0..s.rows {
+        let row = image.samples(y + dy, x, s.row);
+        patch[dy * s.row..(dy + 1) * s.row].copy_from_slice(row);
+        if dy >= s.top && dy < s.bottom {
+            let at = (dy - s.top) * s.roi_row();
+            roi[at..at + s.roi_row()].copy_from_slice(&row[s.left..s.right]);
+        }
+    }
+}
+
+/// Squared errors of the distorted patch against its reference, of which those of most fusions are parts.
+struct Sums<S> {
+    inside: S,
+    outside: S,
+}
+
+impl<S: Total> Sums<S> {
+    #[inline(always)]
+    fn of<T: Sample<Total = S>>(s: Shape, packed: &Packed<T>) -> Self {
+        let inside =
+            squares(s.roi_row(), &packed.reference_roi[..s.roi_samples()], &packed.distorted_roi[..s.roi_samples()]);
+        let whole = squares(s.row, &packed.reference[..s.samples()], &packed.distorted[..s.samples()]);
+        Self { inside, outside: whole.minus(inside) }
+    }
+}
+
+/// Fuses one packed patch pair to `fused`; the squared errors of patch and RoI against the reference.
+#[inline(always)]
+fn fuse_packed<T: Sample>(
+    s: Shape,
+    recipe: &Recipe,
+    packed: &mut Packed<T>,
+    sums: &Sums<T::Total>,
+    fused: &mut [T],
+) -> (T::Total, T::Total) {
+    let (r, d) = (&packed.reference[..s.samples()], &packed.distorted[..s.samples()]);
+    let r_roi = &packed.reference_roi[..s.roi_samples()];
+    let d_roi = &packed.distorted_roi[..s.roi_samples()];
+    let fused_roi = &mut packed.fused_roi[..s.roi_samples()];
+    match recipe {
+        Recipe::Box { outside, inside } => {
+            fused.copy_from_slice(if *outside == Source::Reference { r } else { d });
+            let from = match inside {
+                Source::Reference => r_roi,
+                Source::Distorted => d_roi,
+                _ => {
+                    mix(*inside, r_roi, d_roi, fused_roi);
+                    &*fused_roi
+                }
+            };
+            if inside != outside {
+                for y in s.top..s.bottom {
+                    let at = (y - s.top) * s.roi_row();
+                    fused[y * s.row + s.left..y * s.row + s.right].copy_from_slice(&from[at..at + s.roi_row()]);
+                }
+            }
+            if !T::EXACT {
+                return (squares(s.row, r, fused), squares(s.roi_row(), r_roi, from));
+            }
+            let none = T::Total::default();
+            let inside = match inside {
+                Source::Reference => none,
+                Source::Distorted => sums.inside,
+                _ => squares(s.roi_row(), r_roi, from),
+            };
+            (inside.plus(if *outside == Source::Reference { none } else { sums.outside }), inside)
+        }
+        Recipe::Mask(weights) => {
+            mix_masked(weights, r, d, fused);
+            // The RoI of a mask is the whole patch.
+            let whole = squares(s.row, r, fused);
+            (whole, whole)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Sums over one patch pair of 8 bits, from which the error of every fusion follows.
+//!
+//! These run once for every patch of a dataset. The default geometry (20x20 RGB, RoI 12x12 in the middle)
+//! has constant lengths, so that a row is one or two vectors and a patch has four horizontal sums.
+
+use crate::fuse::{Mix, blend_u8};
+use crate::parallel::vectorised;
+use crate::psnr::Squares;
+use crate::view::{Region, View};
+
+/// Samples of a row of the default patch.
+pub(crate) const DEFAULT_ROW: usize = 60;
+const DEFAULT_SIZE: (usize, usize) = (20, 20);
+const DEFAULT_ROI: Region = Region { y: 4, x: 4, height: 12, width: 12 };
+
+/// Sums over one patch pair, from which the error of every fusion follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PatchSums {
+    /// Squared error outside the RoI, reference against distorted.
+    pub outside: u64,
+    /// Squared error inside the RoI, reference against distorted.
+    pub inside: u64,
+    /// The largest absolute difference anywhere.
+    pub largest: u8,
+}
+
+/// The sums of the patch of `size` (height, width) at (`y`, `x`) of two images; `roi` is relative to the patch.
+///
+/// # Panics
+/// If the patch does not lie inside the images, or `roi` inside the patch.
+pub fn patch_sums(
+    reference: &View<'_, u8>,
+    distorted: &View<'_, u8>,
+    y: usize,
+    x: usize,
+    size: (usize, usize),
+    roi: Region,
+) -> PatchSums {
+    let c = reference.channels();
+    let x = x * c;
+    let box_ = (roi.y, roi.height, roi.x * c, roi.width * c);
+    vectorised(|| {
+        if size == DEFAULT_SIZE && roi == DEFAULT_ROI && c == 3 {
+            sums(reference, distorted, y, x, (20, DEFAULT_ROW), (4, 12, 12, 36))
+        } else {
+            sums(reference, distorted, y, x, (size.0, size.1 * c), box_)
+        }
+    })
+}
+
+#[inline(always)]
+fn sums(
+    reference: &View<'_, u8>,
+    distorted: &View<'_, u8>,
+    y: usize,
+    x: usize,
+    (rows, row): (usize, usize),
+    (top, height, left, width): (usize, usize, usize, usize),
+) -> PatchSums {
+    let mut sums = PatchSums::default();
+    let mut total = 0u64;
+    for dy in 0..rows {
+        let (r, d) = (reference.samples(y + dy, x, row), distorted.samples(y + dy, x, row));
+        sums.largest = r.iter().zip(d).fold(sums.largest, |most, (&r, &d)| most.max(r.abs_diff(d)));
+        total += u8::squares(r, d) as u64;
+        if (top..top + height).contains(&dy) {
+            sums.inside += u8::squares(&r[left..left + width], &d[left..left + width]) as u64;
+        }
+    }
+    sums.outside = total - sums.inside;
+    sums
+}
+
+/// Squared error inside the RoI between the reference and its blend with the distorted patch.
+///
+/// # Panics
+/// If the RoI of the patch at (`y`, `x`) does not lie inside the images.
+pub fn blend_sum(
+    reference: &View<'_, u8>,
+    distorted: &View<'_, u8>,
+    y: usize,
+    x: usize,
+    roi: Region,
+    alpha: f64,
+) -> u64 {
+    let c = reference.channels();
+    let (y, x) = (y + roi.y, (x + roi.x) * c);
+    let half = alpha == 0.5;
+    vectorised(|| match (half, roi.width * c) {
+        (true, 36) => blended(reference, distorted, y, x, roi.height, 36, u8::half),
+        (true, row) => blended(reference, distorted, y, x, roi.height, row, u8::half),
+        (false, row) => blended(reference, distorted, y, x, roi.height, row, |r, d| blend_u8(r, d, alpha)),
+    })
+}
+
+#[inline(always)]
+fn blended(
+    reference: &View<'_, u8>,
+    distorted: &View<'_, u8>,
+    y: usize,
+    x: usize,
+    height: usize,
+    row: usize,
+    blend: impl Fn(u8, u8) -> u8,
+) -> u64 {
+    let square = |(&r, &d): (&u8, &u8)| {
+        let e = i32::from(i16::from(r) - i16::from(blend(r, d)));
+        (e * e) as u64
+    };
+    (0..height)
+        .map(|dy| {
+            let (r, d) = (reference.samples(y + dy, x, row), distorted.samples(y + dy, x, row));
+            r.iter().zip(d).map(square).sum::<u64>()
+        })
+        .sum()
+}

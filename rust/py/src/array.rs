@@ -1,0 +1,295 @@
+//! NumPy arrays to views, without a copy, and new arrays for results.
+//!
+//! An input is borrowed as one slice over the memory between its lowest and its highest sample, whatever its row
+//! strides. Pixels within a row must be packed; what is not is refused, so that every copy is made by the caller and
+//! can be seen. As with NumPy itself, a thread that writes to an array while a call reads it gives that call a mixture
+//! of old and new pixels.
+
+use std::marker::PhantomData;
+
+use numpy::ndarray::Dimension;
+use numpy::{Element, PY_ARRAY_API, PyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArray};
+use numpy::{PyUntypedArray, PyUntypedArrayMethods, dtype, npyffi};
+use pixq_core::{Batch, Sample, View};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::error::to_py;
+
+/// The sample types that kernels take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    U8,
+    U16,
+    F32,
+}
+
+/// Runs `$body` with `$T` standing for the array's sample type.
+macro_rules! by_dtype {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::array::Dtype::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::array::Dtype::U16 => {
+                type $T = u16;
+                $body
+            }
+            $crate::array::Dtype::F32 => {
+                type $T = f32;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use by_dtype;
+
+/// An argument that is an array of pixels.
+pub struct Pixels<'a, 'py> {
+    name: &'static str,
+    array: &'a Bound<'py, PyUntypedArray>,
+    pub dtype: Dtype,
+}
+
+impl<'a, 'py> Pixels<'a, 'py> {
+    /// The argument `name`.
+    pub fn new(name: &'static str, object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        let array = object.cast::<PyUntypedArray>().map_err(|_| {
+            let found = object.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string());
+            PyTypeError::new_err(format!("'{name}' is a {found}; expected a numpy array"))
+        })?;
+        let py = array.py();
+        let found = array.dtype();
+        let is = |other: &Bound<'py, numpy::PyArrayDescr>| found.is_equiv_to(other);
+        let dtype = if is(&dtype::<u8>(py)) {
+            Dtype::U8
+        } else if is(&dtype::<u16>(py)) {
+            Dtype::U16
+        } else if is(&dtype::<f32>(py)) {
+            Dtype::F32
+        } else {
+            let found = found.str()?;
+            return Err(PyTypeError::new_err(format!("'{name}' has dtype {found}; expected uint8, uint16 or float32")));
+        };
+        Ok(Self { name, array, dtype })
+    }
+
+    /// Another argument, which must have the dtype of this one.
+    pub fn and(&self, name: &'static str, object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        let other = Self::new(name, object)?;
+        if other.dtype == self.dtype {
+            return Ok(other);
+        }
+        let (first, found, wanted) = (self.name, other.array.dtype().str()?, self.array.dtype().str()?);
+        Err(PyTypeError::new_err(format!("'{name}' has dtype {found} but '{first}' has {wanted}; make them the same")))
+    }
+
+    /// An error unless `other` has this shape.
+    pub fn same_shape(&self, other: &Self) -> PyResult<()> {
+        if self.shape() == other.shape() {
+            return Ok(());
+        }
+        Err(PyValueError::new_err(format!(
+            "'{}' has shape {} but '{}' has {}; make them the same",
+            other.name,
+            tuple(other.shape()),
+            self.name,
+            tuple(self.shape())
+        )))
+    }
+
+    pub fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// What an image is: (height, width) or (height, width, 1 or 3). Whether it has an axis of channels.
+    pub fn image_channels(&self) -> PyResult<(usize, bool)> {
+        match *self.shape() {
+            [_, _] => Ok((1, false)),
+            [_, _, c @ (1 | 3)] => Ok((c, true)),
+            _ => Err(self.unexpected("(height, width) or (height, width, 1 or 3)")),
+        }
+    }
+
+    /// What a batch is: (n, height, width) or (n, height, width, 1 or 3). Whether it has an axis of channels.
+    pub fn batch_channels(&self) -> PyResult<(usize, bool)> {
+        match *self.shape() {
+            [_, _, _] => Ok((1, false)),
+            [_, _, _, c @ (1 | 3)] => Ok((c, true)),
+            _ => Err(self.unexpected("(n, height, width) or (n, height, width, 1 or 3)")),
+        }
+    }
+
+    pub fn unexpected(&self, expected: &str) -> PyErr {
+        PyValueError::new_err(format!("'{}' has shape {}; expected {expected}", self.name, tuple(self.shape())))
+    }
+
+    /// The array as an image of `T`, its [`Dtype`].
+    pub fn view<T: Sample + Element>(&self) -> PyResult<View<'a, T>> {
+        let (channels, has_channels) = self.image_channels()?;
+        let (height, width) = (self.shape()[0], self.shape()[1]);
+        let steps = self.steps::<T>(1, channels, has_channels)?;
+        let (data, origin) = self.borrow::<T>(&[(height, steps[0])], width * channels)?;
+        View::new(data, height, width, channels, origin, steps[0]).map_err(to_py)
+    }
+
+    /// The array as a batch of `T`, its [`Dtype`].
+    pub fn batch<T: Sample + Element>(&self) -> PyResult<Batch<'a, T>> {
+        let (channels, has_channels) = self.batch_channels()?;
+        let (len, height, width) = (self.shape()[0], self.shape()[1], self.shape()[2]);
+        let steps = self.steps::<T>(2, channels, has_channels)?;
+        let (data, origin) = self.borrow::<T>(&[(len, steps[0]), (height, steps[1])], width * channels)?;
+        Batch::new(data, [len, height, width, channels], origin, steps[0], steps[1]).map_err(to_py)
+    }
+
+    /// An image, which is a batch of one patch, or a batch of four axes.
+    pub fn patches<T: Sample + Element>(&self) -> PyResult<Batch<'a, T>> {
+        if self.shape().len() == 4 {
+            return self.batch();
+        }
+        let (channels, has_channels) = self.image_channels()?;
+        let (height, width) = (self.shape()[0], self.shape()[1]);
+        let steps = self.steps::<T>(1, channels, has_channels)?;
+        let (data, origin) = self.borrow::<T>(&[(height, steps[0])], width * channels)?;
+        Batch::new(data, [1, height, width, channels], origin, 0, steps[0]).map_err(to_py)
+    }
+
+    /// Strides of the first `free` axes, in samples; an error unless the axes after them are packed.
+    fn steps<T>(&self, free: usize, channels: usize, has_channels: bool) -> PyResult<[isize; 2]> {
+        let item = size_of::<T>() as isize;
+        let (shape, strides) = (self.shape(), self.array.strides());
+        if shape.contains(&0) {
+            return Ok([0; 2]); // NumPy gives arrays without elements any strides
+        }
+        // The stride of an axis of length 1 means nothing and may be anything.
+        let packed = |axis: usize, step: usize| shape[axis] == 1 || strides[axis] == step as isize * item;
+        if !packed(free, channels) || (has_channels && !packed(free + 1, 1)) {
+            return Err(PyValueError::new_err(format!(
+                "'{}' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray of it",
+                self.name
+            )));
+        }
+        let mut steps = [0; 2];
+        for axis in 0..free {
+            if shape[axis] > 1 {
+                if strides[axis] % item != 0 {
+                    return Err(self.unaligned());
+                }
+                steps[axis] = strides[axis] / item;
+            }
+        }
+        Ok(steps)
+    }
+
+    fn unaligned(&self) -> PyErr {
+        PyValueError::new_err(format!(
+            "'{}' is not aligned to its dtype in memory; pass a copy of it (numpy.array)",
+            self.name
+        ))
+    }
+
+    /// The memory from the lowest to the highest sample, and the place of the first element in it. `steps` are the
+    /// lengths and strides of the axes before the packed rows of `row` samples.
+    fn borrow<T: Element>(&self, steps: &[(usize, isize)], row: usize) -> PyResult<(&'a [T], usize)> {
+        if self.shape().contains(&0) {
+            return Ok((&[], 0));
+        }
+        // SAFETY: a cast `PyUntypedArray` is an ndarray object, and `array` keeps it alive.
+        let first = unsafe { (*self.array.as_array_ptr()).fields.data.cast::<T>() };
+        if !first.is_aligned() {
+            return Err(self.unaligned());
+        }
+        let reach = |count: usize, step: isize| (count as isize - 1) * step;
+        let low: isize = steps.iter().map(|&(count, step)| reach(count, step).min(0)).sum();
+        let high: isize = steps.iter().map(|&(count, step)| reach(count, step).max(0)).sum::<isize>() + row as isize;
+        // SAFETY: no axis is empty, so `first` and the samples at the offsets `low` and `high - 1` from it are elements
+        // of the array: NumPy places element (i, j, ..) at `data + i * strides[0] + j * strides[1] + ..`, every stride
+        // is a whole number of samples, and the packed axes were checked. They and all between them belong to the one
+        // buffer that backs the array (its own, or its base's), so offsets do not overflow and the slice spans one
+        // allocation. It is aligned (checked), as the samples are whole steps from `first`. Every bit pattern is a valid
+        // u8, u16 or f32. The buffer lives for 'a: the array is borrowed for 'a and owns or keeps its base, and NumPy
+        // refuses to resize an array that others hold. Nothing here writes to it: outputs are arrays of their own.
+        let data = unsafe { std::slice::from_raw_parts(first.offset(low), (high - low) as usize) };
+        Ok((data, low.unsigned_abs()))
+    }
+}
+
+/// A small array of another type, such as coordinates, as a read-only borrow; `expected` says what it should be.
+pub fn readonly<'py, T: Element, D: Dimension>(
+    name: &str,
+    object: &Bound<'py, PyAny>,
+    expected: &str,
+) -> PyResult<PyReadonlyArray<'py, T, D>> {
+    let wrong = || match object.cast::<PyUntypedArray>() {
+        Ok(array) => {
+            let (shape, dtype) = (tuple(array.shape()), array.dtype());
+            PyTypeError::new_err(format!("'{name}' has dtype {dtype} and shape {shape}; expected {expected}"))
+        }
+        Err(_) => {
+            let found = object.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string());
+            PyTypeError::new_err(format!("'{name}' is a {found}; expected a numpy array: {expected}"))
+        }
+    };
+    let array = object.cast::<PyArray<T, D>>().map_err(|_| wrong())?;
+    // SAFETY: `array` is an ndarray object that is alive.
+    let flags = unsafe { (*array.as_array_ptr()).fields.flags };
+    if flags & npyffi::NPY_ARRAY_ALIGNED == 0 {
+        return Err(PyValueError::new_err(format!(
+            "'{name}' is not aligned to its dtype in memory; pass a copy of it"
+        )));
+    }
+    array.try_readonly().map_err(|error| PyValueError::new_err(format!("'{name}': {error}")))
+}
+
+/// `shape` as Python writes it.
+pub fn tuple(shape: &[usize]) -> String {
+    match shape {
+        [one] => format!("({one},)"),
+        _ => format!("({})", shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// A new array that no one else has seen.
+pub struct Output<'py, T> {
+    array: Bound<'py, PyArrayDyn<T>>,
+    sample: PhantomData<T>,
+}
+
+impl<'py, T: Element> Output<'py, T> {
+    /// Zeros of `shape`; ValueError or MemoryError where that is too much.
+    pub fn zeros(py: Python<'py>, shape: &[usize]) -> PyResult<Self> {
+        let mut dims = Vec::with_capacity(shape.len());
+        for &len in shape {
+            let len = npyffi::npy_intp::try_from(len);
+            dims.push(len.map_err(|_| PyValueError::new_err("the result is larger than memory can be"))?);
+        }
+        // SAFETY: `dims` holds as many lengths as are announced and outlives the call, which steals the reference to
+        // the dtype that `into_dtype_ptr` gives away, and returns a new reference to an ndarray of that dtype or null
+        // with an exception set.
+        let array = unsafe {
+            let dtype = dtype::<T>(py).into_dtype_ptr();
+            let ptr = PY_ARRAY_API.PyArray_Zeros(py, dims.len() as _, dims.as_mut_ptr(), dtype, 0);
+            Bound::from_owned_ptr_or_err(py, ptr)?.cast_into_unchecked()
+        };
+        Ok(Self { array, sample: PhantomData })
+    }
+
+    /// Its samples.
+    pub fn samples(&mut self) -> &mut [T] {
+        // SAFETY: the array was made by `zeros`, which left it C-contiguous, initialised and owning its memory, and no
+        // other reference to it exists until `finish` consumes `self`; `&mut self` excludes a second slice.
+        unsafe {
+            let array = self.array.as_array_ptr();
+            match self.array.len() {
+                0 => &mut [],
+                len => std::slice::from_raw_parts_mut((*array).fields.data.cast(), len),
+            }
+        }
+    }
+
+    /// The finished array.
+    pub fn finish(self) -> Bound<'py, PyArrayDyn<T>> {
+        self.array
+    }
+}

@@ -1,0 +1,89 @@
+//! Bindings of [`pixq_core::tile`].
+
+use pixq_core::tile;
+use pyo3::prelude::*;
+
+use super::{Size, check_count, corner_array, corners, side};
+use crate::array::{Output, Pixels, by_dtype};
+use crate::error::to_py;
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(grid, m)?)?;
+    m.add_function(wrap_pyfunction!(tile_py, m)?)?;
+    m.add_function(wrap_pyfunction!(untile, m)?)
+}
+
+fn grid_corners(
+    py: Python<'_>,
+    height: usize,
+    width: usize,
+    size: Size,
+    stride: Option<Size>,
+) -> PyResult<((usize, usize), Vec<(usize, usize)>)> {
+    let size = size.pair("size")?;
+    let stride = stride.map_or(Ok(size), |stride| stride.pair("stride"))?;
+    let (rows, columns) = tile::grid_shape(height, width, size, stride);
+    check_count(rows.checked_mul(columns))?;
+    Ok((size, py.detach(|| tile::grid(height, width, size, stride))))
+}
+
+#[pyfunction]
+#[pyo3(signature = (height, width, *, size = Size::Square(20), stride = None))]
+fn grid<'py>(
+    py: Python<'py>,
+    height: i64,
+    width: i64,
+    size: Size,
+    stride: Option<Size>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (height, width) = (side("height", height)?, side("width", width)?);
+    corner_array(py, &grid_corners(py, height, width, size, stride)?.1)
+}
+
+#[pyfunction]
+#[pyo3(name = "tile", signature = (image, *, size = Size::Square(20), stride = None, coords = None))]
+fn tile_py<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    size: Size,
+    stride: Option<Size>,
+    coords: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let image = Pixels::new("image", image)?;
+    let (channels, has_channels) = image.image_channels()?;
+    let (size, corners) = match coords {
+        None => grid_corners(py, image.shape()[0], image.shape()[1], size, stride)?,
+        Some(coords) => (size.pair("size")?, corners(coords)?),
+    };
+    tile::check_corners(image.shape()[0], image.shape()[1], size, &corners).map_err(to_py)?;
+    let shape = [corners.len(), size.0, size.1, channels];
+    by_dtype!(image.dtype, T => {
+        let view = image.view::<T>()?;
+        let mut out = Output::<T>::zeros(py, &shape[..if has_channels { 4 } else { 3 }])?;
+        let samples = out.samples();
+        py.detach(|| tile::tile(&view, size, &corners, samples)).map_err(to_py)?;
+        Ok(out.finish().into_any())
+    })
+}
+
+#[pyfunction]
+fn untile<'py>(
+    py: Python<'py>,
+    patches: &Bound<'py, PyAny>,
+    coords: &Bound<'py, PyAny>,
+    height: i64,
+    width: i64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let patches = Pixels::new("patches", patches)?;
+    let (channels, has_channels) = patches.batch_channels()?;
+    let corners = corners(coords)?;
+    let (height, width) = (side("height", height)?, side("width", width)?);
+    let shape = [height, width, channels];
+    by_dtype!(patches.dtype, T => {
+        let batch = patches.batch::<T>()?;
+        let mut out = Output::<T>::zeros(py, &shape[..if has_channels { 3 } else { 2 }])?;
+        let samples = out.samples();
+        py.detach(|| tile::untile(&batch, &corners, height, width, samples)).map_err(to_py)?;
+        Ok(out.finish().into_any())
+    })
+}
