@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 import trees
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pixq import datasets
 from pixq.buckets import BUCKETS, bucket
@@ -149,6 +149,7 @@ PAIRS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(
     PAIRS,
     st.integers(1, 6),

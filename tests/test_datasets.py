@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -434,6 +435,27 @@ def test_pairs_listed_twice_in_two_spellings_are_one(tmp_path: Path) -> None:
     index = datasets.index("pairs", tmp_path)
     assert len(index.pairs) == 2
     assert problems(index) == [("duplicate", "noisy/scene1/1.png")]
+
+
+def test_pairs_that_differ_in_case_alone_are_two_where_both_are_named(tmp_path: Path) -> None:
+    for name in ("clean.png", "a.png", "A.png"):
+        trees.save(tmp_path / name, trees.photo(1))
+    path = tmp_path / "pairs.csv"
+    path.write_text("reference,distorted,score\nclean.png,a.png,0.5\nclean.png,A.png,0.25\n", encoding="utf-8")
+    index = datasets.index("pairs", tmp_path)
+    assert [(pair.image_id, pair.score) for pair in index.pairs] == [("A", 0.25), ("a", 0.5)]
+    assert index.problems == ()
+    path.write_text("reference,distorted,score\nclean.png,a.png,0.5\n", encoding="utf-8")
+    assert problems(datasets.index("pairs", tmp_path)) == [("duplicate", "A.png")]
+
+
+def test_accents_are_matched_however_they_are_composed(tmp_path: Path) -> None:
+    trees.save(tmp_path / unicodedata.normalize("NFD", "café.png"), trees.photo(1))
+    text = f"reference,distorted,score\n{unicodedata.normalize('NFC', 'café.png')},{'CAFÉ.PNG'},0.5\n"
+    (tmp_path / "pairs.csv").write_text(text, encoding="utf-8")
+    index = datasets.index("pairs", tmp_path)
+    assert index.problems == ()
+    assert [pair.distorted for pair in index.pairs] == [unicodedata.normalize("NFD", "café.png")]
 
 
 def test_a_pairs_reference_in_two_groups_is_an_error(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pixq.errors import PixqError
 from pixq.labels import LabelContract, parse_score_range
@@ -30,6 +30,7 @@ def test_quality_by_hand(polarity: str, score: float, quality: float) -> None:
     assert contract(polarity).quality(score) == quality
 
 
+@settings(deadline=None)
 @given(st.floats(1, 5), st.floats(1, 5))
 def test_quality_keeps_order_and_polarity_turns_it(first: float, second: float) -> None:
     up, down = contract(low=1, high=5), contract("lower-is-better", low=1, high=5)

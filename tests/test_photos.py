@@ -124,6 +124,7 @@ def test_a_photo_twice_in_one_group_is_nothing_new() -> None:
     assert (merged.groups, merged.notes, merged.near) == ({"g": "g"}, (), ())
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30), st.randoms(use_true_random=False))
 def test_merging_keeps_shared_photos_together_in_any_order(rows: list[tuple[int, int]], random: Random) -> None:
     photos = {f"r{i}": (f"g{group}", made(str(sha), sha << 30)) for i, (group, sha) in enumerate(rows)}
@@ -145,6 +146,7 @@ def test_pairs_get_their_new_group(tmp_path: Path) -> None:
     assert [(pair.reference_id, pair.group) for pair in pairs] == [("I01", "I01"), ("I02", "I01")]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=20))
 def test_near_duplicates_are_all_pairs_within_the_limit(hashes: list[int]) -> None:
     photos = {

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pixq.errors import PixqError
 from pixq.splits import SPLITS, assign, check, check_photos
@@ -62,6 +62,7 @@ RATIOS = (
 )
 
 
+@settings(deadline=None)
 @given(
     groups=st.lists(st.text(min_size=1, max_size=6), min_size=3, max_size=40, unique=True),
     ratio=RATIOS,

@@ -64,7 +64,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// A file could not be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {reason}", path = path.display(), reason = told(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -90,4 +90,13 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// The system's reason in words, without the number that Rust adds.
+pub fn told(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match (error.raw_os_error(), text.rfind(" (os error ")) {
+        (Some(_), Some(end)) => text[..end].to_string(),
+        _ => text,
+    }
 }

@@ -70,6 +70,20 @@ pub fn num_threads() -> usize {
     }
 }
 
+thread_local!(static ALONE: Cell<bool> = const { Cell::new(false) });
+
+/// Runs `work` with every kernel it calls on this thread: for work that is one of several parts done at a time.
+pub fn alone<R>(work: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _restore = Restore(ALONE.replace(true));
+    work()
+}
+
 /// This process's pool, unless one thread is asked for or no thread can be had.
 pub fn pool() -> Option<&'static ThreadPool> {
     let (process, threads) = (std::process::id(), num_threads());
@@ -92,12 +106,12 @@ pub fn pool() -> Option<&'static ThreadPool> {
 
 /// The pool for a call that touches `samples` samples, if it is worth it.
 fn pool_for(samples: usize) -> Option<&'static ThreadPool> {
-    if samples < PARALLEL_SAMPLES { None } else { pool() }
+    if worth_it(samples) { pool() } else { None }
 }
 
 /// Whether a call that touches `samples` samples should be cut into jobs.
 pub(crate) fn worth_it(samples: usize) -> bool {
-    samples >= PARALLEL_SAMPLES && num_threads() > 1
+    samples >= PARALLEL_SAMPLES && !ALONE.get() && num_threads() > 1
 }
 
 /// Runs `job` on every item, on the pool if the call touches enough `samples`. Jobs own what they write.
@@ -128,4 +142,19 @@ pub(crate) fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
         arch
     });
     arch.dispatch(kernel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_alone_stays_on_its_thread() {
+        let threads = |parts: Vec<std::thread::ThreadId>| parts.iter().any(|&id| id != std::thread::current().id());
+        set_num_threads(2).unwrap();
+        let where_run = || map(PARALLEL_SAMPLES, 64, |_| std::thread::current().id());
+        assert!(threads(where_run()));
+        assert!(!threads(alone(where_run)));
+        assert!(threads(where_run()), "and only while it lasts");
+    }
 }

@@ -203,6 +203,11 @@ pub struct Progress {
 /// [`Error::Io`] if an output can't be written (nothing of the shard then stands in `out`), [`Error::Interrupted`]
 /// if `progress.cancel` was set.
 pub fn build(spec: &Spec, places: Places<'_>, progress: &Progress) -> Result<Built> {
+    // Other shards are built beside this one, so the kernels stay on this thread.
+    crate::parallel::alone(|| build_here(spec, places, progress))
+}
+
+fn build_here(spec: &Spec, places: Places<'_>, progress: &Progress) -> Result<Built> {
     let roi = spec.roi.inside("the RoI", spec.size, spec.size)?;
     let mut writer = Writer::create(spec, places)?;
     let mut built = Built {
@@ -268,7 +273,7 @@ impl Image {
 /// The message of an error without the file name, which stands beside it.
 fn reason(error: Error) -> String {
     match error {
-        Error::Io { source, .. } => source.to_string(),
+        Error::Io { source, .. } => crate::error::told(&source),
         Error::Decode { reason, .. } => reason,
         other => other.to_string(),
     }
@@ -450,7 +455,7 @@ impl Writer {
             Sampling::Random { n } => sample::random(height, width, size, n, spec.seed, &image.image_id),
             Sampling::Texture { n } => sample::texture(&reference, size, n, spec.seed, &image.image_id),
         };
-        let image_mse = psnr::sse_u8(&reference, &distorted) as f64 / (height * width * 3) as f64;
+        let image_mse = psnr::mse(&reference, &distorted, None)?;
         let mut info = ImageInfo {
             image_id: image.image_id.clone(),
             height,
