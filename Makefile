@@ -31,16 +31,16 @@ help:  ## This list
 demo: $(STAMPS)/pixq  ## Set up, and build a patch set from photographs that come with scikit-image
 	@$(PY) -m pixq demo --out "$(OUT)"
 
-test: lint test-rust  ## Set up, and run every check and test
+test: lint test-rust $(STAMPS)/test  ## Set up, and run every check and test
 	$(PY) -m pytest
 
-test-fast: $(STAMPS)/pixq  ## The Python tests that take less than a few seconds each
+test-fast: $(STAMPS)/pixq $(STAMPS)/test  ## The Python tests that take less than a few seconds each
 	$(PY) -m pytest -m "not slow"
 
 test-rust: $(STAMPS)/pixq  ## The Rust tests
 	cargo test --release --locked --quiet
 
-lint: $(STAMPS)/pixq  ## Formats, clippy, ruff, types, and the stub against the compiled module
+lint: $(STAMPS)/pixq $(STAMPS)/test  ## Formats, clippy, ruff, types, and the stub against the compiled module
 	cargo fmt --all --check
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -48,7 +48,7 @@ lint: $(STAMPS)/pixq  ## Formats, clippy, ruff, types, and the stub against the 
 	$(PY) -m mypy.stubtest pixq._core
 	$(MATURIN_ENV) cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
 
-bench: $(STAMPS)/pixq  ## Kernels (criterion), across the boundary (pytest-benchmark), end to end
+bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundary (pytest-benchmark), end to end
 	cargo bench --locked
 	$(PY) -m pytest benches
 	$(PY) benches/end_to_end.py
@@ -78,9 +78,13 @@ $(STAMPS)/build: pyproject.toml | $(STAMPS)/venv
 	$(PY) -m pip install --quiet --group build
 	@touch $@
 
-# maturin installs the dependencies as well, and the dev group with them.
+# maturin installs the dependencies as well.
 $(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build
 	@case `uname -m` in x86_64|amd64|i?86) command -v nasm >/dev/null || \
 		echo "pixq: nasm was not found, so JPEG decoding will be slower; for full speed install nasm, then: make clean build" >&2;; esac
 	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo
+	@touch $@
+
+$(STAMPS)/test: pyproject.toml | $(STAMPS)/pixq
+	$(PY) -m pip install --quiet --group test
 	@touch $@

@@ -83,6 +83,15 @@ def test_saturation_is_near_the_published_images() -> None:
         assert np.abs(made - expected).mean() < max(0.75, 0.2 * changed), level
 
 
+def test_blur_continues_the_border() -> None:
+    """A flat image stays flat up to its border, and one side does not reach the other."""
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[:, -1] = 255
+    for level in range(1, LEVELS + 1):
+        np.testing.assert_array_equal(distort(image, "gaussian_blur", level, seed=0)[:, :12], 0)
+        np.testing.assert_array_equal(distort(image[:, -1:], "gaussian_blur", level, seed=0), 255)
+
+
 def test_white_noise_has_the_stated_psnr() -> None:
     grey = np.full((256, 256, 3), 128, np.uint8)  # far from 0 and 255: nothing is clipped
     for level, decibel in enumerate((33, 30, 27, 24, 21), start=1):
