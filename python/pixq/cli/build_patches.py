@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pixq import datasets
-from pixq.cli.options import DatasetOptions, shares
+from pixq.cli.options import AS_DECLARED, DatasetOptions, shares
 from pixq.cli.progress import BuildProgress
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.patches.build import BuildReport, build
@@ -38,7 +38,7 @@ def build_patches(
     patch_size: int = 20,
     roi_size: int = 12,
     max_pixels: int = 1 << 28,
-    options: DatasetOptions = DatasetOptions(),
+    options: DatasetOptions = AS_DECLARED,
     threads: int | None = None,
     skip_corrupt: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:

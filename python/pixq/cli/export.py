@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixq.cli.options import Selection
+from pixq.cli.options import EVERYTHING, Selection
 from pixq.cli.progress import counted
 from pixq.patches import export as exporting
 
@@ -20,7 +20,7 @@ def export(
     *,
     out: Path,
     format: Annotated[Literal["png", "parquet", "npy"], Parameter(name="--format")] = "png",
-    selection: Selection = Selection(),
+    selection: Selection = EVERYTHING,
 ) -> int:
     """Write fused patches for other programs.
 

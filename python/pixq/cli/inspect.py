@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.cli.options import DatasetOptions
+from pixq.cli.options import AS_DECLARED, DatasetOptions
 from pixq.datasets import index
 from pixq.inspect import save_figure, summarise
 
@@ -23,7 +23,7 @@ def inspect(
     picture: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     max_levels: int = 3,
-    options: DatasetOptions = DatasetOptions(),
+    options: DatasetOptions = AS_DECLARED,
 ) -> int:
     """Count what a dataset holds, and name what is missing, duplicated or extra on disk.
 

@@ -16,7 +16,7 @@ from pixq.patches.store import PatchSet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DatasetOptions", "Selection", "save_picture", "shares"]
+__all__ = ["AS_DECLARED", "EVERYTHING", "DatasetOptions", "Selection", "save_picture", "shares"]
 
 
 @Parameter(name="*")
@@ -78,6 +78,13 @@ class Selection:
         return PatchSet(directory).select(
             split=self.split, fold=self.fold, bucket=self.bucket, distortion=self.distortion, fusion=self.fusion
         )
+
+
+#: No option of a dataset given.
+AS_DECLARED = DatasetOptions()
+
+#: Every record of a patch set.
+EVERYTHING = Selection()
 
 
 def shares(text: str) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pixq.cli.options import Selection, save_picture
+from pixq.cli.options import EVERYTHING, Selection, save_picture
 from pixq.patches.sheet import contact_sheet
 
 __all__ = ["show"]
@@ -19,7 +19,7 @@ def show(
     columns: int = 4,
     scale: int = 4,
     seed: int = 0,
-    selection: Selection = Selection(),
+    selection: Selection = EVERYTHING,
 ) -> int:
     """Draw a contact sheet: reference, fused patch and their difference, from worst to best quality.
 

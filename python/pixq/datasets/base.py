@@ -39,8 +39,8 @@ class Problem:
 
     `kind` is `missing` (named by the scores, not on disk), `duplicate` (two lines or two files for one image),
     `extra` (on disk, without a score) or `corrupt` (on disk, can't be decoded). `file` is the path relative to the
-    root, as the scores or the disk have it; `detail` says where, and what was done about it; `left_out` whether an image
-    pair is left out for it.
+    root, as the scores or the disk have it; `detail` says where, and what was done about it; `left_out` whether an
+    image pair is left out for it.
     """
 
     kind: str

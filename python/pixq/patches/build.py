@@ -104,7 +104,7 @@ def build(
     """
     started = time.perf_counter()
     adapter = datasets.adapter(dataset)
-    index = datasets.index(dataset, root, **(options or {}))
+    index = datasets.index(dataset, Path(root), **(options or {}))
     settings = BuildSettings.for_adapter(adapter) if settings is None else settings
     threads = (os.cpu_count() or 1) if threads is None else threads
     if threads < 1:

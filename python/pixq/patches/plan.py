@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pixq import buckets as bucketing
@@ -110,7 +110,7 @@ class BuildSettings:
         Larger images are refused before memory is taken.
     """
 
-    geometry: PatchGeometry = PatchGeometry()
+    geometry: PatchGeometry = field(default_factory=PatchGeometry)
     fusions: tuple[Fusion, ...] = (Fusion("none"),)
     label: Literal["image", "energy"] = "image"
     sampling: Sampling = Sampling()
@@ -249,7 +249,7 @@ def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSet
     """
     excluded: dict[str, int] = {}
     if settings.buckets is None:
-        entries = tuple((pair, ()) for pair in index.pairs)
+        entries: tuple[tuple[ImagePair, tuple[str, ...]], ...] = tuple((pair, ()) for pair in index.pairs)
     else:
         result = bucketing.bucket(index.pairs, max_levels=settings.max_levels, buckets=settings.buckets)
         entries, excluded = result.pairs, dict(result.excluded)

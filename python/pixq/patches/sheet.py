@@ -86,8 +86,8 @@ def contact_sheet(patches: PatchSet, *, count: int = 48, columns: int = 4, scale
         psnr = "identical" if records.identical[number] else f"{records.psnr[number]:.1f} dB"
         fusion = patches.fusions[records.fusion[number]]
         draw.text((left, top + side + 2), f"q {records.quality[number]:.2f}   {psnr}   {fusion}", INK, small)
-        place = f"{image['image_id']}  x {records.x[number]}, y {records.y[number]}"
-        draw.text((left, top + side + 2 + LINE), _fit(place, 3 * side + 2 * GAP, small), FAINT, small)
+        where = f"{image['image_id']}  x {records.x[number]}, y {records.y[number]}"
+        draw.text((left, top + side + 2 + LINE), _fit(where, 3 * side + 2 * GAP, small), FAINT, small)
     return sheet
 
 
@@ -109,4 +109,5 @@ def _spread(quality: NDArray[np.float64], count: int, seed: int) -> NDArray[np.i
     ordered = shuffled[np.argsort(quality[shuffled], kind="stable")]
     count = min(count, len(ordered))
     edges = np.linspace(0, len(ordered), count + 1).astype(np.int64)
-    return ordered[(edges[:-1] + edges[1:]) // 2]
+    middles: NDArray[np.int64] = ordered[(edges[:-1] + edges[1:]) // 2]
+    return middles
