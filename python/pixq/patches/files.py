@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,13 @@ def checksum(path: Path) -> FileInfo:
 
 
 def write_text(scratch: Path, path: Path, text: str) -> None:
-    """Write `text` to `scratch` and rename it to `path`, on the same file system: `path` is never half written."""
+    """Write `text` to `scratch` and rename it to `path`, on the same file system: `path` is never half written.
+
+    That holds for a process that is killed. Nothing is forced to the disk, which would cost as much as the rest of a
+    build: after a power cut, `pixq verify` tells whether every byte arrived.
+    """
     with scratch.open("w", encoding="utf-8", newline="\n") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
     scratch.replace(path)
 
 
