@@ -12,12 +12,11 @@ import pytest
 from built import ROI, digest, fused, lines, mistake, pixels, pixq, psnr
 from jsonschema import Draft202012Validator
 from PIL import Image
-from trees import data_dir, photo, save, write_jianjin008, write_kadid10k, write_pairs, write_tid
-
 from pixq import schemas
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.patches.build import BuildReport, build
 from pixq.patches.plan import BuildSettings, Sampling
+from trees import data_dir, photo, save, write_jianjin008, write_kadid10k, write_pairs, write_tid
 
 FUSIONS = tuple(Fusion.parse(text) for text in ("none", "copy", "blend", "blend:0.3", "paste"))
 

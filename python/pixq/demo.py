@@ -37,7 +37,7 @@ _HEIGHT, _WIDTH = 384, 512
 
 
 def demo_references() -> dict[str, Image]:
-    """The photographs, uint8 RGB, halved if large, and cut to at most 384 x 512 about their centre; by file name without suffix.
+    """The photographs by file name without suffix: uint8 RGB, halved if large, cut to 384 x 512 about their centre.
 
     Raises
     ------
