@@ -66,7 +66,9 @@ def pixels(path: Path) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def fused(reference: NDArray[np.uint8], distorted: NDArray[np.uint8], kind: str, alpha: float | None) -> NDArray[np.uint8]:
+def fused(
+    reference: NDArray[np.uint8], distorted: NDArray[np.uint8], kind: str, alpha: float | None
+) -> NDArray[np.uint8]:
     """The fused patch, plainly."""
     if kind == "none":
         return distorted.copy()

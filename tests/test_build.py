@@ -104,7 +104,9 @@ def test_every_record_is_what_numpy_computes(tmp_path: Path, label: str) -> None
         assert image["quality"] == image["MOS"] / 9
 
 
-@pytest.mark.parametrize("sampling", [Sampling("random", None, 7), Sampling("texture", None, 7), Sampling("grid", 9, None)])
+@pytest.mark.parametrize(
+    "sampling", [Sampling("random", None, 7), Sampling("texture", None, 7), Sampling("grid", 9, None)]
+)
 def test_sampled_patches_lie_where_the_records_say(tmp_path: Path, sampling: Sampling) -> None:
     root = tmp_path / "tid"
     write_tid(root, references=5, types=(1,), levels=2)
@@ -144,7 +146,10 @@ def test_the_bytes_do_not_depend_on_threads_or_order(tmp_path: Path) -> None:
 
 
 def test_jianjin008_is_built_as_its_report_has_it(tmp_path: Path) -> None:
-    write_jianjin008(tmp_path / "jj", {**{(n, 1): (0.95, 0.9) for n in range(1, 6)}, (6, 1): (0.9, 0.8, 0.7, 0.6), (7, 2): (0.93, 0.93)})
+    write_jianjin008(
+        tmp_path / "jj",
+        {**{(n, 1): (0.95, 0.9) for n in range(1, 6)}, (6, 1): (0.9, 0.8, 0.7, 0.6), (7, 2): (0.93, 0.93)},
+    )
     run = pixq("build-patches", "--dataset", "jianjin008", "--root", tmp_path / "jj", "--out", tmp_path / "out")
     assert run.code == 0, run
     check_schemas(tmp_path / "out")
@@ -153,16 +158,31 @@ def test_jianjin008_is_built_as_its_report_has_it(tmp_path: Path) -> None:
     assert manifest["filter"]["buckets"] == ["slight_flicker"]
     assert sum(manifest["filter"]["excluded"].values()) == 5 + 4 + 2
     assert manifest["label_contract"]["polarity"] == "higher-is-better"
-    assert {image["image_id"] for image in lines(tmp_path / "out" / "images.jsonl")} == {f"I0{n}_01_02" for n in range(1, 6)}
+    assert {image["image_id"] for image in lines(tmp_path / "out" / "images.jsonl")} == {
+        f"I0{n}_01_02" for n in range(1, 6)
+    }
     assert all(image["bucket"] == ["slight_flicker"] for image in lines(tmp_path / "out" / "images.jsonl"))
 
     # Turned round, the other level is the worse one, and the manifest says that it was.
-    run = pixq("build-patches", "--dataset", "jianjin008", "--root", tmp_path / "jj", "--out", tmp_path / "turned", "--polarity", "lower-is-better")
+    run = pixq(
+        "build-patches",
+        "--dataset",
+        "jianjin008",
+        "--root",
+        tmp_path / "jj",
+        "--out",
+        tmp_path / "turned",
+        "--polarity",
+        "lower-is-better",
+    )
     assert run.code == 0, run
     turned = lines(tmp_path / "turned" / "images.jsonl")
     assert {image["image_id"] for image in turned} == {f"I0{n}_01_01" for n in range(1, 6)}
     assert turned[0]["quality"] == pytest.approx(1 - turned[0]["MOS"])
-    assert json.loads((tmp_path / "turned" / "manifest.json").read_text())["label_contract"]["polarity"] == "lower-is-better"
+    assert (
+        json.loads((tmp_path / "turned" / "manifest.json").read_text())["label_contract"]["polarity"]
+        == "lower-is-better"
+    )
 
 
 def test_equal_scores_add_their_blend(tmp_path: Path) -> None:
@@ -187,7 +207,15 @@ def test_kadid_and_pairs_build_by_default_without_buckets(tmp_path: Path) -> Non
     write_kadid10k(tmp_path / "kadid", references=5, types=(1,), levels=2)
     write_pairs(tmp_path / "pairs", references=5, levels=1)
     for dataset, images in (("kadid10k", 10), ("pairs", 5)):
-        run = pixq("build-patches", "--dataset", dataset, "--root", tmp_path / dataset.removesuffix("10k"), "--out", tmp_path / "out" / dataset)
+        run = pixq(
+            "build-patches",
+            "--dataset",
+            dataset,
+            "--root",
+            tmp_path / dataset.removesuffix("10k"),
+            "--out",
+            tmp_path / "out" / dataset,
+        )
         assert run.code == 0, run
         check_schemas(tmp_path / "out" / dataset)
         manifest = json.loads((tmp_path / "out" / dataset / "manifest.json").read_text())
@@ -224,7 +252,9 @@ def test_unchanged_patches_never_get_the_images_score(
     tmp_path: Path, min_difference: int, unchanged: str, qualities: list[float], counted: int, dropped: int
 ) -> None:
     write_partly_changed(tmp_path / "pairs")
-    manifest = built("pairs", tmp_path / "pairs", tmp_path / "out", min_difference=min_difference, unchanged=unchanged).manifest
+    manifest = built(
+        "pairs", tmp_path / "pairs", tmp_path / "out", min_difference=min_difference, unchanged=unchanged
+    ).manifest
     by_image: dict[str, list[float]] = {}
     for record, _, _ in records_of(tmp_path / "out"):
         by_image.setdefault(record["image_id"], []).append(record["quality"])
@@ -363,11 +393,20 @@ def mistakes(tmp_path: Path) -> dict[str, tuple[list[object], str]]:
     (tmp_path / "file").write_text("a file")
     return {
         "dataset": (["--dataset", "tid2012", "--root", root, "--out", tmp_path / "new"], "did you mean tid2013"),
-        "root": (["--dataset", "pairs", "--root", tmp_path / "gone", "--out", tmp_path / "new"], "gone: no such folder"),
+        "root": (
+            ["--dataset", "pairs", "--root", tmp_path / "gone", "--out", tmp_path / "new"],
+            "gone: no such folder",
+        ),
         "other layout": (["--dataset", "tid2013", "--root", root, "--out", tmp_path / "new"], "mos_with_names.txt"),
-        "not empty": (["--dataset", "pairs", "--root", root, "--out", tmp_path / "full"], "is not empty and not a patch set"),
+        "not empty": (
+            ["--dataset", "pairs", "--root", root, "--out", tmp_path / "full"],
+            "is not empty and not a patch set",
+        ),
         "out is a file": (["--dataset", "pairs", "--root", root, "--out", tmp_path / "file"], "choose an --out"),
-        "out below a file": (["--dataset", "pairs", "--root", root, "--out", tmp_path / "file" / "x"], "choose an --out"),
+        "out below a file": (
+            ["--dataset", "pairs", "--root", root, "--out", tmp_path / "file" / "x"],
+            "choose an --out",
+        ),
         "fusion": ([*good, "--fusion", "mix"], "unknown fusion 'mix'"),
         "alpha": ([*good, "--fusion", "blend:1.5"], "alpha of a blend is 1.5"),
         "alpha text": ([*good, "--fusion", "blend:half"], "'half' is not a number"),
@@ -446,6 +485,8 @@ def test_real_tid2013(tmp_path: Path) -> None:
 
 def test_geometry_other_than_the_default(tmp_path: Path) -> None:
     write_pairs(tmp_path / "pairs", references=5, levels=1)
-    report = built("pairs", tmp_path / "pairs", tmp_path / "out", geometry=PatchGeometry(15, 5), sampling=Sampling("grid", 15))
+    report = built(
+        "pairs", tmp_path / "pairs", tmp_path / "out", geometry=PatchGeometry(15, 5), sampling=Sampling("grid", 15)
+    )
     assert report.manifest["counts"]["patches"] == 5 * 3 * 4
     assert np.load(tmp_path / "out" / "shard-00000.distorted.npy").shape[1:] == (15, 15, 3)

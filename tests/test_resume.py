@@ -100,7 +100,9 @@ def test_ctrl_c_keeps_whole_shards_and_says_how_to_go_on(
 ) -> None:
     stopped = stop_in_the_middle(tree, tmp_path / "out", signal.SIGINT)
     assert stopped.returncode == 130, stopped
-    assert stopped.stderr.splitlines() == ["pixq: interrupted; whole shards are kept: run the same command again to go on"]
+    assert stopped.stderr.splitlines() == [
+        "pixq: interrupted; whole shards are kept: run the same command again to go on"
+    ]
     kept = sorted((tmp_path / "out" / ".build").glob("shard-*.json"))
     assert kept
     stamps = {note: note.stat().st_mtime_ns for note in kept}
@@ -146,9 +148,7 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
-def test_a_write_that_fails_loses_nothing(
-    tmp_path: Path, tree: Path, unbroken: tuple[dict[str, str], float]
-) -> None:
+def test_a_write_that_fails_loses_nothing(tmp_path: Path, tree: Path, unbroken: tuple[dict[str, str], float]) -> None:
     out = tmp_path / "out"
     stopped = subprocess.run(command(tree, out), capture_output=True, text=True, check=False, preexec_fn=limited)
     assert stopped.returncode == 2, stopped
@@ -161,15 +161,17 @@ def test_a_write_that_fails_loses_nothing(
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, tree: Path, unbroken: tuple[dict[str, str], float]) -> None:
-    """A real disk of 12 MB that another file half fills; mounting one needs root."""
+    """A real disk of 48 MB that another file fills to three quarters; mounting one needs root."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "pixq", disk], capture_output=True, check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "pixq", disk], capture_output=True, check=False)
     if mounted.returncode != 0:
         pytest.skip("mounting a small disk needs root")
     try:
-        (disk / "other").write_bytes(bytes(14 << 20))
-        stopped = subprocess.run(command(tree, disk / "out", "--threads", 1), capture_output=True, text=True, check=False)
+        (disk / "other").write_bytes(bytes(36 << 20))
+        stopped = subprocess.run(
+            command(tree, disk / "out", "--threads", 1), capture_output=True, text=True, check=False
+        )
         assert stopped.returncode == 2, stopped
         assert stopped.stderr.count("\n") == 1
         assert "No space left on device; whole shards are kept" in stopped.stderr

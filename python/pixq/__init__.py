@@ -1,5 +1,83 @@
-"""Would a person notice this local change in an image?"""
+"""Would a person notice this local change in an image?
 
-from pixq._core import __version__
+`pixq.PatchSet` opens a patch set, `pixq.build` makes one from a dataset of human scores, and `pixq.tile`, `pixq.fuse`,
+`pixq.psnr` and their like work on arrays. Those are the core's own functions: `pixq._core` serves by itself.
+"""
 
-__all__ = ["__version__"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pixq._core import (
+    __version__,
+    decode,
+    feather_mask,
+    fuse,
+    fuse_at,
+    fuse_rows,
+    grid,
+    local_variance,
+    mse,
+    num_threads,
+    probe,
+    psnr,
+    sample_random,
+    sample_texture,
+    set_num_threads,
+    tile,
+    untile,
+)
+from pixq.errors import PixqError
+from pixq.geometry import Fusion, PatchGeometry
+
+if TYPE_CHECKING:
+    from pixq.patches.build import build
+    from pixq.patches.plan import BuildSettings, Sampling
+    from pixq.patches.store import PatchSet
+
+__all__ = [
+    "BuildSettings",
+    "Fusion",
+    "PatchGeometry",
+    "PatchSet",
+    "PixqError",
+    "Sampling",
+    "__version__",
+    "build",
+    "decode",
+    "feather_mask",
+    "fuse",
+    "fuse_at",
+    "fuse_rows",
+    "grid",
+    "local_variance",
+    "mse",
+    "num_threads",
+    "probe",
+    "psnr",
+    "sample_random",
+    "sample_texture",
+    "set_num_threads",
+    "tile",
+    "untile",
+]
+
+_LATER = {
+    "BuildSettings": "pixq.patches.plan",
+    "PatchSet": "pixq.patches.store",
+    "Sampling": "pixq.patches.plan",
+    "build": "pixq.patches.build",
+}
+
+
+def __getattr__(name: str) -> object:
+    # `import pixq` for a call of the core does not pay for what it does not use.
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'pixq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

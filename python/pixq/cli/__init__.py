@@ -23,13 +23,18 @@ app = App(
     result_action="return_value",
 )
 # Named, not imported: `pixq --help` must not pay for what it does not run.
-app.command("pixq.cli.datasets:datasets", name="datasets")
-app.command("pixq.cli.inspect:inspect", name="inspect")
-app.command("pixq.cli.build_patches:build_patches", name="build-patches")
-app.command("pixq.cli.verify:verify", name="verify")
-app.command("pixq.cli.show:show", name="show")
-app.command("pixq.cli.export:export", name="export")
-app.command("pixq.cli.demo:demo", name="demo")
+VERBS = {
+    "datasets": "List the datasets pixq reads, and what each needs on disk.",
+    "inspect": "Count what a dataset holds; name what is missing, duplicated or extra.",
+    "build-patches": "Cut a dataset of human scores into a patch set.",
+    "verify": "Check a patch set's files and splits.",
+    "show": "Draw a contact sheet of a patch set.",
+    "export": "Write a patch set as PNG folders, Parquet or NumPy arrays.",
+    "demo": "Try all of it on photographs that come along.",
+}
+for name, what in VERBS.items():
+    module = name.replace("-", "_")
+    app.command(f"pixq.cli.{module}:{module}", name=name, help=what)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

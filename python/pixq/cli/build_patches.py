@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pixq import datasets
-from pixq.cli.options import adapter_options, numbers
+from pixq.cli.options import DatasetOptions, shares
 from pixq.cli.progress import BuildProgress
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.patches.build import BuildReport, build
@@ -33,14 +33,12 @@ def build_patches(
     bucket: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
     max_levels: int = 3,
     split: str = "0.6,0.2,0.2",
-    folds: int = 5,
+    folds: int | None = None,
     seed: int = 0,
     patch_size: int = 20,
     roi_size: int = 12,
     max_pixels: int = 1 << 28,
-    polarity: str | None = None,
-    csv: str | None = None,
-    score_range: str | None = None,
+    options: DatasetOptions = DatasetOptions(),
     threads: int | None = None,
     skip_corrupt: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
@@ -78,7 +76,7 @@ def build_patches(
     split
         Shares of train, validation and test, by reference.
     folds
-        Folds by reference, written beside the split.
+        Folds by reference, written beside the split. Default: 5, or one a reference where there are fewer.
     seed
         Seed of sampling and splits.
     patch_size
@@ -87,12 +85,6 @@ def build_patches(
         Rows and columns of the region in its centre.
     max_pixels
         Refuse larger images.
-    polarity
-        higher-is-better or lower-is-better, for datasets that leave it open.
-    csv
-        Name of the CSV file, for pairs.
-    score_range
-        Lowest and highest score, as MIN,MAX, for pairs.
     threads
         Threads. Default: one a core. The result does not depend on it.
     skip_corrupt
@@ -106,7 +98,7 @@ def build_patches(
         "min_difference": min_difference,
         "unchanged": unchanged,
         "max_levels": max_levels,
-        "ratio": numbers(split, "--split", 3),
+        "ratio": shares(split),
         "folds": folds,
         "seed": seed,
         "max_pixels": max_pixels,
@@ -117,7 +109,6 @@ def build_patches(
         names = tuple(dict.fromkeys(name for item in bucket for name in item.split(",")))
         changes["buckets"] = None if names == ("all",) else names
     adapter = datasets.adapter(dataset)
-    options = adapter_options(polarity=polarity, csv=csv, score_range=score_range)
     try:
         with BuildProgress() as progress:
             report = build(
@@ -125,7 +116,7 @@ def build_patches(
                 root,
                 out,
                 settings=BuildSettings.for_adapter(adapter, **changes),
-                options=options,
+                options=options.given(),
                 threads=threads,
                 watch=progress.update,
             )

@@ -3,35 +3,90 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from pixq.errors import PixqError
+from pixq.labels import Polarity, parse_score_range
+from pixq.patches.store import PatchSet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["adapter_options", "numbers", "save_picture"]
+__all__ = ["DatasetOptions", "Selection", "save_picture", "shares"]
 
 
-def numbers(text: str, option: str, count: int) -> tuple[float, ...]:
-    """`count` numbers between commas."""
+@Parameter(name="*")
+@dataclass(frozen=True)
+class DatasetOptions:
+    """What some datasets leave open.
+
+    Parameters
+    ----------
+    polarity
+        Whether a higher score is a better image (jianjin008, pairs).
+    csv
+        The CSV file, relative to the root (pairs).
+    score_range
+        The ends of the scale, as LOW,HIGH (pairs).
+    unit
+        The scale in words (pairs).
+    """
+
+    polarity: Polarity | None = None
+    csv: Path | None = None
+    # A scale may begin below zero: -1,1 is no flag.
+    score_range: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    unit: str | None = None
+
+    def given(self) -> dict[str, Any]:
+        """As an adapter takes them; `None` is what was not given."""
+        score_range = None if self.score_range is None else parse_score_range(self.score_range)
+        return {"polarity": self.polarity, "csv": self.csv, "score_range": score_range, "unit": self.unit}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Selection:
+    """Which records of a patch set.
+
+    Parameters
+    ----------
+    split
+        Only train, validation or test.
+    fold
+        Only this fold.
+    bucket
+        Only this bucket.
+    distortion
+        Only this type of distortion.
+    fusion
+        Only this fusion.
+    """
+
+    split: str | None = None
+    fold: int | None = None
+    bucket: str | None = None
+    distortion: str | None = None
+    fusion: str | None = None
+
+    def of(self, directory: Path) -> PatchSet:
+        """The selected records of the patch set in `directory`."""
+        return PatchSet(directory).select(
+            split=self.split, fold=self.fold, bucket=self.bucket, distortion=self.distortion, fusion=self.fusion
+        )
+
+
+def shares(text: str) -> tuple[float, float, float]:
+    """The shares of train, validation and test, as three numbers between commas."""
     try:
-        values = tuple(float(part) for part in text.split(","))
+        train, validation, test = (float(part) for part in text.split(","))
     except ValueError:
-        values = ()
-    if len(values) != count:
-        raise PixqError(f"{option} is {text!r}; give {count} numbers with commas between them")
-    return values
-
-
-def adapter_options(*, polarity: str | None, csv: str | None, score_range: str | None) -> dict[str, Any]:
-    """The options that were given, as an adapter takes them."""
-    given = {"polarity": polarity, "csv": csv}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if score_range is not None:
-        options["score_range"] = numbers(score_range, "--score-range", 2)
-    return options
+        raise PixqError(f"--split is {text!r}; give three shares with commas between them, like 0.6,0.2,0.2") from None
+    return train, validation, test
 
 
 def save_picture(picture: Image, out: Path) -> None:

@@ -68,6 +68,7 @@ class BuildProgress:
 def counted(doing: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar for work of `total` items; the function it gives is told how many are done."""
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(doing, total=total)
         yield lambda done: bar.update(task, completed=done)

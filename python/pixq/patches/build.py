@@ -225,9 +225,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
-        raise PixqError(
-            f"{path}: is not JSON ({error}); delete the directory {path.parent} and build anew"
-        ) from error
+        raise PixqError(f"{path}: is not JSON ({error}); delete the directory {path.parent} and build anew") from error
     if not isinstance(value, dict):
         raise PixqError(f"{path}: is not a JSON object; delete the directory {path.parent} and build anew")
     return value

@@ -26,7 +26,9 @@ CHUNK = 4096
 COLOURS = ((0.66, "GREEN", 1.0), (0.33, "ORANGE", 0.5), (-np.inf, "RED", 0.0))
 
 
-def export(patches: PatchSet, kind: str, out: str | os.PathLike[str], watch: Callable[[int], None] | None = None) -> Path:
+def export(
+    patches: PatchSet, kind: str, out: str | os.PathLike[str], watch: Callable[[int], None] | None = None
+) -> Path:
     """Write `patches` to `out` as `kind`, one of `FORMATS`; `watch` is told how many records are written.
 
     `out` appears whole or not at all.

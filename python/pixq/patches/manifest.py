@@ -71,11 +71,7 @@ def compose(
     infos = [info for shard in plan.shards for info in built[shard.name]["images"]]
     counted = {key: sum(info[key] for info in infos) for key in ("patches", "records", "unchanged", "identical")}
     dropped = counted["unchanged"] if plan.settings.unchanged == "drop" else 0
-    skipped = [
-        {"kind": "unreadable", **item}
-        for shard in plan.shards
-        for item in built[shard.name]["skipped"]
-    ]
+    skipped = [{"kind": "unreadable", **item} for shard in plan.shards for item in built[shard.name]["skipped"]]
     skipped += [
         {"kind": problem.kind, "image_id": None, "file": problem.file, "reason": problem.detail}
         for problem in index.problems
@@ -107,11 +103,9 @@ def compose(
         "splits": {
             "by": "reference",
             "ratio": settings["ratio"],
-            "folds": settings["folds"],
+            "folds": plan.folds,
             "images": {split: per_split.get(split, 0) for split in ("train", "validation", "test")},
-            "groups": {
-                group: {"split": side.split, "fold": side.fold} for group, side in sorted(plan.groups.items())
-            },
+            "groups": {group: {"split": side.split, "fold": side.fold} for group, side in sorted(plan.groups.items())},
         },
         "photos": seen.to_json(),
         "counts": {

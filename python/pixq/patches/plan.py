@@ -24,6 +24,9 @@ __all__ = ["BuildSettings", "Plan", "PlannedImage", "PlannedShard", "Sampling", 
 #: little and threads stay busy to the end, large enough that a patch set is not thousands of files.
 SHARD_PAIRS = 32
 
+#: Folds, unless the user asks for another number or there are fewer groups.
+DEFAULT_FOLDS = 5
+
 #: What a fused patch's quality means, in words, for the manifest.
 LABEL_MEANINGS = {
     "image": "the quality of the whole image",
@@ -102,7 +105,7 @@ class BuildSettings:
     ratio
         Shares of train, validation and test.
     folds
-        Folds by reference, beside the split.
+        Folds by reference, beside the split; by default 5, or one a group where there are fewer.
     max_pixels
         Larger images are refused before memory is taken.
     """
@@ -117,7 +120,7 @@ class BuildSettings:
     buckets: tuple[str, ...] | None = None
     max_levels: int = 3
     ratio: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    folds: int = 5
+    folds: int | None = None
     max_pixels: int = 1 << 28
 
     def __post_init__(self) -> None:
@@ -192,6 +195,7 @@ class Plan:
     settings: BuildSettings
     shards: tuple[PlannedShard, ...]
     groups: Mapping[str, splits.SplitOf]
+    folds: int
     excluded: Mapping[str, int]
 
     @property
@@ -250,23 +254,22 @@ def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSet
         result = bucketing.bucket(index.pairs, max_levels=settings.max_levels, buckets=settings.buckets)
         entries, excluded = result.pairs, dict(result.excluded)
     if not entries:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items()) or "the dataset has no image pair"
+        reasons = (
+            ", ".join(f"{count} {reason}" for reason, count in excluded.items()) or "the dataset has no image pair"
+        )
         raise PixqError(f"{index.root}: nothing to build: {reasons}; `pixq inspect` shows what is there")
-    sides = splits.assign(
-        {groups[pair.reference_id] for pair, _ in entries},
-        ratio=settings.ratio,
-        folds=settings.folds,
-        seed=settings.seed,
-    )
+    names = {groups[pair.reference_id] for pair, _ in entries}
+    folds = min(DEFAULT_FOLDS, len(names)) if settings.folds is None else settings.folds
+    sides = splits.assign(names, ratio=settings.ratio, folds=folds, seed=settings.seed)
     by_group: dict[str, list[PlannedImage]] = {}
-    for pair, names in entries:
+    for pair, buckets in entries:
         group = groups[pair.reference_id]
-        image = PlannedImage(pair, group, tuple(names), sides[group].split, sides[group].fold)
+        image = PlannedImage(pair, group, tuple(buckets), sides[group].split, sides[group].fold)
         by_group.setdefault(group, []).append(image)
     for images in by_group.values():
         # Pairs of one reference stand together, so it is decoded once.
         images.sort(key=lambda image: (image.pair.reference_id, image.pair.image_id))
-    return Plan(settings, _shards(by_group, sides), sides, excluded)
+    return Plan(settings, _shards(by_group, sides), sides, folds, excluded)
 
 
 def _shards(

@@ -203,10 +203,9 @@ class PatchSet:
         records = self.records
         keep = chosen[records.image]
         if fusion is not None:
-            fits = [
-                fusion in (each.name, str(each)) or (each.alpha is not None and Fusion.parse(fusion) == each)
-                for each in self.fusions
-            ]
+            # `blend` means any blend; `blend:0.30` the same as `blend:0.3`.
+            exact = Fusion.parse(fusion) if fusion.startswith("blend:") else None
+            fits = [fusion == each.name or exact == each for each in self.fusions]
             if not any(fits):
                 _known(fusion, [str(each) for each in self.fusions], "fusion")
             keep &= np.array(fits, dtype=bool)[records.fusion]

@@ -40,9 +40,7 @@ class Survey:
 
     def warnings(self, sides: Mapping[str, str]) -> tuple[str, ...]:
         """One line for each thing its user should look at."""
-        by_reference = {
-            reference_id: sides[group] for reference_id, group in self.groups.items() if group in sides
-        }
+        by_reference = {reference_id: sides[group] for reference_id, group in self.groups.items() if group in sides}
         near = [pair for pair in self.near if pair.first in by_reference and pair.second in by_reference]
         return (*self.notes, *photos.near_warnings(near, by_reference))
 
