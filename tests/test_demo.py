@@ -90,7 +90,8 @@ def test_it_runs_the_main_job_and_says_what_to_do_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failing", ["build-patches", "show"])
-def test_a_failing_command_ends_it_with_its_code(failing: str, tmp_path: Path) -> None:
+def test_a_failing_command_ends_it_with_its_code(failing: str, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "dataset", tmp_path / "dataset")
     said: list[str] = []
     assert run_demo(tmp_path, lambda arguments: 3 if arguments[0] == failing else 0, said.append) == 3
     assert said[-1].startswith(f"\n$ pixq {failing}")

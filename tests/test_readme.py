@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pixq.cli import app, main
+from pixq.cli import app
 from pixq.errors import PixqError
 
 ROOT = Path(__file__).parents[1]
@@ -32,10 +35,30 @@ def every(*languages: str) -> list[object]:
 
 @pytest.fixture(scope="module")
 def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which `pixq demo` was run."""
+    """A folder in which `pixq demo` was run; what it printed is in `printed`."""
     folder = tmp_path_factory.mktemp("readme")
-    assert main(["demo", "--out", str(folder / "demo")]) == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "pixq", "demo"],
+        cwd=folder,
+        # As it is given here, it may be relative.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    (folder / "printed").write_text(done.stdout, encoding="utf-8")
     return folder
+
+
+def test_the_demo_prints_what_readme_shows(after_the_demo: Path) -> None:
+    def lines(text: str) -> list[str]:
+        return [re.sub(r"[\d.]+ s$", "", line) for line in text.splitlines() if line]
+
+    ((_, shown),) = blocks("README.md", "text")
+    printed = lines((after_the_demo / "printed").read_text(encoding="utf-8"))
+    assert [line for line in lines(shown) if line not in printed] == []
 
 
 @pytest.mark.parametrize(("document", "line", "text"), every("python"))

@@ -37,7 +37,7 @@ _HEIGHT, _WIDTH = 384, 512
 
 
 def demo_references() -> dict[str, Image]:
-    """The photographs, uint8 RGB, cut to at most 384 x 512 about their centre; by file name without suffix.
+    """The photographs by file name without suffix: uint8 RGB, halved if large, cut to 384 x 512 about their centre.
 
     Raises
     ------
@@ -60,7 +60,8 @@ def demo_references() -> dict[str, Image]:
     for file in PHOTOGRAPHS:
         try:
             with Pillow.open(folder / file) as photograph:
-                pixels = np.array(photograph.convert("RGB"))
+                # The larger ones are halved first, or a cut of them would show nothing but a smooth surface.
+                pixels = np.array(photograph.convert("RGB").reduce(2 if min(photograph.size) >= 2 * _HEIGHT else 1))
         except FileNotFoundError:
             raise PixqError(f"this scikit-image lacks {folder / file}: pip install --upgrade 'pixq[demo]'") from None
         y, x = (max(0, (length - most) // 2) for length, most in zip(pixels.shape[:2], (_HEIGHT, _WIDTH), strict=True))
@@ -127,7 +128,7 @@ Made in {out}:
 
 Next (`. .venv/bin/activate` first, if make installed pixq):
   {_shell(["verify", str(patches)])}
-  {_shell(["export", str(patches), "--help"])}
+  {_shell(["export", str(patches), "--format", "npy", "--out", str(out / "npy")])}
 
 Your own data:
   pixq datasets                                      what pixq reads, and what each needs on disk

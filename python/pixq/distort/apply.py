@@ -93,7 +93,7 @@ def synthetic_quality(reference: Image, distorted: Image) -> float:
         raise PixqError(f"the shapes {reference.shape} and {distorted.shape} differ; give two images of one shape")
     error = int(np.square(reference.astype(np.int64) - distorted).sum())
     rmse = math.sqrt(error / reference.size)
-    return 255.0 / (255.0 + 10.0**1.5 * rmse)
+    return 255.0 / (255.0 + math.sqrt(1000.0) * rmse)
 
 
 def check_image(image: Image, what: str) -> None:
