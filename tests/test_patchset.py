@@ -241,7 +241,7 @@ def test_verify_finds_one_changed_bit(directory: Path, tmp_path: Path) -> None:
         file.seek(1000)
         file.write(bytes([byte ^ 1]))
     (problem,) = PatchSet(tmp_path / "out").verify()
-    assert "shard-00001.distorted.npy: SHA-256 is" in problem
+    assert "shard-00001.distorted.npy: BLAKE3 is" in problem
     run = pixq("verify", tmp_path / "out")
     assert run.code == 2
     assert "shard-00001.distorted.npy" in run.err

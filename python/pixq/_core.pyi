@@ -134,3 +134,6 @@ def decode(
 
 def probe(source: str | PathLike[str] | bytes, *, max_pixels: int = 268435456) -> dict[str, Any]:
     """What an image's header says: height, width, format, bit_depth, orientation, icc_profile."""
+
+def checksum(path: str | PathLike[str]) -> tuple[int, str]:
+    """Size in bytes and BLAKE3 (hex) of a file."""

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pixq import _core
 
 __all__ = ["FileInfo", "checksum", "write_json", "write_text"]
 
 
 @dataclass(frozen=True)
 class FileInfo:
-    """Size in bytes and SHA-256 (hex) of a file."""
+    """Size in bytes and BLAKE3 (hex) of a file."""
 
     bytes: int
-    sha256: str
+    blake3: str
 
 
 def checksum(path: Path) -> FileInfo:
-    """Size and SHA-256 of a file, read once."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return FileInfo(file.tell(), digest.hexdigest())
+    """Size and checksum of a file, read once.
+
+    Raises
+    ------
+    OSError
+        If it can't be read.
+    """
+    return FileInfo(*_core.checksum(path))
 
 
 def write_text(scratch: Path, path: Path, text: str) -> None:

@@ -275,7 +275,7 @@ class PatchSet:
             yield Batch(rows, reference, fused, records.quality)
 
     def verify(self) -> list[str]:
-        """What is wrong with the files: a line for each whose size or SHA-256 is not the manifest's.
+        """What is wrong with the files: a line for each whose size or BLAKE3 is not the manifest's.
 
         An empty list means that every byte is as it was built.
         """
@@ -289,9 +289,9 @@ class PatchSet:
                 found = checksum(self._directory / name)
             except OSError as error:
                 return f"{self._directory / name}: {error.strerror or error}"
-            if found == FileInfo(info["bytes"], info["sha256"]):
+            if found == FileInfo(info["bytes"], info["blake3"]):
                 return None
-            return f"{self._directory / name}: SHA-256 is {found.sha256}, the manifest says {info['sha256']}"
+            return f"{self._directory / name}: BLAKE3 is {found.blake3}, the manifest says {info['blake3']}"
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             return [problem for problem in pool.map(check, expected.items()) if problem is not None]

@@ -58,6 +58,13 @@ fn build_shard(
     serde_json::to_string(&built).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
+/// Size in bytes and BLAKE3 (hex) of a file.
+#[pyfunction]
+fn checksum(py: Python<'_>, path: PathBuf) -> PyResult<(u64, String)> {
+    let info = py.detach(|| shard::checksum(&path)).map_err(to_py)?;
+    Ok((info.bytes, info.blake3))
+}
+
 #[pyfunction]
 fn read_records<'py>(py: Python<'py>, path: PathBuf, image_ids: Vec<String>) -> PyResult<Bound<'py, PyDict>> {
     let columns = py.detach(|| records::read(&path, &image_ids)).map_err(|error| match error {
@@ -86,5 +93,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Progress>()?;
     m.add("FUSION_NAMES", records::FUSION_NAMES)?;
     m.add_function(wrap_pyfunction!(build_shard, m)?)?;
+    m.add_function(wrap_pyfunction!(checksum, m)?)?;
     m.add_function(wrap_pyfunction!(read_records, m)?)
 }
