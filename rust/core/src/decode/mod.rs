@@ -9,6 +9,7 @@
 //! TIFF stay 16-bit; alpha is an error, as there is no one right background. The EXIF orientation is applied,
 //! an ICC profile is noted and left alone.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,8 +72,7 @@ pub const DEFAULT_MAX_PIXELS: u64 = 1 << 28;
 /// # Errors
 /// [`Error::Io`] if it can't be read, [`Error::Decode`] if it is not a picture pixq takes.
 pub fn decode_path(path: &Path, max_pixels: u64) -> Result<Decoded> {
-    let (name, bytes) = read(path)?;
-    decode_bytes(&name, &bytes, max_pixels)
+    with_file(path, |name, bytes| decode_bytes(name, bytes, max_pixels))
 }
 
 /// Decodes `bytes`; `name` stands in messages.
@@ -95,8 +95,7 @@ pub fn decode_bytes(name: &str, bytes: &[u8], max_pixels: u64) -> Result<Decoded
 /// # Errors
 /// As [`decode_path`].
 pub fn probe_path(path: &Path, max_pixels: u64) -> Result<Info> {
-    let (name, bytes) = read(path)?;
-    probe_bytes(&name, &bytes, max_pixels)
+    with_file(path, |name, bytes| probe_bytes(name, bytes, max_pixels))
 }
 
 /// Reads the header of `bytes`; `name` stands in messages.
@@ -260,23 +259,37 @@ fn no_memory(bytes: usize) -> String {
     format!("needs {} MiB, which this machine does not have free; lower max_pixels or free memory", bytes >> 20)
 }
 
-/// Reads a file, but not past its first bytes if those are not an image's.
-fn read(path: &Path) -> Result<(String, Vec<u8>)> {
-    let io = |source| Error::Io { path: path.into(), source };
+thread_local! {
+    /// Where this thread reads files to. New memory for each file would cost more than reading it.
+    static FILE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The largest file whose memory a thread keeps for the next.
+const KEPT: usize = 1 << 23;
+
+fn with_file<T>(path: &Path, work: impl FnOnce(&str, &[u8]) -> Result<T>) -> Result<T> {
     // A name may hold a line break; a message is one line.
-    let name = path.display().to_string().replace(|c: char| c.is_control(), "\u{fffd}");
+    let name = path.display().to_string().replace(char::is_control, "\u{fffd}");
+    let mut bytes = FILE.take();
+    let result = read(path, &name, &mut bytes).and_then(|()| work(&name, &bytes));
+    if bytes.capacity() <= KEPT {
+        FILE.set(bytes);
+    }
+    result
+}
+
+/// Reads a file, but not past its first bytes if those are not an image's.
+fn read(path: &Path, name: &str, bytes: &mut Vec<u8>) -> Result<()> {
+    let io = |source| Error::Io { path: path.into(), source };
+    let refused = |reason| Error::Decode { name: name.into(), reason };
+    bytes.clear();
     let mut file = File::open(path).map_err(io)?;
-    let mut bytes = Vec::new();
-    (&mut file).take(Format::MAGIC as u64).read_to_end(&mut bytes).map_err(io)?;
-    if let Err(reason) = Format::of(&bytes) {
-        return Err(Error::Decode { name, reason });
-    }
+    (&mut file).take(Format::MAGIC as u64).read_to_end(bytes).map_err(io)?;
+    Format::of(bytes).map_err(refused)?;
     let len = usize::try_from(file.metadata().map_err(io)?.len()).unwrap_or(usize::MAX);
-    if bytes.try_reserve_exact(len.saturating_sub(bytes.len())).is_err() {
-        return Err(Error::Decode { name, reason: no_memory(len) });
-    }
-    file.read_to_end(&mut bytes).map_err(io)?;
-    Ok((name, bytes))
+    bytes.try_reserve(len).map_err(|_| refused(no_memory(len)))?;
+    file.read_to_end(bytes).map_err(io)?;
+    Ok(())
 }
 
 /// Names the errors of `work`, and turns a panic in a decoder that is not ours into one.

@@ -1,13 +1,17 @@
-//! PNG, by the `png` crate.
+//! PNG, by the `png` crate; 8-bit RGB without interlacing, which is nearly every PNG, by a shorter way.
 //!
 //! The chunks are walked here first, which costs nothing beside inflating: what a chunk's mere presence
 //! decides (alpha, animation, orientation, profile) is known before a pixel is decoded, a file that ends
 //! before its `IEND` is refused, and text and profiles, which may be deflate bombs, are never inflated.
 //!
 //! Every chunk's CRC is checked. The Adler-32 of the deflate stream is not: the same bytes are under the CRC.
+//!
+//! The shorter way inflates the whole picture with `fdeflate` (as the crate does) into the buffer that is
+//! returned and undoes the filters there, many rows at once; it takes two thirds of the crate's time.
 
 use std::io::Cursor;
 
+use fdeflate::Decompressor;
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits, Reader};
 
 use super::expand::{self, Table};
@@ -18,15 +22,20 @@ const BEST_DEFLATE: u64 = 1032;
 /// What the `png` crate may take beside its rows.
 const BESIDE_ROWS: usize = 1 << 24;
 
+mod unfilter;
+
 pub(super) struct Png<'a> {
     pub header: Header,
     bytes: &'a [u8],
+    /// 8-bit RGB, not interlaced.
+    plain: bool,
 }
 
 impl<'a> Png<'a> {
     pub fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
-        let (kind, ihdr, mut rest) = chunk(&bytes[8..]).ok_or_else(|| truncated("PNG"))?;
-        let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, _, _, _] = ihdr else {
+        let first = chunk(&bytes[SIGNATURE..]).ok_or_else(|| truncated("PNG"))?;
+        let (kind, ihdr, mut rest) = (first.kind, first.data, first.after);
+        let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, compression, filter, interlace] = ihdr else {
             return Err(corrupt("PNG", "its first chunk is not an image header"));
         };
         if kind != b"IHDR" {
@@ -40,31 +49,86 @@ impl<'a> Png<'a> {
             (4 | 6, _) => return Err(FLATTEN.into()),
             _ => return Err(corrupt("PNG", format_args!("colour type {colour} with {depth} bits"))),
         };
+        if compression != 0 || filter != 0 || interlace > 1 {
+            return Err(corrupt("PNG", "its compression, filter or interlacing is none that PNG has"));
+        }
         let bit_depth = if depth == 16 { 16 } else { 8 };
         let mut header = Header { height, width, bit_depth, orientation: 1, icc_profile: false };
         let row = (width as u64 * samples * u64::from(depth)).div_ceil(8);
         checked_claim(&header, row * height as u64, bytes.len(), BEST_DEFLATE)?;
         loop {
-            let (kind, data, after) = chunk(rest).ok_or_else(|| truncated("PNG"))?;
+            let Chunk { kind, data, after, .. } = chunk(rest).ok_or_else(|| truncated("PNG"))?;
             match kind {
                 b"tRNS" => return Err(FLATTEN.into()),
                 b"acTL" => return Err("is an animated PNG; save the frame you want as a plain PNG".into()),
                 b"iCCP" => header.icc_profile = true,
                 b"eXIf" => header.orientation = exif::orientation(data),
                 b"IEND" => break,
-                _ => {}
+                b"PLTE" | b"IDAT" => {}
+                [first, ..] if first.is_ascii_lowercase() => {}
+                _ => return Err(corrupt("PNG", format_args!("a chunk named {}", kind.escape_ascii()))),
             }
             rest = after;
         }
-        Ok(Png { header, bytes })
+        Ok(Png { header, bytes, plain: (depth, colour, interlace) == (8, 2, 0) })
     }
 
     pub fn pixels(self) -> Reason<Pixels> {
+        if self.plain {
+            return self.inflated().map(Pixels::U8);
+        }
         self.decode().map_err(|error| match error {
             Failure::Png(DecodingError::IoError(_)) => truncated("PNG"),
             Failure::Png(error) => corrupt("PNG", error.to_string().trim_end_matches('.')),
             Failure::Other(reason) => reason,
         })
+    }
+
+    /// The pixels of a plain PNG.
+    fn inflated(&self) -> Reason<Vec<u8>> {
+        let Header { height, width, .. } = self.header;
+        let row = width * 3;
+        let mut out: Vec<u8> = zeroed((row + 1) * height)?;
+        let mut inflater = Decompressor::new();
+        inflater.ignore_adler32();
+        let (mut filled, mut rest, mut seen) = (0, &self.bytes[SIGNATURE..], false);
+        // The image data are the first unbroken row of IDAT chunks.
+        while let Some(Chunk { kind, data, crc, after }) = chunk(rest) {
+            let mut hasher = crc32fast::Hasher::new();
+            hasher.update(kind);
+            hasher.update(data);
+            if hasher.finalize() != crc {
+                return Err(corrupt("PNG", format_args!("the checksum of {} is wrong", kind.escape_ascii())));
+            }
+            if kind == b"IDAT" {
+                let mut input = data;
+                while !input.is_empty() && filled < out.len() && !inflater.is_done() {
+                    let (read, written) =
+                        inflater.read(input, &mut out, filled, false).map_err(|error| corrupt("PNG", deflate(error)))?;
+                    input = &input[read..];
+                    filled += written;
+                    if read == 0 && written == 0 {
+                        break;
+                    }
+                }
+                seen = true;
+            } else if seen {
+                break;
+            }
+            rest = after;
+        }
+        if filled < out.len() {
+            return Err(corrupt("PNG", format_args!("its data end after {} of {height} rows", filled / (row + 1))));
+        }
+        let mut filters = Vec::with_capacity(height);
+        for y in 0..height {
+            let at = y * (row + 1);
+            filters.push(out[at]);
+            out.copy_within(at + 1..at + 1 + row, y * row);
+        }
+        out.truncate(row * height);
+        unfilter::unfilter(&mut out, row, &filters).ok_or_else(|| corrupt("PNG", "a filter that PNG does not have"))?;
+        Ok(out)
     }
 
     fn decode(&self) -> Result<Pixels, Failure> {
@@ -84,6 +148,7 @@ impl<'a> Png<'a> {
         let samples = self.header.pixels() * 3;
         let stride = self.header.width * 3;
         match (info.color_type, info.bit_depth) {
+            // Interlaced.
             (ColorType::Rgb, BitDepth::Eight) => {
                 let mut out = zeroed(samples)?;
                 reader.next_frame(&mut out)?;
@@ -133,13 +198,28 @@ fn each_row(reader: &mut Reader<Cursor<&[u8]>>, mut take: impl FnMut(&[u8])) -> 
     Ok(())
 }
 
-/// The next chunk's type and data, and what follows it; `None` if it is not all there.
-fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let length = u32::from_be_bytes(*length) as usize;
-    let (kind, rest) = rest.split_at_checked(4)?;
-    let (data, rest) = rest.split_at_checked(length)?;
-    Some((kind, data, rest.get(4..)?))
+/// Bytes before the first chunk.
+const SIGNATURE: usize = 8;
+
+struct Chunk<'a> {
+    kind: &'a [u8; 4],
+    data: &'a [u8],
+    crc: u32,
+    after: &'a [u8],
+}
+
+/// The next chunk; `None` if it is not all there.
+fn chunk(bytes: &[u8]) -> Option<Chunk<'_>> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (kind, rest) = rest.split_first_chunk()?;
+    let (data, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let (crc, after) = rest.split_first_chunk()?;
+    Some(Chunk { kind, data, crc: u32::from_be_bytes(*crc), after })
+}
+
+/// In words what is wrong with a deflate stream.
+fn deflate(error: fdeflate::DecompressionError) -> String {
+    format!("its data can't be inflated: {error:?}")
 }
 
 enum Failure {
