@@ -21,7 +21,6 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 from PIL import Image
-
 from pixq import _core
 
 # Group, where its files are, the ratio that is wanted at least.
@@ -65,7 +64,9 @@ def bmp_files(files: Iterable[Path]) -> list[bytes]:
     return out
 
 
-def measure(name: str, sources: list[tuple[bytes, Path | None]], wanted: float | None, repeats: int) -> dict[str, object]:
+def measure(
+    name: str, sources: list[tuple[bytes, Path | None]], wanted: float | None, repeats: int
+) -> dict[str, object]:
     rows = []
     for data, path in sources:
         assert np.array_equal(_core.decode(data), pillow(io.BytesIO(data))), f"{path or name}: pixels differ"
@@ -96,7 +97,9 @@ def main() -> int:
         print(f"no test data in {root}; set PIXQ_TEST_DATA", file=sys.stderr)
         return 2
     results = []
-    print(f"Pillow {PIL.__version__}, {os.cpu_count()} cores; medians of per-file minima of {options.repeats}, one thread")
+    print(
+        f"Pillow {PIL.__version__}, {os.cpu_count()} cores; medians of per-file minima of {options.repeats}, one thread"
+    )
     for name, pattern, wanted in GROUPS:
         files = spread(sorted(root.glob(pattern)), options.files)
         sources: list[tuple[bytes, Path | None]] = [(path.read_bytes(), path) for path in files]

@@ -11,7 +11,7 @@ from pixq.labels import LabelContract
 __all__ = ["Adapter", "DatasetIndex", "ImagePair", "Problem"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImagePair:
     """One distorted image, its reference, and the score people gave it.
 

@@ -162,10 +162,12 @@ def contract_of(
             or not isinstance(said.get("synthetic"), bool)
             or not isinstance(said.get("note", ""), str)
         ):
-            raise PixqError(
-                f'{sidecar}: write it as {{"synthetic": true or false, "note": "text"}}, without other keys'
-            )
+            raise PixqError(f'{sidecar}: write it as {{"synthetic": true or false, "note": "text"}}')
         synthetic = synthetic or said["synthetic"]
         notes.append(" ".join(said.get("note", "").split()))
     # The demo says the same in both places.
-    return replace(contract, synthetic=synthetic, note="; ".join(dict.fromkeys(note for note in notes if note)))
+    # Whoever rates for the dataset did not rate these.
+    raters = None if synthetic else contract.raters
+    return replace(
+        contract, synthetic=synthetic, raters=raters, note="; ".join(dict.fromkeys(note for note in notes if note))
+    )

@@ -18,7 +18,7 @@ __all__ = ["IMAGE_SUFFIXES", "ScoreLine", "Tree", "assemble"]
 IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoreLine:
     """One line of a score file. `distorted` and `reference` are paths relative to the root, as the line has them."""
 

@@ -130,9 +130,9 @@ def build(
         return BuildReport(out, complete, warnings, len(plan.shards), True, time.perf_counter() - started)
     with _claimed(out) as scratch:
         _begin(out, scratch, identity, stamps)
-        built, resumed = _shards(index, plan, out, scratch, threads, watch, started)
-        lines, located = image_lines(plan, built)
-        _orderly(out, lambda: write_text(scratch / "images.jsonl", out / "images.jsonl", lines))
+        resumed = _shards(index, plan, out, scratch, threads, watch, started)
+        built = _Notes(scratch)
+        _orderly(out, lambda: write_text(scratch / "images.jsonl", out / "images.jsonl", image_lines(plan, built)))
         manifest = compose(
             adapter=adapter,
             index=index,
@@ -140,7 +140,6 @@ def build(
             built=built,
             seen=seen,
             images=checksum(out / "images.jsonl"),
-            located=located,
             identity=identity,
         )
         _orderly(out, lambda: write_json(scratch / MANIFEST, out / MANIFEST, manifest))
@@ -293,6 +292,26 @@ def _spec(shard: PlannedShard, settings: BuildSettings) -> str:
     )
 
 
+class _Notes(Mapping[str, dict[str, Any]]):
+    """What is noted of each whole shard, read when asked for: all of it at once would grow with the dataset."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+
+    def path(self, name: str) -> Path:
+        """Where the note of a shard lies."""
+        return self._scratch / f"{name}.json"
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        return _read_json(self.path(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return (path.stem for path in sorted(self._scratch.glob("shard-*.json")))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def _whole(note: Path, out: Path) -> dict[str, Any] | None:
     """What an earlier build noted of a shard, if its files are still those it wrote."""
     if not note.is_file():
@@ -313,35 +332,33 @@ def _shards(
     threads: int,
     watch: Callable[[BuildState], None] | None,
     started: float,
-) -> tuple[dict[str, dict[str, Any]], int]:
-    """Build every shard that is not whole yet; gives what is known of each, and how many were."""
+) -> int:
+    """Build every shard that is not whole yet; gives how many were."""
     progress = _core.Progress()
-    resumed = 0
+    notes = _Notes(scratch)
 
-    def one(shard: PlannedShard) -> tuple[str, dict[str, Any], bool]:
-        note = scratch / f"{shard.name}.json"
-        built = _whole(note, out)
-        if built is not None:
-            return shard.name, built, True
+    def one(shard: PlannedShard) -> bool:
+        note = notes.path(shard.name)
+        if _whole(note, out) is not None:
+            return True
         built = json.loads(_core.build_shard(_spec(shard, plan.settings), index.root, out, scratch, progress))
         write_json(scratch / f"{shard.name}.json.new", note, built)
-        return shard.name, built, False
+        return False
 
-    done: dict[str, dict[str, Any]] = {}
-    images_before = 0
+    resumed = images_before = 0
     # The largest first, so that no thread is left alone with one at the end. Their names, and so their bytes, don't
     # depend on the order.
     order = sorted(plan.shards, key=lambda shard: (-len(shard.images), shard.name))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="pixq-build")
     try:
-        pending: set[Future[tuple[str, dict[str, Any], bool]]] = {pool.submit(one, shard) for shard in order}
+        pending: dict[Future[bool], PlannedShard] = {pool.submit(one, shard): shard for shard in order}
         while pending:
-            ready, pending = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
+            ready, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
             for future in ready:
-                name, built, before = future.result()
-                done[name] = built
-                resumed += before
-                images_before += (len(built["images"]) + len(built["skipped"])) if before else 0
+                shard = pending.pop(future)
+                if future.result():
+                    resumed += 1
+                    images_before += len(shard.images)
             if watch is not None:
                 seconds = time.perf_counter() - started
                 watch(BuildState(images_before + progress.images, plan.images, progress.records, seconds))
@@ -351,4 +368,4 @@ def _shards(
         # Nothing is left running, whatever happened: after an error or Ctrl-C threads stop at their next image.
         progress.cancel()
         pool.shutdown(wait=True, cancel_futures=True)
-    return {shard.name: done[shard.name] for shard in plan.shards}, resumed
+    return resumed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,17 @@ def checksum(path: Path) -> FileInfo:
     return FileInfo(*_core.checksum(path))
 
 
-def write_text(scratch: Path, path: Path, text: str) -> None:
-    """Write `text` to `scratch` and rename it to `path`, on the same file system: `path` is never half written.
+def write_text(scratch: Path, path: Path, parts: Iterable[str]) -> None:
+    """Write `parts` to `scratch` and rename it to `path`, on the same file system: `path` is never half written.
 
     That holds for a process that is killed. Nothing is forced to the disk, which would cost as much as the rest of a
     build: after a power cut, `pixq verify` tells whether every byte arrived.
     """
     with scratch.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+        file.writelines(parts)
     scratch.replace(path)
 
 
 def write_json(scratch: Path, path: Path, value: Any) -> None:
     """The same for JSON, which is standard JSON: there is no `Infinity` or `NaN`."""
-    write_text(scratch, path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(scratch, path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), "\n"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,8 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
 
-def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> tuple[str, int]:
-    """`images.jsonl` (a line for each image pair that was cut) and the number of its lines."""
-    lines = []
+def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """`images.jsonl`: a line for each image pair that was cut, in the order of the shards."""
     for shard in plan.shards:
         measured = {info["image_id"]: info for info in built[shard.name]["images"]}
         for image in shard.images:
@@ -51,8 +50,24 @@ def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> tuple[str
                 **{key: info[key] for key in ("height", "width", "reference_icc", "distorted_icc")},
                 **{key: info[key] for key in ("patches", "records", "unchanged", "identical")},
             }
-            lines.append(json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
-    return "".join(lines), len(lines)
+            yield json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def _source(adapter: Adapter, index: DatasetIndex) -> dict[str, str]:
+    """Whose data it is. Synthetic labels are nobody's, whatever layout they are written in."""
+    source = {
+        "name": adapter.name,
+        "title": adapter.title,
+        "licence": adapter.licence,
+        "citation": adapter.citation,
+    }
+    if index.contract.synthetic:
+        source |= {
+            "title": f"images with synthetic labels in the layout of {adapter.name}",
+            "licence": "that of the images",
+            "citation": "none: no person gave the labels",
+        }
+    return source
 
 
 def compose(
@@ -63,15 +78,21 @@ def compose(
     built: Mapping[str, Mapping[str, Any]],
     seen: Survey,
     images: FileInfo,
-    located: int,
     identity: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The manifest. Its keys are described in `pixq/schemas/manifest.schema.json`."""
     settings = plan.settings.to_json()
-    infos = [info for shard in plan.shards for info in built[shard.name]["images"]]
-    counted = {key: sum(info[key] for info in infos) for key in ("patches", "records", "unchanged", "identical")}
-    dropped = counted["unchanged"] if plan.settings.unchanged == "drop" else 0
-    skipped = [{"kind": "unreadable", **item} for shard in plan.shards for item in built[shard.name]["skipped"]]
+    counted: Counter[str] = Counter()
+    skipped: list[dict[str, Any]] = []
+    shards = []
+    for shard in plan.shards:
+        whole = built[shard.name]
+        counted["images"] += len(whole["images"])
+        for info in whole["images"]:
+            counted.update({key: info[key] for key in ("patches", "records", "unchanged", "identical")})
+        skipped += [{"kind": "unreadable", **item} for item in whole["skipped"]]
+        kept = {key: whole[key] for key in ("reference_rows", "distorted_rows", "records", "files")}
+        shards.append({"name": shard.name, "split": shard.split, "groups": list(shard.groups), **kept})
     skipped += [
         {"kind": problem.kind, "image_id": None, "file": problem.file, "reason": problem.detail}
         for problem in index.problems
@@ -81,12 +102,7 @@ def compose(
     return {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
-        "dataset": {
-            "name": adapter.name,
-            "title": adapter.title,
-            "licence": adapter.licence,
-            "citation": adapter.citation,
-        },
+        "dataset": _source(adapter, index),
         "label_contract": asdict(index.contract),
         "label": {"kind": plan.settings.label, "meaning": LABEL_MEANINGS[plan.settings.label]},
         "geometry": settings["geometry"],
@@ -109,23 +125,15 @@ def compose(
         },
         "photos": seen.to_json(),
         "counts": {
-            "images": len(infos),
+            "images": counted["images"],
             "skipped": len(skipped),
             "problems": len(index.problems),
-            **counted,
-            "dropped": dropped,
+            **{key: counted[key] for key in ("patches", "records", "unchanged", "identical")},
+            "dropped": counted["unchanged"] if plan.settings.unchanged == "drop" else 0,
         },
         "skipped": skipped,
         "problems": [asdict(problem) for problem in index.problems],
-        "images": {"file": "images.jsonl", "lines": located, **asdict(images)},
-        "shards": [
-            {
-                "name": shard.name,
-                "split": shard.split,
-                "groups": list(shard.groups),
-                **{key: built[shard.name][key] for key in ("reference_rows", "distorted_rows", "records", "files")},
-            }
-            for shard in plan.shards
-        ],
+        "images": {"file": "images.jsonl", "lines": counted["images"], **asdict(images)},
+        "shards": shards,
         "identity": dict(identity),
     }

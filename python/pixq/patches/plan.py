@@ -167,7 +167,7 @@ class BuildSettings:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedImage:
     """An image pair, its buckets, and the side of the split it stands on."""
 
@@ -205,24 +205,22 @@ class Plan:
 
     def fingerprint(self, sizes: Mapping[str, int]) -> str:
         """SHA-256 of everything that is cut: files, their `sizes` in bytes, scores, buckets, splits."""
-        rows = [
-            [
-                image.pair.image_id,
-                image.pair.reference_id,
-                image.group,
-                image.pair.distortion_type,
-                image.pair.level,
-                image.pair.score,
-                image.pair.quality,
-                list(image.buckets),
-                image.split,
-                image.fold,
-                [[file, sizes.get(file)] for file in files_of(image.pair)],
-            ]
-            for shard in self.shards
-            for image in shard.images
-        ]
-        return hashlib.sha256(json.dumps(rows, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+        digest = hashlib.sha256()
+        for shard in self.shards:
+            for image in shard.images:
+                pair = image.pair
+                row: list[Any] = [
+                    pair.image_id,
+                    pair.reference_id,
+                    image.group,
+                    pair.distortion_type,
+                    pair.level,
+                    pair.score,
+                ]
+                row += [pair.quality, list(image.buckets), image.split, image.fold]
+                row += [[file, sizes.get(file)] for file in files_of(pair)]
+                digest.update(json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+        return digest.hexdigest()
 
 
 def files_of(pair: ImagePair) -> list[str]:

@@ -1,6 +1,6 @@
 """`build-patches` end to end, against the notebooks' way and against decoding alone; opening a set; memory.
 
-    python benches/build.py [speed] [open] [memory]
+    python benches/end_to_end.py [speed] [open] [memory]
 
 Everything is timed in this run, interleaved, the best of several; ratios are what counts. `memory` takes some minutes
 and 9 GB of disk. Real data: ../shared/data, or PIXQ_TEST_DATA.
@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
 from pixq import BuildSettings, Fusion, PatchSet, _core, build
 
 DATA = Path(os.environ.get("PIXQ_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -102,9 +101,7 @@ def speed(scratch: Path) -> None:
     print(f"  notebooks' way       {their_rate:12,.0f} records/s  (one thread, 4 images)")
     print(f"  decoding alone       {len(files) / fast['decode']:12,.0f} images/s   {fast['decode']:.3f} s")
     print(f"  build                {rate:12,.0f} records/s  {fast['build']:.3f} s")
-    print(
-        f"  pixq build-patches   {records / fast['command']:12,.0f} records/s  {fast['command']:.3f} s, process start included"
-    )
+    print(f"  pixq build-patches   {records / fast['command']:12,.0f} records/s  {fast['command']:.3f} s, as a command")
     print(f"  ratio to the notebooks' way  {rate / their_rate:8.0f}   target 200")
     print(f"  ratio to decoding alone      {fast['decode'] / fast['build']:8.2f}   target 0.6")
 
@@ -192,9 +189,9 @@ def memory(scratch: Path) -> None:
 def main() -> None:
     """Run the benchmarks that were named, or speed and opening."""
     if _core.DEBUG_BUILD:
-        sys.exit("benches/build.py: this is a debug build; make build makes a release one")
+        sys.exit("benches/end_to_end.py: this is a debug build; make build makes a release one")
     if not TID.is_dir():
-        sys.exit(f"benches/build.py: no {TID}; set PIXQ_TEST_DATA to the folder of real data")
+        sys.exit(f"benches/end_to_end.py: no {TID}; set PIXQ_TEST_DATA to the folder of real data")
     known = {"speed": speed, "open": opening, "memory": memory}
     chosen = sys.argv[1:] or ["speed", "open"]
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, pixq {_core.__version__}")
