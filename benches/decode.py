@@ -15,13 +15,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import PIL
 from numpy.typing import NDArray
 from PIL import Image
-
 from pixq import _core
 
 # Group, where its files are, the ratio that is wanted at least.
@@ -34,8 +34,8 @@ GROUPS = [
 ]
 
 
-def pillow(source: Path | io.BytesIO) -> NDArray[np.uint8]:
-    with Image.open(source) as image:
+def pillow(source: Path | bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         return np.asarray(image.convert("RGB"))
 
 
@@ -65,13 +65,15 @@ def bmp_files(files: Iterable[Path]) -> list[bytes]:
     return out
 
 
-def measure(name: str, sources: list[tuple[bytes, Path | None]], wanted: float | None, repeats: int) -> dict[str, object]:
+def measure(
+    name: str, sources: list[tuple[bytes, Path | None]], wanted: float | None, repeats: int
+) -> dict[str, object]:
     rows = []
     for data, path in sources:
-        assert np.array_equal(_core.decode(data), pillow(io.BytesIO(data))), f"{path or name}: pixels differ"
-        calls: list[Callable[[], object]] = [lambda d=data: _core.decode(d), lambda d=data: pillow(io.BytesIO(d))]
+        assert np.array_equal(_core.decode(data), pillow(data)), f"{path or name}: pixels differ"
+        calls: list[Callable[[], object]] = [partial(_core.decode, data), partial(pillow, data)]
         if path is not None:
-            calls += [lambda p=path: _core.decode(p), lambda p=path: pillow(p)]
+            calls += [partial(_core.decode, path), partial(pillow, path)]
         rows.append(least(calls, repeats))
     columns = [statistics.median(column) * 1e3 for column in zip(*rows, strict=True)]
     result: dict[str, object] = {"group": name, "files": len(sources), "wanted": wanted}
@@ -96,7 +98,9 @@ def main() -> int:
         print(f"no test data in {root}; set PIXQ_TEST_DATA", file=sys.stderr)
         return 2
     results = []
-    print(f"Pillow {PIL.__version__}, {os.cpu_count()} cores; medians of per-file minima of {options.repeats}, one thread")
+    print(
+        f"Pillow {PIL.__version__}, {os.cpu_count()} cores; medians of per-file minima of {options.repeats}, one thread"
+    )
     for name, pattern, wanted in GROUPS:
         files = spread(sorted(root.glob(pattern)), options.files)
         sources: list[tuple[bytes, Path | None]] = [(path.read_bytes(), path) for path in files]
