@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,8 @@ GROUPS = [
 ]
 
 
-def pillow(source: Path | io.BytesIO) -> NDArray[np.uint8]:
-    with Image.open(source) as image:
+def pillow(source: Path | bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         return np.asarray(image.convert("RGB"))
 
 
@@ -69,10 +70,10 @@ def measure(
 ) -> dict[str, object]:
     rows = []
     for data, path in sources:
-        assert np.array_equal(_core.decode(data), pillow(io.BytesIO(data))), f"{path or name}: pixels differ"
-        calls: list[Callable[[], object]] = [lambda d=data: _core.decode(d), lambda d=data: pillow(io.BytesIO(d))]
+        assert np.array_equal(_core.decode(data), pillow(data)), f"{path or name}: pixels differ"
+        calls: list[Callable[[], object]] = [partial(_core.decode, data), partial(pillow, data)]
         if path is not None:
-            calls += [lambda p=path: _core.decode(p), lambda p=path: pillow(p)]
+            calls += [partial(_core.decode, path), partial(pillow, path)]
         rows.append(least(calls, repeats))
     columns = [statistics.median(column) * 1e3 for column in zip(*rows, strict=True)]
     result: dict[str, object] = {"group": name, "files": len(sources), "wanted": wanted}

@@ -132,7 +132,9 @@ impl<'a> Bmp<'a> {
                 Kind::Palette | Kind::RunLength => expand::look_up(row, bits, &self.palette, out),
                 Kind::Sixteen(widths) => sixteen(row, widths, out),
                 Kind::Bytes(3, [2, 1, 0]) => {
-                    for (pixel, &[blue, green, red]) in out.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<3>().0) {
+                    for (pixel, &[blue, green, red]) in
+                        out.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<3>().0)
+                    {
                         *pixel = [red, green, blue];
                     }
                 }

@@ -81,9 +81,12 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// The bytes of a SHORT with the value `value`, in this data's order.
-    pub fn short(&self, value: u16) -> [u8; 2] {
-        if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
+    /// The place of the first value of `tag`, and the bytes that make it `value`.
+    pub fn rewritten(&self, tag: u16, value: u8) -> Option<(std::ops::Range<usize>, Vec<u8>)> {
+        let entry = self.find(tag)?;
+        let mut bytes = vec![0; width(entry.kind) as usize];
+        *if self.big_endian { bytes.last_mut()? } else { bytes.first_mut()? } = value;
+        Some((entry.at..entry.at.checked_add(bytes.len())?, bytes))
     }
 
     fn number(&self, at: usize, bytes: usize) -> Option<u64> {

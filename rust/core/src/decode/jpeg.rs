@@ -78,9 +78,10 @@ impl<'a> Jpeg<'a> {
             Some(ready) => ready,
             None => new_decompressor().map_err(describe)?,
         };
-        let result = self.decompress(&mut decompressor);
+        let pixels = self.decompress(&mut decompressor)?;
+        // After an error libjpeg may stand in the middle of a header and go on from there in the next file.
         DECOMPRESSOR.set(Some(decompressor));
-        result
+        Ok(pixels)
     }
 
     fn decompress(&self, decompressor: &mut Decompressor) -> Reason<Vec<u8>> {

@@ -249,10 +249,15 @@ fn checked_claim(header: &Header, needed: u64, available: usize, most: u64) -> R
 
 /// A zeroed buffer; that there is no memory for it is an error and not the end of the process.
 fn zeroed<T: Copy + Default>(len: usize) -> Reason<Vec<T>> {
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(len).map_err(|_| no_memory(len.saturating_mul(size_of::<T>())))?;
-    buffer.resize(len, T::default());
-    Ok(buffer)
+    // `vec!` gets pages from the system that are zero already and are not taken before they are written, so
+    // a forged header costs nothing. It can't fail gently; that there is room was asked just before.
+    room::<T>(len)?;
+    Ok(vec![T::default(); len])
+}
+
+/// Whether there is memory for `len` values, which a decoder that is not ours will take.
+fn room<T>(len: usize) -> Reason<()> {
+    Vec::<T>::new().try_reserve_exact(len).map_err(|_| no_memory(len.saturating_mul(size_of::<T>())))
 }
 
 fn no_memory(bytes: usize) -> String {

@@ -11,7 +11,7 @@ use tiff::decoder::{Decoder, DecodingResult, Limits};
 
 use super::exif::Directory;
 use super::expand::{self, Table};
-use super::{FLATTEN, Header, Pixels, Reason, checked_claim, checked_size, corrupt, no_memory, truncated, zeroed};
+use super::{FLATTEN, Header, Pixels, Reason, checked_claim, checked_size, corrupt, room, truncated, zeroed};
 
 /// LZW and deflate stay below this ratio.
 const BEST_COMPRESSION: u64 = 2048;
@@ -95,10 +95,10 @@ impl<'a> Tiff<'a> {
         let palette = if colour == Colour::Palette { Some(palette(&directory, bits)?) } else { None };
         let mut bytes = Cow::Borrowed(bytes);
         if matches!(colour, Colour::WhiteIsZero | Colour::Palette)
-            && let Some(entry) = directory.find(262)
-            && let Some(place) = bytes.to_mut().get_mut(entry.at..entry.at + 2)
+            && let Some((place, plain)) = directory.rewritten(262, 1)
+            && let Some(place) = bytes.to_mut().get_mut(place)
         {
-            place.copy_from_slice(&directory.short(1));
+            place.copy_from_slice(&plain);
         }
         Ok(Tiff { header, bytes, colour, bits, planar, palette })
     }
@@ -108,7 +108,7 @@ impl<'a> Tiff<'a> {
         let samples = self.header.pixels() * 3;
         let bytes_needed = samples * usize::from(self.header.bit_depth / 8);
         // The crate's own buffer would end the process if there were no memory for it.
-        Vec::<u8>::new().try_reserve_exact(bytes_needed).map_err(|_| no_memory(bytes_needed))?;
+        room::<u8>(bytes_needed)?;
         let mut limits = Limits::default();
         limits.decoding_buffer_size = bytes_needed;
         limits.intermediate_buffer_size = bytes_needed + BESIDE_SAMPLES;

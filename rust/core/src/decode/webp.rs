@@ -7,7 +7,7 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{FLATTEN, Header, Reason, checked_size, corrupt, exif, no_memory, truncated, zeroed};
+use super::{FLATTEN, Header, Reason, checked_size, corrupt, exif, room, truncated, zeroed};
 
 pub(super) struct Webp<'a> {
     pub header: Header,
@@ -54,9 +54,8 @@ impl<'a> Webp<'a> {
 
     pub fn pixels(mut self) -> Reason<Vec<u8>> {
         // The crate's own buffers (RGBA of a lossless file) would end the process if there were no memory.
-        let beside = self.header.pixels() * 4;
         let mut out = zeroed(self.header.pixels() * 3)?;
-        Vec::<u8>::new().try_reserve_exact(beside).map_err(|_| no_memory(beside))?;
+        room::<[u8; 4]>(self.header.pixels())?;
         self.decoder.read_image(&mut out).map_err(describe)?;
         Ok(out)
     }

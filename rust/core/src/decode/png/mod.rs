@@ -103,8 +103,9 @@ impl<'a> Png<'a> {
             if kind == b"IDAT" {
                 let mut input = data;
                 while !input.is_empty() && filled < out.len() && !inflater.is_done() {
-                    let (read, written) =
-                        inflater.read(input, &mut out, filled, false).map_err(|error| corrupt("PNG", deflate(error)))?;
+                    let (read, written) = inflater
+                        .read(input, &mut out, filled, false)
+                        .map_err(|error| corrupt("PNG", deflate(error)))?;
                     input = &input[read..];
                     filled += written;
                     if read == 0 && written == 0 {
