@@ -1,0 +1,183 @@
+//! Cutting image pairs into a shard: where, what is written, and what each fused patch's error is.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+use super::files::{Npy, Scratch, file_names};
+use super::pair::{Pair, Rows};
+use super::{FileInfo, ImageInfo, ImageSpec, Label, Places, Sampling, Spec, Unchanged, checksum};
+use crate::error::{Error, Result};
+use crate::fuse::Fusion;
+use crate::psnr::{self, PatchSums};
+use crate::records::{Line, LineWriter};
+use crate::view::Region;
+use crate::{sample, tile};
+
+/// The three files of a shard while they grow. Dropped unfinished, it removes them.
+pub(super) struct Cutter {
+    reference: Npy,
+    distorted: Npy,
+    lines: LineWriter<BufWriter<File>>,
+    lines_path: PathBuf,
+    guard: Scratch,
+}
+
+impl Cutter {
+    pub fn create(spec: &Spec, places: Places<'_>) -> Result<Self> {
+        let [reference, distorted, lines_path] = file_names(&spec.name).map(|name| places.scratch.join(name));
+        let guard = Scratch(vec![reference.clone(), distorted.clone(), lines_path.clone()]);
+        let lines = File::create(&lines_path).map_err(|source| Error::Io { path: lines_path.clone(), source })?;
+        Ok(Self {
+            reference: Npy::create(reference, spec.size)?,
+            distorted: Npy::create(distorted, spec.size)?,
+            lines: LineWriter::new(BufWriter::with_capacity(1 << 20, lines)),
+            lines_path,
+            guard,
+        })
+    }
+
+    /// Rows written to the reference array.
+    pub fn reference_rows(&self) -> u64 {
+        self.reference.rows
+    }
+
+    /// Rows written to the distorted array.
+    pub fn distorted_rows(&self) -> u64 {
+        self.distorted.rows
+    }
+
+    /// Cuts one image pair: writes its patches and records.
+    pub fn cut(
+        &mut self,
+        spec: &Spec,
+        roi: Region,
+        image: &ImageSpec,
+        pair: &Pair<'_>,
+        rows: &mut Rows,
+    ) -> Result<ImageInfo> {
+        let (reference, distorted) = (pair.reference.view(), pair.distorted.view());
+        let (height, width) = (reference.height(), reference.width());
+        let size = (spec.size, spec.size);
+        let places = match spec.sampling {
+            Sampling::Grid { stride } => tile::grid(height, width, size, (stride, stride)),
+            Sampling::Random { n } => sample::random(height, width, size, n, spec.seed, &image.image_id),
+            Sampling::Texture { n } => sample::texture(&reference, size, n, spec.seed, &image.image_id),
+        };
+        let image_mse = psnr::mse(&reference, &distorted, None)?;
+        let mut info = ImageInfo {
+            image_id: image.image_id.clone(),
+            height,
+            width,
+            psnr: finite(psnr::psnr_from_mse(image_mse, 255.0)),
+            reference_icc: pair.reference.icc,
+            distorted_icc: pair.distorted.icc,
+            patches: 0,
+            records: 0,
+            unchanged: 0,
+            identical: 0,
+        };
+        let line = self.lines.image(image);
+        for (patch_id, &(y, x)) in places.iter().enumerate() {
+            let sums = psnr::patch_sums(&reference, &distorted, y, x, size, roi);
+            let unchanged = sums.largest <= spec.min_difference;
+            info.unchanged += u64::from(unchanged);
+            if unchanged && spec.unchanged == Unchanged::Drop {
+                continue;
+            }
+            let reference_row = match rows.get(&(y, x)) {
+                Some(&row) => row,
+                None => {
+                    let row = self.reference.push(&reference, y, x)?;
+                    rows.insert((y, x), row);
+                    row
+                }
+            };
+            let distorted_row = self.distorted.push(&distorted, y, x)?;
+            info.patches += 1;
+            for fusion in &spec.fusions {
+                let errors = fused_errors(*fusion, &sums, || match *fusion {
+                    Fusion::Blend { alpha } => psnr::blend_sum(&reference, &distorted, y, x, roi, alpha),
+                    _ => 0,
+                });
+                let identical = errors.patch == 0;
+                let quality = if identical || unchanged {
+                    1.0
+                } else {
+                    match spec.label {
+                        Label::Image => image.quality,
+                        Label::Energy => energy(image.quality, errors.patch, sums.outside + sums.inside),
+                    }
+                };
+                let samples = (spec.size * spec.size * 3) as f64;
+                let roi_samples = (roi.height * roi.width * 3) as f64;
+                self.lines
+                    .write(
+                        &line,
+                        &Line {
+                            patch_id: patch_id as u64,
+                            y: y as u64,
+                            x: x as u64,
+                            psnr: finite(psnr::psnr_from_mse(errors.patch as f64 / samples, 255.0)),
+                            fusion: *fusion,
+                            quality,
+                            reference_row,
+                            distorted_row,
+                            psnr_roi: finite(psnr::psnr_from_mse(errors.roi as f64 / roi_samples, 255.0)),
+                            identical,
+                        },
+                    )
+                    .map_err(|source| Error::Io { path: self.lines_path.clone(), source })?;
+                info.records += 1;
+                info.identical += u64::from(identical);
+            }
+        }
+        Ok(info)
+    }
+
+    /// Completes the three files and moves them to where they belong.
+    pub fn finish(self, spec: &Spec, places: Places<'_>) -> Result<BTreeMap<String, FileInfo>> {
+        let Self { reference, distorted, lines, lines_path, guard } = self;
+        reference.finish()?;
+        distorted.finish()?;
+        lines.into_inner().into_inner().map_err(|error| Error::Io { path: lines_path, source: error.into_error() })?;
+        let mut files = BTreeMap::new();
+        for name in file_names(&spec.name) {
+            files.insert(name.clone(), checksum(&places.scratch.join(&name))?);
+        }
+        for name in file_names(&spec.name) {
+            let (from, to) = (places.scratch.join(&name), places.out.join(&name));
+            fs::rename(&from, &to).map_err(|source| Error::Io { path: to, source })?;
+        }
+        drop(guard);
+        Ok(files)
+    }
+}
+
+/// Squared errors of a fused patch against its reference.
+struct Errors {
+    patch: u64,
+    roi: u64,
+}
+
+/// The squared errors of `fusion`, from the sums of the unfused pair; `blend` gives the blend's error inside the RoI.
+fn fused_errors(fusion: Fusion, sums: &PatchSums, blend: impl FnOnce() -> u64) -> Errors {
+    let (outside, inside) = match fusion {
+        Fusion::None => (sums.outside, sums.inside),
+        Fusion::Copy => (sums.outside, 0),
+        Fusion::Blend { .. } => (sums.outside, blend()),
+        Fusion::Paste => (0, sums.inside),
+    };
+    Errors { patch: outside + inside, roi: inside }
+}
+
+/// Equation of [`Label::Energy`]. Both sums are over the same number of samples, so their ratio is that of the MSEs.
+fn energy(image_quality: f64, fused: u64, unfused: u64) -> f64 {
+    (1.0 - (1.0 - image_quality) * (fused as f64 / unfused as f64).sqrt()).clamp(0.0, 1.0)
+}
+
+/// JSON has no infinity: the PSNR of identical pixels is `None`.
+fn finite(psnr: f64) -> Option<f64> {
+    psnr.is_finite().then_some(psnr)
+}

@@ -1,0 +1,110 @@
+//! An image pair, decoded: what can't be used is named with its file, and why.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{ImageSpec, Spec};
+use crate::decode::{self, Pixels};
+use crate::error::Error;
+use crate::view::View;
+
+/// An 8-bit RGB image.
+#[derive(Default)]
+pub(super) struct Image {
+    data: Vec<u8>,
+    height: usize,
+    width: usize,
+    pub icc: bool,
+}
+
+impl Image {
+    fn load(root: &Path, file: &str, max_pixels: u64) -> Result<Self, (String, String)> {
+        let decoded =
+            decode::decode_path(&root.join(file), max_pixels).map_err(|error| (file.to_string(), reason(error)))?;
+        let (height, width, icc) = (decoded.info.height, decoded.info.width, decoded.info.icc_profile);
+        match decoded.pixels {
+            Pixels::U8(data) => Ok(Self { data, height, width, icc }),
+            Pixels::U16(_) => {
+                Err((file.into(), "has 16 bits a channel; a patch set holds 8: convert the image first".into()))
+            }
+        }
+    }
+
+    pub fn view(&self) -> View<'_, u8> {
+        View::packed(&self.data, self.height, self.width, 3).expect("a decoded image holds height * width * 3 samples")
+    }
+}
+
+/// The message of an error without the file name, which stands beside it.
+fn reason(error: Error) -> String {
+    match error {
+        Error::Io { source, .. } => crate::error::told(&source),
+        Error::Decode { reason, .. } => reason,
+        other => other.to_string(),
+    }
+}
+
+/// Where a patch's top left corner lies (y, x) -> the row it went to.
+pub(super) type Rows = HashMap<(usize, usize), u64>;
+
+/// The reference that was decoded last, why it could not be, and the rows its patches went to.
+#[derive(Default)]
+pub(super) struct Reference {
+    file: String,
+    image: Option<Result<Image, (String, String)>>,
+    rows: Rows,
+}
+
+pub(super) struct Pair<'a> {
+    pub reference: &'a Image,
+    pub distorted: Image,
+}
+
+impl<'a> Pair<'a> {
+    /// The decoded pair, and the rows that the reference's patches went to; or the file at fault and the reason.
+    pub fn load(
+        spec: &ImageSpec,
+        cache: &'a mut Reference,
+        root: &Path,
+        shard: &Spec,
+    ) -> Result<(Self, &'a mut Rows), (String, String)> {
+        if cache.image.is_none() || cache.file != spec.reference {
+            cache.rows.clear();
+            cache.file.clone_from(&spec.reference);
+            cache.image = Some(Image::load(root, &spec.reference, shard.max_pixels));
+        }
+        let Reference { image, rows, .. } = cache;
+        let reference = match image.as_ref() {
+            Some(Ok(image)) => image,
+            Some(Err(error)) => return Err(error.clone()),
+            None => unreachable!("set above"),
+        };
+        let same_size = |file: &str, image: &Image| {
+            if (image.height, image.width) == (reference.height, reference.width) {
+                return Ok(());
+            }
+            let what = format!(
+                "is {}x{} pixels but its reference {} is {}x{}",
+                image.width, image.height, spec.reference, reference.width, reference.height
+            );
+            Err((file.to_string(), what))
+        };
+        let mut distorted = Image::load(root, &spec.distorted, shard.max_pixels)?;
+        same_size(&spec.distorted, &distorted)?;
+        if let Some(file) = &spec.blend_with {
+            let other = Image::load(root, file, shard.max_pixels)?;
+            same_size(file, &other)?;
+            for (a, &b) in distorted.data.iter_mut().zip(&other.data) {
+                *a = (u16::from(*a) + u16::from(b)).div_ceil(2) as u8;
+            }
+        }
+        if reference.height < shard.size || reference.width < shard.size {
+            let what = format!(
+                "is {}x{} pixels, smaller than a patch of {}x{}",
+                distorted.width, distorted.height, shard.size, shard.size
+            );
+            return Err((spec.distorted.clone(), what));
+        }
+        Ok((Pair { reference, distorted }, rows))
+    }
+}
