@@ -1,0 +1,98 @@
+"""The compiled core. Each function's own documentation, with examples, is in its `help()`.
+
+Images are (height, width) or (height, width, 1 or 3) arrays of uint8, uint16 or float32 whose rows may be strided or
+reversed; they are never copied. Corners are (n, 2) int64, y before x. A RoI is (y, x, height, width) inside the patch.
+A size is one number of pixels or (rows, columns). While a function computes, other Python threads run.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+__version__: str
+DEBUG_BUILD: bool
+PARALLEL_SAMPLES: int
+
+_Pixel = TypeVar("_Pixel", np.uint8, np.uint16, np.float32)
+_Image = npt.NDArray[_Pixel]
+_Float64 = npt.NDArray[np.float64]
+_Int64 = npt.NDArray[np.int64]
+_Size = int | tuple[int, int]
+_Box = tuple[int, int, int, int]
+_FusionName = Literal["none", "copy", "blend", "paste"]
+
+def grid(height: int, width: int, *, size: _Size = 20, stride: _Size | None = None) -> _Int64:
+    """Top-left corners of the patches that fit into an image, row by row."""
+
+def tile(
+    image: _Image[_Pixel], *, size: _Size = 20, stride: _Size | None = None, coords: _Int64 | None = None
+) -> npt.NDArray[_Pixel]:
+    """The patches of an image, at a grid or at given corners."""
+
+def untile(patches: _Image[_Pixel], coords: _Int64, height: int, width: int) -> npt.NDArray[_Pixel]:
+    """The image whose patches these are; later ones overwrite earlier ones, uncovered pixels are 0."""
+
+def fuse(
+    reference: _Image[_Pixel],
+    distorted: _Image[_Pixel],
+    *,
+    fusion: _FusionName = "copy",
+    alpha: float = 0.5,
+    roi: _Box | None = None,
+    mask: _Float64 | None = None,
+) -> npt.NDArray[_Pixel]:
+    """A distorted patch with a part of its reference, or every pair of two batches."""
+
+def fuse_rows(
+    reference: _Image[_Pixel],
+    distorted: _Image[_Pixel],
+    reference_rows: _Int64,
+    distorted_rows: _Int64,
+    *,
+    fusions: Sequence[tuple[_FusionName, float]] = [("copy", 0.5)],
+    which: npt.NDArray[np.uint8] | None = None,
+    roi: _Box | None = None,
+) -> npt.NDArray[_Pixel]:
+    """Fused patches from rows gathered from two patch arrays."""
+
+def fuse_at(
+    reference: _Image[_Pixel],
+    distorted: _Image[_Pixel],
+    coords: _Int64,
+    *,
+    size: _Size = 20,
+    roi: _Box | None = None,
+    fusions: Sequence[tuple[_FusionName, float]] = [("copy", 0.5), ("blend", 0.5)],
+    data_range: float | None = None,
+) -> tuple[list[npt.NDArray[_Pixel]], _Float64, _Float64]:
+    """Cut, fuse and measure the patches of two images in one pass: fused patches, PSNR, PSNR of the RoI."""
+
+def feather_mask(
+    height: int, width: int, *, roi: _Box, feather: int, inside: float = 1.0, outside: float = 0.0
+) -> _Float64:
+    """Weights of the reference that fall linearly from a RoI to its surroundings."""
+
+def mse(reference: _Image[_Pixel], distorted: _Image[_Pixel], *, roi: _Box | None = None) -> Any:
+    """Mean squared error: a float between images, (n,) float64 between batches."""
+
+def psnr(
+    reference: _Image[_Pixel], distorted: _Image[_Pixel], *, roi: _Box | None = None, data_range: float | None = None
+) -> Any:
+    """PSNR in dB, infinite where there is no error: a float between images, (n,) float64 between batches."""
+
+def local_variance(image: _Image[_Pixel], *, size: _Size = 20) -> _Float64:
+    """Population variance of every box of an image, mean over the channels."""
+
+def sample_random(height: int, width: int, n: int, *, seed: int, key: str, size: _Size = 20) -> _Int64:
+    """`n` distinct corners of patches, each as likely as any other."""
+
+def sample_texture(image: _Image[_Pixel], n: int, *, seed: int, key: str, size: _Size = 20) -> _Int64:
+    """`n` distinct corners of patches, with a probability proportional to their local variance."""
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads that kernels of this process use."""
+
+def num_threads() -> int:
+    """The number of threads that kernels use."""
