@@ -97,7 +97,6 @@ def set_num_threads(n: int) -> None:
 
 def num_threads() -> int:
     """The number of threads that kernels use."""
-
 FUSION_NAMES: list[str]
 
 class Progress:

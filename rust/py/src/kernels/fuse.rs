@@ -30,6 +30,41 @@ fn masked(mask: &Bound<'_, PyAny>, size: (usize, usize), channels: usize) -> PyR
     Plan::masked(size, channels, &weights).map_err(to_py)
 }
 
+/// A distorted patch with a part of its reference, or every pair of two batches.
+///
+/// Parameters
+/// ----------
+/// reference, distorted
+///     (height, width), (height, width, 1 or 3) or (n, height, width, 1 or 3); uint8, uint16 or float32; one shape and dtype.
+/// fusion
+///     `none`: the distorted patch. `copy`: with the reference in the RoI. `blend`: with
+///     `alpha * reference + (1 - alpha) * distorted` in the RoI, evaluated in float64 and for integers rounded half up.
+///     `paste`: the reference with the distorted RoI.
+/// alpha
+///     Weight of the reference in a blend, 0 to 1. 0 and 1 are exact copies.
+/// roi
+///     (y, x, height, width) inside the patch; (4, 4, 12, 12) for patches of 20x20, otherwise needed by all but `none`.
+/// mask
+///     (height, width) float64: weights of the reference, 0 to 1, in place of fusion, alpha and RoI.
+///
+/// Returns
+/// -------
+/// An array like `distorted`.
+///
+/// Raises
+/// ------
+/// TypeError
+///     If a dtype is another.
+/// ValueError
+///     If shapes differ, the RoI does not lie inside the patch, or a weight is outside 0 to 1.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> reference, distorted = np.full((2, 2), 11, np.uint8), np.full((2, 2), 20, np.uint8)
+/// >>> _core.fuse(reference, distorted, fusion="blend", roi=(0, 0, 1, 2)).tolist()
+/// [[16, 16], [20, 20]]
 #[pyfunction]
 #[pyo3(name = "fuse", signature = (reference, distorted, *, fusion = "copy", alpha = 0.5, roi = None, mask = None))]
 fn fuse_py<'py>(
@@ -74,6 +109,41 @@ fn rows(name: &str, object: &Bound<'_, PyAny>, len: usize) -> PyResult<Vec<usize
     array.as_array().iter().map(row).collect()
 }
 
+/// Fused patches from rows of two patch arrays: pair i is reference_rows[i] of the one, distorted_rows[i] of the other.
+///
+/// Parameters
+/// ----------
+/// reference, distorted
+///     (m, height, width[, 1 or 3]) and (n, height, width[, 1 or 3]), uint8, uint16 or float32, one dtype. Neither is copied:
+///     memory-mapped arrays are read where they are used.
+/// reference_rows, distorted_rows
+///     (k,) int64.
+/// fusions
+///     Pairs of a name and an alpha, as for `fuse`.
+/// which
+///     (k,) uint8: the index into `fusions` for each pair; the first unless given.
+/// roi
+///     As for `fuse`.
+///
+/// Returns
+/// -------
+/// (k, height, width[, channels]).
+///
+/// Raises
+/// ------
+/// IndexError
+///     If a row does not exist (it is named).
+/// TypeError, ValueError
+///     As for `fuse`, and if lengths differ.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> reference = np.zeros((1, 1, 2), np.uint8)
+/// >>> distorted = np.array([[[1, 2]], [[3, 4]]], np.uint8)
+/// >>> _core.fuse_rows(reference, distorted, np.array([0, 0]), np.array([1, 0]), roi=(0, 0, 1, 1)).tolist()
+/// [[[0, 4]], [[0, 2]]]
 #[pyfunction]
 #[pyo3(signature = (reference, distorted, reference_rows, distorted_rows, *, fusions = vec![("copy".to_owned(), 0.5)], which = None, roi = None))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
@@ -116,6 +186,41 @@ fn fuse_rows<'py>(
     })
 }
 
+/// Cut, fuse and measure the patches of two images in one pass.
+///
+/// Parameters
+/// ----------
+/// reference, distorted
+///     (height, width) or (height, width, 1 or 3), uint8, uint16 or float32; one shape and dtype.
+/// coords
+///     (n, 2) int64: y, x of each patch.
+/// size
+///     Pixels, one number or (rows, columns).
+/// roi
+///     (y, x, height, width) inside the patch; (4, 4, 12, 12) for patches of 20x20, otherwise needed.
+/// fusions
+///     Pairs of a name and an alpha, as for `fuse`.
+/// data_range
+///     The distance from black to white: 255, 65535 or 1.0 by dtype unless given.
+///
+/// Returns
+/// -------
+/// A list with the fused patches of each fusion, (n, rows, columns[, channels]); (fusions, n) float64, the PSNR of each fused
+/// patch against its reference in dB, infinite where they are equal; and the same of each RoI.
+///
+/// Raises
+/// ------
+/// TypeError, ValueError
+///     As for `fuse` and `tile`, and if `data_range` is not finite and above 0.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> reference, distorted = np.full((20, 20), 100, np.uint8), np.full((20, 20), 110, np.uint8)
+/// >>> fused, psnr, psnr_roi = _core.fuse_at(reference, distorted, np.array([[0, 0]]))
+/// >>> len(fused), psnr.shape, float(psnr_roi[0, 0]), round(float(psnr_roi[1, 0]), 2)
+/// (2, (2, 1), inf, 34.15)
 #[pyfunction]
 #[pyo3(signature = (reference, distorted, coords, *, size = Size::Square(20), roi = None, fusions = vec![("copy".to_owned(), 0.5), ("blend".to_owned(), 0.5)], data_range = None))]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
@@ -167,6 +272,36 @@ fn split(mut all: &mut [f64], n: usize, count: usize) -> Vec<&mut [f64]> {
     rows
 }
 
+/// Weights of the reference that fall from a RoI to its surroundings, for `fuse(mask=...)`.
+///
+/// With n the larger of the numbers of rows and of columns by which a pixel lies outside the RoI (1 for those that touch it),
+/// the weight is `outside + (inside - outside) * max(0, 1 - n / (feather + 1))`.
+///
+/// Parameters
+/// ----------
+/// height, width
+///     Sides of the patch in pixels.
+/// roi
+///     (y, x, height, width) inside the patch.
+/// feather
+///     Pixels over which the weight falls; 0 for a hard edge.
+/// inside, outside
+///     Weights of the reference, 0 to 1.
+///
+/// Returns
+/// -------
+/// (height, width) float64.
+///
+/// Raises
+/// ------
+/// ValueError
+///     If the RoI does not lie inside the patch, or a weight is outside 0 to 1.
+///
+/// Examples
+/// --------
+/// >>> from pixq import _core
+/// >>> _core.feather_mask(1, 6, roi=(0, 0, 1, 2), feather=3).tolist()
+/// [[1.0, 1.0, 0.75, 0.5, 0.25, 0.0]]
 #[pyfunction]
 #[pyo3(signature = (height, width, *, roi, feather, inside = 1.0, outside = 0.0))]
 fn feather_mask<'py>(

@@ -13,6 +13,35 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(local_variance, m)?)
 }
 
+/// Mean squared error between two images, or of every pair of two batches.
+///
+/// Sums over integers are exact; over float32 they are float64 in a fixed order.
+///
+/// Parameters
+/// ----------
+/// reference, distorted
+///     (height, width), (height, width, 1 or 3), or batches (n, height, width, 1 or 3); uint8, uint16 or float32; one shape
+///     and dtype.
+/// roi
+///     (y, x, height, width): only that part of the image or of each patch.
+///
+/// Returns
+/// -------
+/// A float, or (n,) float64 for batches.
+///
+/// Raises
+/// ------
+/// TypeError
+///     If a dtype is another.
+/// ValueError
+///     If shapes differ, there are no pixels, or the RoI does not lie inside.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> _core.mse(np.array([[1, 2]], np.uint8), np.array([[1, 5]], np.uint8))
+/// 4.5
 #[pyfunction]
 #[pyo3(signature = (reference, distorted, *, roi = None))]
 fn mse<'py>(
@@ -24,6 +53,30 @@ fn mse<'py>(
     measured(py, reference, distorted, roi, None)
 }
 
+/// Peak signal-to-noise ratio, `10 log10(data_range^2 / mse)` in dB; infinite where there is no error.
+///
+/// Parameters
+/// ----------
+/// reference, distorted, roi
+///     As for `mse`.
+/// data_range
+///     The distance from black to white: 255, 65535 or 1.0 by dtype unless given.
+///
+/// Returns
+/// -------
+/// A float, or (n,) float64 for batches.
+///
+/// Raises
+/// ------
+/// TypeError, ValueError
+///     As for `mse`, and if `data_range` is not finite and above 0.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> round(_core.psnr(np.zeros((2, 2), np.uint8), np.full((2, 2), 51, np.uint8)), 6)  # 20 log10(5)
+/// 13.9794
 #[pyfunction]
 #[pyo3(name = "psnr", signature = (reference, distorted, *, roi = None, data_range = None))]
 fn psnr_py<'py>(
@@ -79,6 +132,30 @@ fn measured<'py>(
     })
 }
 
+/// Population variance of every box of an image, mean over the channels.
+///
+/// Parameters
+/// ----------
+/// image
+///     (height, width) or (height, width, 1 or 3), uint8, uint16 or float32.
+/// size
+///     Pixels, one number or (rows, columns).
+///
+/// Returns
+/// -------
+/// (height - rows + 1, width - columns + 1) float64. Exact up to one rounding for integers.
+///
+/// Raises
+/// ------
+/// ValueError
+///     If the box is larger than the image.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> _core.local_variance(np.array([[0, 4, 4]], np.uint8), size=(1, 2)).tolist()
+/// [[4.0, 0.0]]
 #[pyfunction]
 #[pyo3(signature = (image, *, size = Size::Square(20)))]
 fn local_variance<'py>(py: Python<'py>, image: &Bound<'py, PyAny>, size: Size) -> PyResult<Bound<'py, PyAny>> {

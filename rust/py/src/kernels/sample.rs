@@ -23,6 +23,38 @@ fn positions(height: usize, width: usize, size: (usize, usize)) -> Option<usize>
     rows.checked_mul(columns)
 }
 
+/// `n` distinct top-left corners of patches, each as likely as any other.
+///
+/// The corners depend on `seed` and `key` (the image's name) alone, through SplitMix64 started from SHA-256 of both, so they
+/// are the same on every machine, in any order of calls. All positions where there are at most `n`.
+///
+/// Parameters
+/// ----------
+/// height, width
+///     Sides of the image in pixels.
+/// n
+///     Patches to choose.
+/// seed
+///     0 to 2^64 - 1.
+/// key
+///     What tells images apart.
+/// size
+///     Pixels, one number or (rows, columns).
+///
+/// Returns
+/// -------
+/// (n, 2) int64: y, x, in the order of rows.
+///
+/// Raises
+/// ------
+/// ValueError
+///     If a number is negative, or there would be more than 2^28 patches.
+///
+/// Examples
+/// --------
+/// >>> from pixq import _core
+/// >>> _core.sample_random(20, 22, 9, seed=0, key="I01").tolist()
+/// [[0, 0], [0, 1], [0, 2]]
 #[pyfunction]
 #[pyo3(signature = (height, width, n, *, seed, key, size = Size::Square(20)))]
 fn sample_random<'py>(
@@ -39,6 +71,35 @@ fn sample_random<'py>(
     corner_array(py, &py.detach(|| sample::random(height, width, size, n, seed, key)))
 }
 
+/// `n` distinct top-left corners of patches, drawn with a probability proportional to their local variance.
+///
+/// Drawn one after another without replacement (Efraimidis and Spirakis, 2006), as `sample_random` is from `seed` and `key`.
+/// Patches without any variance come last, each as likely as any other. All positions where there are at most `n`.
+///
+/// Parameters
+/// ----------
+/// image
+///     (height, width) or (height, width, 1 or 3), uint8, uint16 or float32.
+/// n, seed, key, size
+///     As for `sample_random`.
+///
+/// Returns
+/// -------
+/// (n, 2) int64: y, x, in the order of rows.
+///
+/// Raises
+/// ------
+/// TypeError, ValueError
+///     As for `tile` and `sample_random`.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> image = np.zeros((20, 60), np.uint8)
+/// >>> image[:, 39] = 255
+/// >>> bool(_core.sample_texture(image, 20, seed=0, key="I01")[:, 1].min() >= 20)
+/// True
 #[pyfunction]
 #[pyo3(signature = (image, n, *, seed, key, size = Size::Square(20)))]
 fn sample_texture<'py>(

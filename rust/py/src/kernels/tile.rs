@@ -27,6 +27,29 @@ fn grid_corners(
     Ok((size, py.detach(|| tile::grid(height, width, size, stride))))
 }
 
+/// Top-left corners of the patches that fit into an image, row by row.
+///
+/// Parameters
+/// ----------
+/// height, width
+///     Sides of the image in pixels.
+/// size, stride
+///     Pixels, one number or (rows, columns). `stride` is `size` unless given. What no whole patch covers is left out.
+///
+/// Returns
+/// -------
+/// (n, 2) int64: y, x.
+///
+/// Raises
+/// ------
+/// ValueError
+///     If a side is negative, a size or stride is below 1, or there would be more than 2^28 patches.
+///
+/// Examples
+/// --------
+/// >>> from pixq import _core
+/// >>> _core.grid(45, 40).tolist()
+/// [[0, 0], [0, 20], [20, 0], [20, 20]]
 #[pyfunction]
 #[pyo3(signature = (height, width, *, size = Size::Square(20), stride = None))]
 fn grid<'py>(
@@ -40,6 +63,34 @@ fn grid<'py>(
     corner_array(py, &grid_corners(py, height, width, size, stride)?.1)
 }
 
+/// The patches of an image, at a grid or at given corners.
+///
+/// Parameters
+/// ----------
+/// image
+///     (height, width) or (height, width, 1 or 3), uint8, uint16 or float32; rows may be strided or reversed.
+/// size, stride
+///     As for `grid`; `stride` plays no part where `coords` is given.
+/// coords
+///     (n, 2) int64: y, x of each patch. Patches may overlap.
+///
+/// Returns
+/// -------
+/// (n, rows, columns) or (n, rows, columns, channels) of the image's dtype.
+///
+/// Raises
+/// ------
+/// TypeError
+///     If a dtype is another.
+/// ValueError
+///     If a patch does not lie inside the image (it is named), or pixels are not contiguous within rows.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> _core.tile(np.arange(16, dtype=np.uint8).reshape(4, 4), size=2)[1].tolist()
+/// [[2, 3], [6, 7]]
 #[pyfunction]
 #[pyo3(name = "tile", signature = (image, *, size = Size::Square(20), stride = None, coords = None))]
 fn tile_py<'py>(
@@ -66,6 +117,33 @@ fn tile_py<'py>(
     })
 }
 
+/// The image of `height` x `width` whose patches these are.
+///
+/// Later patches overwrite earlier ones; pixels that no patch covers are 0.
+///
+/// Parameters
+/// ----------
+/// patches
+///     (n, rows, columns) or (n, rows, columns, 1 or 3), uint8, uint16 or float32.
+/// coords
+///     (n, 2) int64: y, x of each patch.
+///
+/// Returns
+/// -------
+/// (height, width) or (height, width, channels) of the patches' dtype.
+///
+/// Raises
+/// ------
+/// ValueError
+///     If there are not as many corners as patches, or a patch does not lie inside the image.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> image = np.arange(16, dtype=np.uint8).reshape(4, 4)
+/// >>> bool((_core.untile(_core.tile(image, size=2), _core.grid(4, 4, size=2), 4, 4) == image).all())
+/// True
 #[pyfunction]
 fn untile<'py>(
     py: Python<'py>,

@@ -1,0 +1,220 @@
+"""Threads: the same bits for any number of them, forks that do not hang, calls that overlap."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pixq import _core
+
+RNG = np.random.default_rng(7)
+SHAPE = (700, 401, 3)
+
+
+def images(dtype: str) -> list[np.ndarray[Any, Any]]:
+    """Two images, one upside down, each above the threshold for threads."""
+    made = [(RNG.random(SHAPE) * {"uint8": 256, "uint16": 65536, "float32": 1}[dtype]).astype(dtype) for _ in range(2)]
+    assert made[0].size > _core.PARALLEL_SAMPLES
+    return [made[0], made[1][::-1]]
+
+
+def results(dtype: str, pair: list[np.ndarray[Any, Any]]) -> list[Any]:
+    """What every kernel gives."""
+    coords = _core.grid(*SHAPE[:2], stride=13)
+    fusions: Any = [("none", 0), ("copy", 0), ("blend", 0.5), ("blend", 0.3), ("paste", 0)]
+    fused, *measured = _core.fuse_at(*pair, coords, fusions=fusions)
+    patches, other = _core.tile(pair[0], stride=13), _core.tile(pair[1], stride=13)
+    rows = np.arange(len(coords))
+    return [
+        *fused,
+        *measured,
+        patches,
+        _core.untile(patches, coords, *SHAPE[:2]),
+        _core.fuse(patches, other),
+        _core.fuse_rows(patches, other, rows, rows[::-1], fusions=fusions, which=(rows % 5).astype(np.uint8)),
+        _core.mse(*pair),
+        _core.psnr(*pair, roi=(1, 2, 690, 390)),
+        _core.psnr(patches, other),
+        _core.local_variance(pair[0]),
+        _core.sample_texture(pair[0], 99, seed=1, key="I01"),
+    ]
+
+
+@pytest.mark.usefixtures("restore_threads")
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_the_number_of_threads_changes_no_bit(dtype: str) -> None:
+    pair = images(dtype)
+    seen = []
+    for threads in (1, 2, 3, 7):
+        _core.set_num_threads(threads)
+        assert _core.num_threads() == threads
+        seen.append([np.asarray(result).tobytes() for result in results(dtype, pair)])
+    assert seen[1:] == seen[:1] * 3
+
+
+def run(script: str, **environment: str) -> str:
+    """Run a script in a Python of its own; what it printed. A hang is a failure."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+FORK = """
+    import os, signal, sys, threading, time
+    import numpy as np
+    from pixq import _core
+
+    _core.set_num_threads(2)
+    image = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    assert image.size > _core.PARALLEL_SAMPLES
+    expected = _core.local_variance(image).sum()
+
+    def child_finishes():
+        child = os.fork()
+        if child == 0:
+            right = _core.local_variance(image).sum() == expected
+            right = right and _core.mse(image, image) == 0.0
+            grandchild = os.fork()  # a child's child has a pool of its own as well
+            if grandchild == 0:
+                os._exit(0 if _core.local_variance(image).sum() == expected else 1)
+            os._exit(0 if right and os.waitpid(grandchild, 0)[1] == 0 else 1)
+        limit = time.monotonic() + 60
+        while time.monotonic() < limit:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                return status == 0
+            time.sleep(0.005)
+        os.kill(child, signal.SIGKILL)
+        return False
+"""
+
+
+def test_a_child_forked_after_a_parallel_call_does_not_hang() -> None:
+    assert run(FORK + "\n    print(child_finishes())") == "True"
+
+
+def test_a_child_forked_during_a_parallel_call_does_not_hang() -> None:
+    script = (
+        FORK
+        + """
+    stop = threading.Event()
+    def compute():
+        while not stop.is_set():
+            _core.local_variance(image)
+    others = [threading.Thread(target=compute) for _ in range(2)]
+    for other in others:
+        other.start()
+    print(all(child_finishes() for _ in range(10)))
+    stop.set()
+    for other in others:
+        other.join()
+    """
+    )
+    assert run(script) == "True"
+
+
+def test_import_starts_no_thread_and_the_environment_sets_their_number() -> None:
+    script = """
+        import os
+        from pixq import _core
+        tasks = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
+        print(tasks, _core.num_threads())
+    """
+    # NumPy's own BLAS threads are none of ours.
+    quiet = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    assert run(script, PIXQ_NUM_THREADS="3", **quiet) == "1 3"
+    assert run(script, PIXQ_NUM_THREADS="none", **quiet) == f"1 {len(os.sched_getaffinity(0))}"
+
+
+def test_small_calls_start_no_thread() -> None:
+    script = """
+        import os
+        import numpy as np
+        from pixq import _core
+        _core.set_num_threads(4)
+        small = np.zeros((64, 64), np.uint8)
+        count = lambda: len(os.listdir("/proc/self/task"))
+        before = count()
+        _core.fuse_at(small, small, _core.grid(64, 64)), _core.mse(small, small)
+        print(count() - before, end=" ")
+        large = np.zeros((1024, 1024), np.uint8)
+        _core.mse(large, large)
+        print(count() - before)
+    """
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("threads are counted in /proc, which this system has not")
+    assert run(script) == "0 4"
+
+
+LARGE = RNG.integers(0, 256, (2500, 2500, 3), np.uint8)
+FLOATS = RNG.random((1200, 1200)).astype(np.float32)
+CORNERS = _core.grid(2500, 2500, stride=5)
+PATCHES = RNG.integers(0, 256, (5000, 20, 20, 3), np.uint8)
+MANY = RNG.integers(0, 5000, 60_000)
+
+CALLS: dict[str, Callable[[], Any]] = {
+    "tile": lambda: _core.tile(LARGE, coords=CORNERS),
+    "untile": lambda: _core.untile(PATCHES[MANY % 9], np.zeros((len(MANY), 2), np.int64), 20, 20),
+    "fuse": lambda: _core.fuse(PATCHES, PATCHES, fusion="blend", alpha=0.3),
+    "fuse_rows": lambda: _core.fuse_rows(PATCHES, PATCHES, MANY, MANY),
+    "fuse_at": lambda: _core.fuse_at(LARGE, LARGE, CORNERS[:40_000]),
+    "psnr": lambda: _core.psnr(LARGE, LARGE),
+    "local_variance": lambda: _core.local_variance(FLOATS, size=60),
+    "sample_texture": lambda: _core.sample_texture(FLOATS, 1000, seed=0, key=""),
+}
+
+
+@pytest.mark.usefixtures("restore_threads")
+@pytest.mark.parametrize("name", CALLS)
+def test_two_calls_overlap(name: str) -> None:
+    """No thread is made to give up the GIL here, so another runs during a call only if the call gives it up."""
+    _core.set_num_threads(1)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e6)
+    try:
+        # How soon the other thread wakes is the system's affair: once is proof, and more than once is not needed.
+        assert any(overlapping(CALLS[name]) for _ in range(50))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def overlapping(call: Callable[[], Any]) -> bool:
+    log: list[str] = []
+    barrier = threading.Barrier(2)
+
+    def work() -> None:
+        barrier.wait()
+        log.append("in")
+        call()
+        log.append("out")
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return log == ["in", "in", "out", "out"]
+
+
+def test_a_call_that_keeps_the_gil_does_not_overlap() -> None:
+    # The test above proves something only if this holds: Python's own work can't be entered twice.
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e6)
+    try:
+        assert not any(overlapping(lambda: sum(range(100_000))) for _ in range(5))
+    finally:
+        sys.setswitchinterval(interval)
