@@ -7,10 +7,37 @@ A size is one number of pixels or (rows, columns). While a function computes, ot
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
+
+__all__ = [
+    "DEBUG_BUILD",
+    "FUSION_NAMES",
+    "PARALLEL_SAMPLES",
+    "Progress",
+    "__version__",
+    "build_shard",
+    "checksum",
+    "decode",
+    "feather_mask",
+    "fuse",
+    "fuse_at",
+    "fuse_rows",
+    "grid",
+    "local_variance",
+    "mse",
+    "num_threads",
+    "probe",
+    "psnr",
+    "read_records",
+    "sample_random",
+    "sample_texture",
+    "set_num_threads",
+    "tile",
+    "untile",
+]
 
 __version__: str
 DEBUG_BUILD: bool
@@ -97,8 +124,10 @@ def set_num_threads(n: int) -> None:
 
 def num_threads() -> int:
     """The number of threads that kernels use."""
+
 FUSION_NAMES: list[str]
 
+@final
 class Progress:
     """Counts what `build_shard` has done on other threads, and tells it to stop."""
 
