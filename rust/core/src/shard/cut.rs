@@ -65,12 +65,13 @@ impl Cutter {
             Sampling::Random { n } => sample::random(height, width, size, n, spec.seed, &image.image_id),
             Sampling::Texture { n } => sample::texture(&reference, size, n, spec.seed, &image.image_id),
         };
-        let image_mse = psnr::mse(&reference, &distorted, None)?;
+        let samples = (spec.size * spec.size * 3) as f64;
+        let roi_samples = (roi.height * roi.width * 3) as f64;
         let mut info = ImageInfo {
             image_id: image.image_id.clone(),
             height,
             width,
-            psnr: finite(psnr::psnr_from_mse(image_mse, 255.0)),
+            psnr: psnr_of(psnr::mse(&reference, &distorted, None)?),
             reference_icc: pair.reference.icc,
             distorted_icc: pair.distorted.icc,
             patches: 0,
@@ -102,33 +103,20 @@ impl Cutter {
                     _ => 0,
                 });
                 let identical = errors.patch == 0;
-                let quality = if identical || unchanged {
-                    1.0
-                } else {
-                    match spec.label {
-                        Label::Image => image.quality,
-                        Label::Energy => energy(image.quality, errors.patch, sums.outside + sums.inside),
-                    }
+                let record = Line {
+                    patch_id: patch_id as u64,
+                    y: y as u64,
+                    x: x as u64,
+                    psnr: psnr_of(errors.patch as f64 / samples),
+                    fusion: *fusion,
+                    quality: if unchanged { 1.0 } else { quality(spec.label, image.quality, &errors, &sums) },
+                    reference_row,
+                    distorted_row,
+                    psnr_roi: psnr_of(errors.roi as f64 / roi_samples),
+                    identical,
                 };
-                let samples = (spec.size * spec.size * 3) as f64;
-                let roi_samples = (roi.height * roi.width * 3) as f64;
-                self.lines
-                    .write(
-                        &line,
-                        &Line {
-                            patch_id: patch_id as u64,
-                            y: y as u64,
-                            x: x as u64,
-                            psnr: finite(psnr::psnr_from_mse(errors.patch as f64 / samples, 255.0)),
-                            fusion: *fusion,
-                            quality,
-                            reference_row,
-                            distorted_row,
-                            psnr_roi: finite(psnr::psnr_from_mse(errors.roi as f64 / roi_samples, 255.0)),
-                            identical,
-                        },
-                    )
-                    .map_err(|source| Error::Io { path: self.lines_path.clone(), source })?;
+                let written = self.lines.write(&line, &record);
+                written.map_err(|source| Error::Io { path: self.lines_path.clone(), source })?;
                 info.records += 1;
                 info.identical += u64::from(identical);
             }
@@ -172,12 +160,20 @@ fn fused_errors(fusion: Fusion, sums: &PatchSums, blend: impl FnOnce() -> u64) -
     Errors { patch: outside + inside, roi: inside }
 }
 
-/// Equation of [`Label::Energy`]. Both sums are over the same number of samples, so their ratio is that of the MSEs.
-fn energy(image_quality: f64, fused: u64, unfused: u64) -> f64 {
-    (1.0 - (1.0 - image_quality) * (fused as f64 / unfused as f64).sqrt()).clamp(0.0, 1.0)
+/// The quality of a fused patch. One that equals its reference has quality 1 whatever people said of the image.
+fn quality(label: Label, image: f64, errors: &Errors, sums: &PatchSums) -> f64 {
+    match label {
+        _ if errors.patch == 0 => 1.0,
+        Label::Image => image,
+        // Both sums are over the same number of samples, so their ratio is that of the MSEs.
+        Label::Energy => {
+            let left = errors.patch as f64 / (sums.outside + sums.inside) as f64;
+            (1.0 - (1.0 - image) * left.sqrt()).clamp(0.0, 1.0)
+        }
+    }
 }
 
-/// JSON has no infinity: the PSNR of identical pixels is `None`.
-fn finite(psnr: f64) -> Option<f64> {
-    psnr.is_finite().then_some(psnr)
+/// PSNR in dB of 8-bit pixels. JSON has no infinity: that of identical pixels is `None`.
+fn psnr_of(mse: f64) -> Option<f64> {
+    Some(psnr::psnr_from_mse(mse, 255.0)).filter(|psnr| psnr.is_finite())
 }
