@@ -13,6 +13,7 @@ use crate::view::{Region, Sample, View};
 
 mod at;
 mod batch;
+pub(crate) mod bytes;
 
 pub use at::{Measured, fuse_at};
 pub use batch::{Rows, fuse, fuse_rows};

@@ -130,18 +130,24 @@ pub(crate) fn map<R: Send>(samples: usize, count: usize, part: impl Fn(usize) ->
     }
 }
 
-/// Runs `kernel` compiled for the widest vectors this processor has. Rust never contracts or reorders
-/// floating-point operations, so the result does not depend on which they are.
+/// This processor's vectors.
 #[inline(always)]
-pub(crate) fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
+pub(crate) fn arch() -> pulp::Arch {
     // Not a OnceLock, which a fork could leave locked.
     thread_local!(static ARCH: Cell<Option<pulp::Arch>> = const { Cell::new(None) });
-    let arch = ARCH.get().unwrap_or_else(|| {
+    ARCH.get().unwrap_or_else(|| {
         let arch = pulp::Arch::new();
         ARCH.set(Some(arch));
         arch
-    });
-    arch.dispatch(kernel)
+    })
+}
+
+/// Runs `kernel` compiled for the widest vectors this processor has. Rust never contracts or reorders
+/// floating-point operations, so the result does not depend on which they are. What `kernel` calls has to be
+/// `#[inline(always)]`, and so has the closure, or it is compiled apart, for the least of processors.
+#[inline(always)]
+pub(crate) fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
+    arch().dispatch(kernel)
 }
 
 #[cfg(test)]

@@ -124,9 +124,77 @@ impl Squares for f32 {
 }
 
 /// `10 log10(data_range^2 / mse)`; infinite where `mse` is 0.
-#[inline(always)]
+#[inline]
 pub fn psnr_from_mse(mse: f64, data_range: f64) -> f64 {
-    if mse == 0.0 { f64::INFINITY } else { 10.0 * (data_range * data_range / mse).log10() }
+    let ratio = data_range * data_range / mse;
+    if mse == 0.0 {
+        f64::INFINITY
+    } else if ratio.is_normal() {
+        10.0 * log10(ratio)
+    } else {
+        10.0 * ratio.log10()
+    }
+}
+
+/// Mean squared errors to PSNRs, in place: [`psnr_from_mse`] of each.
+pub(crate) fn psnrs_from_mses(values: &mut [f64], data_range: f64) {
+    for chunk in values.chunks_mut(64) {
+        let mut fast = [0.0; 64];
+        let usual = parallel::vectorised(
+            #[inline(always)]
+            || {
+                let mut usual = true;
+                for (fast, &mse) in fast.iter_mut().zip(&*chunk) {
+                    let ratio = data_range * data_range / mse;
+                    let none = mse == 0.0;
+                    usual &= none | ratio.is_normal();
+                    *fast = if none { f64::INFINITY } else { 10.0 * log10(ratio) };
+                }
+                usual
+            },
+        );
+        if usual {
+            chunk.copy_from_slice(&fast[..chunk.len()]);
+        } else {
+            chunk.iter_mut().for_each(|value| *value = psnr_from_mse(*value, data_range));
+        }
+    }
+}
+
+/// The decimal logarithm of a normal number above 0, within 2 units in the last place.
+///
+/// The C library's is a call for each value and takes a third of the time of cutting and fusing the patch; this one
+/// compiles to vectors, and gives the same bits on every machine. The series is that of FreeBSD's `e_log.c` (Sun
+/// Microsystems, 1993): `x = 2^k (1 + f)`, `s = f / (2 + f)`, `ln(1 + f) = f - (f^2/2 - s (f^2/2 + R(s^2)))`.
+#[inline(always)]
+fn log10(x: f64) -> f64 {
+    const R: [f64; 7] = [
+        6.666666666666735130e-1,
+        3.999999999940941908e-1,
+        2.857142874366239149e-1,
+        2.222219843214978396e-1,
+        1.818357216161805012e-1,
+        1.531383769920937332e-1,
+        1.479819860511658591e-1,
+    ];
+    // Bits of sqrt(1/2), so that 1 + f lies between it and sqrt(2).
+    const LOW: u64 = 0x3FE6_A09E_667F_3BCD;
+    let shifted = x.to_bits().wrapping_sub(LOW);
+    // 2^52 + 2^51 + k as a float, and so k, without a conversion that needs newer vectors.
+    let exponent = (shifted as i64 >> 52) as u64;
+    let k = f64::from_bits(0x4338_0000_0000_0000_u64.wrapping_add(exponent)) - 6_755_399_441_055_744.0;
+    let f = f64::from_bits((shifted & 0x000F_FFFF_FFFF_FFFF) + LOW) - 1.0;
+    let s = f / (2.0 + f);
+    let z = s * s;
+    let w = z * z;
+    let even = w * (R[1] + w * (R[3] + w * R[5]));
+    let odd = z * (R[0] + w * (R[2] + w * (R[4] + w * R[6])));
+    let half = 0.5 * f * f;
+    let ln = f - (half - s * (half + (even + odd)));
+    // log10(2) in two parts, the first of which k multiplies exactly.
+    const LOG10_2_HIGH: f64 = 3.01029995663611771306e-1;
+    const LOG10_2_LOW: f64 = 3.69423907715893078616e-13;
+    k * LOG10_2_HIGH + (k * LOG10_2_LOW + ln * std::f64::consts::LOG10_E)
 }
 
 /// `data_range`, or the type's own: 255, 65535 or 1.0.
@@ -173,7 +241,10 @@ pub fn mse<T: Sample>(reference: &View<'_, T>, distorted: &View<'_, T>, roi: Opt
         let top = chunk * rows;
         let height = rows.min(a.height() - top);
         let (a, b) = (a.at(top, 0, height, a.width()), b.at(top, 0, height, b.width()));
-        parallel::vectorised(|| sum_rows(&a, &b))
+        parallel::vectorised(
+            #[inline(always)]
+            || sum_rows(&a, &b),
+        )
     });
     let total = sums.into_iter().fold(T::Total::default(), Total::plus);
     Ok(total.to_f64() / (row as f64 * a.height() as f64))
@@ -203,13 +274,16 @@ pub fn mse_each<T: Sample>(
     let job = crate::tile::patches_per_job(samples);
     let jobs = out.chunks_mut(job).enumerate().collect();
     parallel::for_each(samples.saturating_mul(len), jobs, |(chunk, out): (usize, &mut [f64])| {
-        parallel::vectorised(|| {
-            for (i, out) in out.iter_mut().enumerate() {
-                let (a, b) = (reference.patch(chunk * job + i), distorted.patch(chunk * job + i));
-                let (a, b) = (a.at(roi.y, roi.x, roi.height, roi.width), b.at(roi.y, roi.x, roi.height, roi.width));
-                *out = sum_rows(&a, &b).to_f64() / samples as f64;
-            }
-        });
+        parallel::vectorised(
+            #[inline(always)]
+            || {
+                for (i, out) in out.iter_mut().enumerate() {
+                    let (a, b) = (reference.patch(chunk * job + i), distorted.patch(chunk * job + i));
+                    let (a, b) = (a.at(roi.y, roi.x, roi.height, roi.width), b.at(roi.y, roi.x, roi.height, roi.width));
+                    *out = sum_rows(&a, &b).to_f64() / samples as f64;
+                }
+            },
+        );
     });
     Ok(())
 }
@@ -241,6 +315,46 @@ pub fn psnr_each<T: Sample>(
 ) -> Result<()> {
     let range = data_range::<T>(range)?;
     mse_each(reference, distorted, roi, out)?;
-    out.iter_mut().for_each(|value| *value = psnr_from_mse(*value, range));
+    psnrs_from_mses(out, range);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log10_is_that_of_the_c_library() {
+        let mut generator = crate::sample::Generator::new(1, "log10");
+        for _ in 0..200_000 {
+            let x = f64::from_bits(generator.draw() >> 1);
+            if x.is_normal() {
+                let (found, expected) = (log10(x), x.log10());
+                assert!((found - expected).abs() <= 2.0 * f64::EPSILON * expected.abs(), "{x}: {found} {expected}");
+            }
+        }
+        // Where the result is near 0, and the powers of ten that a PSNR is likeliest to meet.
+        for i in -1000..1000 {
+            let x = 1.0 + f64::from(i) * 1e-9;
+            assert!((log10(x) - x.log10()).abs() <= 2.0 * f64::EPSILON * x.log10().abs(), "{x}");
+        }
+        assert_eq!(log10(1.0), 0.0);
+        for k in -20..20 {
+            assert!((log10(10f64.powi(k)) - f64::from(k)).abs() <= 4e-15 * f64::from(k.abs()), "10^{k}");
+        }
+    }
+
+    #[test]
+    fn many_are_as_one() {
+        let mut values = vec![0.0, 1.0, 65025.0, 1e-320, 1e308, f64::INFINITY, f64::NAN, 0.1, 1e-300];
+        for range in [255.0, 1e-200, 1e200] {
+            for count in [1, 4, values.len()] {
+                let mut found = values[..count].to_vec();
+                psnrs_from_mses(&mut found, range);
+                let expected: Vec<u64> = values[..count].iter().map(|&mse| psnr_from_mse(mse, range).to_bits()).collect();
+                assert_eq!(found.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), expected);
+            }
+            values.rotate_left(1);
+        }
+    }
 }

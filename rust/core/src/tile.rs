@@ -78,9 +78,12 @@ pub fn tile<T: Sample>(
     parallel::for_each(out_len(corners, samples), jobs, |(corners, out): (&[(usize, usize)], &mut [T])| {
         let row = size.1 * image.channels();
         // A constant length makes each row two or four vector moves in place of a call to memcpy.
-        parallel::vectorised(|| {
-            if row == 60 { tile_rows(image, 60, corners, out) } else { tile_rows(image, row, corners, out) }
-        });
+        parallel::vectorised(
+            #[inline(always)]
+            || {
+                if row == 60 { tile_rows(image, 60, corners, out) } else { tile_rows(image, row, corners, out) }
+            },
+        );
     });
     Ok(())
 }

@@ -19,10 +19,20 @@ pub trait Sample:
     const NAME: &'static str;
     /// The sample as `f64`, exactly.
     fn to_f64(self) -> f64;
+    /// The samples, if they are bytes.
+    fn bytes(samples: &[Self]) -> Option<&[u8]> {
+        let _ = samples;
+        None
+    }
+    /// The samples to write to, if they are bytes.
+    fn bytes_mut(samples: &mut [Self]) -> Option<&mut [u8]> {
+        let _ = samples;
+        None
+    }
 }
 
 macro_rules! sample {
-    ($t:ty, $range:expr, $name:expr) => {
+    ($t:ty, $range:expr, $name:expr $(, $bytes:item)*) => {
         impl Sample for $t {
             const DATA_RANGE: f64 = $range;
             const NAME: &'static str = $name;
@@ -30,10 +40,21 @@ macro_rules! sample {
             fn to_f64(self) -> f64 {
                 f64::from(self)
             }
+            $($bytes)*
         }
     };
 }
-sample!(u8, 255.0, "uint8");
+sample!(
+    u8,
+    255.0,
+    "uint8",
+    fn bytes(samples: &[u8]) -> Option<&[u8]> {
+        Some(samples)
+    },
+    fn bytes_mut(samples: &mut [u8]) -> Option<&mut [u8]> {
+        Some(samples)
+    }
+);
 sample!(u16, 65535.0, "uint16");
 sample!(f32, 1.0, "float32");
 
@@ -187,12 +208,33 @@ impl<'a, T> View<'a, T> {
         let origin = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(y as isize)) + x * self.channels;
         Self { origin, height, width, ..*self }
     }
+    /// Rows from row `y` on to `rows`, `N` samples of each from its sample `start`. Cheaper than [`View::samples`] for each:
+    /// an addition leads from one row to the next.
+    #[inline(always)]
+    pub(crate) fn gather<const N: usize>(&self, y: usize, start: usize, rows: &mut [&'a [T; N]]) {
+        debug_assert!(y + rows.len() <= self.height && start + N <= self.width * self.channels);
+        let (data, stride) = (self.data, self.row_stride);
+        let mut at = self.origin.wrapping_add_signed(stride.wrapping_mul(y as isize)) + start;
+        for row in rows {
+            // A slice of N has its first N samples, so nothing else is ever left.
+            *row = data[at..][..N].first_chunk().unwrap_or(row);
+            at = at.wrapping_add_signed(stride);
+        }
+    }
     /// Samples `start..start + len` of row `y`, counted from its first sample.
     #[inline(always)]
     pub(crate) fn samples(&self, y: usize, start: usize, len: usize) -> &'a [T] {
         debug_assert!(y < self.height && start + len <= self.width * self.channels);
         let start = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(y as isize)) + start;
         &self.data[start..start + len]
+    }
+    /// The same image, if its samples are bytes.
+    pub(crate) fn bytes(&self) -> Option<View<'a, u8>>
+    where
+        T: Sample,
+    {
+        let Self { data, height, width, channels, origin, row_stride } = *self;
+        Some(View { data: T::bytes(data)?, height, width, channels, origin, row_stride })
     }
     /// An error unless `other` has this shape.
     ///

@@ -1,9 +1,10 @@
 //! Tile, fuse and measure in one pass over two images.
 
+use super::bytes::{self, Lanes, Patch, with_lanes};
 use super::{Plan, Recipe, Shape, Source, mix, mix_masked};
 use crate::error::{Error, Result};
 use crate::parallel;
-use crate::psnr::{Total, data_range, psnr_from_mse};
+use crate::psnr::{Total, data_range, psnrs_from_mses};
 use crate::tile::{check_corners, check_len, patches_per_job};
 use crate::view::{Sample, View};
 
@@ -51,20 +52,74 @@ pub fn fuse_at<T: Sample>(
     let total = samples.saturating_mul(corners.len()).saturating_mul(plan.len());
     let job = patches_per_job(samples * plan.len().max(1));
     let jobs = cut(corners, samples, job, out);
+    let default = if plan.shape == Shape::DEFAULT { bytes::sources(&plan.recipes) } else { None };
+    let default = default.zip(reference.bytes().zip(distorted.bytes()));
     parallel::for_each(total, jobs, |(corners, mut out): (&[(usize, usize)], Measured<'_, T>)| {
-        parallel::vectorised(|| {
-            if plan.shape == Shape::DEFAULT {
-                run(Shape::DEFAULT, &plan.recipes, reference, distorted, corners, &mut out);
-            } else {
-                run(plan.shape, &plan.recipes, reference, distorted, corners, &mut out);
-            }
-            for values in out.psnr.iter_mut().chain(&mut out.psnr_roi) {
-                values.iter_mut().for_each(|value| *value = psnr_from_mse(*value, range));
-            }
-        });
+        match &default {
+            Some((sources, (reference, distorted))) => run_bytes(sources, reference, distorted, corners, &mut out),
+            None => parallel::vectorised(
+                #[inline(always)]
+                || run(plan.shape, &plan.recipes, reference, distorted, corners, &mut out),
+            ),
+        }
+        for values in out.psnr.iter_mut().chain(&mut out.psnr_roi) {
+            psnrs_from_mses(values, range);
+        }
     });
     Ok(())
 }
+
+/// The default patch in bytes.
+fn run_bytes<T: Sample>(
+    sources: &[(Source, Source)],
+    reference: &View<'_, u8>,
+    distorted: &View<'_, u8>,
+    corners: &[(usize, usize)],
+    out: &mut Measured<'_, T>,
+) {
+    let mut fused: Vec<_> = out.fused.iter_mut().filter_map(|fused| T::bytes_mut(fused)).collect();
+    with_lanes!(lanes => {
+        // Patches are found, and asked for from memory, a few ahead of the one in work.
+        let mut ring = [[Patch::NONE; 2]; AHEAD];
+        for (pair, &corner) in ring.iter_mut().zip(corners) {
+            find(lanes, reference, distorted, corner, pair);
+        }
+        for i in 0..corners.len() {
+            let [r, d] = &ring[i % AHEAD];
+            let (outer, inner, _) = bytes::patch_sums::<_, false>(lanes, r, d);
+            for (k, &(outside, inside)) in sources.iter().enumerate() {
+                let mixed = bytes::fuse(lanes, (outside, inside), r, d, &mut fused[k][i * bytes::PATCH..(i + 1) * bytes::PATCH]);
+                let roi = match inside {
+                    Source::Reference => 0,
+                    Source::Distorted => inner,
+                    _ => mixed,
+                };
+                let patch = roi + if outside == Source::Reference { 0 } else { outer };
+                out.psnr[k][i] = patch as f64 / bytes::PATCH as f64;
+                out.psnr_roi[k][i] = roi as f64 / bytes::ROI as f64;
+            }
+            if let Some(&corner) = corners.get(i + AHEAD) {
+                find(lanes, reference, distorted, corner, &mut ring[i % AHEAD]);
+            }
+        }
+    });
+}
+
+/// Finds the patch pair at `corner` and asks for it from memory.
+#[inline(always)]
+fn find<'a, L: Lanes>(
+    lanes: L,
+    reference: &View<'a, u8>,
+    distorted: &View<'a, u8>,
+    (y, x): (usize, usize),
+    pair: &mut [Patch<'a>; 2],
+) {
+    pair[0].find(lanes, reference, y, x);
+    pair[1].find(lanes, distorted, y, x);
+}
+
+/// Patches from the one in work to the one that is fetched from memory.
+const AHEAD: usize = 4;
 
 /// One job for every `job` corners, with the part of each output that it writes.
 fn cut<'c, 'o, T>(

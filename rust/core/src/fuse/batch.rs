@@ -94,13 +94,16 @@ fn each_pair<'a, T: Sample>(
     let jobs = out.chunks_mut(job * samples).enumerate().collect();
     parallel::for_each(total, jobs, |(chunk, out): (usize, &mut [T])| {
         let pair = |i| pair(chunk * job + i);
-        parallel::vectorised(|| {
-            if plan.shape == Shape::DEFAULT {
-                run(Shape::DEFAULT, plan, pair, out)
-            } else {
-                run(plan.shape, plan, pair, out)
-            }
-        });
+        parallel::vectorised(
+            #[inline(always)]
+            || {
+                if plan.shape == Shape::DEFAULT {
+                    run(Shape::DEFAULT, plan, pair, out)
+                } else {
+                    run(plan.shape, plan, pair, out)
+                }
+            },
+        );
     });
     Ok(())
 }

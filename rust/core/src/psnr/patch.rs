@@ -1,15 +1,14 @@
 //! Sums over one patch pair of 8 bits, from which the error of every fusion follows.
 //!
 //! These run once for every patch of a dataset. The default geometry (20x20 RGB, RoI 12x12 in the middle)
-//! has constant lengths, so that a row is one or two vectors and a patch has four horizontal sums.
+//! has code of its own in [`crate::fuse::bytes`].
 
+use crate::fuse::bytes::{self, Patch, with_lanes};
 use crate::fuse::{Mix, blend_u8};
 use crate::parallel::vectorised;
 use crate::psnr::Squares;
 use crate::view::{Region, View};
 
-/// Samples of a row of the default patch.
-pub(crate) const DEFAULT_ROW: usize = 60;
 const DEFAULT_SIZE: (usize, usize) = (20, 20);
 const DEFAULT_ROI: Region = Region { y: 4, x: 4, height: 12, width: 12 };
 
@@ -37,15 +36,17 @@ pub fn patch_sums(
     roi: Region,
 ) -> PatchSums {
     let c = reference.channels();
-    let x = x * c;
-    let box_ = (roi.y, roi.height, roi.x * c, roi.width * c);
-    vectorised(|| {
-        if size == DEFAULT_SIZE && roi == DEFAULT_ROI && c == 3 {
-            sums(reference, distorted, y, x, (20, DEFAULT_ROW), (4, 12, 12, 36))
-        } else {
-            sums(reference, distorted, y, x, (size.0, size.1 * c), box_)
-        }
-    })
+    if size == DEFAULT_SIZE && roi == DEFAULT_ROI && c == 3 {
+        let (outside, inside, largest) = with_lanes!(lanes => {
+            bytes::patch_sums::<_, true>(lanes, &Patch::at(reference, y, x), &Patch::at(distorted, y, x))
+        });
+        return PatchSums { outside, inside, largest };
+    }
+    let inner = (roi.y, roi.height, roi.x * c, roi.width * c);
+    vectorised(
+        #[inline(always)]
+        || sums(reference, distorted, y, x * c, (size.0, size.1 * c), inner),
+    )
 }
 
 #[inline(always)]
@@ -84,13 +85,18 @@ pub fn blend_sum(
     alpha: f64,
 ) -> u64 {
     let c = reference.channels();
-    let (y, x) = (y + roi.y, (x + roi.x) * c);
-    let half = alpha == 0.5;
-    vectorised(|| match (half, roi.width * c) {
-        (true, 36) => blended(reference, distorted, y, x, roi.height, 36, u8::half),
-        (true, row) => blended(reference, distorted, y, x, roi.height, row, u8::half),
-        (false, row) => blended(reference, distorted, y, x, roi.height, row, |r, d| blend_u8(r, d, alpha)),
-    })
+    let inside = y + 20 <= reference.height() && x + 20 <= reference.width();
+    if alpha == 0.5 && roi == DEFAULT_ROI && c == 3 && inside {
+        return with_lanes!(lanes => bytes::blend_sum(lanes, &Patch::at(reference, y, x), &Patch::at(distorted, y, x)));
+    }
+    let (y, x, row) = (y + roi.y, (x + roi.x) * c, roi.width * c);
+    vectorised(
+        #[inline(always)]
+        || match alpha == 0.5 {
+            true => blended(reference, distorted, y, x, roi.height, row, u8::half),
+            false => blended(reference, distorted, y, x, roi.height, row, |r, d| blend_u8(r, d, alpha)),
+        },
+    )
 }
 
 #[inline(always)]

@@ -74,12 +74,21 @@ fn slide<T: Copy + Into<u64>>(view: &View<'_, T>, size: (usize, usize), rows: st
         *square -= value * value;
     };
     for y in rows.start..rows.start + size.0 - 1 {
-        parallel::vectorised(|| each_column(view, y, &mut sums, &mut squares, enter));
+        parallel::vectorised(
+            #[inline(always)]
+            || each_column(view, y, &mut sums, &mut squares, enter),
+        );
     }
     for (y, out) in rows.zip(out.chunks_exact_mut(columns)) {
-        parallel::vectorised(|| each_column(view, y + size.0 - 1, &mut sums, &mut squares, enter));
+        parallel::vectorised(
+            #[inline(always)]
+            || each_column(view, y + size.0 - 1, &mut sums, &mut squares, enter),
+        );
         across(&sums, &squares, c, size, out);
-        parallel::vectorised(|| each_column(view, y, &mut sums, &mut squares, leave));
+        parallel::vectorised(
+            #[inline(always)]
+            || each_column(view, y, &mut sums, &mut squares, leave),
+        );
     }
 }
 
@@ -145,10 +154,13 @@ impl Moments for f32 {
         let (mut means, mut spread) = (vec![0.0; row], vec![0.0; row]);
         let (mut centre, mut total) = (vec![0.0; columns * c], vec![0.0; columns * c]);
         for (y, out) in rows.zip(out.chunks_exact_mut(columns)) {
-            parallel::vectorised(|| {
-                columns_of(view, y, size.0, &mut means, &mut spread);
-                boxes_of(&means, &spread, c, size, &mut centre, &mut total);
-            });
+            parallel::vectorised(
+                #[inline(always)]
+                || {
+                    columns_of(view, y, size.0, &mut means, &mut spread);
+                    boxes_of(&means, &spread, c, size, &mut centre, &mut total);
+                },
+            );
             for (out, total) in out.iter_mut().zip(total.chunks_exact(c)) {
                 *out = total.iter().sum::<f64>() / c as f64;
             }
