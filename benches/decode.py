@@ -2,12 +2,14 @@
 
 Pillow's time is that of ``np.asarray(Image.open(file).convert("RGB"))``: what a caller writes to get the same
 array. Both decoders are timed in turn on each file, in one thread, from bytes in memory and from the path; a
-file's time is the least of its repeats, a group's the median of its files.
+file's time is the least of its repeats, a group's the median of its files. The allocator is told to keep memory:
+what the system takes for fresh pages varies from run to run by more than the decoders do, to the harm of Pillow.
 
     python benches/decode.py [--files N] [--repeats N] [--json FILE]
 """
 
 import argparse
+import ctypes
 import io
 import json
 import os
@@ -32,6 +34,15 @@ GROUPS = [
     ("JPEG 640x480 (LocJND)", "locjnd/images/*.jpg", 1.2),
     ("JPEG 640x480 (KonJND-1k)", "konjnd1k/images/*.jpg", None),
 ]
+
+
+def keep_memory() -> None:
+    """Have glibc neither give memory back nor fetch it anew for each array (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD)."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(-1, 1 << 30)
+            libc.mallopt(-3, 1 << 25)
 
 
 def pillow(source: Path | bytes) -> NDArray[np.uint8]:
@@ -97,6 +108,7 @@ def main() -> int:
     if not root.is_dir():
         print(f"no test data in {root}; set PIXQ_TEST_DATA", file=sys.stderr)
         return 2
+    keep_memory()
     results = []
     print(
         f"Pillow {PIL.__version__}, {os.cpu_count()} cores; medians of per-file minima of {options.repeats}, one thread"
@@ -116,6 +128,7 @@ def main() -> int:
             line += f"  (wanted {r['wanted']:.1f}: {'met' if r['ratio'] >= r['wanted'] else 'NOT MET'})"  # type: ignore[operator]
         print(line)
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"pillow": PIL.__version__, "results": results}, indent=1) + "\n")
     return 0
 
