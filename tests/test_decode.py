@@ -288,6 +288,12 @@ def test_orientation_of_16_bits_and_either_byte_order(order: str, kind: int, lat
     assert np.array_equal(decode(data), np.rot90(samples, -1))
 
 
+def test_of_two_orientations_the_first_counts() -> None:
+    entries = b"".join(struct.pack("<HHIHH", 274, 3, 1, value, 0) for value in (3, 6))
+    block = b"II" + struct.pack("<HIH", 42, 8, 2) + entries + bytes(4)
+    same(png(np.arange(18).reshape(2, 3, 3), 8, 2, before=chunk(b"eXIf", block)))
+
+
 def test_a_senseless_exif_is_passed_over() -> None:
     image = np.zeros((2, 3, 3), int)
     for block in [

@@ -1,7 +1,7 @@
 //! BMP as Pillow reads it.
 //!
-//! Written here because the pixels must equal Pillow's: the `image` crate rounds 15- and 16-bit colours
-//! another way, and fills what a run-length stream skips otherwise.
+//! Written here because the pixels must equal Pillow's: the `image` crate rounds 15- and 16-bit colours to
+//! nearest (3 of 31 to 25) where Pillow rounds down (to 24), and knows fewer headers.
 
 use super::expand::{self, Table};
 use super::{FLATTEN, Header, Reason, checked_claim, checked_size, corrupt, truncated, zeroed};

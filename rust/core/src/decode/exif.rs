@@ -51,9 +51,9 @@ impl<'a> Directory<'a> {
         Some(this)
     }
 
-    /// The tag's entry; of several the last, as in Pillow.
+    /// The tag's entry; of several the first, as in Pillow.
     pub fn find(&self, tag: u16) -> Option<Entry> {
-        self.entries.iter().rev().find(|entry| entry.tag == tag).copied()
+        self.entries.iter().find(|entry| entry.tag == tag).copied()
     }
 
     /// The `index`-th value of `entry`, if it is a whole number.

@@ -21,7 +21,7 @@ const MOST_SCANS: u32 = 500;
 const MOST_PIXELS_A_BYTE: u64 = 512;
 
 thread_local! {
-    /// Setting a decompressor up costs as much as decoding a small picture, so each thread keeps one.
+    /// Each thread keeps its decompressor instead of setting one up for each picture.
     static DECOMPRESSOR: Cell<Option<Decompressor>> = const { Cell::new(None) };
 }
 

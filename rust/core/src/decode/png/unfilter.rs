@@ -5,11 +5,14 @@
 //! behind the row above it; their arithmetic is then independent and is done in the lanes of a vector.
 
 /// Rows that are undone together.
-const LANES: usize = 4;
+const LANES: usize = 8;
+/// Vectors that hold them.
+const HALVES: usize = LANES / 2;
 /// Bytes of a pixel, and the reach of every filter to the left.
 const PIXEL: usize = 3;
-/// Two lanes, of four channels each of which the last only keeps lanes aligned. Vectors of eight 16-bit values are on every x86-64 and ARM; from one array of sixteen the
-/// compiler makes code that moves lanes by way of memory, which takes longer than all the rest.
+/// Two lanes, of four channels each of which the last only keeps lanes aligned. Vectors of eight 16-bit values
+/// are on every x86-64 and ARM; from longer arrays the compiler makes code that moves lanes by way of memory,
+/// which takes longer than all the rest.
 type Half = [i16; 8];
 /// Steps that are laid out at once: few enough to stay in the first-level cache.
 const STEPS: usize = 128;
@@ -19,40 +22,21 @@ pub(super) fn unfilter(pixels: &mut [u8], row: usize, filters: &[u8]) -> Option<
     if filters.iter().any(|&filter| filter > 4) {
         return None;
     }
-    // With the vector instructions that this machine has: the arithmetic is in integers, so all agree.
-    pulp::Arch::new().dispatch(Undo { pixels, row, filters });
+    let zeros = vec![0; row];
+    for (group, filters) in filters.chunks(LANES).enumerate() {
+        let (done, rest) = pixels.split_at_mut(group * LANES * row);
+        let above = if group == 0 { &zeros[..] } else { &done[done.len() - row..] };
+        let rows = &mut rest[..filters.len() * row];
+        if filters.iter().all(|filter| matches!(filter, 0 | 2)) {
+            apart(above, rows, row, filters);
+        } else {
+            together(above, rows, row, filters);
+        }
+    }
     Some(())
 }
 
-struct Undo<'a> {
-    pixels: &'a mut [u8],
-    row: usize,
-    filters: &'a [u8],
-}
-
-impl pulp::NullaryFnOnce for Undo<'_> {
-    type Output = ();
-
-    // Inlined, like all that it calls, into a function that is compiled for the machine at hand.
-    #[inline(always)]
-    fn call(self) {
-        let Undo { pixels, row, filters } = self;
-        let zeros = vec![0; row];
-        for (group, filters) in filters.chunks(LANES).enumerate() {
-            let (done, rest) = pixels.split_at_mut(group * LANES * row);
-            let above = if group == 0 { &zeros[..] } else { &done[done.len() - row..] };
-            let rows = &mut rest[..filters.len() * row];
-            if filters.iter().all(|filter| matches!(filter, 0 | 2)) {
-                apart(above, rows, row, filters);
-            } else {
-                together(above, rows, row, filters);
-            }
-        }
-    }
-}
-
 /// Undoes rows in which no pixel waits for the one to its left.
-#[inline(always)]
 fn apart(above: &[u8], rows: &mut [u8], row: usize, filters: &[u8]) {
     for (k, &filter) in filters.iter().enumerate() {
         let (done, rest) = rows.split_at_mut(k * row);
@@ -67,13 +51,13 @@ fn apart(above: &[u8], rows: &mut [u8], row: usize, filters: &[u8]) {
 ///
 /// Pixels are brought into the order of the steps first and back afterwards, so that a step is one load, some
 /// vector operations and one store.
-#[inline(always)]
 fn together(above: &[u8], rows: &mut [u8], row: usize, filters: &[u8]) {
     let width = row / PIXEL;
     let (above, _) = above.as_chunks::<PIXEL>();
     let mut state = State::new(filters);
+    let arch = pulp::Arch::new();
     for start in (0..width + LANES - 1).step_by(STEPS) {
-        let mut steps = [[[0; 8]; 2]; STEPS];
+        let mut steps = [[0_u8; 4 * LANES]; STEPS];
         let mut tops = [[0_i16; 4]; STEPS];
         for (top, &[r, g, b]) in tops.iter_mut().zip(above.get(start..).unwrap_or_default()) {
             *top = [r.into(), g.into(), b.into(), 0];
@@ -83,16 +67,16 @@ fn together(above: &[u8], rows: &mut [u8], row: usize, filters: &[u8]) {
             let (step, x) = (k.saturating_sub(start), start.saturating_sub(k));
             let pixels = current.as_chunks::<PIXEL>().0.get(x..).unwrap_or_default();
             for (lanes, &[r, g, b]) in steps[step..].iter_mut().zip(pixels) {
-                lanes.as_flattened_mut().as_chunks_mut().0[k] = [r, g, b, 0].map(i16::from);
+                lanes.as_chunks_mut().0[k] = [r, g, b, 0];
             }
         }
-        state.advance(&mut steps, &tops);
+        arch.dispatch(Advance { state: &mut state, steps: &mut steps, tops: &tops });
         for (k, current) in rows.chunks_exact_mut(row).enumerate() {
             let (step, x) = (k.saturating_sub(start), start.saturating_sub(k));
             let pixels = current.as_chunks_mut::<PIXEL>().0.get_mut(x..).unwrap_or_default();
             for (lanes, pixel) in steps[step..].iter().zip(pixels) {
-                let [r, g, b, _] = lanes.as_flattened().as_chunks().0[k];
-                *pixel = [r, g, b].map(|value| value as u8);
+                let [r, g, b, _] = lanes.as_chunks().0[k];
+                *pixel = [r, g, b];
             }
         }
     }
@@ -102,43 +86,63 @@ fn together(above: &[u8], rows: &mut [u8], row: usize, filters: &[u8]) {
 /// lies outside the image; what it gets after its row's end reaches only lanes whose rows have ended.
 struct State {
     /// The pixels to the left, and those above them.
-    left: [Half; 2],
-    corner: [Half; 2],
+    left: [Half; HALVES],
+    corner: [Half; HALVES],
     /// For each filter but 0 all bits of the lanes that have it.
-    masks: [[Half; 2]; 4],
+    masks: [[Half; HALVES]; 4],
 }
 
 impl State {
-    #[inline(always)]
     fn new(filters: &[u8]) -> Self {
         let mask = |filter: u8, lane: usize| -i16::from(filters.get(lane) == Some(&filter));
         let masks = std::array::from_fn(|f| {
             std::array::from_fn(|half| std::array::from_fn(|i| mask(f as u8 + 1, 2 * half + i / 4)))
         });
-        State { left: [[0; 8]; 2], corner: [[0; 8]; 2], masks }
+        State { left: [[0; 8]; HALVES], corner: [[0; 8]; HALVES], masks }
     }
+}
 
-    /// Undoes laid-out pixels; `tops` are the pixels above those of the first lane.
+/// One block of steps. Only this is compiled for the vector instructions of the machine at hand: bringing
+/// pixels into order is slower with them. The arithmetic is in integers, so all machines agree.
+struct Advance<'a> {
+    state: &'a mut State,
+    /// The laid-out pixels, which are undone in place.
+    steps: &'a mut [[u8; 4 * LANES]; STEPS],
+    /// The pixels above those of the first lane.
+    tops: &'a [[i16; 4]; STEPS],
+}
+
+impl pulp::NullaryFnOnce for Advance<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn advance(&mut self, steps: &mut [[Half; 2]; STEPS], tops: &[[i16; 4]; STEPS]) {
-        let ([mut a0, mut a1], [mut c0, mut c1]) = (self.left, self.corner);
-        let [sub, up, average, paeth] = self.masks;
-        for (lanes, top) in steps.iter_mut().zip(tops) {
+    fn call(self) {
+        let (mut a, mut c) = (self.state.left, self.state.corner);
+        let [sub, up, average, paeth] = self.state.masks;
+        for (lanes, top) in self.steps.iter_mut().zip(self.tops) {
             // The lane above gave its pixel in the step before: it is that lane's left.
-            let b0 = [top[0], top[1], top[2], top[3], a0[0], a0[1], a0[2], a0[3]];
-            let b1 = [a0[4], a0[5], a0[6], a0[7], a1[0], a1[1], a1[2], a1[3]];
-            let predict = |half: usize, i: usize, a: i16, b: i16, c: i16| {
-                (a & sub[half][i])
-                    | (b & up[half][i])
-                    | (((a + b) >> 1) & average[half][i])
-                    | (nearest(a, b, c) & paeth[half][i])
-            };
-            a0 = std::array::from_fn(|i| (lanes[0][i] + predict(0, i, a0[i], b0[i], c0[i])) & 0xff);
-            a1 = std::array::from_fn(|i| (lanes[1][i] + predict(1, i, a1[i], b1[i], c1[i])) & 0xff);
-            *lanes = [a0, a1];
-            (c0, c1) = (b0, b1);
+            let mut b = [[0; 8]; HALVES];
+            b[0] = [top[0], top[1], top[2], top[3], a[0][0], a[0][1], a[0][2], a[0][3]];
+            for h in 1..HALVES {
+                let (over, this) = (a[h - 1], a[h]);
+                b[h] = [over[4], over[5], over[6], over[7], this[0], this[1], this[2], this[3]];
+            }
+            for h in 0..HALVES {
+                for i in 0..8 {
+                    let predicted = (a[h][i] & sub[h][i])
+                        | (b[h][i] & up[h][i])
+                        | (((a[h][i] + b[h][i]) >> 1) & average[h][i])
+                        | (nearest(a[h][i], b[h][i], c[h][i]) & paeth[h][i]);
+                    let sum = i16::from(lanes[8 * h + i]) + predicted;
+                    // `sum & 0xff`, which the compiler would compute in bytes, with two conversions in the
+                    // one chain of operations that everything waits for.
+                    a[h][i] = (sum as u16).min((sum as u16).wrapping_sub(256)) as i16;
+                    lanes[8 * h + i] = a[h][i] as u8;
+                }
+            }
+            c = b;
         }
-        (self.left, self.corner) = ([a0, a1], [c0, c1]);
+        (self.state.left, self.state.corner) = (a, c);
     }
 }
 
