@@ -146,8 +146,20 @@ pub(crate) fn arch() -> pulp::Arch {
 /// floating-point operations, so the result does not depend on which they are. What `kernel` calls has to be
 /// `#[inline(always)]`, and so has the closure, or it is compiled apart, for the least of processors.
 #[inline(always)]
-pub(crate) fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
-    arch().dispatch(kernel)
+pub(crate) fn vectorised<R>(kernel: impl FnMut() -> R) -> R {
+    arch().dispatch(Inline(kernel))
+}
+
+/// A closure that is compiled into its caller. `FnMut`, as one that is called by value goes through a function of the
+/// compiler's, which is not always inlined.
+pub(crate) struct Inline<F>(pub F);
+
+impl<R, F: FnMut() -> R> pulp::NullaryFnOnce for Inline<F> {
+    type Output = R;
+    #[inline(always)]
+    fn call(mut self) -> R {
+        (self.0)()
+    }
 }
 
 #[cfg(test)]

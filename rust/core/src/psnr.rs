@@ -351,7 +351,8 @@ mod tests {
             for count in [1, 4, values.len()] {
                 let mut found = values[..count].to_vec();
                 psnrs_from_mses(&mut found, range);
-                let expected: Vec<u64> = values[..count].iter().map(|&mse| psnr_from_mse(mse, range).to_bits()).collect();
+                let expected: Vec<u64> =
+                    values[..count].iter().map(|&mse| psnr_from_mse(mse, range).to_bits()).collect();
                 assert_eq!(found.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), expected);
             }
             values.rotate_left(1);

@@ -215,9 +215,11 @@ impl<'a, T> View<'a, T> {
         debug_assert!(y + rows.len() <= self.height && start + N <= self.width * self.channels);
         let (data, stride) = (self.data, self.row_stride);
         let mut at = self.origin.wrapping_add_signed(stride.wrapping_mul(y as isize)) + start;
+        let last = data.len().checked_sub(N);
         for row in rows {
+            assert!(last.is_some_and(|last| at <= last), "the view was checked");
             // A slice of N has its first N samples, so nothing else is ever left.
-            *row = data[at..][..N].first_chunk().unwrap_or(row);
+            *row = data[at..at + N].first_chunk().unwrap_or(row);
             at = at.wrapping_add_signed(stride);
         }
     }

@@ -5,7 +5,7 @@ use super::{Plan, Recipe, Shape, Source, mix, mix_masked};
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::psnr::{Total, data_range, psnrs_from_mses};
-use crate::tile::{check_corners, check_len, patches_per_job};
+use crate::tile::{check_corners, check_len};
 use crate::view::{Sample, View};
 
 /// Where [`fuse_at`] puts what it makes. The first index is the fusion, in the plan's order.
@@ -50,13 +50,17 @@ pub fn fuse_at<T: Sample>(
     }
     let samples = plan.patch_samples();
     let total = samples.saturating_mul(corners.len()).saturating_mul(plan.len());
-    let job = patches_per_job(samples * plan.len().max(1));
+    // One job if one thread does it all; otherwise several for each, so that one that is held up does not hold up all.
+    let parts = if parallel::worth_it(total) { 8 * parallel::num_threads() } else { 1 };
+    let job = corners.len().div_ceil(parts).max(1);
     let jobs = cut(corners, samples, job, out);
     let default = if plan.shape == Shape::DEFAULT { bytes::sources(&plan.recipes) } else { None };
     let default = default.zip(reference.bytes().zip(distorted.bytes()));
     parallel::for_each(total, jobs, |(corners, mut out): (&[(usize, usize)], Measured<'_, T>)| {
         match &default {
-            Some((sources, (reference, distorted))) => run_bytes(sources, reference, distorted, corners, &mut out),
+            Some((sources, (reference, distorted))) => {
+                run_bytes(sources, reference, distorted, corners, total > STAGED, &mut out)
+            }
             None => parallel::vectorised(
                 #[inline(always)]
                 || run(plan.shape, &plan.recipes, reference, distorted, corners, &mut out),
@@ -75,35 +79,62 @@ fn run_bytes<T: Sample>(
     reference: &View<'_, u8>,
     distorted: &View<'_, u8>,
     corners: &[(usize, usize)],
+    far: bool,
     out: &mut Measured<'_, T>,
 ) {
     let mut fused: Vec<_> = out.fused.iter_mut().filter_map(|fused| T::bytes_mut(fused)).collect();
+    let halved = sources.iter().any(|&(_, inside)| inside == Source::Half);
+    let block = if far { STAGE.min(corners.len()) } else { corners.len() };
+    let mut staged = vec![vec![0; if far { block * bytes::PATCH } else { 0 }]; sources.len()];
     with_lanes!(lanes => {
         // Patches are found, and asked for from memory, a few ahead of the one in work.
         let mut ring = [[Patch::NONE; 2]; AHEAD];
         for (pair, &corner) in ring.iter_mut().zip(corners) {
-            find(lanes, reference, distorted, corner, pair);
+            find(lanes, reference, distorted, corner, pair, far);
         }
-        for i in 0..corners.len() {
-            let [r, d] = &ring[i % AHEAD];
-            let (outer, inner, _) = bytes::patch_sums::<_, false>(lanes, r, d);
-            for (k, &(outside, inside)) in sources.iter().enumerate() {
-                let mixed = bytes::fuse(lanes, (outside, inside), r, d, &mut fused[k][i * bytes::PATCH..(i + 1) * bytes::PATCH]);
-                let roi = match inside {
-                    Source::Reference => 0,
-                    Source::Distorted => inner,
-                    _ => mixed,
+        for first in (0..corners.len()).step_by(block) {
+            let count = block.min(corners.len() - first);
+            for i in first..first + count {
+                let [r, d] = &ring[i % AHEAD];
+                let errors = if halved {
+                    bytes::patch_errors::<_, true, false>(lanes, r, d)
+                } else {
+                    bytes::patch_errors::<_, false, false>(lanes, r, d)
                 };
-                let patch = roi + if outside == Source::Reference { 0 } else { outer };
-                out.psnr[k][i] = patch as f64 / bytes::PATCH as f64;
-                out.psnr_roi[k][i] = roi as f64 / bytes::ROI as f64;
+                for (k, &(outside, inside)) in sources.iter().enumerate() {
+                    let (to, at) = if far { (&mut *staged[k], i - first) } else { (&mut *fused[k], i) };
+                    let to = &mut to[at * bytes::PATCH..(at + 1) * bytes::PATCH];
+                    let mixed = bytes::fuse(lanes, (outside, inside), r, d, to);
+                    let roi = match inside {
+                        Source::Reference => 0,
+                        Source::Distorted => errors.inside,
+                        Source::Half => errors.halved,
+                        Source::Weight(_) => mixed,
+                    };
+                    let patch = roi + if outside == Source::Reference { 0 } else { errors.outside };
+                    out.psnr[k][i] = patch as f64 / bytes::PATCH as f64;
+                    out.psnr_roi[k][i] = roi as f64 / bytes::ROI as f64;
+                }
+                if let Some(&corner) = corners.get(i + AHEAD) {
+                    find(lanes, reference, distorted, corner, &mut ring[i % AHEAD], far);
+                }
             }
-            if let Some(&corner) = corners.get(i + AHEAD) {
-                find(lanes, reference, distorted, corner, &mut ring[i % AHEAD]);
+            if far {
+                for (fused, staged) in fused.iter_mut().zip(&staged) {
+                    let len = count * bytes::PATCH;
+                    fused[first * bytes::PATCH..][..len].copy_from_slice(&staged[..len]);
+                }
             }
         }
     });
 }
+
+/// Patches that are made in the cache before they are copied out, [`STAGED`]: 77 kB of each fusion.
+const STAGE: usize = 64;
+
+/// Outputs larger than this, in bytes, are made in the cache, a job at a time, and copied out: the C library copies long
+/// pieces without reading what they overwrite, which single rows can't be stored without.
+const STAGED: usize = 8 << 20;
 
 /// Finds the patch pair at `corner` and asks for it from memory.
 #[inline(always)]
@@ -113,13 +144,14 @@ fn find<'a, L: Lanes>(
     distorted: &View<'a, u8>,
     (y, x): (usize, usize),
     pair: &mut [Patch<'a>; 2],
+    far: bool,
 ) {
-    pair[0].find(lanes, reference, y, x);
-    pair[1].find(lanes, distorted, y, x);
+    pair[0].find(lanes, reference, y, x, far);
+    pair[1].find(lanes, distorted, y, x, far);
 }
 
 /// Patches from the one in work to the one that is fetched from memory.
-const AHEAD: usize = 4;
+const AHEAD: usize = 8;
 
 /// One job for every `job` corners, with the part of each output that it writes.
 fn cut<'c, 'o, T>(

@@ -3,7 +3,7 @@
 //! These run once for every patch of a dataset. The default geometry (20x20 RGB, RoI 12x12 in the middle)
 //! has code of its own in [`crate::fuse::bytes`].
 
-use crate::fuse::bytes::{self, Patch, with_lanes};
+use crate::fuse::bytes::{self, Patch, PatchErrors, with_lanes};
 use crate::fuse::{Mix, blend_u8};
 use crate::parallel::vectorised;
 use crate::psnr::Squares;
@@ -37,8 +37,8 @@ pub fn patch_sums(
 ) -> PatchSums {
     let c = reference.channels();
     if size == DEFAULT_SIZE && roi == DEFAULT_ROI && c == 3 {
-        let (outside, inside, largest) = with_lanes!(lanes => {
-            bytes::patch_sums::<_, true>(lanes, &Patch::at(reference, y, x), &Patch::at(distorted, y, x))
+        let PatchErrors { outside, inside, largest, .. } = with_lanes!(lanes => {
+            bytes::patch_errors::<_, false, true>(lanes, &Patch::at(reference, y, x), &Patch::at(distorted, y, x))
         });
         return PatchSums { outside, inside, largest };
     }
