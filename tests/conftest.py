@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trees
 from hypothesis import settings
 from pixq import _core
 
@@ -17,13 +18,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Real images and scores: PIXQ_TEST_DATA, or shared/data beside the repository."""
-    repository = Path(__file__).resolve().parents[1]
-    given = os.environ.get("PIXQ_TEST_DATA")
-    data = Path(given) if given else repository.parent / "shared" / "data"
-    if not data.is_dir():
-        pytest.skip(f"no real images in {data}; set PIXQ_TEST_DATA")
-    return data
+    """The folder of real images and scores."""
+    return trees.data_dir()
 
 
 @pytest.fixture

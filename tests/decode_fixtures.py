@@ -2,27 +2,17 @@
 
 import io
 import itertools
-import os
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
-
-
-def data_dir() -> Path:
-    """The folder of real images, or a skip."""
-    root = Path(os.environ.get("PIXQ_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    if not root.is_dir():
-        pytest.skip("no real images here; set PIXQ_TEST_DATA")
-    return root
 
 
 def pillow(data: bytes | Path) -> NDArray[np.uint8]:

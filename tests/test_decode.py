@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pixq._core import decode, probe
+from trees import data_dir
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -37,7 +38,7 @@ def same(data: bytes) -> None:
 
 @pytest.mark.parametrize("pattern", ["*.png", "*.jpg"])
 def test_real_images_equal_pillow(pattern: str) -> None:
-    files = sorted(make.data_dir().rglob(pattern))
+    files = sorted(data_dir().rglob(pattern))
     assert len(files) > 300
     for path in files[::25]:
         assert np.array_equal(decode(path), pillow(path)), path
@@ -46,7 +47,7 @@ def test_real_images_equal_pillow(pattern: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["*.png", "*.jpg"])
 def test_all_real_images_equal_pillow(pattern: str) -> None:
-    for path in make.data_dir().rglob(pattern):
+    for path in data_dir().rglob(pattern):
         assert np.array_equal(decode(path), pillow(path)), path
 
 

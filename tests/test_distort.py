@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,10 +14,7 @@ from PIL import Image as Pillow
 from pixq.distort import DISTORTIONS, LEVELS, Image, distort, synthetic_quality, write_tree
 from pixq.distort.kinds import _saturation
 from pixq.errors import PixqError
-
-DATA = Path(os.environ.get("PIXQ_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
-TID = DATA / "tid2013"
-needs_tid = pytest.mark.skipif(not TID.is_dir(), reason="no TID2013 images; set PIXQ_TEST_DATA to their parent folder")
+from trees import data_dir
 
 
 @pytest.fixture
@@ -35,14 +31,14 @@ def read(path: Path) -> Image:
 
 def published(kind: str) -> Iterator[tuple[Image, Image, int, float]]:
     """(reference, published image, level, published parameter) of a type of TID2013."""
-    with (TID / "manifest.csv").open(newline="") as file:
+    tid = data_dir("tid2013")
+    with (tid / "manifest.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             if int(row["type"]) == DISTORTIONS[kind].number:
-                pair = read(TID / "reference_images" / row["reference"]), read(TID / "distorted_images" / row["file"])
+                pair = read(tid / "reference_images" / row["reference"]), read(tid / "distorted_images" / row["file"])
                 yield *pair, int(row["level"]), float(row["parameter"])
 
 
-@needs_tid
 @pytest.mark.parametrize("kind", ["quantization", "brightness"])
 def test_equals_the_published_images(kind: str) -> None:
     compared = 0
@@ -53,7 +49,6 @@ def test_equals_the_published_images(kind: str) -> None:
     assert compared == 50
 
 
-@needs_tid
 def test_blur_equals_the_published_images_inside_the_border() -> None:
     for reference, expected, level, value in published("gaussian_blur"):
         assert DISTORTIONS["gaussian_blur"].values[level - 1] == value
@@ -65,7 +60,6 @@ def test_blur_equals_the_published_images_inside_the_border() -> None:
         assert (inside > 0).mean() < 0.001
 
 
-@needs_tid
 def test_jpeg_equals_the_published_images_of_levels_1_to_3() -> None:
     for reference, expected, level, value in published("jpeg"):
         assert DISTORTIONS["jpeg"].values[level - 1] == value
@@ -74,7 +68,6 @@ def test_jpeg_equals_the_published_images_of_levels_1_to_3() -> None:
         assert differs.mean() <= (0 if level <= 3 else 0.11)
 
 
-@needs_tid
 def test_saturation_is_near_the_published_images() -> None:
     """The published factor, tuned to each image, through pixq's formula: another luma, so grey levels apart."""
     for reference, expected, level, factor in published("saturation"):

@@ -18,8 +18,8 @@ SIZE = (48, 64)
 """Rows and columns of every image here, in pixels."""
 
 
-def data_dir(name: str) -> Path:
-    """The folder `name` of the real data, or a skip that says where it was looked for."""
+def data_dir(name: str = "") -> Path:
+    """The folder `name` of the real data (all of it by default), or a skip that says where it was looked for."""
     given = os.environ.get("PIXQ_TEST_DATA")
     base = Path(given) if given else Path(__file__).resolve().parents[2] / "shared" / "data"
     if not (base / name).is_dir():

@@ -11,7 +11,7 @@ pub fn to_py(error: pixq_core::Error) -> PyErr {
             let reason = pixq_core::error::told(&source);
             match source.raw_os_error() {
                 // Python picks the subclass (FileNotFoundError, PermissionError, ...) from the number.
-                Some(code) => PyOSError::new_err((code, reason, path)),
+                Some(code) => PyOSError::new_err((code, reason, path.into_os_string())),
                 None => PyOSError::new_err(format!("{}: {reason}", path.display())),
             }
         }
