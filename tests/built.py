@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from PIL import Image
+from pixq import schemas
+from pixq.patches.build import BuildReport, build
+from pixq.patches.plan import BuildSettings
 
 ROI = slice(4, 16)
 
@@ -30,7 +34,30 @@ def pixq(*arguments: object, **options: Any) -> Run:
     """Run the command line in a process of its own, as a user would."""
     command = [sys.executable, "-m", "pixq", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+    if arguments[0] == "build-patches" and done.returncode in (0, 1):
+        check_schemas(Path(str(arguments[arguments.index("--out") + 1])))
     return Run(done.returncode, done.stdout, done.stderr)
+
+
+def make(dataset: str, root: Path, out: Path, settings: BuildSettings, threads: int | None = None) -> BuildReport:
+    """Build a patch set in this process, and hold it against the schemas."""
+    report = build(dataset, root, out, settings=settings, threads=threads)
+    check_schemas(out)
+    return report
+
+
+def check_schemas(out: Path) -> None:
+    """Every JSON of a patch set is valid by the published schemas."""
+    manifest = json.loads((out / "manifest.json").read_text())
+    Draft202012Validator(schemas.schema("manifest")).validate(manifest)
+    image, record = (Draft202012Validator(schemas.schema(name)) for name in ("image", "record"))
+    for line in lines(out / "images.jsonl"):
+        image.validate(line)
+    for shard in manifest["shards"]:
+        records = lines(out / f"{shard['name']}.jsonl")
+        assert len(records) == shard["records"]
+        for line in records[:: max(len(records) // 200, 1)]:
+            record.validate(line)
 
 
 def mistake(run: Run) -> str:

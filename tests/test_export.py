@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from built import lines, mistake, pixels, pixq
+from built import lines, make, mistake, pixels, pixq
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
-from pixq.patches.build import build
 from pixq.patches.export import export
 from pixq.patches.plan import BuildSettings
 from pixq.patches.store import PatchSet
@@ -26,7 +25,7 @@ def patches(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
     (root / "jj" / "jnd_img" / "I01_01_02.png").write_bytes((root / "jj" / "ref_img" / "I01.png").read_bytes())
     fusions = (Fusion("copy"), Fusion("blend", 0.5))
     chosen = BuildSettings(fusions=fusions, buckets=("no_flicker", "slight_flicker"))
-    build("jianjin008", root / "jj", root / "out", settings=chosen)
+    make("jianjin008", root / "jj", root / "out", chosen)
     return PatchSet(root / "out")
 
 
@@ -67,7 +66,7 @@ def test_the_notebooks_layout(patches: PatchSet, tmp_path: Path) -> None:
 def test_two_blends_go_to_two_folders(tmp_path: Path) -> None:
     write_jianjin008(tmp_path / "jj", {(n, 1): (0.9,) for n in range(1, 6)})
     fusions = (Fusion("blend", 0.5), Fusion("blend", 0.25))
-    build("jianjin008", tmp_path / "jj", tmp_path / "out", settings=BuildSettings(fusions=fusions))
+    make("jianjin008", tmp_path / "jj", tmp_path / "out", BuildSettings(fusions=fusions))
     out = export(PatchSet(tmp_path / "out"), "png", tmp_path / "png")
     assert {path.name for path in out.iterdir() if path.is_dir()} == {"clean", "blend-0.5", "blend-0.25"}
 

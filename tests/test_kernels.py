@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import Array
 from pixq import _core
-from strategies import ALPHAS, boxes, corner_arrays, image_pairs, sizes
+from strategies import ALPHAS, boxes, corner_arrays, image_pairs, pixels, sizes
 
 FUSIONS = ["none", "copy", "blend", "paste"]
 
@@ -158,6 +158,39 @@ def test_fuse_at_is_tile_fuse_and_psnr(pair: tuple[Array, Array], default: bool,
     assert all(same(found, psnr[k]) for k, found in enumerate(batches))
 
 
+@given(st.integers(20, 64), st.integers(20, 64), st.sampled_from([1, -1]), st.integers(0, 3), st.integers(0, 2**32))
+def test_the_default_pass_over_every_place(height: int, width: int, step: int, gap: int, seed: int) -> None:
+    # Copy and blend of 20x20 RGB bytes have a sweep of their own, which reads past the rows of a patch where it can.
+    rng = np.random.default_rng(seed)
+    reference, distorted = (pixels(rng, (height, width + gap, 3), "uint8")[::step, gap:] for _ in range(2))
+    coords = _core.grid(height, width, stride=(max(1, (height - 20) // 3), max(1, width - 20)))
+    coords = np.concatenate([coords, [[height - 20, width - 20], [0, width - 20], [0, 0]]])
+    check_default_pass(reference, distorted, coords)
+
+
+def test_the_default_pass_over_a_large_image() -> None:
+    # More than 8 MB of output is made in the cache and copied out.
+    rng = np.random.default_rng(1)
+    reference, distorted = (rng.integers(0, 256, (1200, 1640, 3), np.uint8) for _ in range(2))
+    coords = _core.grid(1200, 1640)
+    assert 2 * 1200 * len(coords) > 8 << 20
+    check_default_pass(reference, distorted, coords)
+
+
+def check_default_pass(reference: Array, distorted: Array, coords: Array) -> None:
+    fused, psnr, psnr_roi = _core.fuse_at(reference, distorted, coords)
+    clean, other = oracles.tile(reference, (20, 20), coords), oracles.tile(distorted, (20, 20), coords)
+    for k, (name, alpha) in enumerate((("copy", 0.5), ("blend", 0.5))):
+        expected = oracles.fuse(clean, other, oracles.weights(name, alpha, (20, 20), (4, 4, 12, 12)))
+        assert same(fused[k], expected)
+        errors = (clean.astype(np.int64) - expected) ** 2
+        with np.errstate(divide="ignore"):
+            whole = 10 * np.log10(255.0**2 / errors.mean(axis=(1, 2, 3)))
+            inside = 10 * np.log10(255.0**2 / errors[:, 4:16, 4:16].mean(axis=(1, 2, 3)))
+        assert np.allclose(psnr[k], whole, rtol=1e-13)
+        assert np.allclose(psnr_roi[k], inside, rtol=1e-13)
+
+
 @given(image_pairs(batch=None), st.booleans(), st.sampled_from([None, 0.5, 255.0, 1023.0]), st.data())
 def test_mse_and_psnr(pair: tuple[Array, Array], cropped: bool, peak: float | None, data: st.DataObject) -> None:
     reference, distorted = pair
@@ -195,7 +228,7 @@ def test_psnr_is_symmetric_and_infinite_for_the_same(pair: tuple[Array, Array]) 
 
 
 def test_psnr_by_hand() -> None:
-    # One step of 5 in 4 samples: mse = 25 / 4; 10 log10(255^2 * 4 / 25) = 10 log10(10404) = 40.172003435238351.
+    # One step of 5 in 4 samples: mse = 25 / 4; 10 log10(255^2 * 4 / 25) = 10 log10(10404), by Python's decimal.
     reference = np.zeros((2, 2), np.uint8)
     distorted = np.array([[0, 5], [0, 0]], np.uint8)
     assert _core.mse(reference, distorted) == 6.25
@@ -205,7 +238,7 @@ def test_psnr_by_hand() -> None:
         assert _core.psnr(np.zeros((3, 5), dtype), np.full((3, 5), white, dtype)) == 0.0
     # A tenth of the range everywhere: 10 log10(100) = 20.
     assert _core.psnr(np.zeros((3, 5), np.uint16), np.full((3, 5), 10, np.uint16), data_range=100) == 20.0
-    # A blend of 100 and 110 is 105 in 12x12 of 20x20: mse = 256 / 400 * 100 + 144 / 400 * 25 = 73, and 25 inside.
+    # A blend of 100 and 110 is 105 in 12x12 of 20x20: mse = (256 * 100 + 144 * 25) / 400 = 73, and 25 inside.
     pair = np.full((20, 20), 100, np.uint8), np.full((20, 20), 110, np.uint8)
     _, psnr, inside = _core.fuse_at(*pair, np.zeros((1, 2), np.int64), fusions=[("blend", 0.5)])
     # 10 log10(65025 / 73) and 10 log10(65025 / 25), to 30 digits with Python's decimal and cut.

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pixq as package
+import pixq.schemas
 import pytest
-from built import fused, lines, mistake, pixq
+from built import fused, lines, make, mistake, pixq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
-from pixq.patches.build import build
 from pixq.patches.plan import BuildSettings
+from pixq.patches.schema import ImageLine, Manifest
 from pixq.patches.sheet import contact_sheet
 from pixq.patches.store import PatchSet
 from trees import write_jianjin008, write_tid
@@ -28,7 +29,7 @@ FUSIONS = tuple(Fusion.parse(text) for text in ("none", "copy", "blend", "blend:
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("set")
     write_tid(root / "tid", references=6, types=(1, 7), levels=3)
-    build("tid2013", root / "tid", root / "out", settings=BuildSettings(fusions=FUSIONS))
+    make("tid2013", root / "tid", root / "out", BuildSettings(fusions=FUSIONS))
     return root / "out"
 
 
@@ -125,7 +126,7 @@ def test_selections_meet_their_conditions(patches: PatchSet) -> None:
 def test_buckets_are_selected_by_name(tmp_path: Path) -> None:
     write_jianjin008(tmp_path / "jj", {(n, 1): (0.95, 0.9, 0.8) for n in range(1, 6)})
     chosen = BuildSettings(buckets=("no_flicker", "slight_flicker"))
-    build("jianjin008", tmp_path / "jj", tmp_path / "out", settings=chosen)
+    make("jianjin008", tmp_path / "jj", tmp_path / "out", chosen)
     patches = PatchSet(tmp_path / "out")
     # Levels 1 and 2 are the better of two neighbours, 2 and 3 the worse.
     assert len(patches) == 5 * 3 * 6
@@ -175,6 +176,41 @@ def leak(out: Path) -> None:
     (out / "manifest.json").write_text(json.dumps(manifest))
 
 
+def wrong_key(out: Path) -> None:
+    path = out / "images.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"MOS"', b'"MOX"', 1))
+
+
+def wrong_row(out: Path) -> None:
+    path = out / "shard-00000.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"distorted_row":0,', b'"distorted_row":9' + 5 * b"0", 1))
+    resize(out, path)
+
+
+def wrong_fusion(out: Path) -> None:
+    path = out / "shard-00000.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"alpha":0.3,', b'"alpha":0.4,', 1))
+
+
+def resize(out: Path, path: Path) -> None:
+    """The manifest says the size that the file has."""
+    manifest = json.loads((out / "manifest.json").read_text())
+    for shard in manifest["shards"]:
+        if path.name in shard["files"]:
+            shard["files"][path.name]["bytes"] = path.stat().st_size
+    (out / "manifest.json").write_text(json.dumps(manifest))
+
+
+def same_photo(out: Path) -> None:
+    """Two references of different splits have the same pixels."""
+    manifest = json.loads((out / "manifest.json").read_text())
+    groups = manifest["splits"]["groups"]
+    one = next(group for group in groups if groups[group]["split"] == "train")
+    other = next(group for group in groups if groups[group]["split"] == "test")
+    manifest["photos"]["sha256"][other] = manifest["photos"]["sha256"][one]
+    (out / "manifest.json").write_text(json.dumps(manifest))
+
+
 def edit(**changes: object) -> Callable[[Path], None]:
     def damage(out: Path) -> None:
         manifest = json.loads((out / "manifest.json").read_text())
@@ -207,7 +243,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "records longer": (lambda out: append(out / "shard-00000.jsonl", "\n"), "shard-00000.jsonl: has"),
     "records broken": (broken_line, "shard-00000.jsonl: line 1: not a record"),
     "images cut short": (lambda out: (out / "images.jsonl").write_text(""), "images.jsonl: has 0 bytes"),
+    "images edited": (wrong_key, "images.jsonl, line 1: "),
+    "manifest edited": (edit(shards=[{}]), "manifest.json: shards.0"),
+    "row out of range": (wrong_row, "shard-00000.jsonl: a record's distorted_row is 9"),
+    "fusion of another set": (wrong_fusion, "shard-00000.jsonl: a record's fusion is not one of the manifest's"),
     "leak": (leak, "leak"),
+    "photo in two splits": (same_photo, "same photo"),
 }
 
 
@@ -248,6 +289,19 @@ def test_verify_finds_one_changed_bit(directory: Path, tmp_path: Path) -> None:
     assert "no such" not in mistake(pixq("verify", tmp_path / "gone"))
 
 
+def test_the_types_and_the_schemas_name_the_same_keys() -> None:
+    for name, kind in (("manifest", Manifest), ("image", ImageLine)):
+        published = package.schemas.schema(name)  # type: ignore[arg-type]
+        assert set(published["required"]) == set(published["properties"]) == set(kind.__annotations__)
+
+
+def test_verify_names_a_damaged_line_not_a_traceback(directory: Path, tmp_path: Path) -> None:
+    shutil.copytree(directory, tmp_path / "out")
+    wrong_key(tmp_path / "out")
+    run = pixq("verify", tmp_path / "out")
+    assert (run.code, "images.jsonl: BLAKE3 is" in run.err, "Traceback" in run.err) == (2, True, False)
+
+
 def test_a_contact_sheet_shows_the_patches(patches: PatchSet, directory: Path, tmp_path: Path) -> None:
     sheet = np.asarray(contact_sheet(patches, count=8, columns=2, scale=3))
     # The worst of eight stands first; its fused patch is there pixel for pixel, three screen pixels each.
@@ -258,7 +312,12 @@ def test_a_contact_sheet_shows_the_patches(patches: PatchSet, directory: Path, t
     run = pixq("show", directory, "--out", tmp_path / "sheet.png", "--split", "test", "--count", "5")
     assert (run.code, (tmp_path / "sheet.png").is_file()) == (0, True)
     assert "ends in .png" in mistake(pixq("show", directory, "--out", tmp_path / "sheet.gif"))
-    assert "--count is 0" in mistake(pixq("show", directory, "--out", tmp_path / "other.png", "--count", "0"))
+    assert "--count is 0; give 1 to 10000" in mistake(
+        pixq("show", directory, "--out", tmp_path / "other.png", "--count", "0")
+    )
+    assert "--scale is 100000" in mistake(pixq("show", directory, "--out", tmp_path / "other.png", "--scale", "100000"))
+    told = mistake(pixq("show", directory, "--out", tmp_path / "no" / "such.png"))
+    assert "no/such.png: No such file or directory; give a name" in told
     assert not (tmp_path / "other.png").exists()
 
 

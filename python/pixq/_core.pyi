@@ -137,8 +137,8 @@ class Progress:
         """Image pairs done."""
 
     @property
-    def records(self) -> int:
-        """Fused patches done."""
+    def patches(self) -> int:
+        """Patches cut."""
 
     def cancel(self) -> None:
         """Make every builder stop at its next image, with KeyboardInterrupt."""

@@ -89,4 +89,4 @@ class Fusion:
         return cls(name)  # type: ignore[arg-type]  # __post_init__ names an unknown one
 
     def __str__(self) -> str:
-        return self.name if self.alpha is None else f"{self.name}:{self.alpha:g}"
+        return self.name if self.alpha is None else f"{self.name}:{self.alpha}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from cyclopts import App, CycloptsError
 
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: done, but some input was skipped. 2: a mistake that its user can mend. 130: interrupted.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A file name need not be text; it is shown as near to it as can be.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
     except PixqError as error:
@@ -59,5 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"pixq: {message}", file=sys.stderr)
+    # A name may hold a line break; a message is one line.
+    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in message)
+    print(f"pixq: {line}", file=sys.stderr)
     return 2

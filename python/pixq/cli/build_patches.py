@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 from pixq import datasets
 from pixq.cli.options import AS_DECLARED, DatasetOptions, shares
 from pixq.cli.progress import BuildProgress
+from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.patches.build import BuildReport, build
 from pixq.patches.plan import BuildSettings, Sampling
@@ -31,7 +33,7 @@ def build_patches(
     min_difference: int = 0,
     unchanged: Literal["keep", "drop"] = "keep",
     bucket: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
-    max_levels: int = 3,
+    max_levels: int | None = None,
     split: str = "0.6,0.2,0.2",
     folds: int | None = None,
     seed: int = 0,
@@ -72,7 +74,7 @@ def build_patches(
         Buckets to build: no_flicker, slight_flicker, same_score; or all, for every image without buckets.
         Default: slight_flicker for jianjin008, all for the others.
     max_levels
-        With buckets, leave out groups of one reference and distortion with more levels.
+        With buckets, leave out groups of one reference and distortion with more levels. Default: 3.
     split
         Shares of train, validation and test, by reference.
     folds
@@ -97,7 +99,6 @@ def build_patches(
         "sampling": Sampling.parse(sampling, stride=stride, n=patches, size=geometry.size),
         "min_difference": min_difference,
         "unchanged": unchanged,
-        "max_levels": max_levels,
         "ratio": shares(split),
         "folds": folds,
         "seed": seed,
@@ -107,15 +108,22 @@ def build_patches(
         changes["fusions"] = tuple(Fusion.parse(text) for item in fusion for text in item.split(","))
     if bucket:
         names = tuple(dict.fromkeys(name for item in bucket for name in item.split(",")))
+        if "all" in names and len(names) > 1:
+            raise PixqError(f"--bucket all stands alone, without {names[1] if names[0] == 'all' else names[0]}")
         changes["buckets"] = None if names == ("all",) else names
     adapter = datasets.adapter(dataset)
+    settings = BuildSettings.for_adapter(adapter, **changes)
+    if max_levels is not None:
+        if settings.buckets is None:
+            raise PixqError(f"--max-levels is for buckets, and {dataset} is built without; name some with --bucket")
+        settings = replace(settings, max_levels=max_levels)
     try:
         with BuildProgress() as progress:
             report = build(
                 dataset,
                 root,
                 out,
-                settings=BuildSettings.for_adapter(adapter, **changes),
+                settings=settings,
                 options=options.given(),
                 threads=threads,
                 watch=progress.update,
@@ -124,7 +132,7 @@ def build_patches(
         print("pixq: interrupted; whole shards are kept: run the same command again to go on", file=sys.stderr)
         return 130
     tell(report)
-    return 1 if report.skipped and not skip_corrupt else 0
+    return 1 if report.empty or (report.skipped and not skip_corrupt) else 0
 
 
 def tell(report: BuildReport) -> None:
@@ -137,7 +145,9 @@ def tell(report: BuildReport) -> None:
     if report.resumed and not report.complete_before:
         print(f"pixq: went on: {report.resumed} shards were there already", file=sys.stderr)
     if report.skipped:
-        print(f"pixq: {len(report.skipped)} files were skipped; the manifest lists them", file=sys.stderr)
+        print(f"pixq: {len(report.skipped)} image pairs were skipped; the manifest lists them", file=sys.stderr)
+    if report.empty:
+        print("pixq: not one patch was cut: every image pair was skipped, or nothing changed in any", file=sys.stderr)
     did = "already complete" if report.complete_before else "built"
     print(
         f"{report.out}: {did}: {counts['records']} records of {counts['patches']} patches "

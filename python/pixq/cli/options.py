@@ -104,5 +104,7 @@ def save_picture(picture: Image, out: Path) -> None:
     try:
         picture.save(scratch, format="PNG")
         scratch.replace(out)
+    except OSError as error:
+        raise PixqError(f"{out}: {error.strerror or error}; give a name that can be written") from None
     finally:
         scratch.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ class BuildProgress:
 
     def update(self, state: BuildState) -> None:
         """Show how far the build is."""
-        rate = state.records / state.seconds if state.seconds > 0 else 0.0
+        rate = state.patches / state.seconds if state.seconds > 0 else 0.0
         speed = f"{rate:,.0f} patches/s"
         if self._bar is not None:
             self._bar.update(self._task, completed=state.images_done, total=state.images, speed=speed)

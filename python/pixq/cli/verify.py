@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pixq.patches.store import PatchSet
+from pixq.patches.store import verify as check
 
 __all__ = ["verify"]
 
@@ -18,12 +19,11 @@ def verify(patches: Path, /) -> int:
     patches
         Directory of the patch set.
     """
-    opened = PatchSet(patches)
-    problems = opened.verify()
+    problems = check(patches)
     for problem in problems:
         print(f"pixq: {problem}", file=sys.stderr)
     if problems:
         print(f"pixq: {patches}: {len(problems)} files are not as they were built; build it anew", file=sys.stderr)
         return 2
-    print(f"{patches}: {len(opened)} records, every file is as it was built, no group is in two splits")
+    print(f"{patches}: {len(PatchSet(patches))} records, every file is as it was built, no group is in two splits")
     return 0

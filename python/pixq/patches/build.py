@@ -1,6 +1,6 @@
 """Builds a patch set: plan, shards on threads, manifest.
 
-While a build runs, `OUT/.build` holds the plan, the shard being written by each thread, and a note for each shard
+While a build runs, `OUT/.pixq-build` holds the plan, the shard being written by each thread, and a note for each shard
 that is whole. A build that was stopped in any way goes on from those notes and ends byte-identical; the manifest is
 written last, and only then is the directory a patch set.
 """
@@ -21,9 +21,11 @@ from typing import Any
 from pixq import _core, datasets
 from pixq.datasets.base import DatasetIndex
 from pixq.errors import PixqError
-from pixq.patches.files import FileInfo, checksum, write_json, write_text
-from pixq.patches.manifest import FORMAT, MANIFEST, SCHEMA_VERSION, compose, image_lines
+from pixq.patches.files import SCRATCH, FileInfo, checksum, write_json, write_text
+from pixq.patches.manifest import compose, image_lines
 from pixq.patches.plan import BuildSettings, Plan, PlannedShard, files_of, make_plan
+from pixq.patches.schema import FORMAT, MANIFEST, SCHEMA_VERSION, Manifest, read_images, read_manifest
+from pixq.patches.store import check_sizes
 from pixq.patches.survey import survey
 
 __all__ = ["BuildReport", "BuildState", "build"]
@@ -34,11 +36,11 @@ POLL = 0.1
 
 @dataclass(frozen=True)
 class BuildState:
-    """How far a build is."""
+    """How far a build is: images done of those that were left to do, patches cut, seconds since it began."""
 
     images_done: int
     images: int
-    records: int
+    patches: int
     seconds: float
 
 
@@ -51,7 +53,7 @@ class BuildReport:
     """
 
     out: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     warnings: tuple[str, ...]
     resumed: int
     complete_before: bool
@@ -60,7 +62,12 @@ class BuildReport:
     @property
     def skipped(self) -> list[dict[str, Any]]:
         """The image pairs that could not be used, each with its file and the reason."""
-        return list(self.manifest["skipped"])
+        return self.manifest["skipped"]
+
+    @property
+    def empty(self) -> bool:
+        """Whether not one patch was cut."""
+        return self.manifest["counts"]["records"] == 0
 
 
 def build(
@@ -110,27 +117,34 @@ def build(
     if threads < 1:
         raise PixqError(f"--threads is {threads}; give 1 or more")
 
-    seen = survey(index, threads=threads)
+    seen = survey(index, max_pixels=settings.max_pixels, threads=threads)
     plan = make_plan(index, seen.groups, settings)
-    sides = {group: side.split for group, side in plan.groups.items()}
-    seen.check(sides)
-    sizes, stamps = _inputs(index, plan)
+    seen.check(plan.sides)
     identity = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "dataset": dataset,
         "label_contract": asdict(index.contract),
         **settings.to_json(),
-        "inputs_sha256": plan.fingerprint(sizes),
+        "folds": plan.folds,
+        "plan_sha256": plan.fingerprint(),
     }
     out = Path(out)
-    warnings = seen.warnings(sides)
-    complete = _complete(out, identity)
+
+    def report(manifest: Manifest, resumed: int, complete_before: bool) -> BuildReport:
+        warnings = (*seen.warnings(plan.sides), *_empty_splits(manifest))
+        return BuildReport(out, manifest, warnings, resumed, complete_before, time.perf_counter() - started)
+
+    complete = _complete(out, identity, index, threads)
     if complete is not None:
-        return BuildReport(out, complete, warnings, len(plan.shards), True, time.perf_counter() - started)
+        return report(complete, len(plan.shards), True)
     with _claimed(out) as scratch:
-        _begin(out, scratch, identity, stamps)
-        resumed = _shards(index, plan, out, scratch, threads, watch, started)
+        # Another build may have finished while this one looked.
+        complete = _complete(out, identity, index, threads)
+        if complete is not None:
+            return report(complete, len(plan.shards), True)
+        _begin(out, scratch, identity, _stamps(index, plan))
+        resumed = _shards(index, plan, out, scratch, threads, watch)
         built = _Notes(scratch)
         _orderly(out, lambda: write_text(scratch / "images.jsonl", out / "images.jsonl", image_lines(plan, built)))
         manifest = compose(
@@ -143,28 +157,37 @@ def build(
             identity=identity,
         )
         _orderly(out, lambda: write_json(scratch / MANIFEST, out / MANIFEST, manifest))
-    return BuildReport(out, manifest, warnings, resumed, False, time.perf_counter() - started)
+        return report(read_manifest(out), resumed, False)
 
 
-def _inputs(index: DatasetIndex, plan: Plan) -> tuple[dict[str, int], dict[str, list[int]]]:
-    """Size, and size with time of change, of every file that is cut."""
-    sizes, stamps = {}, {}
+def _empty_splits(manifest: Manifest) -> list[str]:
+    """A line for each split that should have images and has none."""
+    splits = manifest["splits"]
+    return [
+        f"split {split} is empty: every image in it was skipped"
+        for split, share in zip(splits["images"], splits["ratio"], strict=True)
+        if share > 0 and splits["images"][split] == 0
+    ]
+
+
+def _stamps(index: DatasetIndex, plan: Plan) -> dict[str, list[int]]:
+    """Size and time of change of every file that is cut."""
+    stamps = {}
     for shard in plan.shards:
         for image in shard.images:
             for file in files_of(image.pair):
-                if file not in sizes:
-                    try:
+                if file not in stamps:
+                    # A file that is gone is named by the shard that needs it.
+                    with contextlib.suppress(OSError):
                         stat = (index.root / file).stat()
-                    except OSError:
-                        continue  # the shard that needs it names it
-                    sizes[file], stamps[file] = stat.st_size, [stat.st_size, stat.st_mtime_ns]
-    return sizes, stamps
+                        stamps[file] = [stat.st_size, stat.st_mtime_ns]
+    return stamps
 
 
 @contextlib.contextmanager
 def _claimed(out: Path) -> Iterator[Path]:
-    """`out/.build`, held by this process alone; removed once the patch set is whole."""
-    scratch = out / ".build"
+    """`out/.pixq-build`, held by this process alone; removed once the patch set is whole."""
+    scratch = out / SCRATCH
     try:
         if out.is_dir() and not scratch.is_dir() and not (out / MANIFEST).is_file() and any(out.iterdir()):
             raise PixqError(f"{out}: is not empty and not a patch set; choose another --out")
@@ -186,15 +209,53 @@ def _claimed(out: Path) -> Iterator[Path]:
             shutil.rmtree(scratch)
 
 
-def _complete(out: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The manifest, if the patch set is whole; an error if it was built with other settings."""
+def _complete(out: Path, identity: Mapping[str, Any], index: DatasetIndex, threads: int) -> Manifest | None:
+    """The manifest, if the patch set is whole, built with these settings from the images that are there now.
+
+    Raises
+    ------
+    PixqError
+        If it is another program's, damaged, or was built with other settings or from other images.
+    """
     if not (out / MANIFEST).is_file():
         return None
-    manifest = _read_json(out / MANIFEST)
-    _same(out, manifest.get("identity", {}), identity)
+    try:
+        manifest = read_manifest(out)
+    except PixqError as error:
+        raise PixqError(f"{error}, or choose another --out") from None
+    _same(out, manifest["identity"], identity)
+    check_sizes(out, manifest)
+    changed = _changed(out, manifest, index, threads)
+    if changed:
+        more = f" ({len(changed)} files did)" if len(changed) > 1 else ""
+        raise PixqError(
+            f"{changed[0]}: changed since {out} was built{more}; choose another --out, or delete it and build anew"
+        )
     # A build that was killed after its last rename left this behind.
-    shutil.rmtree(out / ".build", ignore_errors=True)
+    shutil.rmtree(out / SCRATCH, ignore_errors=True)
     return manifest
+
+
+def _changed(out: Path, manifest: Manifest, index: DatasetIndex, threads: int) -> list[str]:
+    """The files of the dataset whose bytes are not those that the patch set was cut from."""
+    known: dict[str, str | None] = {}
+    for image in read_images(out, manifest):
+        known[image["reference"]] = image["reference_blake3"]
+        known[image["distorted"]] = image["distorted_blake3"]
+        if image["blend_with"] is not None:
+            known[image["blend_with"]] = image["blend_with_blake3"]
+    for item in manifest["skipped"]:
+        if item["kind"] == "unusable":
+            known[item["file"]] = item["blake3"]
+
+    def differs(file: str) -> bool:
+        try:
+            return checksum(index.root / file).blake3 != known[file]
+        except OSError:
+            return known[file] is not None
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [file for file, differing in zip(known, pool.map(differs, known), strict=True) if differing]
 
 
 def _begin(out: Path, scratch: Path, identity: Mapping[str, Any], stamps: Mapping[str, list[int]]) -> None:
@@ -207,10 +268,15 @@ def _begin(out: Path, scratch: Path, identity: Mapping[str, Any], stamps: Mappin
     """
     plan_file = scratch / "plan.json"
     if not plan_file.is_file():
-        noted = {"identity": identity, "stamps": stamps}
+        noted = {"pixq_version": _core.__version__, "identity": identity, "stamps": stamps}
         _orderly(out, lambda: write_json(scratch / "plan.json.new", plan_file, noted))
         return
     before = _read_json(plan_file)
+    if before.get("pixq_version") != _core.__version__:
+        raise PixqError(
+            f"{out}: holds an unfinished build of pixq {before.get('pixq_version')}, this is {_core.__version__}; "
+            "finish it with that, or delete it and build anew"
+        )
     _same(out, before["identity"], identity)
     changed = sorted(file for file, stamp in stamps.items() if before["stamps"].get(file, stamp) != stamp)
     if changed:
@@ -237,15 +303,15 @@ def _same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if before == now:
         return
     differing = [key for key in {**now, **before} if before.get(key) != now.get(key)]
-    if differing == ["inputs_sha256"]:
+    if differing == ["plan_sha256"]:
         raise PixqError(
-            f"{out}: was built from other files or scores than are in the dataset now; choose another --out, "
+            f"{out}: was built from other files or scores than the dataset has now; choose another --out, "
             "or delete it and build anew"
         )
     told = "; ".join(
         f"{key} is {json.dumps(before.get(key))} there and {json.dumps(now.get(key))} here"
         for key in differing
-        if key != "inputs_sha256"
+        if key != "plan_sha256"
     )
     raise PixqError(f"{out}: holds a patch set with other settings: {told}; choose another --out")
 
@@ -331,7 +397,6 @@ def _shards(
     scratch: Path,
     threads: int,
     watch: Callable[[BuildState], None] | None,
-    started: float,
 ) -> int:
     """Build every shard that is not whole yet; gives how many were."""
     progress = _core.Progress()
@@ -346,6 +411,7 @@ def _shards(
         return False
 
     resumed = images_before = 0
+    begun = time.perf_counter()
     # The largest first, so that no thread is left alone with one at the end. Their names, and so their bytes, don't
     # depend on the order.
     order = sorted(plan.shards, key=lambda shard: (-len(shard.images), shard.name))
@@ -360,8 +426,8 @@ def _shards(
                     resumed += 1
                     images_before += len(shard.images)
             if watch is not None:
-                seconds = time.perf_counter() - started
-                watch(BuildState(images_before + progress.images, plan.images, progress.records, seconds))
+                seconds = time.perf_counter() - begun
+                watch(BuildState(progress.images, plan.images - images_before, progress.patches, seconds))
     except OSError as error:
         raise _stopped(out, error) from error
     finally:

@@ -40,8 +40,7 @@ def export(
     """
     if kind not in FORMATS:
         raise PixqError(f"unknown format {kind!r}; choose {', '.join(FORMATS)}")
-    if len(patches) == 0:
-        raise PixqError(f"{patches.directory}: nothing is selected; leave out a condition")
+    patches.check_not_empty()
     out = Path(out)
     with _whole(out) as scratch:
         FORMATS[kind](patches, scratch, watch or (lambda _: None))
@@ -87,7 +86,8 @@ def export_png(patches: PatchSet, out: Path, watch: Callable[[int], None]) -> No
     # Two blends differ in alpha, and a folder is one method.
     names = [fusion.name if sum(f.name == fusion.name for f in fusions) == 1 else str(fusion) for fusion in fusions]
     names = [name.replace(":", "-") for name in names]
-    for folder in ("clean", *names):
+    used = np.unique(patches.records.fusion)
+    for folder in ("clean", *(names[number] for number in used)):
         (out / folder).mkdir(parents=True)
     listed: list[dict[str, Any]] = []
     by_split: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
@@ -162,6 +162,9 @@ def _entries(patches: PatchSet, records: Records) -> Iterator[dict[str, Any]]:
             "image_id": image["image_id"],
             "reference_id": image["reference_id"],
             "group": image["group"],
+            "reference": image["reference"],
+            "distorted": image["distorted"],
+            "blend_with": image["blend_with"],
             "patch_id": int(records.patch_id[i]),
             "x": int(records.x[i]),
             "y": int(records.y[i]),
@@ -189,7 +192,7 @@ def export_parquet(patches: PatchSet, out: Path, watch: Callable[[int], None]) -
     size = patches.geometry.size
     pixels = pa.binary(size * size * 3)
     columns = {
-        **dict.fromkeys(("image_id", "reference_id", "group"), pa.string()),
+        **dict.fromkeys(("image_id", "reference_id", "group", "reference", "distorted", "blend_with"), pa.string()),
         **dict.fromkeys(("patch_id", "x", "y"), pa.uint32()),
         "distortion_type": pa.string(),
         **dict.fromkeys(("level", "MOS", "quality", "PSNR", "PSNR_roi"), pa.float64()),

@@ -10,7 +10,11 @@ from typing import Any
 
 from pixq import _core
 
-__all__ = ["FileInfo", "checksum", "write_json", "write_text"]
+__all__ = ["SCRATCH", "FileInfo", "checksum", "write_json", "write_text"]
+
+
+#: Where an unfinished build keeps what it needs to go on, inside the patch set's directory.
+SCRATCH = ".pixq-build"
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pixq import __version__
 from pixq.datasets.base import Adapter, DatasetIndex
 from pixq.patches.files import FileInfo
 from pixq.patches.plan import LABEL_MEANINGS, Plan
+from pixq.patches.schema import FORMAT, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pixq.patches.survey import Survey
 
-__all__ = ["FORMAT", "MANIFEST", "SCHEMA_VERSION", "compose", "image_lines"]
-
-FORMAT = "pixq patch set"
-SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
+__all__ = ["compose", "image_lines"]
 
 
 def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -48,6 +46,7 @@ def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[
                 "distorted": pair.distorted,
                 "blend_with": pair.blend_with,
                 **{key: info[key] for key in ("height", "width", "reference_icc", "distorted_icc")},
+                **{key: info[key] for key in ("reference_blake3", "distorted_blake3", "blend_with_blake3")},
                 **{key: info[key] for key in ("patches", "records", "unchanged", "identical")},
             }
             yield json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
@@ -83,25 +82,27 @@ def compose(
     """The manifest. Its keys are described in `pixq/schemas/manifest.schema.json`."""
     settings = plan.settings.to_json()
     counted: Counter[str] = Counter()
+    per_split: Counter[str] = Counter()
     skipped: list[dict[str, Any]] = []
     shards = []
     for shard in plan.shards:
         whole = built[shard.name]
         counted["images"] += len(whole["images"])
+        per_split[shard.split] += len(whole["images"])
         for info in whole["images"]:
             counted.update({key: info[key] for key in ("patches", "records", "unchanged", "identical")})
-        skipped += [{"kind": "unreadable", **item} for item in whole["skipped"]]
+        skipped += [{"kind": "unusable", **item} for item in whole["skipped"]]
         kept = {key: whole[key] for key in ("reference_rows", "distorted_rows", "records", "files")}
         shards.append({"name": shard.name, "split": shard.split, "groups": list(shard.groups), **kept})
     skipped += [
-        {"kind": problem.kind, "image_id": None, "file": problem.file, "reason": problem.detail}
+        {"kind": problem.kind, "image_id": None, "file": problem.file, "reason": problem.detail, "blake3": None}
         for problem in index.problems
         if problem.left_out
     ]
-    per_split = Counter(image.split for shard in plan.shards for image in shard.images)
     return {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
+        "pixq_version": __version__,
         "dataset": _source(adapter, index),
         "label_contract": asdict(index.contract),
         "label": {"kind": plan.settings.label, "meaning": LABEL_MEANINGS[plan.settings.label]},
@@ -120,7 +121,7 @@ def compose(
             "by": "reference",
             "ratio": settings["ratio"],
             "folds": plan.folds,
-            "images": {split: per_split.get(split, 0) for split in ("train", "validation", "test")},
+            "images": {split: per_split[split] for split in ("train", "validation", "test")},
             "groups": {group: {"split": side.split, "fold": side.fold} for group, side in sorted(plan.groups.items())},
         },
         "photos": seen.to_json(),

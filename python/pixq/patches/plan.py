@@ -48,6 +48,14 @@ class Sampling:
     stride: int | None = 20
     n: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.type not in ("grid", "random", "texture"):
+            raise PixqError(f"unknown sampling {self.type!r}; choose grid, random or texture")
+        takes, other = ("stride", "n") if self.type == "grid" else ("n", "stride")
+        if getattr(self, other) is not None:
+            raise PixqError(f"sampling {self.type} takes {takes} alone, and not {other}")
+        _whole("--stride" if takes == "stride" else "--patches", getattr(self, takes), 1, 2**31 - 1)
+
     @classmethod
     def parse(cls, name: str, *, stride: int | None = None, n: int | None = None, size: int = 20) -> Sampling:
         """The sampling called `name`; `stride` (default: the patch size) is for `grid`, `n` for the others.
@@ -60,17 +68,11 @@ class Sampling:
         if name == "grid":
             if n is not None:
                 raise PixqError("--patches is for --sampling random or texture; a grid takes --stride")
-            stride = size if stride is None else stride
-            if stride < 1:
-                raise PixqError(f"--stride is {stride}; give 1 or more pixels")
-            return cls("grid", stride, None)
+            return cls("grid", size if stride is None else stride, None)
         if name in ("random", "texture"):
             if stride is not None:
                 raise PixqError(f"--stride is for --sampling grid; {name} takes --patches")
-            n = 100 if n is None else n
-            if n < 1:
-                raise PixqError(f"--patches is {n}; give 1 or more patches an image")
-            return cls("random" if name == "random" else "texture", None, n)
+            return cls("random" if name == "random" else "texture", None, 100 if n is None else n)
         raise PixqError(f"unknown sampling {name!r}; choose grid, random or texture")
 
     def to_json(self) -> dict[str, Any]:
@@ -132,12 +134,10 @@ class BuildSettings:
             raise PixqError(f"unknown label {self.label!r}; choose image or energy")
         if self.unchanged not in ("keep", "drop"):
             raise PixqError(f"unknown --unchanged {self.unchanged!r}; choose keep or drop")
-        if not 0 <= self.min_difference <= 255:
-            raise PixqError(f"--min-difference is {self.min_difference}; give 0 to 255 grey levels")
-        if not 0 <= self.seed < 2**64:
-            raise PixqError(f"--seed is {self.seed}; give 0 to 2^64 - 1")
-        if self.max_levels < 1:
-            raise PixqError(f"--max-levels is {self.max_levels}; give 1 or more")
+        _whole("--min-difference", self.min_difference, 0, 255)
+        _whole("--seed", self.seed, 0, 2**64 - 1)
+        _whole("--max-levels", self.max_levels, 1, 2**31 - 1)
+        _whole("--max-pixels", self.max_pixels, 1, 2**40)
 
     @classmethod
     def for_adapter(cls, adapter: Adapter, **changes: Any) -> BuildSettings:
@@ -149,7 +149,7 @@ class BuildSettings:
         return cls(**(defaults | changes))
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the manifest, and as two builds are compared."""
+        """As it stands in the manifest, but for the number of folds, which a plan resolves."""
         y, x, height, width = self.geometry.roi_box
         return {
             "geometry": {"size": self.geometry.size, "roi": {"y": y, "x": x, "height": height, "width": width}},
@@ -162,7 +162,6 @@ class BuildSettings:
             "buckets": None if self.buckets is None else list(self.buckets),
             "max_levels": None if self.buckets is None else self.max_levels,
             "ratio": list(self.ratio),
-            "folds": self.folds,
             "max_pixels": self.max_pixels,
         }
 
@@ -203,8 +202,13 @@ class Plan:
         """Image pairs to cut."""
         return sum(len(shard.images) for shard in self.shards)
 
-    def fingerprint(self, sizes: Mapping[str, int]) -> str:
-        """SHA-256 of everything that is cut: files, their `sizes` in bytes, scores, buckets, splits."""
+    @property
+    def sides(self) -> dict[str, str]:
+        """The split of each group."""
+        return {group: side.split for group, side in self.groups.items()}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what is cut: names of files, scores, buckets, splits; not of the pixels, which shards hash."""
         digest = hashlib.sha256()
         for shard in self.shards:
             for image in shard.images:
@@ -217,10 +221,15 @@ class Plan:
                     pair.level,
                     pair.score,
                 ]
-                row += [pair.quality, list(image.buckets), image.split, image.fold]
-                row += [[file, sizes.get(file)] for file in files_of(pair)]
+                row += [pair.quality, list(image.buckets), image.split, image.fold, files_of(pair)]
                 digest.update(json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n")
         return digest.hexdigest()
+
+
+def _whole(option: str, value: object, low: int, high: int) -> None:
+    """An error unless `value` is a whole number from `low` to `high`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise PixqError(f"{option} is {value}; give a whole number from {low} to {high}")
 
 
 def files_of(pair: ImagePair) -> list[str]:
@@ -256,6 +265,13 @@ def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSet
             ", ".join(f"{count} {reason}" for reason, count in excluded.items()) or "the dataset has no image pair"
         )
         raise PixqError(f"{index.root}: nothing to build: {reasons}; `pixq inspect` shows what is there")
+    seen: set[str] = set()
+    for pair, _ in entries:
+        if pair.image_id in seen:
+            raise PixqError(
+                f"{index.root}: two image pairs are called {pair.image_id!r}; give {pair.distorted} another name"
+            )
+        seen.add(pair.image_id)
     names = {groups[pair.reference_id] for pair, _ in entries}
     folds = min(DEFAULT_FOLDS, len(names)) if settings.folds is None else settings.folds
     sides = splits.assign(names, ratio=settings.ratio, folds=folds, seed=settings.seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pixq import _core
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
+from pixq.patches.schema import ImageLine
 
 __all__ = ["Records", "join_shards"]
 
@@ -65,10 +67,11 @@ class Records:
 
 def join_shards(
     parts: Sequence[Mapping[str, NDArray[Any]]],
+    paths: Sequence[Path],
     *,
     reference_offsets: NDArray[np.int64],
     distorted_offsets: NDArray[np.int64],
-    images: Sequence[Mapping[str, Any]],
+    images: Sequence[ImageLine],
     fusions: Sequence[Fusion],
 ) -> Records:
     """The records of all shards, their rows counted over all of them.
@@ -83,25 +86,28 @@ def join_shards(
         return np.concatenate([np.empty(0, dtype), *(part[name] for part in parts)], dtype=dtype)
 
     def rows(name: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        for number, part in enumerate(parts):
-            count = offsets[number + 1] - offsets[number]
+        for path, part, count in zip(paths, parts, np.diff(offsets), strict=True):
             if len(part[name]) and int(part[name].max()) >= count:
                 raise PixqError(
-                    f"shard {number}: a record's {name} is {int(part[name].max())}, the shard has {count} rows; "
+                    f"{path}: a record's {name} is {int(part[name].max())}, the shard has {count} rows; "
                     "build the patch set anew"
                 )
         shifted = [part[name].astype(np.int64) + offset for part, offset in zip(parts, offsets[:-1], strict=True)]
         return np.concatenate([np.empty(0, np.int64), *shifted])
 
-    name, alpha = joined("fusion", np.uint8), joined("alpha", np.float64)
-    fusion = np.full(len(name), 255, dtype=np.uint8)
-    for number, each in enumerate(fusions):
-        same = name == _core.FUSION_NAMES.index(each.name)
-        if each.alpha is not None:
-            same &= alpha == each.alpha
-        fusion[same] = number
-    if (fusion == 255).any():
-        raise PixqError("a record's fusion is not one of the manifest's; build the patch set anew")
+    def fusion_of(path: Path, part: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+        fusion = np.full(len(part["fusion"]), 255, dtype=np.uint8)
+        for number, each in enumerate(fusions):
+            same = part["fusion"] == _core.FUSION_NAMES.index(each.name)
+            if each.alpha is not None:
+                same &= part["alpha"] == each.alpha
+            fusion[same] = number
+        if (fusion == 255).any():
+            raise PixqError(f"{path}: a record's fusion is not one of the manifest's; build the patch set anew")
+        return fusion
+
+    found = [fusion_of(path, part) for path, part in zip(paths, parts, strict=True)]
+    fusion = np.concatenate([np.empty(0, np.uint8), *found])
     image = joined("image", np.uint32)
     mos = np.array([each["MOS"] for each in images], dtype=np.float64)
     return Records(

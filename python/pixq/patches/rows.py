@@ -59,7 +59,17 @@ class ShardedRows:
         return np.searchsorted(self.offsets, rows, side="right") - 1
 
     def __getitem__(self, rows: int | slice | ArrayLike) -> NDArray[np.uint8]:
-        numbers = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
+        if isinstance(rows, slice):
+            numbers = np.arange(*rows.indices(len(self)))
+        else:
+            numbers = np.asarray(rows)
+            if numbers.dtype == bool:
+                (numbers,) = np.nonzero(np.broadcast_to(numbers, (len(self),)))
+            elif numbers.size == 0:
+                numbers = numbers.astype(np.int64)
+            if numbers.size and not (-len(self) <= numbers.min() and numbers.max() < len(self)):
+                raise IndexError(f"rows {numbers.min()} to {numbers.max()} of an array of {len(self)}")
+            numbers = np.where(numbers < 0, numbers + len(self), numbers)
         out = np.empty((*numbers.shape, *self.shape[1:]), dtype=np.uint8)
         flat, target = numbers.reshape(-1), out.reshape(-1, *self.shape[1:])
         shards = self.shard_of(flat)

@@ -48,11 +48,10 @@ def contact_sheet(patches: PatchSet, *, count: int = 48, columns: int = 4, scale
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    for name, value in (("--count", count), ("--columns", columns), ("--scale", scale)):
-        if value < 1:
-            raise PixqError(f"{name} is {value}; give 1 or more")
-    if len(patches) == 0:
-        raise PixqError(f"{patches.directory}: nothing is selected; leave out a condition")
+    for name, value, most in (("--count", count, 10_000), ("--columns", columns, 100), ("--scale", scale, 32)):
+        if not 1 <= value <= most:
+            raise PixqError(f"{name} is {value}; give 1 to {most}")
+    patches.check_not_empty()
     rows = _spread(patches.records.quality, count, seed)
     chosen = patches[rows]
     records = chosen.records
@@ -67,7 +66,7 @@ def contact_sheet(patches: PatchSet, *, count: int = 48, columns: int = 4, scale
     sheet = Image.new("RGB", (columns * cell_width + MARGIN, lines * cell_height + 3 * LINE + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     font, small = ImageFont.load_default(13), ImageFont.load_default(11)
-    dataset = patches.manifest["dataset"]["title"]
+    dataset = patches.manifest["dataset"]["name"]
     synthetic = ", labels are synthetic" if patches.manifest["label_contract"]["synthetic"] else ""
     title = f"{dataset}: {len(rows)} of {len(patches)} records{synthetic}"
     draw.text((MARGIN, MARGIN - 6), title, INK, font)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from pixq import _core, splits
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
-from pixq.patches.files import FileInfo, checksum
-from pixq.patches.manifest import FORMAT, MANIFEST, SCHEMA_VERSION
+from pixq.patches.files import SCRATCH, FileInfo, checksum
 from pixq.patches.records import Records, join_shards
 from pixq.patches.rows import ShardedRows
+from pixq.patches.schema import MANIFEST, ImageLine, Manifest, ShardEntry, read_images, read_manifest
 
-__all__ = ["Batch", "PatchSet"]
+__all__ = ["Batch", "PatchSet", "check_sizes", "verify"]
 
 
 @dataclass(frozen=True)
@@ -64,15 +63,16 @@ class PatchSet:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self._directory = Path(directory)
-        self._manifest = _manifest(self._directory)
-        self._images = _images(self._directory, self._manifest)
-        splits.check(
-            (image["image_id"], image["group"], image["reference_id"], image["split"]) for image in self._images
-        )
+        if not (self._directory / MANIFEST).is_file() and (self._directory / SCRATCH).is_dir():
+            raise PixqError(
+                f"{self._directory}: the build is unfinished; run the same pixq build-patches again to go on"
+            )
+        self._manifest = read_manifest(self._directory)
+        check_sizes(self._directory, self._manifest)
+        self._images = read_images(self._directory, self._manifest)
+        self._check_splits()
+        self._fusions = tuple(Fusion(fusion["type"], fusion["alpha"]) for fusion in self._manifest["fusions"])
         shards = self._manifest["shards"]
-        for shard in shards:
-            for name, info in shard["files"].items():
-                _expect_size(self._directory / name, info["bytes"])
         size = self._manifest["geometry"]["size"]
         self._reference = ShardedRows(
             [self._directory / f"{shard['name']}.reference.npy" for shard in shards],
@@ -87,17 +87,33 @@ class PatchSet:
         self._all = self._read_records()
         self._rows: NDArray[np.int64] | None = None
 
+    def _check_splits(self) -> None:
+        """A group, a reference, or one photo under two names in two splits is an error."""
+        splits.check(
+            (image["image_id"], image["group"], image["reference_id"], image["split"]) for image in self._images
+        )
+        photos = self._manifest["photos"]["sha256"]
+        splits.check_photos(
+            (image["reference_id"], photos[image["reference_id"]], image["split"])
+            for image in self._images
+            if image["reference_id"] in photos
+        )
+
     def _read_records(self) -> Records:
         """The columns of all shards, read by as many threads as there are cores."""
         shards = self._manifest["shards"]
-        ids = [image["image_id"] for image in self._images]
+        of_shard: dict[str, list[int]] = {shard["name"]: [] for shard in shards}
+        for number, image in enumerate(self._images):
+            of_shard.setdefault(image["shard"], []).append(number)
 
-        def read(shard: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        def read(shard: ShardEntry) -> dict[str, NDArray[Any]]:
             path = self._directory / f"{shard['name']}.jsonl"
+            numbers = of_shard[shard["name"]]
             try:
-                columns = _core.read_records(path, ids)
+                columns = _core.read_records(path, [self._images[number]["image_id"] for number in numbers])
             except ValueError as error:
                 raise PixqError(str(error)) from None
+            columns["image"] = np.array(numbers, dtype=np.uint32)[columns["image"]]
             if len(columns["image"]) != shard["records"]:
                 raise PixqError(
                     f"{path}: holds {len(columns['image'])} records, the manifest says {shard['records']}; "
@@ -109,6 +125,7 @@ class PatchSet:
             parts = list(pool.map(read, shards))
         return join_shards(
             parts,
+            [self._directory / f"{shard['name']}.jsonl" for shard in shards],
             reference_offsets=self._reference.offsets,
             distorted_offsets=self._distorted.offsets,
             images=self._images,
@@ -128,12 +145,12 @@ class PatchSet:
         return self._directory
 
     @property
-    def manifest(self) -> Mapping[str, Any]:
+    def manifest(self) -> Manifest:
         """`manifest.json`."""
         return self._manifest
 
     @property
-    def images(self) -> tuple[Mapping[str, Any], ...]:
+    def images(self) -> tuple[ImageLine, ...]:
         """The lines of `images.jsonl`, for all of the set; `records.image` counts in it."""
         return self._images
 
@@ -146,7 +163,7 @@ class PatchSet:
     @property
     def fusions(self) -> tuple[Fusion, ...]:
         """The fusions it was built with; `records.fusion` counts in it."""
-        return tuple(Fusion(fusion["type"], fusion["alpha"]) for fusion in self._manifest["fusions"])
+        return self._fusions
 
     @property
     def reference(self) -> ShardedRows:
@@ -191,11 +208,16 @@ class PatchSet:
         PixqError
             If a name is not one of the set's; the message lists those that are.
         """
-        conditions = {"split": split, "fold": fold, "distortion_type": distortion, "reference_id": reference}
+        columns: list[tuple[str, object, list[Any]]] = [
+            ("split", split, [image["split"] for image in self._images]),
+            ("fold", fold, [image["fold"] for image in self._images]),
+            ("distortion type", distortion, [image["distortion_type"] for image in self._images]),
+            ("reference", reference, [image["reference_id"] for image in self._images]),
+        ]
         chosen = np.ones(len(self._images), dtype=bool)
-        for key, wanted in conditions.items():
+        for key, wanted, values in columns:
             if wanted is not None:
-                chosen &= _matches([image[key] for image in self._images], wanted, key)
+                chosen &= _matches(values, wanted, key)
         if bucket is not None:
             known = sorted({name for image in self._images for name in image["bucket"]})
             _known(bucket, known, "bucket")
@@ -221,6 +243,13 @@ class PatchSet:
         """The records at `rows` (a slice, numbers or a mask) of this selection, in that order."""
         own = np.arange(len(self._all)) if self._rows is None else self._rows
         return self._with(np.atleast_1d(own[rows if isinstance(rows, slice) else np.asarray(rows)]))
+
+    def check_not_empty(self) -> None:
+        """An error that says what to do, unless there is a record."""
+        if len(self._all) == 0:
+            raise PixqError(f"{self._directory}: holds no record; its manifest says what was skipped")
+        if len(self) == 0:
+            raise PixqError(f"{self._directory}: nothing is selected; leave out a condition")
 
     def fused(self, rows: slice | ArrayLike | None = None) -> NDArray[np.uint8]:
         """The fused patches of `rows` of this selection (all by default): uint8 (n, size, size, 3).
@@ -279,22 +308,7 @@ class PatchSet:
 
         An empty list means that every byte is as it was built.
         """
-        expected = {self._manifest["images"]["file"]: self._manifest["images"]}
-        for shard in self._manifest["shards"]:
-            expected |= shard["files"]
-
-        def check(item: tuple[str, Mapping[str, Any]]) -> str | None:
-            name, info = item
-            try:
-                found = checksum(self._directory / name)
-            except OSError as error:
-                return f"{self._directory / name}: {error.strerror or error}"
-            if found == FileInfo(info["bytes"], info["blake3"]):
-                return None
-            return f"{self._directory / name}: BLAKE3 is {found.blake3}, the manifest says {info['blake3']}"
-
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            return [problem for problem in pool.map(check, expected.items()) if problem is not None]
+        return verify(self._directory)
 
 
 def _known(wanted: object, known: list[Any], key: str) -> None:
@@ -309,43 +323,54 @@ def _matches(values: list[Any], wanted: object, key: str) -> NDArray[np.bool_]:
     return np.array([value == wanted for value in values], dtype=bool)
 
 
-def _manifest(directory: Path) -> dict[str, Any]:
-    path = directory / MANIFEST
-    if not path.is_file():
-        unfinished = (directory / ".build").is_dir()
-        raise PixqError(
-            f"{directory}: the build is unfinished; run the same pixq build-patches again to go on"
-            if unfinished
-            else f"{directory}: is not a patch set (it has no {MANIFEST}); give a directory that build-patches wrote"
-        )
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise PixqError(f"{path}: is not JSON ({error}); build the patch set anew") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise PixqError(f"{path}: is not the manifest of a patch set; give a directory that build-patches wrote")
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise PixqError(
-            f"{path}: has schema version {manifest.get('schema_version')}, this pixq reads {SCHEMA_VERSION}; "
-            "build the patch set anew"
-        )
-    return manifest
+def listed_files(manifest: Manifest) -> dict[str, FileInfo]:
+    """Every file that a manifest lists, by name."""
+    images = manifest["images"]
+    files: dict[str, FileInfo] = {images["file"]: FileInfo(images["bytes"], images["blake3"])}
+    for shard in manifest["shards"]:
+        files |= {name: FileInfo(**info) for name, info in shard["files"].items()}
+    return files
 
 
-def _images(directory: Path, manifest: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    path = directory / manifest["images"]["file"]
-    _expect_size(path, manifest["images"]["bytes"])
-    try:
-        with path.open(encoding="utf-8") as lines:
-            return tuple(json.loads(line) for line in lines)
-    except ValueError as error:
-        raise PixqError(f"{path}: is not JSON lines ({error}); build the patch set anew") from None
+def check_sizes(directory: Path, manifest: Manifest) -> None:
+    """An error that names the first file that is missing or has another size than the manifest says."""
+    for name, info in listed_files(manifest).items():
+        path = directory / name
+        try:
+            found = path.stat().st_size
+        except OSError as error:
+            raise PixqError(f"{path}: {error.strerror}; delete {directory} and build the patch set anew") from None
+        if found != info.bytes:
+            raise PixqError(
+                f"{path}: has {found} bytes, the manifest says {info.bytes}; "
+                f"delete {directory} and build the patch set anew"
+            )
 
 
-def _expect_size(path: Path, size: int) -> None:
-    try:
-        found = path.stat().st_size
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror}; build the patch set anew") from None
-    if found != size:
-        raise PixqError(f"{path}: has {found} bytes, the manifest says {size}; build the patch set anew")
+def verify(directory: Path) -> list[str]:
+    """What is wrong with the files of a patch set: a line for each that is missing or has another checksum.
+
+    An empty list means that every byte is as it was built, and that the set can be opened.
+
+    Raises
+    ------
+    PixqError
+        If there is no patch set, or its manifest is damaged.
+    """
+
+    def check(item: tuple[str, FileInfo]) -> str | None:
+        name, info = item
+        try:
+            found = checksum(directory / name)
+        except OSError as error:
+            return f"{directory / name}: {error.strerror or error}"
+        if found == info:
+            return None
+        return f"{directory / name}: BLAKE3 is {found.blake3}, the manifest says {info.blake3}"
+
+    files = listed_files(read_manifest(directory))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        problems = [problem for problem in pool.map(check, files.items()) if problem is not None]
+    if not problems:
+        PatchSet(directory)
+    return problems

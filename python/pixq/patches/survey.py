@@ -8,6 +8,7 @@ from typing import Any
 
 from pixq import photos, splits
 from pixq.datasets.base import DatasetIndex
+from pixq.patches.plan import files_of
 
 __all__ = ["Survey", "survey"]
 
@@ -47,19 +48,30 @@ class Survey:
     def to_json(self) -> dict[str, Any]:
         """As it stands in the manifest."""
         return {
+            "sha256": {reference_id: photo.sha256 for reference_id, photo in sorted(self.fingerprints.items())},
             "same": list(self.notes),
             "near_duplicates": [{"references": [pair.first, pair.second], "bits": pair.bits} for pair in self.near],
         }
 
 
-def survey(index: DatasetIndex, *, threads: int | None = None) -> Survey:
+def survey(index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: int | None = None) -> Survey:
     """Decode and compare every reference of `index`.
 
-    A reference that can't be decoded keeps its group; the build skips its images and says why.
+    Groups that share a photo, or any file (one pair's distorted image may be another's reference), become one. A
+    reference that can't be decoded keeps its group; the build skips its images and says why.
     """
     files = {pair.reference_id: pair.reference for pair in index.pairs}
     given = {pair.reference_id: pair.group for pair in index.pairs}
-    seen, _ = photos.fingerprint_all(index.root, files, threads=threads)
-    merged = photos.merge_groups({reference_id: (given[reference_id], photo) for reference_id, photo in seen.items()})
+    seen, _ = photos.fingerprint_all(index.root, files, threads=threads, max_pixels=max_pixels)
+    users: dict[str, str] = {}
+    together = []
+    for pair in index.pairs:
+        for file in files_of(pair):
+            first = users.setdefault(file, pair.group)
+            if first != pair.group:
+                note = f"{file} serves in groups {first} and {pair.group}, which are kept in one split"
+                together.append((first, pair.group, note))
+    by_reference = {reference_id: (given[reference_id], photo) for reference_id, photo in seen.items()}
+    merged = photos.merge_groups(by_reference, together=together)
     groups = {reference_id: merged.groups.get(group, group) for reference_id, group in given.items()}
     return Survey(groups, merged.notes, merged.near, seen)

@@ -141,7 +141,7 @@ fn choose(variances: &[f64], columns: usize, n: usize, seed: u64, key: &str) -> 
         let weight = if flat { 1.0 } else { variance };
         let full = chosen.len() >= n;
         // -ln(u) >= 1 - u, so most positions are out without a logarithm.
-        let out = |last: &Candidate| flat > last.flat || (flat == last.flat && (1.0 - u) / weight > last.key);
+        let out = |last: &Candidate| (flat & !last.flat) || (flat == last.flat && (1.0 - u) / weight > last.key);
         if full && chosen.peek().is_none_or(out) {
             continue;
         }

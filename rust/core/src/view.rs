@@ -208,6 +208,12 @@ impl<'a, T> View<'a, T> {
         let origin = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(y as isize)) + x * self.channels;
         Self { origin, height, width, ..*self }
     }
+    /// The buffer, the offset in it of sample `start` of row `y`, and the stride between rows.
+    #[inline(always)]
+    pub(crate) fn place(&self, y: usize, start: usize) -> (&'a [T], usize, isize) {
+        let at = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(y as isize)) + start;
+        (self.data, at, self.row_stride)
+    }
     /// Rows from row `y` on to `rows`, `N` samples of each from its sample `start`. Cheaper than [`View::samples`] for each:
     /// an addition leads from one row to the next.
     #[inline(always)]

@@ -30,10 +30,10 @@ impl Progress {
         self.0.images.load(Ordering::Relaxed)
     }
 
-    /// Fused patches done.
+    /// Patches cut.
     #[getter]
-    fn records(&self) -> u64 {
-        self.0.records.load(Ordering::Relaxed)
+    fn patches(&self) -> u64 {
+        self.0.patches.load(Ordering::Relaxed)
     }
 
     /// Makes every builder stop at its next image with `KeyboardInterrupt`.
@@ -42,6 +42,30 @@ impl Progress {
     }
 }
 
+/// Build one shard of a patch set.
+///
+/// Parameters
+/// ----------
+/// spec : str
+///     What to build, as JSON: the fields of the core's `shard::Spec`. `pixq.build` makes it from a plan.
+/// root, out, scratch : str or os.PathLike
+///     The dataset's root; where the whole shard goes; where it is written until then, on the same file system.
+/// progress : Progress
+///     Counts on, and may tell it to stop.
+///
+/// Returns
+/// -------
+/// str
+///     What was built, as JSON: rows, files with checksums, what was measured of each image, what was skipped and why.
+///
+/// Raises
+/// ------
+/// ValueError
+///     If `spec` is not a specification.
+/// OSError
+///     If an output can't be written.
+/// KeyboardInterrupt
+///     If `progress.cancel` was called.
 #[pyfunction]
 fn build_shard(
     py: Python<'_>,
@@ -59,12 +83,46 @@ fn build_shard(
 }
 
 /// Size in bytes and BLAKE3 (hex) of a file.
+///
+/// Raises
+/// ------
+/// OSError
+///     If it can't be read.
+///
+/// Examples
+/// --------
+/// >>> import os
+/// >>> from pixq import _core
+/// >>> _core.checksum(os.devnull)[1][:16]
+/// 'af1349b9f5f9a1a6'
 #[pyfunction]
 fn checksum(py: Python<'_>, path: PathBuf) -> PyResult<(u64, String)> {
     let info = py.detach(|| shard::checksum(&path)).map_err(to_py)?;
     Ok((info.bytes, info.blake3))
 }
 
+/// The records of a shard as columns.
+///
+/// Parameters
+/// ----------
+/// path : str or os.PathLike
+///     A shard's `.jsonl`.
+/// image_ids : sequence of str
+///     The shard's images; the column `image` counts in it.
+///
+/// Returns
+/// -------
+/// dict of str to ndarray
+///     Columns of one length: `image`, `patch_id`, `y`, `x`, `reference_row`, `distorted_row` (uint32), `psnr`,
+///     `psnr_roi` (float64, dB, infinite where equal), `alpha` (float64, NaN but for a blend), `quality` (float64),
+///     `fusion` (uint8, counts in `FUSION_NAMES`), `identical` (bool).
+///
+/// Raises
+/// ------
+/// ValueError
+///     If a line is not a record, naming file and line.
+/// OSError
+///     If the file can't be read.
 #[pyfunction]
 fn read_records<'py>(py: Python<'py>, path: PathBuf, image_ids: Vec<String>) -> PyResult<Bound<'py, PyDict>> {
     let columns = py.detach(|| records::read(&path, &image_ids)).map_err(|error| match error {

@@ -272,7 +272,7 @@ thread_local! {
 /// The largest file whose memory a thread keeps for the next.
 const KEPT: usize = 1 << 23;
 
-fn with_file<T>(path: &Path, work: impl FnOnce(&str, &[u8]) -> Result<T>) -> Result<T> {
+pub(crate) fn with_file<T>(path: &Path, work: impl FnOnce(&str, &[u8]) -> Result<T>) -> Result<T> {
     // A name may hold a line break; a message is one line.
     let name = path.display().to_string().replace(char::is_control, "\u{fffd}");
     let mut bytes = FILE.take();

@@ -1,10 +1,10 @@
 //! Tile, fuse and measure in one pass over two images.
 
-use super::bytes::{self, Lanes, Patch, with_lanes};
+use super::bytes::{self, Lanes, Patch, Start, with_lanes};
 use super::{Plan, Recipe, Shape, Source, mix, mix_masked};
 use crate::error::{Error, Result};
 use crate::parallel;
-use crate::psnr::{Total, data_range, psnrs_from_mses};
+use crate::psnr::{Total, data_range, psnrs_from_sums};
 use crate::tile::{check_corners, check_len};
 use crate::view::{Sample, View};
 
@@ -56,19 +56,19 @@ pub fn fuse_at<T: Sample>(
     let jobs = cut(corners, samples, job, out);
     let default = if plan.shape == Shape::DEFAULT { bytes::sources(&plan.recipes) } else { None };
     let default = default.zip(reference.bytes().zip(distorted.bytes()));
-    parallel::for_each(total, jobs, |(corners, mut out): (&[(usize, usize)], Measured<'_, T>)| {
+    parallel::for_each(total, jobs, |(corners, mut out): Job<'_, '_, T>| {
         match &default {
             Some((sources, (reference, distorted))) => {
-                run_bytes(sources, reference, distorted, corners, total > STAGED, &mut out)
+                run_bytes(sources, [reference, distorted], corners, total > STAGED, &mut out)
             }
             None => parallel::vectorised(
                 #[inline(always)]
                 || run(plan.shape, &plan.recipes, reference, distorted, corners, &mut out),
             ),
         }
-        for values in out.psnr.iter_mut().chain(&mut out.psnr_roi) {
-            psnrs_from_mses(values, range);
-        }
+        // Until here they hold sums: divisions and logarithms take less time in vectors.
+        out.psnr.iter_mut().for_each(|sums| psnrs_from_sums(sums, samples, range));
+        out.psnr_roi.iter_mut().for_each(|sums| psnrs_from_sums(sums, plan.shape.roi_samples(), range));
     });
     Ok(())
 }
@@ -76,82 +76,96 @@ pub fn fuse_at<T: Sample>(
 /// The default patch in bytes.
 fn run_bytes<T: Sample>(
     sources: &[(Source, Source)],
-    reference: &View<'_, u8>,
-    distorted: &View<'_, u8>,
+    images: [&View<'_, u8>; 2],
     corners: &[(usize, usize)],
     far: bool,
     out: &mut Measured<'_, T>,
 ) {
-    let mut fused: Vec<_> = out.fused.iter_mut().filter_map(|fused| T::bytes_mut(fused)).collect();
-    let halved = sources.iter().any(|&(_, inside)| inside == Source::Half);
-    let block = if far { STAGE.min(corners.len()) } else { corners.len() };
+    let Measured { fused, psnr, psnr_roi } = out;
+    let mut fused: Vec<_> = fused.iter_mut().filter_map(|fused| T::bytes_mut(fused)).collect();
+    let block = if far { STAGE } else { corners.len().max(1) };
     let mut staged = vec![vec![0; if far { block * bytes::PATCH } else { 0 }]; sources.len()];
-    with_lanes!(lanes => {
-        // Patches are found, and asked for from memory, a few ahead of the one in work.
-        let mut ring = [[Patch::NONE; 2]; AHEAD];
-        for (pair, &corner) in ring.iter_mut().zip(corners) {
-            find(lanes, reference, distorted, corner, pair, far);
-        }
-        for first in (0..corners.len()).step_by(block) {
-            let count = block.min(corners.len() - first);
-            for i in first..first + count {
-                let [r, d] = &ring[i % AHEAD];
-                let errors = if halved {
-                    bytes::patch_errors::<_, true, false>(lanes, r, d)
-                } else {
-                    bytes::patch_errors::<_, false, false>(lanes, r, d)
-                };
-                for (k, &(outside, inside)) in sources.iter().enumerate() {
-                    let (to, at) = if far { (&mut *staged[k], i - first) } else { (&mut *fused[k], i) };
-                    let to = &mut to[at * bytes::PATCH..(at + 1) * bytes::PATCH];
-                    let mixed = bytes::fuse(lanes, (outside, inside), r, d, to);
-                    let roi = match inside {
-                        Source::Reference => 0,
-                        Source::Distorted => errors.inside,
-                        Source::Half => errors.halved,
-                        Source::Weight(_) => mixed,
-                    };
-                    let patch = roi + if outside == Source::Reference { 0 } else { errors.outside };
-                    out.psnr[k][i] = patch as f64 / bytes::PATCH as f64;
-                    out.psnr_roi[k][i] = roi as f64 / bytes::ROI as f64;
-                }
-                if let Some(&corner) = corners.get(i + AHEAD) {
-                    find(lanes, reference, distorted, corner, &mut ring[i % AHEAD], far);
-                }
-            }
-            if far {
-                for (fused, staged) in fused.iter_mut().zip(&staged) {
-                    let len = count * bytes::PATCH;
-                    fused[first * bytes::PATCH..][..len].copy_from_slice(&staged[..len]);
-                }
+    for (b, corners_of) in corners.chunks(block).enumerate() {
+        let first = b * block;
+        let part = first * bytes::PATCH..(first + corners_of.len()) * bytes::PATCH;
+        let mut to: Vec<&mut [u8]> = if far {
+            staged.iter_mut().map(Vec::as_mut_slice).collect()
+        } else {
+            fused.iter_mut().map(|fused| &mut fused[part.clone()]).collect()
+        };
+        let mut measure = |k: usize, i: usize, outside: u64, inside: u64| {
+            psnr[k][first + i] = (outside + inside) as f64;
+            psnr_roi[k][first + i] = inside as f64;
+        };
+        let ahead = if far { &corners[first..] } else { &[] };
+        with_lanes!(lanes => run_block(lanes, sources, images, corners_of, ahead, &mut to, &mut measure));
+        if far {
+            for (fused, staged) in fused.iter_mut().zip(&staged) {
+                fused[part.clone()].copy_from_slice(&staged[..part.len()]);
             }
         }
-    });
+    }
 }
+
+/// Fuses the patches at `corners` to `out`, and tells `measure` fusion, patch, and squared errors outside and inside the RoI.
+/// Patches some way `ahead` are asked for from memory.
+#[inline(always)]
+fn run_block<L: Lanes>(
+    lanes: L,
+    sources: &[(Source, Source)],
+    images: [&View<'_, u8>; 2],
+    corners: &[(usize, usize)],
+    ahead: &[(usize, usize)],
+    out: &mut [&mut [u8]],
+    measure: &mut impl FnMut(usize, usize, u64, u64),
+) {
+    let [reference, distorted] = images;
+    let sweep = matches!(sources, [COPY, BLEND]);
+    for (i, &(y, x)) in corners.iter().enumerate() {
+        if let Some(&(y, x)) = ahead.get(i + AHEAD) {
+            Start::of(reference, y, x).prefetch(lanes);
+            Start::of(distorted, y, x).prefetch(lanes);
+        }
+        let part = i * bytes::PATCH..(i + 1) * bytes::PATCH;
+        if let (true, [copied, blended]) = (sweep, &mut *out) {
+            let pair = [Start::of(reference, y, x), Start::of(distorted, y, x)];
+            let outputs = (&mut copied[part.clone()], &mut blended[part.clone()]);
+            if let Some((outside, inside)) = lanes.copy_and_blend(pair, outputs.0, outputs.1) {
+                measure(0, i, outside, 0);
+                measure(1, i, outside, inside);
+                continue;
+            }
+        }
+        let (r, d) = (&Patch::at(reference, y, x), &Patch::at(distorted, y, x));
+        let errors = bytes::patch_errors::<_, true, false>(lanes, r, d);
+        for (k, &(outside, inside)) in sources.iter().enumerate() {
+            let mixed = bytes::fuse(lanes, (outside, inside), r, d, &mut out[k][part.clone()]);
+            let roi = match inside {
+                Source::Reference => 0,
+                Source::Distorted => errors.inside,
+                Source::Half => errors.halved,
+                Source::Weight(_) => mixed,
+            };
+            measure(k, i, if outside == Source::Reference { 0 } else { errors.outside }, roi);
+        }
+    }
+}
+
+const COPY: (Source, Source) = (Source::Distorted, Source::Reference);
+const BLEND: (Source, Source) = (Source::Distorted, Source::Half);
 
 /// Patches that are made in the cache before they are copied out, [`STAGED`]: 77 kB of each fusion.
 const STAGE: usize = 64;
 
-/// Outputs larger than this, in bytes, are made in the cache, a job at a time, and copied out: the C library copies long
+/// Outputs larger than this, in bytes, are made in the cache, some patches at a time, and copied out: the C library copies long
 /// pieces without reading what they overwrite, which single rows can't be stored without.
 const STAGED: usize = 8 << 20;
 
-/// Finds the patch pair at `corner` and asks for it from memory.
-#[inline(always)]
-fn find<'a, L: Lanes>(
-    lanes: L,
-    reference: &View<'a, u8>,
-    distorted: &View<'a, u8>,
-    (y, x): (usize, usize),
-    pair: &mut [Patch<'a>; 2],
-    far: bool,
-) {
-    pair[0].find(lanes, reference, y, x, far);
-    pair[1].find(lanes, distorted, y, x, far);
-}
-
 /// Patches from the one in work to the one that is fetched from memory.
 const AHEAD: usize = 8;
+
+/// Corners, and the part of each output that is theirs.
+type Job<'c, 'o, T> = (&'c [(usize, usize)], Measured<'o, T>);
 
 /// One job for every `job` corners, with the part of each output that it writes.
 fn cut<'c, 'o, T>(
@@ -159,7 +173,7 @@ fn cut<'c, 'o, T>(
     samples: usize,
     job: usize,
     out: Measured<'o, T>,
-) -> Vec<(&'c [(usize, usize)], Measured<'o, T>)> {
+) -> Vec<Job<'c, 'o, T>> {
     let mut fused: Vec<_> = out.fused.into_iter().map(|all| all.chunks_mut(job * samples)).collect();
     let mut psnr: Vec<_> = out.psnr.into_iter().map(|all| all.chunks_mut(job)).collect();
     let mut psnr_roi: Vec<_> = out.psnr_roi.into_iter().map(|all| all.chunks_mut(job)).collect();
@@ -223,8 +237,8 @@ fn run<T: Sample>(
         for (k, recipe) in recipes.iter().enumerate() {
             let fused = &mut out.fused[k][i * s.samples()..(i + 1) * s.samples()];
             let (patch, roi) = fuse_packed(s, recipe, &mut packed, &sums, fused);
-            out.psnr[k][i] = patch.to_f64() / s.samples() as f64;
-            out.psnr_roi[k][i] = roi.to_f64() / s.roi_samples() as f64;
+            out.psnr[k][i] = patch.to_f64();
+            out.psnr_roi[k][i] = roi.to_f64();
         }
     }
 }

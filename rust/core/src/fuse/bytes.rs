@@ -8,244 +8,60 @@ use super::{Recipe, Source};
 use crate::fuse::Mix;
 use crate::view::View;
 
-/// Samples of a row, of a patch, and of a RoI.
+/// Samples of a row and of a patch.
 pub(crate) const ROW: usize = 60;
 pub(crate) const PATCH: usize = 20 * ROW;
-pub(crate) const ROI: usize = 12 * 36;
 
-type Half = [u8; 32];
-
-/// 16 lanes of sums of squares of pairs of samples, on one kind of processor.
-pub(crate) trait Lanes: Copy {
-    /// The lanes.
-    type Sums: Copy;
-    /// All lanes 0.
-    fn zero(self) -> Self::Sums;
-    /// 32 differences of 16 bits.
-    type Errors: Copy;
-    /// The differences `a - b`.
-    fn errors(self, a: &Half, b: &Half) -> Self::Errors;
-    /// The differences halved and rounded down.
-    fn halved(self, errors: Self::Errors) -> Self::Errors;
-    /// The lanes with the squares of differences added, that of sample `i` to lane `i / 2`.
-    fn add(self, sums: Self::Sums, errors: Self::Errors) -> Self::Sums;
-    /// The lanes of both added.
-    fn plus(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
-    /// The lanes, one by one.
-    fn split(self, sums: Self::Sums) -> [i32; 16];
-    /// Means rounded half up.
-    fn half(self, a: &Half, b: &Half) -> Half;
-    /// `inside` in the RoI's columns of the first half of a row, 12..32, `outside` in the others.
-    fn first(self, inside: &Half, outside: &Half) -> Half;
-    /// `inside` in the RoI's columns of the second half of a row, 28..48, `outside` in the others.
-    fn second(self, inside: &Half, outside: &Half) -> Half;
-    /// Asks for the cache line at `byte`.
-    fn prefetch(self, byte: &u8);
-}
-
-/// Any processor.
-#[derive(Clone, Copy)]
-pub(crate) struct Portable;
-
-impl Lanes for Portable {
-    type Sums = [i32; 16];
-    #[inline(always)]
-    fn zero(self) -> [i32; 16] {
-        [0; 16]
-    }
-    type Errors = [i16; 32];
-    #[inline(always)]
-    fn errors(self, a: &Half, b: &Half) -> [i16; 32] {
-        std::array::from_fn(|i| i16::from(a[i]) - i16::from(b[i]))
-    }
-    #[inline(always)]
-    fn halved(self, errors: [i16; 32]) -> [i16; 32] {
-        errors.map(|e| e >> 1)
-    }
-    #[inline(always)]
-    fn add(self, mut sums: [i32; 16], errors: [i16; 32]) -> [i32; 16] {
-        for (i, e) in errors.into_iter().enumerate() {
-            sums[i / 2] += i32::from(e) * i32::from(e);
-        }
-        sums
-    }
-    #[inline(always)]
-    fn plus(self, a: [i32; 16], b: [i32; 16]) -> [i32; 16] {
-        std::array::from_fn(|i| a[i] + b[i])
-    }
-    #[inline(always)]
-    fn split(self, sums: [i32; 16]) -> [i32; 16] {
-        sums
-    }
-    #[inline(always)]
-    fn half(self, a: &Half, b: &Half) -> Half {
-        std::array::from_fn(|i| u8::half(a[i], b[i]))
-    }
-    #[inline(always)]
-    fn first(self, inside: &Half, outside: &Half) -> Half {
-        std::array::from_fn(|i| if i >= 12 { inside[i] } else { outside[i] })
-    }
-    #[inline(always)]
-    fn second(self, inside: &Half, outside: &Half) -> Half {
-        std::array::from_fn(|i| if i < 20 { inside[i] } else { outside[i] })
-    }
-    #[inline(always)]
-    fn prefetch(self, _: &u8) {}
-}
-
+mod lanes;
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::{__m256i, __m512i, _MM_HINT_T0};
+mod sweep;
+use lanes::Half;
+pub(crate) use lanes::{Lanes, Portable, with_lanes};
 
-    use pulp::cast;
-    use pulp::x86::{V3, V4};
+/// Where a patch begins in the buffer of its image, and how far apart its rows are, in samples.
+#[derive(Clone, Copy)]
+pub(crate) struct Start<'a> {
+    data: &'a [u8],
+    at: usize,
+    stride: isize,
+}
 
-    use super::{Half, Lanes};
-
-    impl Lanes for V4 {
-        type Sums = __m512i;
-        #[inline(always)]
-        fn zero(self) -> __m512i {
-            cast([0i32; 16])
-        }
-        type Errors = __m512i;
-        #[inline(always)]
-        fn errors(self, a: &Half, b: &Half) -> __m512i {
-            let wide = |half: &Half| self.avx512bw._mm512_cvtepu8_epi16(cast(*half));
-            self.avx512bw._mm512_sub_epi16(wide(a), wide(b))
-        }
-        #[inline(always)]
-        fn halved(self, errors: __m512i) -> __m512i {
-            self.avx512bw._mm512_srai_epi16::<1>(errors)
-        }
-        #[inline(always)]
-        fn add(self, sums: __m512i, errors: __m512i) -> __m512i {
-            self.avx512f._mm512_add_epi32(sums, self.avx512bw._mm512_madd_epi16(errors, errors))
-        }
-        #[inline(always)]
-        fn plus(self, a: __m512i, b: __m512i) -> __m512i {
-            self.avx512f._mm512_add_epi32(a, b)
-        }
-        #[inline(always)]
-        fn split(self, sums: __m512i) -> [i32; 16] {
-            cast(sums)
-        }
-        #[inline(always)]
-        fn half(self, a: &Half, b: &Half) -> Half {
-            cast(self.avx2._mm256_avg_epu8(cast(*a), cast(*b)))
-        }
-        #[inline(always)]
-        fn first(self, inside: &Half, outside: &Half) -> Half {
-            cast(self.avx2._mm256_blend_epi32::<0b1111_1000>(cast(*outside), cast(*inside)))
-        }
-        #[inline(always)]
-        fn second(self, inside: &Half, outside: &Half) -> Half {
-            cast(self.avx2._mm256_blend_epi32::<0b0001_1111>(cast(*outside), cast(*inside)))
-        }
-        #[inline(always)]
-        fn prefetch(self, byte: &u8) {
-            self.sse._mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast());
-        }
+impl<'a> Start<'a> {
+    /// The patch at (`y`, `x`) of an RGB image.
+    #[inline(always)]
+    pub(crate) fn of(image: &View<'a, u8>, y: usize, x: usize) -> Self {
+        let (data, at, stride) = image.place(y, 3 * x);
+        Self { data, at, stride }
     }
-
-    impl Lanes for V3 {
-        type Sums = [__m256i; 2];
-        #[inline(always)]
-        fn zero(self) -> [__m256i; 2] {
-            [cast([0i32; 8]); 2]
-        }
-        type Errors = [__m256i; 2];
-        #[inline(always)]
-        fn errors(self, a: &Half, b: &Half) -> [__m256i; 2] {
-            let (a, b): ([[u8; 16]; 2], [[u8; 16]; 2]) = (cast(*a), cast(*b));
-            let wide = |bytes: [u8; 16]| self.avx2._mm256_cvtepu8_epi16(cast(bytes));
-            let difference = |a, b| self.avx2._mm256_sub_epi16(wide(a), wide(b));
-            [difference(a[0], b[0]), difference(a[1], b[1])]
-        }
-        #[inline(always)]
-        fn halved(self, errors: [__m256i; 2]) -> [__m256i; 2] {
-            [self.avx2._mm256_srai_epi16::<1>(errors[0]), self.avx2._mm256_srai_epi16::<1>(errors[1])]
-        }
-        #[inline(always)]
-        fn add(self, sums: [__m256i; 2], errors: [__m256i; 2]) -> [__m256i; 2] {
-            let add = |sum, e| self.avx2._mm256_add_epi32(sum, self.avx2._mm256_madd_epi16(e, e));
-            [add(sums[0], errors[0]), add(sums[1], errors[1])]
-        }
-        #[inline(always)]
-        fn plus(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-            [self.avx2._mm256_add_epi32(a[0], b[0]), self.avx2._mm256_add_epi32(a[1], b[1])]
-        }
-        #[inline(always)]
-        fn split(self, sums: [__m256i; 2]) -> [i32; 16] {
-            cast(sums)
-        }
-        #[inline(always)]
-        fn half(self, a: &Half, b: &Half) -> Half {
-            cast(self.avx2._mm256_avg_epu8(cast(*a), cast(*b)))
-        }
-        #[inline(always)]
-        fn first(self, inside: &Half, outside: &Half) -> Half {
-            cast(self.avx2._mm256_blend_epi32::<0b1111_1000>(cast(*outside), cast(*inside)))
-        }
-        #[inline(always)]
-        fn second(self, inside: &Half, outside: &Half) -> Half {
-            cast(self.avx2._mm256_blend_epi32::<0b0001_1111>(cast(*outside), cast(*inside)))
-        }
-        #[inline(always)]
-        fn prefetch(self, byte: &u8) {
-            self.sse._mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast());
+    /// Where row `dy` begins.
+    #[inline(always)]
+    fn row(&self, dy: usize) -> usize {
+        self.at.wrapping_add_signed(self.stride.wrapping_mul(dy as isize))
+    }
+    /// Asks for it. The line with the last sample of each row is enough: on a grid, the first is in the line that the patch
+    /// to the left ended in.
+    #[inline(always)]
+    pub(crate) fn prefetch<L: Lanes>(&self, lanes: L) {
+        let mut at = self.at + ROW - 1;
+        for _ in 0..20 {
+            // Only an address: whether it lies in the buffer plays no part.
+            lanes.prefetch(self.data.as_ptr().wrapping_add(at));
+            at = at.wrapping_add_signed(self.stride);
         }
     }
 }
-
-/// Runs `$body` with `$lanes` standing for this processor's, compiled for it.
-macro_rules! with_lanes {
-    ($lanes:ident => $body:expr) => {
-        match $crate::parallel::arch() {
-            #[cfg(target_arch = "x86_64")]
-            pulp::Arch::V4($lanes) => $lanes.vectorize($crate::parallel::Inline(
-                #[inline(always)]
-                || $body,
-            )),
-            #[cfg(target_arch = "x86_64")]
-            pulp::Arch::V3($lanes) => $lanes.vectorize($crate::parallel::Inline(
-                #[inline(always)]
-                || $body,
-            )),
-            _ => {
-                let $lanes = $crate::fuse::bytes::Portable;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use with_lanes;
 
 /// The rows of a patch.
 #[derive(Clone, Copy)]
 pub(crate) struct Patch<'a>([&'a [u8; ROW]; 20]);
 
 impl<'a> Patch<'a> {
-    /// A patch not found yet.
-    pub(crate) const NONE: Self = Self([&[0; ROW]; 20]);
-
     /// The patch at (`y`, `x`) of an RGB image. Its rows are found once, for all that reads them.
     #[inline(always)]
     pub(crate) fn at(image: &View<'a, u8>, y: usize, x: usize) -> Self {
-        let mut patch = Self::NONE;
-        image.gather(y, 3 * x, &mut patch.0);
-        patch
-    }
-    /// Becomes the patch at (`y`, `x`), and asks for it if it is likely to be `far`, in memory. The line with the last sample of each row is enough:
-    /// on a grid, the first is in the line that the patch to the left ended in.
-    #[inline(always)]
-    pub(crate) fn find<L: Lanes>(&mut self, lanes: L, image: &View<'a, u8>, y: usize, x: usize, far: bool) {
-        image.gather(y, 3 * x, &mut self.0);
-        if far {
-            for row in &self.0 {
-                lanes.prefetch(&row[ROW - 1]);
-            }
-        }
+        let mut rows = [const { &[0; ROW] }; 20];
+        image.gather(y, 3 * x, &mut rows);
+        Self(rows)
     }
     /// Both halves of row `dy`: samples 0..32 and 28..60.
     #[inline(always)]
@@ -353,8 +169,8 @@ pub(crate) fn patch_errors<L: Lanes, const HALVED: bool, const LARGEST: bool>(
     if LARGEST {
         for (r, d) in reference.0.iter().zip(&distorted.0) {
             let (r, d) = (halves(r), halves(d));
-            for i in 0..32 {
-                largest[i] = largest[i].max(r.0[i].abs_diff(d.0[i])).max(r.1[i].abs_diff(d.1[i]));
+            for (i, largest) in largest.iter_mut().enumerate() {
+                *largest = r.0[i].abs_diff(d.0[i]).max(r.1[i].abs_diff(d.1[i])).max(*largest);
             }
         }
     }
@@ -433,17 +249,17 @@ fn rows(
     mut inside: impl FnMut((&Half, &Half), (&Half, &Half)) -> (Half, Half),
 ) {
     let (out, _) = out[..PATCH].as_chunks_mut::<ROW>();
-    for dy in 0..4 {
-        let (low, high) = base.row(dy);
-        store(&mut out[dy], low, high);
+    for (out, base) in out[..4].iter_mut().zip(&base.0) {
+        let (low, high) = halves(base);
+        store(out, low, high);
     }
     for (out, [r, d]) in out[4..16].iter_mut().zip(reference.across(distorted)) {
         let (low, high) = inside(r, d);
         store(out, &low, &high);
     }
-    for dy in 16..20 {
-        let (low, high) = base.row(dy);
-        store(&mut out[dy], low, high);
+    for (out, base) in out[16..].iter_mut().zip(&base.0[16..]) {
+        let (low, high) = halves(base);
+        store(out, low, high);
     }
 }
 
@@ -454,4 +270,45 @@ pub(crate) fn sources(recipes: &[Recipe]) -> Option<Vec<(Source, Source)>> {
         Recipe::Mask(_) => None,
     };
     recipes.iter().map(source).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that one patch pair gives on one kind of processor.
+    fn results<L: Lanes>(lanes: L, r: &Patch<'_>, d: &Patch<'_>) -> Vec<u64> {
+        let errors = patch_errors::<L, true, true>(lanes, r, d);
+        let mut all = vec![errors.outside, errors.inside, errors.halved, errors.largest.into(), blend_sum(lanes, r, d)];
+        for outside in [Source::Reference, Source::Distorted] {
+            for inside in [Source::Reference, Source::Distorted, Source::Half, Source::Weight(0.3)] {
+                let mut out = [7; PATCH];
+                all.push(fuse(lanes, (outside, inside), r, d, &mut out));
+                all.extend(out.map(u64::from));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_processor_gives_the_same() {
+        let mut generator = crate::sample::Generator::new(5, "bytes");
+        let mut image = || (0..25 * 70).map(|_| generator.draw() as u8).collect::<Vec<u8>>();
+        for _ in 0..20 {
+            let (first, second) = (image(), image());
+            let view = |data| View::new(data, 25, 23, 3, 1, 69).expect("it fits");
+            let (r, d) = (Patch::at(&view(&first), 3, 2), Patch::at(&view(&second), 5, 3));
+            let expected = results(Portable, &r, &d);
+            #[cfg(target_arch = "x86_64")]
+            {
+                if let Some(lanes) = pulp::x86::V3::try_new() {
+                    assert_eq!(results(lanes, &r, &d), expected);
+                }
+                if let Some(lanes) = pulp::x86::V4::try_new() {
+                    assert_eq!(results(lanes, &r, &d), expected);
+                }
+            }
+            assert!(expected[0] > 0);
+        }
+    }
 }

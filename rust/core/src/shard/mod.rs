@@ -132,6 +132,8 @@ pub struct Skipped {
     pub file: String,
     /// What is wrong with it.
     pub reason: String,
+    /// BLAKE3 of the file, if it can be read.
+    pub blake3: Option<String>,
 }
 
 /// What was measured of one image pair.
@@ -149,6 +151,12 @@ pub struct ImageInfo {
     pub reference_icc: bool,
     /// Whether the distorted file does.
     pub distorted_icc: bool,
+    /// BLAKE3 of the reference file, lower-case hex.
+    pub reference_blake3: String,
+    /// BLAKE3 of the distorted file.
+    pub distorted_blake3: String,
+    /// BLAKE3 of the file that was blended into the distorted image.
+    pub blend_with_blake3: Option<String>,
     /// Distorted patches written.
     pub patches: u64,
     /// Records written.
@@ -181,8 +189,8 @@ pub struct Built {
 pub struct Progress {
     /// Image pairs done.
     pub images: AtomicU64,
-    /// Fused patches (records) done.
-    pub records: AtomicU64,
+    /// Patches cut.
+    pub patches: AtomicU64,
     /// Set to make builders stop at the next image.
     pub cancel: AtomicBool,
 }
@@ -192,7 +200,7 @@ pub struct Progress {
 /// An image pair that can't be read or decoded is listed in [`Built::skipped`].
 ///
 /// # Errors
-/// [`Error::Io`] if an output can't be written (nothing of the shard then stands in `out`), [`Error::Interrupted`]
+/// [`Error::Io`] if an output can't be written (no file in `out` is then half written), [`Error::Interrupted`]
 /// if `progress.cancel` was set.
 pub fn build(spec: &Spec, places: Places<'_>, progress: &Progress) -> Result<Built> {
     // Other shards are built beside this one, so the kernels stay on this thread.
@@ -218,14 +226,15 @@ fn build_here(spec: &Spec, places: Places<'_>, progress: &Progress) -> Result<Bu
         let (pair, rows) = match Pair::load(image, &mut reference, places.root, spec) {
             Ok(loaded) => loaded,
             Err((file, reason)) => {
-                built.skipped.push(Skipped { image_id: image.image_id.clone(), file, reason });
+                let blake3 = checksum(&places.root.join(&file)).ok().map(|info| info.blake3);
+                built.skipped.push(Skipped { image_id: image.image_id.clone(), file, reason, blake3 });
                 progress.images.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
         };
         let info = cutter.cut(spec, roi, image, &pair, rows)?;
         progress.images.fetch_add(1, Ordering::Relaxed);
-        progress.records.fetch_add(info.records, Ordering::Relaxed);
+        progress.patches.fetch_add(info.patches, Ordering::Relaxed);
         built.records += info.records;
         built.images.push(info);
     }

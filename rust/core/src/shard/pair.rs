@@ -15,15 +15,21 @@ pub(super) struct Image {
     height: usize,
     width: usize,
     pub icc: bool,
+    /// BLAKE3 of the file, lower-case hex.
+    pub blake3: String,
 }
 
 impl Image {
     fn load(root: &Path, file: &str, max_pixels: u64) -> Result<Self, (String, String)> {
-        let decoded =
-            decode::decode_path(&root.join(file), max_pixels).map_err(|error| (file.to_string(), reason(error)))?;
+        let read = |name: &str, bytes: &[u8]| {
+            // Hashed while it is in memory anyway: it tells later whether the patch set is still that of its images.
+            Ok((blake3::hash(bytes).to_hex().to_string(), decode::decode_bytes(name, bytes, max_pixels)?))
+        };
+        let (blake3, decoded) =
+            decode::with_file(&root.join(file), read).map_err(|error| (file.to_string(), reason(error)))?;
         let (height, width, icc) = (decoded.info.height, decoded.info.width, decoded.info.icc_profile);
         match decoded.pixels {
-            Pixels::U8(data) => Ok(Self { data, height, width, icc }),
+            Pixels::U8(data) => Ok(Self { data, height, width, icc, blake3 }),
             Pixels::U16(_) => {
                 Err((file.into(), "has 16 bits a channel; a patch set holds 8: convert the image first".into()))
             }
@@ -38,7 +44,7 @@ impl Image {
 /// The message of an error without the file name, which stands beside it.
 fn reason(error: Error) -> String {
     match error {
-        Error::Io { source, .. } => crate::error::told(&source),
+        Error::Io { source, .. } => format!("can't be read: {}; make it readable", crate::error::told(&source)),
         Error::Decode { reason, .. } => reason,
         other => other.to_string(),
     }
@@ -58,6 +64,8 @@ pub(super) struct Reference {
 pub(super) struct Pair<'a> {
     pub reference: &'a Image,
     pub distorted: Image,
+    /// BLAKE3 of the file that was blended into it.
+    pub blend_with: Option<String>,
 }
 
 impl<'a> Pair<'a> {
@@ -91,12 +99,14 @@ impl<'a> Pair<'a> {
         };
         let mut distorted = Image::load(root, &spec.distorted, shard.max_pixels)?;
         same_size(&spec.distorted, &distorted)?;
+        let mut blend_with = None;
         if let Some(file) = &spec.blend_with {
             let other = Image::load(root, file, shard.max_pixels)?;
             same_size(file, &other)?;
             for (a, &b) in distorted.data.iter_mut().zip(&other.data) {
                 *a = (u16::from(*a) + u16::from(b)).div_ceil(2) as u8;
             }
+            blend_with = Some(other.blake3);
         }
         if reference.height < shard.size || reference.width < shard.size {
             let what = format!(
@@ -105,6 +115,6 @@ impl<'a> Pair<'a> {
             );
             return Err((spec.distorted.clone(), what));
         }
-        Ok((Pair { reference, distorted }, rows))
+        Ok((Pair { reference, distorted, blend_with }, rows))
     }
 }

@@ -13,13 +13,10 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(untile, m)?)
 }
 
-fn grid_corners(
-    py: Python<'_>,
-    height: usize,
-    width: usize,
-    size: Size,
-    stride: Option<Size>,
-) -> PyResult<((usize, usize), Vec<(usize, usize)>)> {
+/// The size of patches, and their corners.
+type Grid = ((usize, usize), Vec<(usize, usize)>);
+
+fn grid_corners(py: Python<'_>, height: usize, width: usize, size: Size, stride: Option<Size>) -> PyResult<Grid> {
     let size = size.pair("size")?;
     let stride = stride.map_or(Ok(size), |stride| stride.pair("stride"))?;
     let (rows, columns) = tile::grid_shape(height, width, size, stride);
