@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pixq import datasets
 from pixq.datasets import ADAPTERS, DatasetIndex, ImagePair
 from pixq.datasets.pairs import _identifiers
+from pixq.datasets.tree import Found, Tree
 from pixq.errors import PixqError
 
 WRITE: dict[str, Any] = {
@@ -533,6 +534,7 @@ def test_a_link_that_leads_to_itself_is_named_and_hides_nothing_else(tmp_path: P
         )
     ]
     assert [pair.image_id for pair in index.pairs] == ["i01_07_2", "i02_07_1", "i02_07_2"]
+    assert Tree(tmp_path).find("distorted_images/I01_07_2", by_stem=True) == Found("distorted_images/i01_07_2.bmp")
 
 
 def test_a_reference_that_links_to_itself_leaves_its_images_out(tmp_path: Path) -> None:
