@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +44,7 @@ def test_the_text_names_ten_problems_and_json_all(tmp_path: Path, capsys: pytest
     for file in list((tmp_path / "distorted_images").glob("i02_0*"))[:2]:
         file.unlink()
     trees.save(tmp_path / "reference_images" / "I09.BMP", trees.photo(9))
-    arguments = ["inspect", "--dataset", "tid2013", "--root", str(tmp_path)]
+    arguments = ["inspect", "--dataset", "tid2013", "--root", str(tmp_path), "--no-picture"]
     assert main(arguments) == 0
     text = capsys.readouterr().out
     assert "missing         12\n" in text
@@ -75,6 +77,7 @@ def test_options_reach_the_adapter(tmp_path: Path, capsys: pytest.CaptureFixture
     trees.write_pairs(tmp_path, references=1)
     (tmp_path / "pairs.csv").rename(tmp_path / "mine.csv")
     arguments = ["inspect", "--dataset", "pairs", "--root", str(tmp_path), "--csv", "mine.csv", "--json"]
+    arguments.append("--no-picture")
     assert main([*arguments, "--score-range", "-1,1", "--polarity", "lower-is-better", "--unit", "votes"]) == 0
     contract = json.loads(capsys.readouterr().out)["contract"]
     assert (contract["minimum"], contract["maximum"], contract["polarity"], contract["unit"]) == (
@@ -95,7 +98,12 @@ def test_options_reach_the_adapter(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--dataset", "pairs", "--root", "{tree}", "--score-range", "1"], "--score-range '1' is not two numbers"),
         (["--dataset", "tid2013", "--root", "{tree}", "--max-levels", "0"], "--max-levels is 0"),
         (["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/a.xyz"], "a.xyz: unknown kind of picture"),
-        (["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/no/a.png"], "No such file or directory"),
+        (["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/no/a.png"], "/no/a.png: No such file or"),
+        (
+            ["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/dir.png"],
+            "/dir.png: Is a directory; name a",
+        ),
+        (["--dataset", "tid2013", "--root", "{tree}", "--picture", "a.png", "--no-picture"], "were both given"),
         (["--dataset", "jianjin008", "--root", "{tree}", "--polarity", "up"], "higher-is-better"),
         (["--dataset", "tid2013"], "--root"),
     ],
@@ -104,10 +112,13 @@ def test_mistakes_are_one_line_and_exit_code_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trees.write_tid(tmp_path, references=1, types=(7,), levels=1)
+    (tmp_path / "dir.png").mkdir()
     assert main(["inspect", *(argument.format(tree=tmp_path) for argument in arguments)]) == 2
     said = capsys.readouterr().err
     assert message in said
+    assert "partial" not in said
     assert said.count("\n") == 1
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_the_picture_shows_samples_scores_and_levels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,8 +158,44 @@ def test_a_picture_of_odd_names_and_shapes(tmp_path: Path) -> None:
     assert (tmp_path / "out.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_without_matplotlib_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trees.write_tid(tmp_path, references=1, types=(7,), levels=1)
+def test_the_picture_is_written_unless_it_is_not_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees.write_tid(tmp_path / "tree", references=1, types=(7,), levels=1)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    arguments = ["inspect", "--dataset", "tid2013", "--root", str(tmp_path / "tree")]
+    assert main([*arguments, "--no-picture"]) == 0
+    assert capsys.readouterr().err == ""
+    assert list(Path.cwd().iterdir()) == []
+    assert main(arguments) == 0
+    assert capsys.readouterr().err == "wrote inspect.png\n"
+    assert [file.name for file in Path.cwd().iterdir()] == ["inspect.png"]
+    with Image.open("inspect.png") as image:
+        assert image.format == "PNG"
+
+
+def test_a_picture_that_cannot_be_written_whole_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees.write_tid(tmp_path / "tree", references=1, types=(7,), levels=1)
+    out = tmp_path / "old.png"
+    out.write_bytes(b"old")
+
+    def full(file: Path, data: bytes) -> int:
+        with file.open("wb") as half:
+            half.write(data[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as write(2) has it: without a name
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(PixqError, match=r"^\S+/old\.png: No space left on device; name a file that can be written"):
+        save_figure(datasets.index("tid2013", tmp_path / "tree"), out)
+    assert out.read_bytes() == b"old"
+    assert {file.name for file in tmp_path.iterdir()} == {"old.png", "tree"}
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without(name: str, *rest: Any) -> Any:
@@ -157,8 +204,45 @@ def test_without_matplotlib_the_message_says_how_to_get_it(tmp_path: Path, monke
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(PixqError, match=r"needs matplotlib; install it with pip install 'pixq\[report\]'"):
-        figure(datasets.index("tid2013", tmp_path))
+
+
+@pytest.mark.usefixtures("no_matplotlib")
+def test_without_matplotlib_only_a_picture_that_was_asked_for_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees.write_tid(tmp_path, references=1, types=(7,), levels=1)
+    monkeypatch.chdir(tmp_path)
+    how = "a picture needs matplotlib; install it with pip install 'pixq[report]'\n"
+    arguments = ["inspect", "--dataset", "tid2013", "--root", "."]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert said.err == f"pixq: no picture: {how}"
+    assert "references      1\n" in said.out
+    assert main([*arguments, "--picture", "inspect.png"]) == 2
+    assert capsys.readouterr().err == f"pixq: {how}"
+    assert not (tmp_path / "inspect.png").exists()
+
+
+def test_a_tree_without_images_is_told_without_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees.write_tid(tmp_path, references=1, types=(7,), levels=1)
+    (tmp_path / "distorted_images" / "i01_07_1.bmp").unlink()
+    monkeypatch.chdir(tmp_path)
+    arguments = ["inspect", "--dataset", "tid2013", "--root", "."]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert "missing         1\n" in said.out
+    assert said.err == "pixq: no picture: .: no image to make a picture of; the counts say what is missing\n"
+    assert main([*arguments, "--picture", "a.png"]) == 2
+
+
+def test_a_root_whose_name_is_not_text_can_still_be_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / os.fsdecode(b"\xff")
+    trees.write_tid(root, references=1, types=(7,), levels=1)
+    for more in ([], ["--json"]):
+        assert main(["inspect", "--dataset", "tid2013", "--root", str(root), "--no-picture", *more]) == 0
+        capsys.readouterr().out.encode()
 
 
 def test_datasets_are_listed_plainly_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +269,7 @@ def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch
 
 
 def test_the_real_tid2013_subset(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", "--dataset", "tid2013", "--root", str(trees.data_dir("tid2013"))]) == 0
+    assert main(["inspect", "--dataset", "tid2013", "--root", str(trees.data_dir("tid2013")), "--no-picture"]) == 0
     text = capsys.readouterr().out
     for line in ("references      10", "distorted       300", "levels a group  60 with 5", "1.25 to 7.2143 on 0 to 9"):
         assert line in text

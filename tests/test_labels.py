@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -56,6 +57,12 @@ def test_a_scale_must_be_a_range(low: float, high: float) -> None:
 def test_a_polarity_must_be_one_of_two() -> None:
     with pytest.raises(PixqError, match="unknown polarity 'dmos'; choose higher-is-better or lower-is-better"):
         contract("dmos")
+
+
+@pytest.mark.parametrize("field", ["name", "unit", "note"])
+def test_text_that_is_not_unicode_is_refused(field: str) -> None:
+    with pytest.raises(PixqError, match=rf"^the {field} of the scores is 'x\\udcff', which is not valid Unicode; .*8$"):
+        replace(contract(), **{field: "x\udcff"})  # type: ignore[arg-type]
 
 
 def test_a_score_range_is_two_numbers() -> None:

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
-from pixq import datasets
 from pixq.photos import (
     NEAR_BITS,
     NearDuplicate,
@@ -25,7 +24,7 @@ from pixq.photos import (
     merge_groups,
     near_duplicates,
     near_warnings,
-    regroup,
+    read_pixels,
 )
 
 Pixels = NDArray[np.uint8]
@@ -140,10 +139,65 @@ def test_merging_keeps_shared_photos_together_in_any_order(rows: list[tuple[int,
     assert merge_groups(shuffled) == merged
 
 
-def test_pairs_get_their_new_group(tmp_path: Path) -> None:
-    trees.write_tid(tmp_path, references=2, types=(7,), levels=1)
-    pairs = regroup(datasets.index("tid2013", tmp_path).pairs, {"I02": "I01"})
-    assert [(pair.reference_id, pair.group) for pair in pairs] == [("I01", "I01"), ("I02", "I01")]
+def test_groups_that_must_be_together_become_one_and_say_why() -> None:
+    photos = {"a1": ("a", made("11")), "b1": ("b", made("11")), "d1": ("d", made("33", 2**64 - 1))}
+    together = [
+        ("d", "c", "x.png serves in c and d"),
+        ("b", "a", "one already"),
+        ("e", "e", "one group alone"),
+        ("c", "b", "y.png serves in b and c"),
+        ("d", "a", "one by now"),
+    ]
+    merged = merge_groups(photos, together=iter(together))
+    # By hand: the photo makes a and b one; then in order of names, a-b and a-d, b-c, c-d and e-e.
+    assert merged.groups == {"a": "a", "b": "a", "c": "a", "d": "a", "e": "e"}
+    assert merged.notes == (
+        "references a1, b1 are the same photo, pixel for pixel; groups a, b are kept in one split",
+        "one by now",
+        "y.png serves in b and c",
+    )
+    assert merge_groups({}, together=[("b", "a", "same"), ("c", "b", "same")]).notes == ("same", "same")
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.integers(0, 7), st.tuples(st.integers(0, 7), st.integers(0, 3)), max_size=6),
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7), st.sampled_from("xyz")), max_size=10),
+    st.randoms(use_true_random=False),
+)
+def test_groups_together_are_the_components_of_their_links_in_any_order(
+    rows: dict[int, tuple[int, int]], links: list[tuple[int, int, str]], random: Random
+) -> None:
+    photos = {f"r{i}": (f"g{group}", made(str(sha), sha << 30)) for i, (group, sha) in rows.items()}
+    together = [(f"g{first}", f"g{second}", note) for first, second, note in links]
+    merged = merge_groups(photos, together=together)
+    # The naive way: the smallest name spreads along every link until nothing changes.
+    edges = [(first, second) for first, second, _ in together]
+    edges += [(g, h) for g, p in photos.values() for h, q in photos.values() if p.sha256 == q.sha256]
+    expected = {group: group for edge in edges for group in edge}
+    for _ in range(len(expected)):
+        for first, second in edges:
+            expected[first] = expected[second] = min(expected[first], expected[second])
+    assert merged.groups == expected
+    before = merge_groups(photos)
+    alone = set(before.groups.values()) | {group for edge in edges for group in edge if group not in before.groups}
+    assert len(merged.notes) - len(before.notes) == len(alone) - len(set(merged.groups.values()))
+    turned = [random.choice([(a, b, note), (b, a, note)]) for a, b, note in random.sample(together, len(together))]
+    assert merge_groups(dict(random.sample(list(photos.items()), len(photos))), together=turned) == merged
+
+
+def test_a_photo_of_more_pixels_than_allowed_is_not_read(tmp_path: Path) -> None:
+    trees.save(tmp_path / "a.png", trees.photo(1))
+    pixels = trees.SIZE[0] * trees.SIZE[1]
+    assert read_pixels(tmp_path / "a.png", max_pixels=pixels).shape == (*trees.SIZE, 3)
+    assert fingerprint(tmp_path / "a.png", max_pixels=pixels) == fingerprint(tmp_path / "a.png")
+    for read in (read_pixels, fingerprint):
+        with pytest.raises(ValueError, match="pixels"):
+            read(tmp_path / "a.png", max_pixels=pixels - 1)
+    photos, problems = fingerprint_all(tmp_path, {"a": "a.png"}, max_pixels=pixels - 1)
+    assert photos == {}
+    assert [(problem.kind, problem.file) for problem in problems] == [("corrupt", "a.png")]
+    assert fingerprint_all(tmp_path, {"a": "a.png"}, max_pixels=pixels)[1] == ()
 
 
 @settings(deadline=None)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pixq.cli import app
+from pixq.datasets import Adapter
 from pixq.errors import PixqError
 
 ROOT = Path(__file__).parents[1]
@@ -102,22 +103,62 @@ def test_links_to_files_exist(document: str) -> None:
         assert (ROOT / target).exists(), f"{document} links to {target}, which is not there"
 
 
-def test_the_worked_adapter_indexes_its_tree(tmp_path: Path) -> None:
+@pytest.fixture
+def worked_adapter() -> Adapter:
+    """The adapter of CONTRIBUTING.md."""
     ((_, text),) = blocks("CONTRIBUTING.md", "python")
     names: dict[str, Any] = {"__name__": "__main__"}
-    examples = doctest.DocTestParser().get_examples(text)
-    exec("".join(example.source for example in examples), names)
-    for file in ("references/sea.png", "distorted/sea_blur_1.png", "distorted/sea_blur_2.png"):
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).touch()
-    (tmp_path / "scores.txt").write_text("sea_blur_2.png 2\nsea_blur_1.png 4\nsea_noise_1.png 3\n")
-    index = names["MINE"].index(tmp_path)
+    exec("".join(example.source for example in doctest.DocTestParser().get_examples(text)), names)
+    adapter: Adapter = names["MINE"]
+    return adapter
+
+
+def write_mine(root: Path, scores: str) -> None:
+    for file in ("references/sea.png", "distorted/sea_blur_1.png", "distorted/sea_blur_2.png", "distorted/odd.png"):
+        (root / file).parent.mkdir(exist_ok=True)
+        (root / file).touch()
+    (root / "scores.txt").write_text(scores, encoding="utf-8")
+
+
+def test_the_worked_adapter_tells_all_that_is_wrong(worked_adapter: Adapter, tmp_path: Path) -> None:
+    scores = "sea_blur_2.png 2\n\nsea_blur_1.png 4\nsea_noise_1.png 3\nSea_Blur_01.PNG 4\n"
+    write_mine(tmp_path, scores)
+    index = worked_adapter.index(tmp_path)
     assert [(p.image_id, p.distortion_type, p.level, p.quality) for p in index.pairs] == [
         ("sea_blur_1", "blur", 1.0, 0.75),
         ("sea_blur_2", "blur", 2.0, 0.25),
     ]
     assert [(p.kind, p.file, p.detail) for p in index.problems] == [
-        ("missing", "sea_noise_1.png", "scores.txt, line 3")
+        ("missing", "distorted/sea_noise_1.png", "scores.txt, line 4; not on disk"),
+        ("duplicate", "distorted/Sea_Blur_01.PNG", "scores.txt, line 5, repeats line 3, which was taken"),
+        ("extra", "distorted/odd.png", "no line of scores.txt needs it"),
     ]
-    with pytest.raises(PixqError, match=r"scores\.txt: not found"):
-        names["MINE"].index(tmp_path / "nowhere")
+    write_mine(tmp_path, scores + "sea_blur_2.png 3\n")
+    assert [p.image_id for p in worked_adapter.index(tmp_path).pairs] == ["sea_blur_1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sea_blur_1.png", "'sea_blur_1.png' is not `<ref>_<type>_<level>.png <score>`; mend it"),
+        ("sea.png 3", "'sea.png 3' is not `<ref>"),
+        ("../sea_blur_1.png 3", "the file name '../sea_blur_1.png', which is not plain"),
+        ("sea_blur_1.png high", "the score 'high' is not a finite number"),
+        ("sea_blur_1.png 6", "score 6 lies outside the scale 1 to 5"),
+    ],
+)
+def test_the_worked_adapter_names_a_wrong_line(
+    line: str, message: str, worked_adapter: Adapter, tmp_path: Path
+) -> None:
+    write_mine(tmp_path, f"sea_blur_2.png 2\n{line}\n")
+    with pytest.raises(PixqError) as caught:
+        worked_adapter.index(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'scores.txt'}, line 2: ")
+    assert message in str(caught.value)
+
+
+def test_the_worked_adapter_names_a_wrong_root(worked_adapter: Adapter, tmp_path: Path) -> None:
+    with pytest.raises(PixqError, match="nowhere: no such folder"):
+        worked_adapter.index(tmp_path / "nowhere")
+    with pytest.raises(PixqError, match=r"no references, distorted, scores\.txt; the root must hold"):
+        worked_adapter.index(tmp_path)

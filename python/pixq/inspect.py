@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from PIL import Image
 
 from pixq.buckets import BUCKETS, bucket
 from pixq.datasets.base import DatasetIndex, ImagePair, Problem
+from pixq.datasets.tree import printable
 from pixq.errors import PixqError
 from pixq.labels import LabelContract
 from pixq.photos import read_pixels
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Summary", "figure", "save_figure", "summarise"]
+__all__ = ["NoPicture", "Summary", "figure", "save_figure", "summarise"]
 
 KINDS = ("missing", "duplicate", "extra")
 _NAMED = 10
@@ -32,6 +35,10 @@ _SAMPLES = 8
 """How many distortion types the picture shows."""
 _THUMBNAIL = 320
 """The longer side of a thumbnail, in pixels."""
+
+
+class NoPicture(PixqError):
+    """There is nothing to draw with, or nothing to draw; all else about the dataset can be told."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Summary:
         """All of it as standard JSON values."""
         return {
             **asdict(self),
-            "root": str(self.root),
+            "root": printable(str(self.root)),
             "levels": {str(levels): groups for levels, groups in self.levels.items()},
             "problems": [asdict(problem) for problem in self.problems],
         }
@@ -69,7 +76,7 @@ class Summary:
         """All of it for a reader, a few dozen lines; of each kind of problem the first ten."""
         contract = self.contract
         rows = [
-            ("dataset", f"{self.dataset} at {self.root}"),
+            ("dataset", f"{self.dataset} at {printable(str(self.root))}"),
             ("references", f"{self.references:,}"),
             ("distorted", f"{self.distorted:,}"),
             ("types", f"{len(self.types)}"),
@@ -136,15 +143,15 @@ def figure(index: DatasetIndex) -> Figure:
 
     Raises
     ------
-    PixqError
+    NoPicture
         If matplotlib isn't installed, or the dataset has no image.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise PixqError("a picture needs matplotlib; install it with pip install 'pixq[report]'") from None
+        raise NoPicture("a picture needs matplotlib; install it with pip install 'pixq[report]'") from None
     if not index.pairs:
-        raise PixqError(f"{index.root}: no image to make a picture of; see what is missing without --picture")
+        raise NoPicture(f"{index.root}: no image to make a picture of; the counts say what is missing")
     tiles = [(pair, _tile(index.root, pair)) for pair in _samples(index.pairs)]
     rows = max(2, (len(tiles) + 1) // 2)
     # A tile is five inches wide and as high as its image asks for, within reason; its title takes half an inch.
@@ -167,20 +174,30 @@ def figure(index: DatasetIndex) -> Figure:
 
 
 def save_figure(index: DatasetIndex, path: Path) -> None:
-    """Write `figure(index)` to a file; its extension says the format (.png, .svg, .pdf).
+    """Write `figure(index)` to a file, whole or not at all; its extension says the format (.png, .svg, .pdf).
 
     Raises
     ------
+    NoPicture
+        As `figure` does.
     PixqError
-        As `figure` does, and if the extension is none that matplotlib knows.
-    OSError
-        If the file can't be written.
+        If the extension is none that matplotlib knows, or the file can't be written.
     """
     drawn = figure(index)
-    known = drawn.canvas.get_supported_filetypes()
-    if path.suffix.lower().lstrip(".") not in known:
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in drawn.canvas.get_supported_filetypes():
         raise PixqError(f"--picture {path}: unknown kind of picture; end it in .png, .svg or .pdf")
-    drawn.savefig(path)
+    picture = io.BytesIO()
+    drawn.savefig(picture, format=kind)
+    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        try:
+            scratch.write_bytes(picture.getbuffer())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}; name a file that can be written with --picture") from None
 
 
 def _group_sizes(pairs: Sequence[ImagePair]) -> Counter[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pixq.errors import PixqError
 
-__all__ = ["LabelContract", "Polarity", "parse_score_range"]
+__all__ = ["LabelContract", "Polarity", "check_text", "parse_score_range"]
 
 Polarity = Literal["higher-is-better", "lower-is-better"]
 
@@ -36,6 +36,11 @@ class LabelContract:
     note
         What else a reader must know, e.g. that the polarity is undocumented.
 
+    Raises
+    ------
+    PixqError
+        If the polarity is neither, the scale is no range of finite numbers, or a text is not valid Unicode.
+
     Examples
     --------
     >>> LabelContract("MOS", "higher-is-better", 0.0, 9.0, "mean opinion score").quality(4.5)
@@ -57,6 +62,8 @@ class LabelContract:
             raise PixqError(f"unknown polarity {self.polarity!r}; choose higher-is-better or lower-is-better")
         if not (math.isfinite(self.minimum) and math.isfinite(self.maximum) and self.minimum < self.maximum):
             raise PixqError(f"the score range {self.minimum} to {self.maximum} is not a range of finite numbers")
+        for what in ("name", "unit", "note"):
+            check_text(getattr(self, what), f"the {what} of the scores")
 
     def quality(self, score: float) -> float:
         """The score as quality: 0 to 1, 1 = nobody notices.
@@ -70,6 +77,22 @@ class LabelContract:
             raise PixqError(f"score {score:g} lies outside the scale {self.minimum:g} to {self.maximum:g}")
         share = (score - self.minimum) / (self.maximum - self.minimum)
         return share if self.polarity == "higher-is-better" else 1.0 - share
+
+
+def check_text(text: str, what: str) -> None:
+    """Make sure that `text`, called `what` in the message, can be written as UTF-8.
+
+    Bytes of a command line that aren't UTF-8, and half of a surrogate pair in JSON, give text that can't.
+
+    Raises
+    ------
+    PixqError
+        If it can't.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PixqError(f"{what} is {text!r}, which is not valid Unicode; write it in UTF-8") from None
 
 
 def parse_score_range(text: str) -> tuple[float, float]:

@@ -7,14 +7,14 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixq import _core
-from pixq.datasets.base import ImagePair, Problem
+from pixq.datasets.base import Problem
 
 __all__ = [
     "NEAR_BITS",
@@ -27,8 +27,10 @@ __all__ = [
     "near_duplicates",
     "near_warnings",
     "read_pixels",
-    "regroup",
 ]
+
+# What `_core.decode` takes by default.
+_MAX_PIXELS = 1 << 28
 
 NEAR_BITS = 8
 """Two photos whose difference hashes differ in at most this many of 64 bits may be one photo.
@@ -79,19 +81,19 @@ class MergedGroups:
     near: tuple[NearDuplicate, ...]
 
 
-def read_pixels(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def read_pixels(path: Path, *, max_pixels: int = _MAX_PIXELS) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The pixels of an image file: (H, W, 3) RGB, uint8, or uint16 where the file is that deep.
 
     Raises
     ------
     OSError, ValueError
-        If the file can't be read, or is no image that pixq takes.
+        If the file can't be read, is no image that pixq takes, or has more than `max_pixels` pixels.
     """
-    pixels: NDArray[np.uint8] | NDArray[np.uint16] = _core.decode(os.fspath(path))
+    pixels: NDArray[np.uint8] | NDArray[np.uint16] = _core.decode(os.fspath(path), max_pixels=max_pixels)
     return pixels
 
 
-def fingerprint(path: Path) -> Photo:
+def fingerprint(path: Path, *, max_pixels: int = _MAX_PIXELS) -> Photo:
     """The fingerprint of an image file.
 
     The difference hash is Krawetz's dHash (Kind of like that, The Hacker Factor Blog, 2013) over exact block sums.
@@ -99,16 +101,16 @@ def fingerprint(path: Path) -> Photo:
     Raises
     ------
     OSError, ValueError
-        If the file can't be read, or is no image that pixq takes.
+        If the file can't be read, is no image that pixq takes, or has more than `max_pixels` pixels.
     """
-    pixels = read_pixels(path)
+    pixels = read_pixels(path, max_pixels=max_pixels)
     digest = hashlib.sha256(f"{pixels.dtype.name}:{pixels.shape}:".encode())
     digest.update(pixels.data)
     return Photo(digest.hexdigest(), _dhash(pixels), pixels.shape[0], pixels.shape[1])
 
 
 def fingerprint_all(
-    root: Path, files: Mapping[str, str], *, threads: int | None = None
+    root: Path, files: Mapping[str, str], *, threads: int | None = None, max_pixels: int = _MAX_PIXELS
 ) -> tuple[dict[str, Photo], tuple[Problem, ...]]:
     """The fingerprints of many images, read by a few threads.
 
@@ -120,6 +122,8 @@ def fingerprint_all(
         Path by reference id.
     threads
         How many; the number of processors by default. The result doesn't depend on it.
+    max_pixels
+        The most pixels that an image may have.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def fingerprint_all(
 
     def one(path: str) -> Photo | str:
         try:
-            return fingerprint(root / path)
+            return fingerprint(root / path, max_pixels=max_pixels)
         except OSError as error:
             return error.strerror or str(error)
         except ValueError as error:
@@ -147,13 +151,21 @@ def fingerprint_all(
     return photos, tuple(problems)
 
 
-def merge_groups(photos: Mapping[str, tuple[str, Photo]]) -> MergedGroups:
-    """Make one group of all groups that share a photo, pixel for pixel.
+def merge_groups(
+    photos: Mapping[str, tuple[str, Photo]], *, together: Iterable[tuple[str, str, str]] = ()
+) -> MergedGroups:
+    """Make one group of all groups that share a photo, pixel for pixel, or that must be one for another reason.
+
+    The result depends neither on the order of `photos` nor on that of `together`.
 
     Parameters
     ----------
     photos
         `(group, Photo)` by reference id.
+    together
+        `(group, other group, note)` of groups that must be one as well, such as those of two pairs that one file
+        serves in. They need not be in `photos`. The note is told for each merge that it causes: not of groups that
+        are one already.
 
     Examples
     --------
@@ -161,7 +173,10 @@ def merge_groups(photos: Mapping[str, tuple[str, Photo]]) -> MergedGroups:
     >>> merge_groups({"I03": ("I03", photo), "I25": ("I25", photo)}).groups
     {'I03': 'I03', 'I25': 'I03'}
     """
+    # Ordered, so that which of several notes causes a merge doesn't depend on who lists them.
+    links = sorted((*sorted((first, second)), note) for first, second, note in together)
     parent = {group: group for group, _ in photos.values()}
+    parent |= {group: group for first, second, _ in links for group in (first, second)}
 
     def head(group: str) -> str:
         while parent[group] != group:
@@ -183,13 +198,13 @@ def merge_groups(photos: Mapping[str, tuple[str, Photo]]) -> MergedGroups:
                 f"references {', '.join(reference_ids)} are the same photo, pixel for pixel; "
                 f"groups {', '.join(groups)} are kept in one split"
             )
+    for first, second, note in links:
+        heads = sorted({head(first), head(second)})
+        if len(heads) > 1:
+            parent[heads[1]] = heads[0]
+            notes.append(note)
     near = near_duplicates({reference_id: photo for reference_id, (_, photo) in photos.items()})
     return MergedGroups({group: head(group) for group in sorted(parent)}, tuple(notes), near)
-
-
-def regroup(pairs: Iterable[ImagePair], groups: Mapping[str, str]) -> tuple[ImagePair, ...]:
-    """`pairs` with their groups replaced as `groups` says; a group that isn't in it stays."""
-    return tuple(replace(pair, group=groups.get(pair.group, pair.group)) for pair in pairs)
 
 
 def near_duplicates(photos: Mapping[str, Photo]) -> tuple[NearDuplicate, ...]:

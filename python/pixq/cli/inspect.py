@@ -11,9 +11,12 @@ from cyclopts import Parameter
 
 from pixq.cli.options import AS_DECLARED, DatasetOptions
 from pixq.datasets import index
-from pixq.inspect import save_figure, summarise
+from pixq.errors import PixqError
+from pixq.inspect import NoPicture, save_figure, summarise
 
 __all__ = ["inspect"]
+
+_PICTURE = Path("inspect.png")
 
 
 def inspect(
@@ -21,11 +24,12 @@ def inspect(
     dataset: str,
     root: Path,
     picture: Path | None = None,
+    no_picture: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
     max_levels: int = 3,
     options: DatasetOptions = AS_DECLARED,
 ) -> int:
-    """Count what a dataset holds, and name what is missing, duplicated or extra on disk.
+    """Count what a dataset holds, name what is missing, duplicated or extra on disk, and draw a picture of it.
 
     Parameters
     ----------
@@ -34,16 +38,27 @@ def inspect(
     root
         The folder that holds it.
     picture
-        Also write a picture of samples, scores and levels to this file (.png, .svg or .pdf).
+        The file for the picture of samples, scores and levels (.png, .svg or .pdf); inspect.png by default.
+    no_picture
+        Write no picture.
     json
         Print JSON, for a program, with every problem named.
     max_levels
         The most levels of a group that the buckets take.
     """
+    if no_picture and picture is not None:
+        raise PixqError("--picture and --no-picture were both given; give one of them")
     found = index(dataset, root, **options.given())
     summary = summarise(found, max_levels=max_levels)
     print(json_module.dumps(summary.to_json(), indent=2, ensure_ascii=False) if json else summary.text())
-    if picture is not None:
-        save_figure(found, picture)
-        print(f"wrote {picture}", file=sys.stderr)
+    if no_picture:
+        return 0
+    try:
+        save_figure(found, picture or _PICTURE)
+    except NoPicture as error:
+        if picture is not None:
+            raise
+        print(f"pixq: no picture: {error}", file=sys.stderr)
+    else:
+        print(f"wrote {picture or _PICTURE}", file=sys.stderr)
     return 0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from pixq.datasets.base import Adapter, DatasetIndex
 from pixq.datasets.scores import contract_of, csv_rows, number, safe_path, score
-from pixq.datasets.tree import ScoreLine, Tree, assemble
+from pixq.datasets.tree import ScoreLine, Tree, assemble, printable
 from pixq.errors import PixqError
 from pixq.labels import LabelContract, Polarity
 
@@ -85,7 +85,7 @@ def index_pairs(
     ]
     _check_groups(lines, path)
     folders = sorted({name.rpartition("/")[0] for line in lines for name in (line.reference, line.distorted)})
-    return assemble("pairs", tree, contract, path.name, lines, folders=folders, by_stem=False)
+    return assemble("pairs", tree, contract, printable(path.name), lines, folders=folders, by_stem=False)
 
 
 def _on_disk(tree: Tree, name: str) -> str:
@@ -95,11 +95,15 @@ def _on_disk(tree: Tree, name: str) -> str:
 
 def _identifiers(paths: Iterable[str]) -> dict[str, str]:
     """Each path without its extension; with it where two paths would become the same."""
-    by_stem = defaultdict(set)
+    names: dict[str, str] = {}
     for path in paths:
         folder, slash, name = path.rpartition("/")
-        by_stem[folder + slash + (name.rpartition(".")[0] or name)].add(path)
-    return {path: stem if len(same) == 1 else path for stem, same in by_stem.items() for path in same}
+        names[path] = folder + slash + (name.rpartition(".")[0] or name)
+    # A whole path can be what another is without its extension (a.jpg, a.jpg.png), so once is not enough. Each round
+    # makes whole all that are not unique, or ends: whole paths are unique among themselves.
+    while len(taken := Counter(names.values())) < len(names):
+        names = {path: path if taken[name] > 1 else name for path, name in names.items()}
+    return names
 
 
 def _check_groups(lines: list[ScoreLine], path: Path) -> None:

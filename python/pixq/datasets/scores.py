@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pixq.errors import PixqError
-from pixq.labels import LabelContract, Polarity
+from pixq.labels import LabelContract, Polarity, check_text
 
 __all__ = ["contract_of", "csv_rows", "number", "read_text", "safe_path", "score", "text_lines"]
 
@@ -163,6 +163,7 @@ def contract_of(
             or not isinstance(said.get("note", ""), str)
         ):
             raise PixqError(f'{sidecar}: write it as {{"synthetic": true or false, "note": "text"}}')
+        check_text(said.get("note", ""), f"{sidecar}: the note")
         synthetic = synthetic or said["synthetic"]
         notes.append(" ".join(said.get("note", "").split()))
     # The demo says the same in both places.

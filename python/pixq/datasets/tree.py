@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,7 +15,7 @@ from pixq.datasets.base import DatasetIndex, ImagePair, Problem
 from pixq.errors import PixqError
 from pixq.labels import LabelContract
 
-__all__ = ["IMAGE_SUFFIXES", "ScoreLine", "Tree", "assemble"]
+__all__ = ["IMAGE_SUFFIXES", "ScoreLine", "Tree", "assemble", "printable"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 
@@ -35,10 +37,14 @@ class ScoreLine:
 
 @dataclass(frozen=True)
 class Found:
-    """What a name led to: the file chosen (`None` if none), and others that would have fitted as well."""
+    """What a name led to: the file chosen (`None` if none), and others that would have fitted as well.
+
+    `fault` says why what is there is no file that can be read, such as a link that leads back to itself.
+    """
 
     path: str | None
     rivals: tuple[str, ...] = ()
+    fault: str | None = None
 
 
 class Tree:
@@ -47,14 +53,18 @@ class Tree:
     Raises
     ------
     PixqError
-        If `root` is not a folder.
+        If `root` is not a folder, or a folder can't be listed.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        if not root.exists():
-            raise PixqError(f"{root}: no such folder; give the dataset's root with --root")
-        if not root.is_dir():
+        try:
+            mode = root.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            raise PixqError(f"{root}: no such folder; give the dataset's root with --root") from None
+        except OSError as error:
+            raise PixqError(f"{root}: {error.strerror or error}; give a folder that can be read with --root") from None
+        if not stat.S_ISDIR(mode):
             raise PixqError(f"{root}: not a folder; give the folder that holds the dataset with --root")
         self._listings: dict[str, _Listing] = {}
 
@@ -66,7 +76,11 @@ class Tree:
         if absent:
             mend = f"the root must hold {', '.join(names)}"
             for folder in sorted(here.folders):
-                if all(self._listing(folder).only(name) for name in names):
+                try:
+                    inside = self._listing(folder)
+                except PixqError:
+                    continue  # A folder that nobody asked for may stay closed.
+                if all(inside.only(name) for name in names):
                     mend = f"they are in {self.root / folder}; give that as the root"
                     break
             raise PixqError(f"{self.root}: no {', '.join(absent)}; {mend}")
@@ -81,21 +95,24 @@ class Tree:
         """The file that `path` names.
 
         The exact name is taken first. Else the only file whose name fits without regard to case and, with `by_stem`,
-        to the extension; where two fit, neither is taken. Files that would have fitted as well are `rivals`.
+        to the extension; where two fit, neither is taken. Files that would have fitted as well are `rivals`. Where no
+        file fits, but something that can't be looked at does, `fault` says why it can't.
         """
         folder = ""
         *folders, name = path.split("/")
         for part in folders:
-            there = self._listing(folder).only(part)
-            if there is None:
-                return Found(None)
+            above = self._listing(folder)
+            there = above.only(part)
+            if there is None or there in above.faults:
+                return Found(None, fault=None if there is None else above.faults[there])
             folder = _join(folder, there)
         listing = self._listing(folder)
         fits = listing.by_stem.get(_key(_stem(name)), ()) if by_stem else listing.by_name.get(_key(name), ())
+        fault = next((listing.faults[fit] for fit in sorted(fits) if fit in listing.faults), None)
         fits = tuple(fit for fit in fits if fit in listing.files)
         chosen = name if name in fits else fits[0] if len(fits) == 1 else None
         rivals = tuple(sorted(_join(folder, fit) for fit in fits if fit != chosen))
-        return Found(None if chosen is None else _join(folder, chosen), rivals)
+        return Found(None if chosen is None else _join(folder, chosen), rivals, None if fits else fault)
 
     def _listing(self, folder: str) -> _Listing:
         if folder not in self._listings:
@@ -109,19 +126,23 @@ class _Listing:
     def __init__(self, folder: Path) -> None:
         self.files: set[str] = set()
         self.folders: set[str] = set()
+        self.faults: dict[str, str] = {}
         by_name: dict[str, list[str]] = defaultdict(list)
         by_stem: dict[str, list[str]] = defaultdict(list)
-        if folder.is_dir():
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    name = entry.name
-                    by_name[_key(name)].append(name)
-                    if entry.is_dir():
-                        self.folders.add(name)
-                    elif entry.is_file():
-                        self.files.add(name)
-                        if (stem := _stem(name)) != name:
-                            by_stem[_key(stem)].append(name)
+        for entry in _entries(folder):
+            name = entry.name
+            by_name[_key(name)].append(name)
+            try:
+                if entry.is_dir():
+                    self.folders.add(name)
+                    continue
+                if entry.is_file():
+                    self.files.add(name)
+            except OSError as error:
+                # A link that leads back to itself, or into a closed folder, must not hide the rest.
+                self.faults[name] = error.strerror or str(error)
+            if (name in self.files or name in self.faults) and (stem := _stem(name)) != name:
+                by_stem[_key(stem)].append(name)
         self.by_name = {key: tuple(names) for key, names in by_name.items()}
         self.by_stem = {key: tuple(names) for key, names in by_stem.items()}
 
@@ -180,13 +201,14 @@ def assemble(
             if path is not None:
                 continue
             # A missing reference is told of each image that needs it: that is what will be absent from a build.
-            rivals = tree.find(name, by_stem=by_stem).rivals
+            found = tree.find(name, by_stem=by_stem)
             where = f"{scores}, line {line.line}"
-            if rivals:
-                detail = f"{name}{whose} fits {' and '.join(rivals)} ({where}); the image is left out"
+            if found.rivals:
+                detail = f"{name}{whose} fits {' and '.join(found.rivals)} ({where}); the image is left out"
                 problems.append(Problem("duplicate", line.distorted, detail, left_out=True))
             else:
-                detail = f"{where}; {name}{whose} and not on disk" if whose else f"{where}; not on disk"
+                why = "not on disk" if found.fault is None else f"can't be read: {found.fault}"
+                detail = f"{where}; {name}{whose} and {why}" if whose else f"{where}; {why}"
                 problems.append(Problem("missing", line.distorted, detail, left_out=True))
             break
         if distorted is not None and reference is not None:
@@ -210,7 +232,7 @@ def assemble(
     for folder in dict.fromkeys(folders):
         for path in tree.images(folder):
             if path not in accounted:
-                problems.append(Problem("extra", _printable(path), f"no line of {scores} needs it"))
+                problems.append(Problem("extra", printable(path), f"no line of {scores} needs it"))
     order = {"missing": 0, "duplicate": 1, "extra": 2}
     return DatasetIndex(
         adapter=adapter,
@@ -241,6 +263,22 @@ def _once(lines: Sequence[ScoreLine], scores: str, problems: list[Problem]) -> l
     return kept
 
 
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing where it is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return []  # `Tree.find` tells why, of each image that is looked for inside.
+        mend = "give yourself the right to list and enter it (chmod u+rx)"
+        if not isinstance(error, PermissionError):
+            mend = "mend the folder, or give a copy of the dataset with --root"
+        raise PixqError(f"{folder}: {error.strerror or error}; {mend}") from None
+
+
 def _stem(name: str) -> str:
     """`name` without an image file's extension."""
     stem, dot, suffix = name.rpartition(".")
@@ -252,7 +290,7 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """`name` with what can't be written in one line of UTF-8 escaped: a disk may hold any bytes as a name."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
