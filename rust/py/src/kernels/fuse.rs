@@ -145,7 +145,7 @@ fn rows(name: &str, object: &Bound<'_, PyAny>, len: usize) -> PyResult<Vec<usize
 /// >>> _core.fuse_rows(reference, distorted, np.array([0, 0]), np.array([1, 0]), roi=(0, 0, 1, 1)).tolist()
 /// [[[0, 4]], [[0, 2]]]
 #[pyfunction]
-#[pyo3(signature = (reference, distorted, reference_rows, distorted_rows, *, fusions = vec![("copy".to_owned(), 0.5)], which = None, roi = None))]
+#[pyo3(signature = (reference, distorted, reference_rows, distorted_rows, *, fusions = vec![("copy".to_owned(), 0.5)], which = None, roi = None), text_signature = "(reference, distorted, reference_rows, distorted_rows, *, fusions=[('copy', 0.5)], which=None, roi=None)")]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 fn fuse_rows<'py>(
     py: Python<'py>,
@@ -222,7 +222,7 @@ fn fuse_rows<'py>(
 /// >>> len(fused), psnr.shape, float(psnr_roi[0, 0]), round(float(psnr_roi[1, 0]), 2)
 /// (2, (2, 1), inf, 34.15)
 #[pyfunction]
-#[pyo3(signature = (reference, distorted, coords, *, size = Size::Square(20), roi = None, fusions = vec![("copy".to_owned(), 0.5), ("blend".to_owned(), 0.5)], data_range = None))]
+#[pyo3(signature = (reference, distorted, coords, *, size = Size::Square(20), roi = None, fusions = vec![("copy".to_owned(), 0.5), ("blend".to_owned(), 0.5)], data_range = None), text_signature = "(reference, distorted, coords, *, size=20, roi=None, fusions=[('copy', 0.5), ('blend', 0.5)], data_range=None)")]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 fn fuse_at<'py>(
     py: Python<'py>,

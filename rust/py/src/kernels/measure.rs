@@ -157,7 +157,7 @@ fn measured<'py>(
 /// >>> _core.local_variance(np.array([[0, 4, 4]], np.uint8), size=(1, 2)).tolist()
 /// [[4.0, 0.0]]
 #[pyfunction]
-#[pyo3(signature = (image, *, size = Size::Square(20)))]
+#[pyo3(signature = (image, *, size = Size::Square(20)), text_signature = "(image, *, size=20)")]
 fn local_variance<'py>(py: Python<'py>, image: &Bound<'py, PyAny>, size: Size) -> PyResult<Bound<'py, PyAny>> {
     let image = Pixels::new("image", image)?;
     image.image_channels()?;

@@ -56,7 +56,7 @@ fn positions(height: usize, width: usize, size: (usize, usize)) -> Option<usize>
 /// >>> _core.sample_random(20, 22, 9, seed=0, key="I01").tolist()
 /// [[0, 0], [0, 1], [0, 2]]
 #[pyfunction]
-#[pyo3(signature = (height, width, n, *, seed, key, size = Size::Square(20)))]
+#[pyo3(signature = (height, width, n, *, seed, key, size = Size::Square(20)), text_signature = "(height, width, n, *, seed, key, size=20)")]
 fn sample_random<'py>(
     py: Python<'py>,
     height: i64,
@@ -101,7 +101,7 @@ fn sample_random<'py>(
 /// >>> bool(_core.sample_texture(image, 20, seed=0, key="I01")[:, 1].min() >= 20)
 /// True
 #[pyfunction]
-#[pyo3(signature = (image, n, *, seed, key, size = Size::Square(20)))]
+#[pyo3(signature = (image, n, *, seed, key, size = Size::Square(20)), text_signature = "(image, n, *, seed, key, size=20)")]
 fn sample_texture<'py>(
     py: Python<'py>,
     image: &Bound<'py, PyAny>,

@@ -48,7 +48,7 @@ fn grid_corners(py: Python<'_>, height: usize, width: usize, size: Size, stride:
 /// >>> _core.grid(45, 40).tolist()
 /// [[0, 0], [0, 20], [20, 0], [20, 20]]
 #[pyfunction]
-#[pyo3(signature = (height, width, *, size = Size::Square(20), stride = None))]
+#[pyo3(signature = (height, width, *, size = Size::Square(20), stride = None), text_signature = "(height, width, *, size=20, stride=None)")]
 fn grid<'py>(
     py: Python<'py>,
     height: i64,
@@ -89,7 +89,7 @@ fn grid<'py>(
 /// >>> _core.tile(np.arange(16, dtype=np.uint8).reshape(4, 4), size=2)[1].tolist()
 /// [[2, 3], [6, 7]]
 #[pyfunction]
-#[pyo3(name = "tile", signature = (image, *, size = Size::Square(20), stride = None, coords = None))]
+#[pyo3(name = "tile", signature = (image, *, size = Size::Square(20), stride = None, coords = None), text_signature = "(image, *, size=20, stride=None, coords=None)")]
 fn tile_py<'py>(
     py: Python<'py>,
     image: &Bound<'py, PyAny>,
