@@ -442,6 +442,9 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
     assert 'label is "image" there and "energy" here' in told
     assert "fusions" not in told
     save(root / "noisy/scene1/1.png", photo(3))
+    assert "noisy/scene1/1.png: changed since" in mistake(pixq(*command))
+    scores = (root / "pairs.csv").read_text()
+    (root / "pairs.csv").write_text(scores.replace("0.80", "0.81"))
     assert "other files or scores" in mistake(pixq(*command))
     assert digest(out) == before
 

@@ -183,7 +183,7 @@ def wrong_key(out: Path) -> None:
 
 def wrong_row(out: Path) -> None:
     path = out / "shard-00000.jsonl"
-    path.write_bytes(path.read_bytes().replace(b'"distorted_row":0,', b'"distorted_row":9' + 5 * b"0", 1))
+    path.write_bytes(path.read_bytes().replace(b'"distorted_row":0,', b'"distorted_row":999999,', 1))
     resize(out, path)
 
 

@@ -5,6 +5,7 @@ Data goes to stdout, progress and messages to stderr. A mistake of the user's is
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -26,7 +27,7 @@ app = App(
 # Named, not imported: `pixq --help` must not pay for what it does not run.
 VERBS = {
     "datasets": "List the datasets pixq reads, and what each needs on disk.",
-    "inspect": "Count what a dataset holds; name what is missing, duplicated or extra.",
+    "inspect": "Count and draw what a dataset holds; name what is missing, duplicated or extra.",
     "build-patches": "Cut a dataset of human scores into a patch set.",
     "verify": "Check a patch set's files and splits.",
     "show": "Draw a contact sheet of a patch set.",
@@ -41,7 +42,8 @@ for name, what in VERBS.items():
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `pixq` with `arguments` (`sys.argv[1:]` by default) and give its exit code.
 
-    0: done. 1: done, but some input was skipped. 2: a mistake that its user can mend. 130: interrupted.
+    0: done. 1: done, but some input was skipped. 2: a mistake that its user can mend. 130: interrupted. 141: whoever
+    read stdout closed it.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, TextIOWrapper):
@@ -53,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except CycloptsError as error:
         return _fail(" ".join(str(error).split()))
+    except BrokenPipeError:
+        # Whoever read has read enough, as `head` does; what is still to be flushed goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}")

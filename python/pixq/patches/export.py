@@ -162,8 +162,8 @@ def _entries(patches: PatchSet, records: Records) -> Iterator[dict[str, Any]]:
             "image_id": image["image_id"],
             "reference_id": image["reference_id"],
             "group": image["group"],
-            "reference": image["reference"],
-            "distorted": image["distorted"],
+            "reference_file": image["reference"],
+            "distorted_file": image["distorted"],
             "blend_with": image["blend_with"],
             "patch_id": int(records.patch_id[i]),
             "x": int(records.x[i]),
@@ -192,7 +192,9 @@ def export_parquet(patches: PatchSet, out: Path, watch: Callable[[int], None]) -
     size = patches.geometry.size
     pixels = pa.binary(size * size * 3)
     columns = {
-        **dict.fromkeys(("image_id", "reference_id", "group", "reference", "distorted", "blend_with"), pa.string()),
+        **dict.fromkeys(
+            ("image_id", "reference_id", "group", "reference_file", "distorted_file", "blend_with"), pa.string()
+        ),
         **dict.fromkeys(("patch_id", "x", "y"), pa.uint32()),
         "distortion_type": pa.string(),
         **dict.fromkeys(("level", "MOS", "quality", "PSNR", "PSNR_roi"), pa.float64()),

@@ -34,6 +34,12 @@ LABEL_MEANINGS = {
 }
 
 
+def _whole(option: str, value: object, low: int, high: int) -> None:
+    """An error unless `value` is a whole number from `low` to `high`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise PixqError(f"{option} is {value}; give a whole number from {low} to {high}")
+
+
 @dataclass(frozen=True)
 class Sampling:
     """Where patches are cut: on a `grid` of `stride` pixels, or at `n` places an image (`random`, `texture`).
@@ -224,12 +230,6 @@ class Plan:
                 row += [pair.quality, list(image.buckets), image.split, image.fold, files_of(pair)]
                 digest.update(json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n")
         return digest.hexdigest()
-
-
-def _whole(option: str, value: object, low: int, high: int) -> None:
-    """An error unless `value` is a whole number from `low` to `high`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise PixqError(f"{option} is {value}; give a whole number from {low} to {high}")
 
 
 def files_of(pair: ImagePair) -> list[str]:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from pixq.errors import PixqError
+from pixq.patches.files import SCRATCH
 
 __all__ = [
     "FORMAT",
@@ -173,6 +174,10 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
+        if (directory / SCRATCH).is_dir():
+            raise PixqError(
+                f"{directory}: the build is unfinished; run the same pixq build-patches again to go on"
+            ) from None
         raise PixqError(
             f"{directory}: is not a patch set (it has no {MANIFEST}); give a directory that pixq build-patches wrote"
         ) from None

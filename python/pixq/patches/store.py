@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from pixq import _core, splits
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
-from pixq.patches.files import SCRATCH, FileInfo, checksum
+from pixq.patches.files import FileInfo, checksum
 from pixq.patches.records import Records, join_shards
 from pixq.patches.rows import ShardedRows
-from pixq.patches.schema import MANIFEST, ImageLine, Manifest, ShardEntry, read_images, read_manifest
+from pixq.patches.schema import ImageLine, Manifest, ShardEntry, read_images, read_manifest
 
 __all__ = ["Batch", "PatchSet", "check_sizes", "verify"]
 
@@ -63,10 +63,6 @@ class PatchSet:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self._directory = Path(directory)
-        if not (self._directory / MANIFEST).is_file() and (self._directory / SCRATCH).is_dir():
-            raise PixqError(
-                f"{self._directory}: the build is unfinished; run the same pixq build-patches again to go on"
-            )
         self._manifest = read_manifest(self._directory)
         check_sizes(self._directory, self._manifest)
         self._images = read_images(self._directory, self._manifest)
