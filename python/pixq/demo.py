@@ -132,5 +132,5 @@ Next (`. .venv/bin/activate` first, if make installed pixq):
 
 Your own data:
   pixq datasets                                      what pixq reads, and what each needs on disk
-  pixq inspect --dataset tid2013 --root DIR          counts, levels, scores, missing files
+  pixq inspect --dataset tid2013 --root DIR          counts, levels, scores, missing files; inspect.png
   pixq build-patches --dataset tid2013 --root DIR --out patches"""
