@@ -108,6 +108,21 @@ def build(
         For a mistake in the arguments, other settings in `out`, a leak between splits, a full disk.
     KeyboardInterrupt
         After Ctrl-C; whole shards are kept.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pixq.distort import write_tree
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> noise = np.random.default_rng(0)
+    >>> photos = {f"photo{n}": noise.integers(0, 256, (60, 80, 3), dtype=np.uint8) for n in range(5)}
+    >>> _ = write_tree(photos, folder / "dataset", ["jpeg"], [1, 2])
+    >>> report = build("jianjin008", folder / "dataset", folder / "patches")
+    >>> report.manifest["counts"]["records"], report.skipped
+    (120, [])
+    >>> build("jianjin008", folder / "dataset", folder / "patches").complete_before
+    True
     """
     started = time.perf_counter()
     adapter = datasets.adapter(dataset)

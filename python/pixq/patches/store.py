@@ -55,10 +55,21 @@ class PatchSet:
 
     Examples
     --------
-    >>> patches = PatchSet("patches")                                           # doctest: +SKIP
-    >>> train = patches.select(split="train", fusion="blend")                   # doctest: +SKIP
-    >>> for batch in train.batches(256, seed=0):                                # doctest: +SKIP
-    ...     print(batch.reference.shape, batch.fused.shape, batch.quality.mean())
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pixq.distort import write_tree
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> noise = np.random.default_rng(0)
+    >>> photos = {f"photo{n}": noise.integers(0, 256, (60, 80, 3), dtype=np.uint8) for n in range(5)}
+    >>> _ = write_tree(photos, folder / "dataset", ["jpeg"], [1, 2])
+    >>> from pixq.patches.build import build
+    >>> patches = PatchSet(build("jianjin008", folder / "dataset", folder / "patches").out)
+    >>> train = patches.select(split="train", fusion="blend")
+    >>> len(patches), len(train)
+    (120, 36)
+    >>> batch = next(train.batches(16, seed=0))
+    >>> batch.reference.shape, batch.fused.shape, batch.quality.shape
+    ((16, 20, 20, 3), (16, 20, 20, 3), (16,))
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
