@@ -115,6 +115,22 @@ def test_a_reference_patch_is_stored_once(tmp_path: Path) -> None:
     assert sum(shard["distorted_rows"] for shard in manifest["shards"]) == 5 * 6 * 6
 
 
+def test_pairs_of_one_reference_stand_together_in_a_group_of_two(tmp_path: Path) -> None:
+    """Names that take turns between two references: each is decoded once, and its patches are stored once."""
+    root = tmp_path / "pairs"
+    rows = ["reference,distorted,score,group"]
+    for n in range(10):
+        save(root / f"r{n}.png", photo(n))
+        for level in range(3):
+            save(root / f"d{level}_{n}.png", photo(100 + 10 * level + n))
+            rows.append(f"r{n}.png,d{level}_{n}.png,0.5,scene{n // 2}")
+    (root / "pairs.csv").write_text("\n".join(rows))
+    built("pairs", root, tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert sum(shard["reference_rows"] for shard in manifest["shards"]) == 10 * 6
+    assert len(manifest["splits"]["groups"]) == 5
+
+
 def test_the_bytes_do_not_depend_on_threads_or_order(tmp_path: Path) -> None:
     write_tid(tmp_path / "tid", references=6, types=(1, 2), levels=3)
     settings = BuildSettings(sampling=Sampling("texture", None, 5), fusions=FUSIONS)

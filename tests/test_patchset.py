@@ -308,6 +308,10 @@ def test_a_contact_sheet_shows_the_patches(patches: PatchSet, directory: Path, t
     windows = {patch.tobytes() for patch in patches.fused()}
     shown = sheet[61 : 61 + 60 : 3, 16 + 64 : 16 + 64 + 60 : 3]
     assert shown.tobytes() in windows
+    reference = sheet[61 : 61 + 60 : 3, 16 : 16 + 60 : 3].astype(int)
+    difference = sheet[61 : 61 + 60 : 3, 16 + 128 : 16 + 128 + 60 : 3]
+    # The corner lies outside the RoI, whose outline is drawn on the reference.
+    assert np.array_equal(difference[:4], np.minimum(4 * np.abs(reference - shown)[:4], 255))
     assert np.array_equal(sheet, np.asarray(contact_sheet(patches, count=8, columns=2, scale=3)))
     run = pixq("show", directory, "--out", tmp_path / "sheet.png", "--split", "test", "--count", "5")
     assert (run.code, (tmp_path / "sheet.png").is_file()) == (0, True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from built import digest, lines, mistake, pixq
+from pixq import _core
 from trees import photo, save
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX systems")
@@ -109,6 +110,36 @@ def test_ctrl_c_keeps_whole_shards_and_says_how_to_go_on(
     mended = subprocess.run(command(tree, tmp_path / "out"), capture_output=True, text=True, check=True)
     assert f"{len(stamps)} shards were there already" in mended.stderr
     assert digest(tmp_path / "out") == unbroken[0]
+
+
+def test_a_builder_that_is_told_to_stop_stops(tmp_path: Path) -> None:
+    write_tree(tmp_path, references=1)
+    image = {"image_id": "a", "reference": "r00.png", "distorted": "d00_1.png", "blend_with": None}
+    spec = {
+        "name": "shard-00000",
+        "size": 20,
+        "roi": {"y": 4, "x": 4, "height": 12, "width": 12},
+        "fusions": [{"type": "copy"}],
+        "label": "image",
+        "sampling": {"type": "grid", "stride": 20},
+        "seed": 0,
+        "min_difference": 0,
+        "unchanged": "keep",
+        "max_pixels": 10**6,
+        "images": [{**image, "distortion_type": "noise", "mos": 0.5, "quality": 0.5}],
+    }
+    progress = _core.Progress()
+    arguments = (json.dumps(spec), tmp_path, tmp_path, tmp_path, progress)
+    assert json.loads(_core.build_shard(*arguments))["records"] == 10 * 12
+    assert (progress.images, progress.patches) == (1, 120)
+    for file in tmp_path.glob("shard-*"):
+        file.unlink()
+    progress.cancel()
+    with pytest.raises(KeyboardInterrupt):
+        _core.build_shard(*arguments)
+    assert not list(tmp_path.glob("shard-*")), "what was begun is removed"
+    with pytest.raises(ValueError, match="spec: "):
+        _core.build_shard("{}", *arguments[1:])
 
 
 def test_a_patch_set_is_not_opened_before_it_is_whole(tmp_path: Path, tree: Path) -> None:
