@@ -13,6 +13,7 @@ import timeit
 from collections.abc import Callable
 
 import numpy as np
+
 from pixq import _core
 
 TARGET = 5.0  # microseconds

@@ -25,6 +25,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 from PIL import Image
+
 from pixq import _core
 
 # Group, where its files are, the ratio that is wanted at least.

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from pixq import _core
 
 Array = np.ndarray[Any, np.dtype[Any]]

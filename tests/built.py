@@ -14,6 +14,7 @@ import numpy as np
 from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from PIL import Image
+
 from pixq import schemas
 from pixq.patches.build import BuildReport, build
 from pixq.patches.plan import BuildSettings

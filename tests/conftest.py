@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trees
 from hypothesis import settings
+
+import trees
 from pixq import _core
 
 settings.register_profile("default", deadline=None)  # a shared machine stalls now and then

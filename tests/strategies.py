@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+
 from oracles import Array
 
 DTYPES = ("uint8", "uint16", "float32")

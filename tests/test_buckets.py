@@ -8,9 +8,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import trees
 from pixq import datasets
 from pixq.buckets import BUCKETS, bucket
 from pixq.datasets import ImagePair

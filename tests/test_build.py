@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from built import ROI, digest, fused, lines, make, mistake, pixels, pixq, psnr
 from PIL import Image
+
+from built import ROI, digest, fused, lines, make, mistake, pixels, pixq, psnr
 from pixq import datasets
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import trees
 from pixq import _core, datasets
 from pixq.photos import read_pixels

@@ -9,13 +9,14 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-import decode_fixtures as make
 import numpy as np
 import pytest
-from decode_fixtures import bmp, chunk, photo, pillow, png, saved, tiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+import decode_fixtures as make
+from decode_fixtures import bmp, chunk, photo, pillow, png, saved, tiff
 from pixq._core import decode, probe
 from trees import data_dir
 

@@ -9,11 +9,12 @@ import sys
 import zlib
 from pathlib import Path
 
-import decode_fixtures as make
 import numpy as np
 import pytest
-from decode_fixtures import SIGNATURE, bmp, chunk, forged, ihdr, photo, png, saved, tiff, webp
 from PIL import Image
+
+import decode_fixtures as make
+from decode_fixtures import SIGNATURE, bmp, chunk, forged, ihdr, photo, png, saved, tiff, webp
 from pixq._core import decode, probe
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 7, 3))

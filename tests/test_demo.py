@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+
 from pixq.cli import main
 from pixq.demo import LADDERS, PHOTOGRAPHS, demo_references, run_demo
 from pixq.errors import PixqError

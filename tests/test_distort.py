@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+
 from pixq.distort import DISTORTIONS, LEVELS, Image, distort, synthetic_quality, write_tree
 from pixq.distort.kinds import _saturation
 from pixq.errors import PixqError

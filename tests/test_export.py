@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from built import lines, make, mistake, pixels, pixq
 from pixq.errors import PixqError
 from pixq.geometry import Fusion

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import trees
 from matplotlib.patches import Rectangle
 from PIL import Image
+
+import trees
 from pixq import datasets
 from pixq.cli import main
 from pixq.errors import PixqError

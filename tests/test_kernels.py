@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import oracles
 from oracles import Array
 from pixq import _core
 from strategies import ALPHAS, boxes, corner_arrays, image_pairs, pixels, sizes

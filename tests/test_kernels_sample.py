@@ -7,9 +7,10 @@ import math
 from typing import Any
 
 import numpy as np
-import oracles
 from hypothesis import given
 from hypothesis import strategies as st
+
+import oracles
 from pixq import _core
 
 

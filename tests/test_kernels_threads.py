@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pixq import _core
 
 RNG = np.random.default_rng(7)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pixq.errors import PixqError
 from pixq.labels import LabelContract, parse_score_range
 

@@ -10,8 +10,9 @@ import tomllib
 from importlib.resources import files
 from pathlib import Path
 
-import pixq
 import pytest
+
+import pixq
 from pixq import _core
 from pixq.cli import app
 

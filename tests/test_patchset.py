@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pixq as package
-import pixq.schemas
 import pytest
-from built import fused, lines, make, mistake, pixq
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import pixq as package
+import pixq.schemas
+from built import fused, lines, make, mistake, pixq
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
 from pixq.patches.plan import BuildSettings

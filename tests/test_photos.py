@@ -10,11 +10,12 @@ from random import Random
 
 import numpy as np
 import pytest
-import trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+
+import trees
 from pixq.photos import (
     NEAR_BITS,
     NearDuplicate,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pixq.cli import app
 from pixq.datasets import Adapter
 from pixq.errors import PixqError

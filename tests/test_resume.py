@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from built import digest, lines, mistake, pixq
 from pixq import _core
 from trees import photo, save

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pixq.errors import PixqError
 from pixq.splits import SPLITS, assign, check, check_photos
 

@@ -33,14 +33,17 @@ from pixq.geometry import Fusion, PatchGeometry
 if TYPE_CHECKING:
     from pixq.patches.build import build
     from pixq.patches.plan import BuildSettings, Sampling
-    from pixq.patches.store import PatchSet
+    from pixq.patches.records import Records
+    from pixq.patches.store import Batch, PatchSet
 
 __all__ = [
+    "Batch",
     "BuildSettings",
     "Fusion",
     "PatchGeometry",
     "PatchSet",
     "PixqError",
+    "Records",
     "Sampling",
     "__version__",
     "build",
@@ -63,8 +66,10 @@ __all__ = [
 ]
 
 _LATER = {
+    "Batch": "pixq.patches.store",
     "BuildSettings": "pixq.patches.plan",
     "PatchSet": "pixq.patches.store",
+    "Records": "pixq.patches.records",
     "Sampling": "pixq.patches.plan",
     "build": "pixq.patches.build",
 }

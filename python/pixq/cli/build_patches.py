@@ -135,17 +135,21 @@ def build_patches(
     return 1 if report.empty or (report.skipped and not skip_corrupt) else 0
 
 
+#: Files that are named one by one on stderr; a whole folder that is missing would fill the screen.
+NAMED = 20
+
+
 def tell(report: BuildReport) -> None:
     """Warnings and what was skipped go to stderr, what was made to stdout."""
     for warning in report.warnings:
         print(f"pixq: warning: {warning}", file=sys.stderr)
-    for item in report.skipped:
+    for item in report.skipped[:NAMED]:
         print(f"pixq: skipped {item['file']}: {item['reason']}", file=sys.stderr)
     counts = report.manifest["counts"]
     if report.resumed and not report.complete_before:
         print(f"pixq: went on: {report.resumed} shards were there already", file=sys.stderr)
     if report.skipped:
-        print(f"pixq: {len(report.skipped)} image pairs were skipped; the manifest lists them", file=sys.stderr)
+        print(f"pixq: {len(report.skipped)} image pairs were skipped; the manifest lists them all", file=sys.stderr)
     if report.empty:
         print("pixq: not one patch was cut: every image pair was skipped, or nothing changed in any", file=sys.stderr)
     did = "already complete" if report.complete_before else "built"

@@ -38,8 +38,8 @@ def adapter(name: str) -> Adapter:
     >>> adapter("kadid10k").contract.polarity
     'higher-is-better'
     """
-    if name in ADAPTERS:
-        return ADAPTERS[name]
+    if name.lower() in ADAPTERS:
+        return ADAPTERS[name.lower()]
     close = difflib.get_close_matches(name.lower(), ADAPTERS, n=1, cutoff=0.4)
     meant = f"did you mean {close[0]}? " if close else ""
     raise PixqError(f"unknown dataset {name!r}; {meant}choose one of {', '.join(ADAPTERS)}")

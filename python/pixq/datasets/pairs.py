@@ -69,7 +69,9 @@ def index_pairs(
                 distorted=distorted,
                 distortion_type=cells.get("distortion", "") or "unspecified",
                 level=number(level, path, line, "level") if (level := cells.get("level", "")) else None,
-                score=score(cells["score"], path, line, contract),
+                score=score(
+                    cells["score"], path, line, contract, "give the ends of the scale with --score-range LOW,HIGH"
+                ),
             )
         )
     image_ids = _identifiers(line.distorted for line in lines)

@@ -95,13 +95,19 @@ def number(text: str, path: Path, line: int, what: str) -> float:
     return value
 
 
-def score(text: str, path: Path, line: int, contract: LabelContract) -> float:
-    """`text` as a score on the contract's scale; a fault names `path` and `line`."""
+def score(
+    text: str,
+    path: Path,
+    line: int,
+    contract: LabelContract,
+    mend: str = "mend the line, or choose the dataset that the file belongs to",
+) -> float:
+    """`text` as a score on the contract's scale; a fault names `path` and `line`, and says what `mend` says."""
     value = number(text, path, line, "score")
     if not contract.minimum <= value <= contract.maximum:
         raise PixqError(
             f"{path}, line {line}: score {text} lies outside the scale {contract.minimum:g} to {contract.maximum:g}; "
-            "mend the line, or choose the dataset that the file belongs to"
+            f"{mend}"
         )
     return value
 

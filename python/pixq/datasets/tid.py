@@ -21,8 +21,8 @@ NEEDS = (
 _NAME = re.compile(r"(i(\d{2}))_(\d{2})_(\d)(\.bmp|\.png)?", re.IGNORECASE | re.ASCII)
 
 
-def index_tid(name: str, contract: LabelContract, types: tuple[str, ...], root: Path) -> DatasetIndex:
-    """The index of a TID tree. `types` are the names of distortion types 1, 2, ...
+def index_tid(name: str, contract: LabelContract, types: tuple[str, ...], levels: int, root: Path) -> DatasetIndex:
+    """The index of a TID tree. `types` are the names of distortion types 1, 2, ...; `levels` is how many each has.
 
     Raises
     ------
@@ -42,7 +42,12 @@ def index_tid(name: str, contract: LabelContract, types: tuple[str, ...], root: 
         match = _NAME.fullmatch(file)
         if match is None:
             raise PixqError(f"{path}, line {line}: {file!r} is not named i<nn>_<type>_<level>.bmp; mend the line")
-        kind = int(match[3])
+        kind, level = int(match[3]), int(match[4])
+        if not (1 <= kind <= len(types) and 1 <= level <= levels):
+            raise PixqError(
+                f"{path}, line {line}: {file!r} is type {kind}, level {level}; {name} has types 1 to {len(types)} and "
+                f"levels 1 to {levels}: choose the dataset that the file belongs to"
+            )
         lines.append(
             ScoreLine(
                 line=line,
@@ -51,8 +56,8 @@ def index_tid(name: str, contract: LabelContract, types: tuple[str, ...], root: 
                 group=f"I{match[2]}",
                 reference=f"{references}/I{match[2]}",
                 distorted=f"{distorted}/{file}",
-                distortion_type=f"{match[3]} {types[kind - 1]}" if 1 <= kind <= len(types) else match[3],
-                level=int(match[4]),
+                distortion_type=f"{match[3]} {types[kind - 1]}",
+                level=level,
                 score=value,
             )
         )

@@ -32,5 +32,5 @@ TID2008 = Adapter(
     ),
     contract=CONTRACT,
     # TID2013 kept the numbers of these 17 types and went on from 18.
-    index=partial(index_tid, "tid2008", CONTRACT, TYPES[:17]),
+    index=partial(index_tid, "tid2008", CONTRACT, TYPES[:17], 4),
 )

@@ -57,5 +57,5 @@ TID2013 = Adapter(
         "Signal Processing: Image Communication 30, 57-77, 2015. doi:10.1016/j.image.2014.10.009"
     ),
     contract=CONTRACT,
-    index=partial(index_tid, "tid2013", CONTRACT, TYPES),
+    index=partial(index_tid, "tid2013", CONTRACT, TYPES, 5),
 )

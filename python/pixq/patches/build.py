@@ -138,7 +138,7 @@ def build(
     identity = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
-        "dataset": dataset,
+        "dataset": adapter.name,
         "label_contract": asdict(index.contract),
         **settings.to_json(),
         "folds": plan.folds,
@@ -209,7 +209,7 @@ def _claimed(out: Path) -> Iterator[Path]:
         scratch.mkdir(parents=True, exist_ok=True)
         lock = (scratch / "lock").open("w")
     except OSError as error:
-        raise PixqError(f"{error.filename or out}: {error.strerror}; choose an --out that can be written") from error
+        raise PixqError(f"{out}: {error.strerror}; choose an --out that can be written") from error
     with lock:
         try:
             import fcntl
@@ -311,12 +311,25 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those inside others beside them, under names with a dot."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}.{inner}": one for inner, one in _flat(value).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
 def _same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """An error that names what differs between two builds."""
     # What was asked for is JSON there and Python here.
     now = json.loads(json.dumps(now))
     if before == now:
         return
+    # Of a contract or a sampling, only what differs in it.
+    before, now = _flat(before), _flat(now)
     differing = [key for key in {**now, **before} if before.get(key) != now.get(key)]
     if differing == ["plan_sha256"]:
         raise PixqError(
