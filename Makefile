@@ -51,6 +51,8 @@ lint: $(STAMPS)/pixq $(STAMPS)/test  ## Formats, clippy, ruff, types, and the st
 bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundary (pytest-benchmark), end to end
 	cargo bench --locked
 	$(PY) -m pytest benches
+	$(PY) benches/kernels_numpy.py
+	$(PY) benches/decode.py
 	$(PY) benches/end_to_end.py
 
 build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it

@@ -78,14 +78,22 @@ def test_fuse(pair: tuple[Array, Array], fusion: str, alpha: float, data: st.Dat
     assert same(_core.fuse(reference, distorted, fusion=fusion, alpha=alpha, roi=roi), expected)
 
 
-@given(image_pairs(batch=None, max_side=24), st.integers(0, 2**32), st.data())
-def test_fuse_with_a_mask(pair: tuple[Array, Array], seed: int, data: st.DataObject) -> None:
+@given(image_pairs(batch=None, max_side=24), st.data())
+def test_fuse_with_a_mask(pair: tuple[Array, Array], data: st.DataObject) -> None:
     reference, distorted = pair
     size = reference.shape[1:3] if reference.ndim == 4 else reference.shape[:2]
-    rng = np.random.default_rng(seed)
-    mask = np.where(rng.random(size) < 0.4, rng.choice([0.0, 0.5, 1.0], size), rng.random(size))
-    mask = mask if data.draw(st.booleans()) else np.asfortranarray(mask)
+    mask = draw_masks(data, size, min_size=1)[0]
     assert same(_core.fuse(reference, distorted, mask=mask), oracles.fuse(reference, distorted, mask))
+
+
+def draw_masks(data: st.DataObject, size: tuple[int, int], min_size: int = 0) -> list[Array]:
+    """Weights with many 0, 0.5 and 1, in either order of memory."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    masks = []
+    for fortran in data.draw(st.lists(st.booleans(), min_size=min_size, max_size=3)):
+        mask = np.where(rng.random(size) < 0.4, rng.choice([0.0, 0.5, 1.0], size), rng.random(size))
+        masks.append(np.asfortranarray(mask) if fortran else mask)
+    return masks
 
 
 def test_every_pair_of_bytes_at_many_alphas() -> None:
@@ -119,16 +127,19 @@ def test_fuse_rows(pair: tuple[Array, Array], data: st.DataObject) -> None:
         np.array([data.draw(st.integers(0, len(array) - 1)) for _ in range(count)], np.int64)
         for array in (reference, distorted)
     ]
-    fusions = data.draw(st.lists(st.tuples(st.sampled_from(FUSIONS), ALPHAS), min_size=1, max_size=4))
-    which = np.array([data.draw(st.integers(0, len(fusions) - 1)) for _ in range(count)], np.uint8)
     size = reference.shape[1:3]
+    fusions = data.draw(st.lists(st.tuples(st.sampled_from(FUSIONS), ALPHAS), max_size=4))
+    masks = draw_masks(data, size, min_size=0 if fusions else 1)
+    total = len(fusions) + len(masks)
+    which = np.array([data.draw(st.integers(0, total - 1)) for _ in range(count)], np.uint8)
     roi = data.draw(boxes(*size))
-    found = _core.fuse_rows(reference, distorted, *rows, fusions=fusions, which=which, roi=roi)
-    masks = [oracles.weights(*fusion, size, roi) for fusion in fusions]
-    expected = [oracles.fuse(reference[r], distorted[d], masks[k]) for r, d, k in zip(*rows, which, strict=True)]
+    found = _core.fuse_rows(reference, distorted, *rows, fusions=fusions, masks=masks, which=which, roi=roi)
+    weights = [oracles.weights(*fusion, size, roi) for fusion in fusions] + masks
+    expected = [oracles.fuse(reference[r], distorted[d], weights[k]) for r, d, k in zip(*rows, which, strict=True)]
     assert same(found, np.stack(expected) if expected else np.empty((0, *reference.shape[1:]), reference.dtype))
-    first = _core.fuse_rows(reference, distorted, *rows, fusions=fusions, roi=roi)
-    again = _core.fuse_rows(reference, distorted, *rows, fusions=fusions[:1], which=np.zeros_like(which), roi=roi)
+    first = _core.fuse_rows(reference, distorted, *rows, fusions=fusions, masks=masks, roi=roi)
+    zeros = np.zeros_like(which)
+    again = _core.fuse_rows(reference, distorted, *rows, fusions=fusions, masks=masks, which=zeros, roi=roi)
     assert same(first, again)
 
 
@@ -143,12 +154,15 @@ def test_fuse_at_is_tile_fuse_and_psnr(pair: tuple[Array, Array], default: bool,
         roi = data.draw(boxes(*size))
     coords = data.draw(corner_arrays(height, width, size))
     fusions = data.draw(st.lists(st.tuples(st.sampled_from(FUSIONS), ALPHAS), max_size=4))
-    fused, psnr, psnr_roi = _core.fuse_at(reference, distorted, coords, size=size, roi=roi, fusions=fusions)
-    assert psnr.shape == psnr_roi.shape == (len(fusions), len(coords))
+    masks = draw_masks(data, size)
+    fused, psnr, psnr_roi = _core.fuse_at(
+        reference, distorted, coords, size=size, roi=roi, fusions=fusions, masks=masks
+    )
+    assert len(fused) == len(fusions) + len(masks)
+    assert psnr.shape == psnr_roi.shape == (len(fused), len(coords))
     cut_reference, cut_distorted = (oracles.tile(image, size, coords) for image in (reference, distorted))
     y, x, h, w = roi
-    for k, fusion in enumerate(fusions):
-        mask = oracles.weights(*fusion, size, roi)
+    for k, mask in enumerate([oracles.weights(*fusion, size, roi) for fusion in fusions] + masks):
         expected = [oracles.fuse(r, d, mask) for r, d in zip(cut_reference, cut_distorted, strict=True)]
         assert same(fused[k], np.stack(expected) if expected else cut_reference)
         for i, (clean, patch) in enumerate(zip(cut_reference, expected, strict=True)):
@@ -291,6 +305,24 @@ def test_feather_mask(
     assert np.all(found[roi[0] : roi[0] + roi[2], roi[1] : roi[1] + roi[3]] == inside)
     if feather == 0:
         assert set(found.ravel()) <= {inside, outside}
+
+
+def test_masks_alone_are_all_the_fusions() -> None:
+    rng = np.random.default_rng(0)
+    reference, distorted = (rng.integers(0, 256, (40, 60, 3), np.uint8) for _ in range(2))
+    masks = [_core.feather_mask(20, 20, roi=(4, 4, 12, 12), feather=n) for n in (3, 0)]
+    coords = _core.grid(40, 60)
+    fused, _, psnr_roi = _core.fuse_at(reference, distorted, coords, masks=masks)
+    clean, other = (_core.tile(image) for image in (reference, distorted))
+    assert [same(found, oracles.fuse(clean, other, mask)) for found, mask in zip(fused, masks, strict=True)] == [
+        True
+    ] * 2
+    assert np.all(psnr_roi == np.inf)  # either mask is 1 in the whole RoI
+    rows = np.arange(len(coords))
+    assert same(_core.fuse_rows(clean, other, rows, rows, masks=masks), fused[0])
+    second = np.ones(len(coords), np.uint8)
+    assert same(_core.fuse_rows(clean, other, rows, rows, masks=masks, which=second), fused[1])
+    assert same(_core.fuse_at(reference, distorted, coords)[0][0], fused[1])  # a hard edge is a copy
 
 
 def test_feathered_fusion_of_the_same_image_is_the_image() -> None:

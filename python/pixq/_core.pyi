@@ -2,7 +2,9 @@
 
 Images are (height, width) or (height, width, 1 or 3) arrays of uint8, uint16 or float32 whose rows may be strided or
 reversed; they are never copied. Corners are (n, 2) int64, y before x. A RoI is (y, x, height, width) inside the patch.
-A size is one number of pixels or (rows, columns). While a function computes, other Python threads run.
+A size is one number of pixels or (rows, columns). Sides of images and patches go up to 2**31 - 1, patches of a call up
+to 2**26. While a function computes, other Python threads run: the caller sees to it that none of them writes to its
+arrays, or frees their memory (`resize(refcheck=False)`), before it returns.
 """
 
 from collections.abc import Sequence
@@ -57,7 +59,7 @@ def grid(height: int, width: int, *, size: _Size = 20, stride: _Size | None = No
 def tile(
     image: _Image[_Pixel], *, size: _Size = 20, stride: _Size | None = None, coords: _Int64 | None = None
 ) -> npt.NDArray[_Pixel]:
-    """The patches of an image, at a grid or at given corners."""
+    """The patches of an image, at a grid or at given corners, with which `stride` is not given."""
 
 def untile(patches: _Image[_Pixel], coords: _Int64, height: int, width: int) -> npt.NDArray[_Pixel]:
     """The image whose patches these are; later ones overwrite earlier ones, uncovered pixels are 0."""
@@ -71,7 +73,10 @@ def fuse(
     roi: _Box | None = None,
     mask: _Float64 | None = None,
 ) -> npt.NDArray[_Pixel]:
-    """A distorted patch with a part of its reference, or every pair of two batches."""
+    """A distorted patch with a part of its reference, or every pair of two batches.
+
+    `mask` takes the place of `fusion`, `alpha` and `roi`, which are not given then.
+    """
 
 def fuse_rows(
     reference: _Image[_Pixel],
@@ -80,10 +85,14 @@ def fuse_rows(
     distorted_rows: _Int64,
     *,
     fusions: Sequence[tuple[_FusionName, float]] = [("copy", 0.5)],
+    masks: Sequence[_Float64] = (),
     which: npt.NDArray[np.uint8] | None = None,
     roi: _Box | None = None,
 ) -> npt.NDArray[_Pixel]:
-    """Fused patches from rows gathered from two patch arrays."""
+    """Fused patches from rows gathered from two patch arrays; `which` counts through `fusions`, then `masks`.
+
+    Where only `masks` are given, there are no fusions.
+    """
 
 def fuse_at(
     reference: _Image[_Pixel],
@@ -93,9 +102,13 @@ def fuse_at(
     size: _Size = 20,
     roi: _Box | None = None,
     fusions: Sequence[tuple[_FusionName, float]] = [("copy", 0.5), ("blend", 0.5)],
+    masks: Sequence[_Float64] = (),
     data_range: float | None = None,
 ) -> tuple[list[npt.NDArray[_Pixel]], _Float64, _Float64]:
-    """Cut, fuse and measure the patches of two images in one pass: fused patches, PSNR, PSNR of the RoI."""
+    """Cut, fuse and measure the patches of two images in one pass: fused patches, PSNR, PSNR of the RoI.
+
+    Results are those of `fusions`, then of `masks`; where only `masks` are given, there are no fusions.
+    """
 
 def feather_mask(
     height: int, width: int, *, roi: _Box, feather: int, inside: float = 1.0, outside: float = 0.0

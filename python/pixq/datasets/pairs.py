@@ -15,6 +15,7 @@ from pixq.labels import LabelContract, Polarity
 
 __all__ = ["PAIRS"]
 
+SCALE = "give the ends of the scale with --score-range LOW,HIGH"
 CONTRACT = LabelContract(
     name="score", polarity="higher-is-better", minimum=0.0, maximum=1.0, unit="as given by the user"
 )

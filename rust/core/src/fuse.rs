@@ -187,16 +187,17 @@ impl Plan {
         Ok(Self { size, channels, shape: Self::shape(size, channels, roi)?, recipes })
     }
 
-    /// A plan of one fusion: `weights` of the reference for each pixel, packed rows of (height, width).
+    /// The plan with one more fusion after its others: `weights` of the reference for each pixel, packed rows of (height,
+    /// width). The RoI plays no part in it, but is measured as it is for the others.
     ///
     /// # Errors
     /// [`Error::Shape`] if there are not `size` weights, [`Error::Value`] if one lies outside [0, 1].
-    pub fn masked(size: (usize, usize), channels: usize, weights: &[f64]) -> Result<Self> {
-        let shape = Self::shape(size, channels, Region { y: 0, x: 0, height: size.0, width: size.1 })?;
-        crate::tile::check_len("mask", weights.len(), &[size.0, size.1])?;
-        weights.iter().try_for_each(|&weight| check_weight("a weight of 'mask'", weight))?;
-        let weights = weights.iter().flat_map(|&weight| std::iter::repeat_n(weight, channels)).collect();
-        Ok(Self { size, channels, shape, recipes: vec![Recipe::Mask(weights)] })
+    pub fn with_mask(mut self, weights: &[f64]) -> Result<Self> {
+        crate::tile::check_len("a mask", weights.len(), &[self.size.0, self.size.1])?;
+        weights.iter().try_for_each(|&weight| check_weight("a weight of a mask", weight))?;
+        let weights = weights.iter().flat_map(|&weight| std::iter::repeat_n(weight, self.channels)).collect();
+        self.recipes.push(Recipe::Mask(weights));
+        Ok(self)
     }
 
     fn shape(size: (usize, usize), channels: usize, roi: Region) -> Result<Shape> {

@@ -95,6 +95,19 @@ fn within(roi: Region, y: usize, x: usize) -> bool {
 
 /// One fused patch and its squared errors against the reference, over all of it and in the RoI.
 fn naive(case: &Case, corner: (usize, usize), fusion: Fusion) -> (Vec<u8>, u64, u64) {
+    naive_weighted(case, corner, |y, x| {
+        let inside = within(case.roi, y, x);
+        match fusion {
+            Fusion::None => 0.0,
+            Fusion::Copy => f64::from(inside),
+            Fusion::Paste => f64::from(!inside),
+            Fusion::Blend { alpha } => f64::from(inside) * alpha,
+        }
+    })
+}
+
+/// [`naive`] by the weight of the reference at each pixel of the patch.
+fn naive_weighted(case: &Case, corner: (usize, usize), weight: impl Fn(usize, usize) -> f64) -> (Vec<u8>, u64, u64) {
     let (mut fused, mut whole, mut inner) = (Vec::new(), 0, 0);
     for y in 0..case.size.0 {
         for x in 0..case.size.1 {
@@ -102,12 +115,7 @@ fn naive(case: &Case, corner: (usize, usize), fusion: Fusion) -> (Vec<u8>, u64, 
                 let r = case.reference.at(corner.0 + y, corner.1 + x, c);
                 let d = case.distorted.at(corner.0 + y, corner.1 + x, c);
                 let inside = within(case.roi, y, x);
-                let weight = match fusion {
-                    Fusion::None => 0.0,
-                    Fusion::Copy => f64::from(inside),
-                    Fusion::Paste => f64::from(!inside),
-                    Fusion::Blend { alpha } => f64::from(inside) * alpha,
-                };
+                let weight = weight(y, x);
                 let mean = (weight * f64::from(r) + (1.0 - weight) * f64::from(d) + 0.5).floor() as u8;
                 let error = u64::from(r.abs_diff(mean)).pow(2);
                 whole += error;
@@ -172,6 +180,33 @@ proptest! {
         fuse::fuse(&batches.0, &batches.1, &plan, &mut first).unwrap();
         for i in 0..count {
             prop_assert_eq!(&first[i * samples..(i + 1) * samples], &naive(&case, case.corners[i], fusions[0]).0);
+        }
+    }
+
+    #[test]
+    fn masks_follow_the_fusions(case in case(), fusion in fusion(), seed in any::<u64>()) {
+        let (channels, count) = (case.reference.shape[2], case.corners.len());
+        let mut generator = sample::Generator::new(seed, "mask");
+        let weights: Vec<f64> = (0..case.size.0 * case.size.1).map(|_| generator.unit()).collect();
+        let plan = Plan::new(case.size, channels, case.roi, &[fusion]).unwrap().with_mask(&weights).unwrap();
+        let samples = plan.patch_samples();
+        let mut fused = [(); 2].map(|()| vec![9; count * samples]);
+        let mut measured = [(); 4].map(|()| vec![-1.0; count]);
+        let [a, b, c, d] = &mut measured;
+        let out = Measured {
+            fused: fused.iter_mut().map(Vec::as_mut_slice).collect(),
+            psnr: vec![a, b],
+            psnr_roi: vec![c, d],
+        };
+        fuse::fuse_at(&case.reference.view(), &case.distorted.view(), &case.corners, &plan, None, out).unwrap();
+        let roi_samples = (case.roi.height * case.roi.width * channels) as f64;
+        for (i, &corner) in case.corners.iter().enumerate() {
+            let by_mask = naive_weighted(&case, corner, |y, x| weights[y * case.size.1 + x]);
+            for (k, (expected, sum, roi_sum)) in [naive(&case, corner, fusion), by_mask].into_iter().enumerate() {
+                prop_assert_eq!(&fused[k][i * samples..(i + 1) * samples], &expected);
+                prop_assert_eq!(measured[k][i], psnr_from_mse(sum as f64 / samples as f64, 255.0));
+                prop_assert_eq!(measured[2 + k][i], psnr_from_mse(roi_sum as f64 / roi_samples, 255.0));
+            }
         }
     }
 
@@ -289,6 +324,32 @@ fn geometry_at_the_ends_of_the_integers_is_refused() {
     assert!(matches!(batch, Err(Error::OutOfBuffer { .. })));
     // A stride of 0 repeats one row as often as one likes.
     assert_eq!(View::new(&data, usize::MAX, 4, 4, 0, 0).unwrap().row(usize::MAX - 1), &data);
+}
+
+/// A crop in the middle of an image: a patch that leaves the crop is still inside the image's buffer.
+fn outside_a_crop(measure: impl Fn(&View<'_, u8>, usize, usize) -> u64 + std::panic::RefUnwindSafe) {
+    let data = vec![0; 80 * 80 * 3];
+    let image = View::packed(&data, 80, 80, 3).unwrap();
+    let crop = image.crop("the crop", Region { y: 20, x: 20, height: 40, width: 40 }).unwrap();
+    let refused = |y: usize, x: usize| std::panic::catch_unwind(|| measure(&crop, y, x)).is_err();
+    assert!(!refused(0, 0) && !refused(20, 20));
+    assert!(refused(21, 0) && refused(0, 21) && refused(usize::MAX, 0) && refused(0, usize::MAX - 3));
+}
+
+#[test]
+fn patches_outside_a_crop_are_not_measured() {
+    const ROI: Region = Region { y: 4, x: 4, height: 12, width: 12 };
+    outside_a_crop(|crop, y, x| patch_sums(crop, crop, y, x, (20, 20), ROI).inside);
+    outside_a_crop(|crop, y, x| patch_sums(crop, crop, y, x, (20, 20), Region { y: 0, ..ROI }).inside);
+    // A blend needs its RoI alone, whatever is round it.
+    let whole = Region { y: 0, x: 0, height: 20, width: 20 };
+    outside_a_crop(|crop, y, x| blend_sum(crop, crop, y, x, whole, 0.5));
+    outside_a_crop(|crop, y, x| blend_sum(crop, crop, y, x, whole, 0.3));
+    let roi_outside = Region { height: 17, ..ROI };
+    let data = [0; 60 * 60 * 3];
+    let (image, narrow) = (View::packed(&data, 60, 60, 3).unwrap(), View::packed(&data, 60, 59, 3).unwrap());
+    assert!(std::panic::catch_unwind(|| patch_sums(&image, &image, 0, 0, (20, 20), roi_outside)).is_err());
+    assert!(std::panic::catch_unwind(|| patch_sums(&image, &narrow, 0, 0, (20, 20), ROI)).is_err());
 }
 
 #[test]

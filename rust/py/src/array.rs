@@ -2,8 +2,15 @@
 //!
 //! An input is borrowed as one slice over the memory between its lowest and its highest sample, whatever its row
 //! strides. Pixels within a row must be packed; what is not is refused, so that every copy is made by the caller and
-//! can be seen. As with NumPy itself, a thread that writes to an array while a call reads it gives that call a mixture
-//! of old and new pixels.
+//! can be seen.
+//!
+//! # The caller's duty
+//!
+//! A call reads its inputs while other Python threads run, and nothing in NumPy lets it lock an array. Until the call
+//! returns, no other thread may write to an input, or free its memory under it (`resize(refcheck=False)`, a closed or
+//! truncated file behind a memory map). A write is a data race: in practice the call sees a mixture of old and new
+//! pixels, but neither Rust nor C promise that. Freed memory is read after it was freed. Both are so for NumPy's own
+//! functions that release the GIL.
 
 use std::marker::PhantomData;
 
@@ -55,10 +62,9 @@ pub struct Pixels<'a, 'py> {
 impl<'a, 'py> Pixels<'a, 'py> {
     /// The argument `name`.
     pub fn new(name: &'static str, object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
-        let array = object.cast::<PyUntypedArray>().map_err(|_| {
-            let found = object.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string());
-            PyTypeError::new_err(format!("'{name}' is a {found}; expected a numpy array"))
-        })?;
+        let array = object
+            .cast::<PyUntypedArray>()
+            .map_err(|_| PyTypeError::new_err(format!("'{name}' is a {}; expected a numpy array", kind(object))))?;
         let py = array.py();
         let found = array.dtype();
         let is = |other: &Bound<'py, numpy::PyArrayDescr>| found.is_equiv_to(other);
@@ -208,8 +214,10 @@ impl<'a, 'py> Pixels<'a, 'py> {
         // is a whole number of samples, and the packed axes were checked. They and all between them belong to the one
         // buffer that backs the array (its own, or its base's), so offsets do not overflow and the slice spans one
         // allocation. It is aligned (checked), as the samples are whole steps from `first`. Every bit pattern is a valid
-        // u8, u16 or f32. The buffer lives for 'a: the array is borrowed for 'a and owns or keeps its base, and NumPy
-        // refuses to resize an array that others hold. Nothing here writes to it: outputs are arrays of their own.
+        // u8, u16 or f32. Proven is also that the array object lives for 'a, which keeps its buffer alive (its own, or
+        // that of its base) unless someone frees it on purpose, and that nothing here writes to it: outputs are arrays
+        // of their own. Not proven, as NumPy has no lock for it, is that no other thread writes to the buffer, or frees
+        // it with `resize(refcheck=False)`, before the call returns: that is the caller's duty (see the module's text).
         let data = unsafe { std::slice::from_raw_parts(first.offset(low), (high - low) as usize) };
         Ok((data, low.unsigned_abs()))
     }
@@ -226,10 +234,7 @@ pub fn readonly<'py, T: Element, D: Dimension>(
             let (shape, dtype) = (tuple(array.shape()), array.dtype());
             PyTypeError::new_err(format!("'{name}' has dtype {dtype} and shape {shape}; expected {expected}"))
         }
-        Err(_) => {
-            let found = object.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string());
-            PyTypeError::new_err(format!("'{name}' is a {found}; expected a numpy array: {expected}"))
-        }
+        Err(_) => PyTypeError::new_err(format!("'{name}' is a {}; expected a numpy array: {expected}", kind(object))),
     };
     let array = object.cast::<PyArray<T, D>>().map_err(|_| wrong())?;
     // SAFETY: `array` is an ndarray object that is alive.
@@ -240,6 +245,11 @@ pub fn readonly<'py, T: Element, D: Dimension>(
         )));
     }
     array.try_readonly().map_err(|error| PyValueError::new_err(format!("'{name}': {error}")))
+}
+
+/// The name of an object's type.
+pub fn kind(object: &Bound<'_, PyAny>) -> String {
+    object.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string())
 }
 
 /// `shape` as Python writes it.

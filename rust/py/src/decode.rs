@@ -39,8 +39,9 @@ const BYTES: &str = "<bytes>";
 ///
 /// The format (PNG, JPEG, BMP, WebP or TIFF) is told by the first bytes, never by the name. PNG, BMP and JPEG
 /// equal Pillow's ``convert("RGB")`` bit for bit. Grey and palettes become RGB, 16-bit PNG and TIFF stay
-/// 16-bit, the EXIF orientation is applied (as ``PIL.ImageOps.exif_transpose`` does), an ICC profile is
-/// neither applied nor an error. The GIL is released.
+/// 16-bit, an ICC profile is neither applied nor an error. The orientation is applied (as
+/// ``PIL.ImageOps.exif_transpose`` does) where an EXIF block has it; one in XMP, or in a PNG's text
+/// ("Raw profile type exif"), which Pillow reads as well, is not. The GIL is released.
 ///
 /// Parameters
 /// ----------
@@ -104,7 +105,7 @@ fn decode_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Py<PyA
 /// -------
 /// dict
 ///     ``height`` and ``width`` (after the orientation is applied), ``format`` ("png", "jpeg", "bmp", "webp" or
-///     "tiff"), ``bit_depth`` (8 or 16), ``orientation`` (EXIF, 1..8), ``icc_profile`` (whether one is embedded).
+///     "tiff"), ``bit_depth`` (8 or 16), ``orientation`` (of the EXIF block, 1..8), ``icc_profile`` (whether one is embedded).
 ///
 /// Raises
 /// ------

@@ -316,9 +316,10 @@ fn fuse_packed<T: Sample>(
         }
         Recipe::Mask(weights) => {
             mix_masked(weights, r, d, fused);
-            // The RoI of a mask is the whole patch.
-            let whole = squares(s.row, r, fused);
-            (whole, whole)
+            for (y, roi) in (s.top..s.bottom).zip(fused_roi.chunks_exact_mut(s.roi_row())) {
+                roi.copy_from_slice(&fused[y * s.row + s.left..y * s.row + s.right]);
+            }
+            (squares(s.row, r, fused), squares(s.roi_row(), r_roi, fused_roi))
         }
     }
 }

@@ -52,7 +52,7 @@ pub fn fuse_rows<T: Sample>(
     check_rows("a row of 'reference_rows'", rows.reference, reference.len(), "a row of 'reference'")?;
     check_rows("a row of 'distorted_rows'", rows.distorted, distorted.len(), "a row of 'distorted'")?;
     if let Some(&which) = rows.which.unwrap_or_default().iter().find(|&&which| usize::from(which) >= plan.len()) {
-        let expected = "an index into 'fusions'";
+        let expected = "an index into 'fusions' and 'masks'";
         return Err(Error::Value { what: "an element of 'which'", value: which.to_string(), expected });
     }
     each_pair(plan, len, out, |i| {
@@ -63,7 +63,7 @@ pub fn fuse_rows<T: Sample>(
 
 fn check_plan(plan: &Plan) -> Result<()> {
     if plan.is_empty() {
-        return Err(Error::Value { what: "fusions", value: "empty".into(), expected: "at least one" });
+        return Err(Error::Value { what: "fusions", value: "empty".into(), expected: "at least one, or a mask" });
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub struct PatchSums {
 /// The sums of the patch of `size` (height, width) at (`y`, `x`) of two images; `roi` is relative to the patch.
 ///
 /// # Panics
-/// If the patch does not lie inside the images, or `roi` inside the patch.
+/// If the images differ in shape, the patch does not lie inside them, or `roi` inside the patch.
 pub fn patch_sums(
     reference: &View<'_, u8>,
     distorted: &View<'_, u8>,
@@ -35,6 +35,7 @@ pub fn patch_sums(
     size: (usize, usize),
     roi: Region,
 ) -> PatchSums {
+    check_inside(reference, distorted, (y, x), size);
     let c = reference.channels();
     if size == DEFAULT_SIZE && roi == DEFAULT_ROI && c == 3 {
         let PatchErrors { outside, inside, largest, .. } = with_lanes!(lanes => {
@@ -42,11 +43,26 @@ pub fn patch_sums(
         });
         return PatchSums { outside, inside, largest };
     }
+    assert!(roi.inside("roi", size.0, size.1).is_ok(), "the RoI does not lie inside the patch");
     let inner = (roi.y, roi.height, roi.x * c, roi.width * c);
     vectorised(
         #[inline(always)]
         || sums(reference, distorted, y, x * c, (size.0, size.1 * c), inner),
     )
+}
+
+/// Rows are sliced from the image's buffer, of which a crop shows only a part: without this, a patch outside a crop would be
+/// measured over pixels that are not the crop's.
+#[inline(always)]
+fn check_inside(
+    reference: &View<'_, u8>,
+    distorted: &View<'_, u8>,
+    (y, x): (usize, usize),
+    (height, width): (usize, usize),
+) {
+    let fits = |start: usize, len: usize, outer: usize| start.checked_add(len).is_some_and(|end| end <= outer);
+    let inside = fits(y, height, reference.height()) && fits(x, width, reference.width());
+    assert!(inside && reference.shape() == distorted.shape(), "the patch does not lie inside both images");
 }
 
 #[inline(always)]
@@ -75,7 +91,7 @@ fn sums(
 /// Squared error inside the RoI between the reference and its blend with the distorted patch.
 ///
 /// # Panics
-/// If the RoI of the patch at (`y`, `x`) does not lie inside the images.
+/// If the images differ in shape, or the RoI of the patch at (`y`, `x`) does not lie inside them.
 pub fn blend_sum(
     reference: &View<'_, u8>,
     distorted: &View<'_, u8>,
@@ -84,6 +100,7 @@ pub fn blend_sum(
     roi: Region,
     alpha: f64,
 ) -> u64 {
+    check_inside(reference, distorted, (y.saturating_add(roi.y), x.saturating_add(roi.x)), (roi.height, roi.width));
     let c = reference.channels();
     let inside = y + 20 <= reference.height() && x + 20 <= reference.width();
     if alpha == 0.5 && roi == DEFAULT_ROI && c == 3 && inside {

@@ -2,12 +2,14 @@
 
 use numpy::PyUntypedArrayMethods;
 use numpy::ndarray::{Ix1, Ix2};
-use pixq_core::fuse::{self, Measured, Plan, Rows};
+use pixq_core::fuse::{self, Fusion, Measured, Plan, Rows};
+use pixq_core::{Error, Region};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::{RoiBox, Size, corners, plan, region};
+use super::corners;
+use super::given::{self, Maybe, check_count, patch_side, real, room, side, size_or_20};
 use crate::array::{Output, Pixels, by_dtype, readonly, tuple};
 use crate::error::to_py;
 
@@ -18,17 +20,54 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(feather_mask, m)?)
 }
 
-/// Weights of the reference for each pixel of a patch of `size`.
-fn masked(mask: &Bound<'_, PyAny>, size: (usize, usize), channels: usize) -> PyResult<Plan> {
-    let array =
-        readonly::<f64, Ix2>("mask", mask, "a float64 array of shape (height, width): a weight for each pixel")?;
+/// The plan with one more fusion, by weights of the reference for each pixel.
+fn with_mask(plan: Plan, name: &str, mask: &Bound<'_, PyAny>, size: (usize, usize), channels: usize) -> PyResult<Plan> {
+    let array = readonly::<f64, Ix2>(name, mask, "a float64 array of shape (height, width): a weight for each pixel")?;
     if array.shape() != [size.0, size.1] {
         let (found, expected) = (tuple(array.shape()), tuple(&[size.0, size.1]));
-        return Err(PyValueError::new_err(format!("'mask' has shape {found}; expected {expected}, that of a patch")));
+        return Err(PyValueError::new_err(format!("'{name}' has shape {found}; expected {expected}, that of a patch")));
     }
+    room(array.len(), (1 + channels) * size_of::<f64>())?;
     let weights: Vec<f64> = array.as_array().iter().copied().collect();
-    Plan::masked(size, channels, &weights).map_err(to_py)
+    plan.with_mask(&weights).map_err(|error| match error {
+        Error::Value { value, expected, .. } => {
+            PyValueError::new_err(format!("a weight of '{name}' is {value}; expected {expected}"))
+        }
+        other => to_py(other),
+    })
 }
+
+/// Fusions, and masks after them, for patches of `size`. Where there is no RoI it is the default patch's: 12x12 in the
+/// middle of 20x20. Where it plays no part the whole patch stands for it.
+fn plan(
+    fusions: &[Fusion],
+    masks: &[Bound<'_, PyAny>],
+    size: (usize, usize),
+    channels: usize,
+    roi: Maybe<'_, '_>,
+    measured: bool,
+) -> PyResult<Plan> {
+    let needed = measured || fusions.iter().any(|fusion| *fusion != Fusion::None);
+    let roi = match given::roi(roi, size.0, size.1)? {
+        Some(roi) => roi,
+        None if size == (20, 20) => Region { y: 4, x: 4, height: 12, width: 12 },
+        None if !needed => Region { y: 0, x: 0, height: size.0, width: size.1 },
+        None => {
+            let (height, width) = size;
+            return Err(PyValueError::new_err(format!(
+                "'roi' is needed for patches of {height}x{width}; give (y, x, height, width)"
+            )));
+        }
+    };
+    let mut plan = Plan::new(size, channels, roi, fusions).map_err(to_py)?;
+    for (i, mask) in masks.iter().enumerate() {
+        plan = with_mask(plan, &format!("masks[{i}]"), mask, size, channels)?;
+    }
+    Ok(plan)
+}
+
+const COPY: Fusion = Fusion::Copy;
+const BLEND: Fusion = Fusion::Blend { alpha: 0.5 };
 
 /// A distorted patch with a part of its reference, or every pair of two batches.
 ///
@@ -41,11 +80,11 @@ fn masked(mask: &Bound<'_, PyAny>, size: (usize, usize), channels: usize) -> PyR
 ///     `alpha * reference + (1 - alpha) * distorted` in the RoI, evaluated in float64 and for integers rounded half up.
 ///     `paste`: the reference with the distorted RoI.
 /// alpha
-///     Weight of the reference in a blend, 0 to 1. 0 and 1 are exact copies.
+///     Weight of the reference in a blend, 0 to 1, which the other fusions do not use. 0 and 1 are exact copies.
 /// roi
 ///     (y, x, height, width) inside the patch; (4, 4, 12, 12) for patches of 20x20, otherwise needed by all but `none`.
 /// mask
-///     (height, width) float64: weights of the reference, 0 to 1, in place of fusion, alpha and RoI.
+///     (height, width) float64: weights of the reference, 0 to 1, in place of `fusion`, `alpha` and `roi`.
 ///
 /// Returns
 /// -------
@@ -54,9 +93,10 @@ fn masked(mask: &Bound<'_, PyAny>, size: (usize, usize), channels: usize) -> PyR
 /// Raises
 /// ------
 /// TypeError
-///     If a dtype is another.
+///     If a dtype or a type is another.
 /// ValueError
-///     If shapes differ, the RoI does not lie inside the patch, or a weight is outside 0 to 1.
+///     If shapes differ, the RoI does not lie inside the patch, a weight or `alpha` is outside 0 to 1, or `mask` is given
+///     together with what it takes the place of.
 ///
 /// Examples
 /// --------
@@ -66,15 +106,19 @@ fn masked(mask: &Bound<'_, PyAny>, size: (usize, usize), channels: usize) -> PyR
 /// >>> _core.fuse(reference, distorted, fusion="blend", roi=(0, 0, 1, 2)).tolist()
 /// [[16, 16], [20, 20]]
 #[pyfunction]
-#[pyo3(name = "fuse", signature = (reference, distorted, *, fusion = "copy", alpha = 0.5, roi = None, mask = None))]
+#[pyo3(
+    name = "fuse",
+    signature = (reference, distorted, *, fusion = None, alpha = None, roi = None, mask = None),
+    text_signature = "(reference, distorted, *, fusion='copy', alpha=0.5, roi=None, mask=None)"
+)]
 fn fuse_py<'py>(
     py: Python<'py>,
     reference: &Bound<'py, PyAny>,
     distorted: &Bound<'py, PyAny>,
-    fusion: &str,
-    alpha: f64,
-    roi: Option<RoiBox>,
-    mask: Option<&Bound<'py, PyAny>>,
+    fusion: Maybe<'_, 'py>,
+    alpha: Maybe<'_, 'py>,
+    roi: Maybe<'_, 'py>,
+    mask: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let reference = Pixels::new("reference", reference)?;
     let distorted = reference.and("distorted", distorted)?;
@@ -87,8 +131,21 @@ fn fuse_py<'py>(
     };
     let size = (axes[0], axes[1]);
     let plan = match mask {
-        Some(mask) => masked(mask, size, channels)?,
-        None => plan(&[(fusion.to_owned(), alpha)], size, channels, roi, false)?,
+        Some(mask) => {
+            let others = [("fusion", fusion), ("alpha", alpha), ("roi", roi)];
+            if let Some((other, _)) = others.iter().find(|(_, given)| given.is_some()) {
+                return Err(PyValueError::new_err(format!(
+                    "'mask' takes the place of '{other}'; give only one of them"
+                )));
+            }
+            with_mask(plan(&[], &[], size, channels, None, false)?, "mask", mask, size, channels)?
+        }
+        None => {
+            let alpha = real("alpha", alpha, 0.5)?;
+            let name = fusion.map_or(Ok("copy".to_owned()), |name| given::text("fusion", name))?;
+            let fusion = given::fusion(&name, alpha)?;
+            plan(&[fusion], &[], size, channels, roi, false)?
+        }
     };
     by_dtype!(reference.dtype, T => {
         let (r, d) = (reference.patches::<T>()?, distorted.patches::<T>()?);
@@ -102,6 +159,7 @@ fn fuse_py<'py>(
 /// A (n,) int64 array of rows of an array of `len`.
 fn rows(name: &str, object: &Bound<'_, PyAny>, len: usize) -> PyResult<Vec<usize>> {
     let array = readonly::<i64, Ix1>(name, object, "an int64 array of shape (n,)")?;
+    check_count(Some(array.len()))?;
     let row = |&row: &i64| {
         let found = usize::try_from(row).ok().filter(|&row| row < len);
         found.ok_or_else(|| PyIndexError::new_err(format!("'{name}' has row {row}, but there are {len}")))
@@ -119,11 +177,13 @@ fn rows(name: &str, object: &Bound<'_, PyAny>, len: usize) -> PyResult<Vec<usize
 /// reference_rows, distorted_rows
 ///     (k,) int64.
 /// fusions
-///     Pairs of a name and an alpha, as for `fuse`.
+///     Pairs of a name and an alpha, as for `fuse`. None unless given where `masks` are, so that those are all.
+/// masks
+///     (height, width) float64 arrays, each as `mask` of `fuse`. They follow `fusions` in the numbering of `which`.
 /// which
-///     (k,) uint8: the index into `fusions` for each pair; the first unless given.
+///     (k,) uint8: the index into `fusions` and `masks` for each pair; 0 unless given.
 /// roi
-///     As for `fuse`.
+///     As for `fuse`; masks do not use it.
 ///
 /// Returns
 /// -------
@@ -134,7 +194,7 @@ fn rows(name: &str, object: &Bound<'_, PyAny>, len: usize) -> PyResult<Vec<usize
 /// IndexError
 ///     If a row does not exist (it is named).
 /// TypeError, ValueError
-///     As for `fuse`, and if lengths differ.
+///     As for `fuse`, if lengths differ, or there are more than 2^26 rows.
 ///
 /// Examples
 /// --------
@@ -144,10 +204,13 @@ fn rows(name: &str, object: &Bound<'_, PyAny>, len: usize) -> PyResult<Vec<usize
 /// >>> distorted = np.array([[[1, 2]], [[3, 4]]], np.uint8)
 /// >>> _core.fuse_rows(reference, distorted, np.array([0, 0]), np.array([1, 0]), roi=(0, 0, 1, 1)).tolist()
 /// [[[0, 4]], [[0, 2]]]
+/// >>> half = np.array([[0.5, 1.0]])
+/// >>> _core.fuse_rows(reference, distorted, np.array([0]), np.array([1]), masks=[half]).tolist()
+/// [[[2, 0]]]
 #[pyfunction]
 #[pyo3(
-    signature = (reference, distorted, reference_rows, distorted_rows, *, fusions = vec![("copy".to_owned(), 0.5)], which = None, roi = None),
-    text_signature = "(reference, distorted, reference_rows, distorted_rows, *, fusions=[('copy', 0.5)], which=None, roi=None)"
+    signature = (reference, distorted, reference_rows, distorted_rows, *, fusions = None, masks = None, which = None, roi = None),
+    text_signature = "(reference, distorted, reference_rows, distorted_rows, *, fusions=[('copy', 0.5)], masks=(), which=None, roi=None)"
 )]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 fn fuse_rows<'py>(
@@ -156,9 +219,10 @@ fn fuse_rows<'py>(
     distorted: &Bound<'py, PyAny>,
     reference_rows: &Bound<'py, PyAny>,
     distorted_rows: &Bound<'py, PyAny>,
-    fusions: Vec<(String, f64)>,
-    which: Option<&Bound<'py, PyAny>>,
-    roi: Option<RoiBox>,
+    fusions: Maybe<'_, 'py>,
+    masks: Maybe<'_, 'py>,
+    which: Maybe<'_, 'py>,
+    roi: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let reference = Pixels::new("reference", reference)?;
     let distorted = reference.and("distorted", distorted)?;
@@ -168,12 +232,15 @@ fn fuse_rows<'py>(
         return Err(distorted.unexpected(&format!("patches like those of 'reference', {}", tuple(reference.shape()))));
     }
     let size = (reference.shape()[1], reference.shape()[2]);
-    let plan = plan(&fusions, size, channels, roi, false)?;
+    let masks = given::masks(masks)?;
+    let fusions = given::fusions(fusions, !masks.is_empty(), &[COPY])?;
+    let plan = plan(&fusions, &masks, size, channels, roi, false)?;
     let reference_rows = rows("reference_rows", reference_rows, reference.shape()[0])?;
     let distorted_rows = rows("distorted_rows", distorted_rows, distorted.shape()[0])?;
     let which = which
         .map(|which| {
             let array = readonly::<u8, Ix1>("which", which, "a uint8 array of shape (n,)")?;
+            check_count(Some(array.len()))?;
             Ok::<Vec<u8>, PyErr>(array.as_array().iter().copied().collect())
         })
         .transpose()?;
@@ -202,18 +269,20 @@ fn fuse_rows<'py>(
 /// roi
 ///     (y, x, height, width) inside the patch; (4, 4, 12, 12) for patches of 20x20, otherwise needed.
 /// fusions
-///     Pairs of a name and an alpha, as for `fuse`.
+///     Pairs of a name and an alpha, as for `fuse`. None unless given where `masks` are, so that those are all.
+/// masks
+///     (rows, columns) float64 arrays, each as `mask` of `fuse`. Their results follow those of `fusions`.
 /// data_range
 ///     The distance from black to white: 255, 65535 or 1.0 by dtype unless given.
 ///
 /// Returns
 /// -------
-/// A list with the fused patches of each fusion, (n, rows, columns[, channels]); (fusions, n) float64, the PSNR of each fused
-/// patch against its reference in dB, infinite where they are equal; and the same of each RoI.
+/// A list with the fused patches of each fusion and mask, (n, rows, columns[, channels]); (fusions and masks, n) float64, the
+/// PSNR of each fused patch against its reference in dB, infinite where they are equal; and the same of each RoI.
 ///
 /// Raises
 /// ------
-/// TypeError, ValueError
+/// TypeError, ValueError, MemoryError
 ///     As for `fuse` and `tile`, and if `data_range` is not finite and above 0.
 ///
 /// Examples
@@ -226,8 +295,8 @@ fn fuse_rows<'py>(
 /// (2, (2, 1), inf, 34.15)
 #[pyfunction]
 #[pyo3(
-    signature = (reference, distorted, coords, *, size = Size::Square(20), roi = None, fusions = vec![("copy".to_owned(), 0.5), ("blend".to_owned(), 0.5)], data_range = None),
-    text_signature = "(reference, distorted, coords, *, size=20, roi=None, fusions=[('copy', 0.5), ('blend', 0.5)], data_range=None)"
+    signature = (reference, distorted, coords, *, size = None, roi = None, fusions = None, masks = None, data_range = None),
+    text_signature = "(reference, distorted, coords, *, size=20, roi=None, fusions=[('copy', 0.5), ('blend', 0.5)], masks=(), data_range=None)"
 )]
 #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 fn fuse_at<'py>(
@@ -235,22 +304,28 @@ fn fuse_at<'py>(
     reference: &Bound<'py, PyAny>,
     distorted: &Bound<'py, PyAny>,
     coords: &Bound<'py, PyAny>,
-    size: Size,
-    roi: Option<RoiBox>,
-    fusions: Vec<(String, f64)>,
-    data_range: Option<f64>,
+    size: Maybe<'_, 'py>,
+    roi: Maybe<'_, 'py>,
+    fusions: Maybe<'_, 'py>,
+    masks: Maybe<'_, 'py>,
+    data_range: Maybe<'_, 'py>,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     let reference = Pixels::new("reference", reference)?;
     let distorted = reference.and("distorted", distorted)?;
     reference.same_shape(&distorted)?;
     let (channels, has_channels) = reference.image_channels()?;
-    let size = size.pair("size")?;
-    let plan = plan(&fusions, size, channels, roi, true)?;
+    let size = size_or_20(size)?;
+    let masks = given::masks(masks)?;
+    let fusions = given::fusions(fusions, !masks.is_empty(), &[COPY, BLEND])?;
+    let plan = plan(&fusions, &masks, size, channels, roi, true)?;
+    let data_range = data_range.map(|range| real("data_range", Some(range), 0.0)).transpose()?;
     let corners = corners(coords)?;
     pixq_core::tile::check_corners(reference.shape()[0], reference.shape()[1], size, &corners).map_err(to_py)?;
     let n = corners.len();
     let shape = [n, size.0, size.1, channels];
     let shape = &shape[..if has_channels { 4 } else { 3 }];
+    // Each thread packs one patch pair and their RoIs.
+    room(plan.patch_samples(), 5 * size_of::<f32>() * pixq_core::parallel::num_threads())?;
     by_dtype!(reference.dtype, T => {
         let (r, d) = (reference.view::<T>()?, distorted.view::<T>()?);
         let mut fused = (0..plan.len()).map(|_| Output::<T>::zeros(py, shape)).collect::<PyResult<Vec<_>>>()?;
@@ -278,7 +353,7 @@ fn split(mut all: &mut [f64], n: usize, count: usize) -> Vec<&mut [f64]> {
     rows
 }
 
-/// Weights of the reference that fall from a RoI to its surroundings, for `fuse(mask=...)`.
+/// Weights of the reference that fall from a RoI to its surroundings, for `mask` of `fuse` and `masks` of others.
 ///
 /// With n the larger of the numbers of rows and of columns by which a pixel lies outside the RoI (1 for those that touch it),
 /// the weight is `outside + (inside - outside) * max(0, 1 - n / (feather + 1))`.
@@ -300,8 +375,13 @@ fn split(mut all: &mut [f64], n: usize, count: usize) -> Vec<&mut [f64]> {
 ///
 /// Raises
 /// ------
+/// TypeError
+///     If a side or `feather` is not a whole number, or a weight not a number.
 /// ValueError
-///     If the RoI does not lie inside the patch, or a weight is outside 0 to 1.
+///     If a side is not 1 to 2^31 - 1, `feather` not 0 to 2^31 - 1, the RoI does not lie inside the patch, or a weight is outside
+///     0 to 1.
+/// MemoryError
+///     If the weights do not fit memory.
 ///
 /// Examples
 /// --------
@@ -309,19 +389,23 @@ fn split(mut all: &mut [f64], n: usize, count: usize) -> Vec<&mut [f64]> {
 /// >>> _core.feather_mask(1, 6, roi=(0, 0, 1, 2), feather=3).tolist()
 /// [[1.0, 1.0, 0.75, 0.5, 0.25, 0.0]]
 #[pyfunction]
-#[pyo3(signature = (height, width, *, roi, feather, inside = 1.0, outside = 0.0))]
+#[pyo3(
+    signature = (height, width, *, roi, feather, inside = None, outside = None),
+    text_signature = "(height, width, *, roi, feather, inside=1.0, outside=0.0)"
+)]
 fn feather_mask<'py>(
     py: Python<'py>,
-    height: i64,
-    width: i64,
-    roi: RoiBox,
-    feather: i64,
-    inside: f64,
-    outside: f64,
+    height: &Bound<'py, PyAny>,
+    width: &Bound<'py, PyAny>,
+    roi: &Bound<'py, PyAny>,
+    feather: &Bound<'py, PyAny>,
+    inside: Maybe<'_, 'py>,
+    outside: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let size = Size::Box(height, width).pair("the patch size")?;
-    let roi = region(roi, size.0, size.1)?;
-    let feather = super::side("feather", feather)?;
+    let size = (patch_side("height", height)?, patch_side("width", width)?);
+    let roi = given::roi(Some(roi), size.0, size.1)?.unwrap_or(Region { y: 0, x: 0, height: size.0, width: size.1 });
+    let feather = side("feather", feather)?;
+    let (inside, outside) = (real("inside", inside, 1.0)?, real("outside", outside, 0.0)?);
     let mut out = Output::<f64>::zeros(py, &[size.0, size.1])?;
     let samples = out.samples();
     py.detach(|| fuse::feather_mask(size, roi, feather, inside, outside, samples)).map_err(to_py)?;

@@ -3,7 +3,7 @@
 use pixq_core::{psnr, sample};
 use pyo3::prelude::*;
 
-use super::{RoiBox, Size, region};
+use super::given::{self, Maybe, size_or_20};
 use crate::array::{Output, Pixels, by_dtype};
 use crate::error::to_py;
 
@@ -32,7 +32,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Raises
 /// ------
 /// TypeError
-///     If a dtype is another.
+///     If a dtype is another, or `roi` is not four whole numbers.
 /// ValueError
 ///     If shapes differ, there are no pixels, or the RoI does not lie inside.
 ///
@@ -48,7 +48,7 @@ fn mse<'py>(
     py: Python<'py>,
     reference: &Bound<'py, PyAny>,
     distorted: &Bound<'py, PyAny>,
-    roi: Option<RoiBox>,
+    roi: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     measured(py, reference, distorted, roi, None)
 }
@@ -83,10 +83,11 @@ fn psnr_py<'py>(
     py: Python<'py>,
     reference: &Bound<'py, PyAny>,
     distorted: &Bound<'py, PyAny>,
-    roi: Option<RoiBox>,
-    data_range: Option<f64>,
+    roi: Maybe<'_, 'py>,
+    data_range: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    measured(py, reference, distorted, roi, Some(data_range))
+    let range = data_range.map(|range| given::real("data_range", Some(range), 0.0)).transpose()?;
+    measured(py, reference, distorted, roi, Some(range))
 }
 
 /// The PSNR where `range` is given, the mean squared error where it is not.
@@ -94,7 +95,7 @@ fn measured<'py>(
     py: Python<'py>,
     reference: &Bound<'py, PyAny>,
     distorted: &Bound<'py, PyAny>,
-    roi: Option<RoiBox>,
+    roi: Maybe<'_, 'py>,
     range: Option<Option<f64>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let reference = Pixels::new("reference", reference)?;
@@ -108,7 +109,7 @@ fn measured<'py>(
         reference.image_channels()?;
         reference.shape()
     };
-    let roi = roi.map(|roi| region(roi, axes[0], axes[1])).transpose()?;
+    let roi = given::roi(roi, axes[0], axes[1])?;
     by_dtype!(reference.dtype, T => {
         if batch {
             let (r, d) = (reference.batch::<T>()?, distorted.batch::<T>()?);
@@ -147,8 +148,12 @@ fn measured<'py>(
 ///
 /// Raises
 /// ------
+/// TypeError
+///     If a dtype is another, or a size is not whole numbers.
 /// ValueError
 ///     If the box is larger than the image.
+/// MemoryError
+///     If the variances do not fit memory.
 ///
 /// Examples
 /// --------
@@ -158,13 +163,17 @@ fn measured<'py>(
 /// [[4.0, 0.0]]
 #[pyfunction]
 #[pyo3(
-    signature = (image, *, size = Size::Square(20)),
+    signature = (image, *, size = None),
     text_signature = "(image, *, size=20)"
 )]
-fn local_variance<'py>(py: Python<'py>, image: &Bound<'py, PyAny>, size: Size) -> PyResult<Bound<'py, PyAny>> {
+fn local_variance<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    size: Maybe<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
     let image = Pixels::new("image", image)?;
     image.image_channels()?;
-    let size = size.pair("size")?;
+    let size = size_or_20(size)?;
     // A box that does not fit is the core's to refuse; it gets an array of zero rows.
     let (rows, columns) = pixq_core::tile::grid_shape(image.shape()[0], image.shape()[1], size, (1, 1));
     by_dtype!(image.dtype, T => {

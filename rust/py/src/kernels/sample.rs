@@ -3,7 +3,8 @@
 use pixq_core::sample;
 use pyo3::prelude::*;
 
-use super::{MAX_CORNERS, Size, check_count, corner_array, side};
+use super::corner_array;
+use super::given::{self, MAX_CORNERS, Maybe, check_count, count, room, side, size_or_20, text};
 use crate::array::{Pixels, by_dtype};
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -12,8 +13,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// The number of patches to choose, of so many positions.
-fn number(n: i64, positions: Option<usize>) -> PyResult<usize> {
-    let n = side("n", n)?;
+fn number(n: &Bound<'_, PyAny>, positions: Option<usize>) -> PyResult<usize> {
+    let n = count("n", n)?;
     check_count(Some(positions.unwrap_or(usize::MAX).min(n)))?;
     Ok(n.min(MAX_CORNERS))
 }
@@ -33,7 +34,7 @@ fn positions(height: usize, width: usize, size: (usize, usize)) -> Option<usize>
 /// height, width
 ///     Sides of the image in pixels.
 /// n
-///     Patches to choose.
+///     Patches to choose, 0 to 2^63 - 1.
 /// seed
 ///     0 to 2^64 - 1.
 /// key
@@ -47,8 +48,11 @@ fn positions(height: usize, width: usize, size: (usize, usize)) -> Option<usize>
 ///
 /// Raises
 /// ------
+/// TypeError
+///     If something is not a whole number, or `key` is not a str.
 /// ValueError
-///     If a number is negative, or there would be more than 2^28 patches.
+///     If a side is not 0 to 2^31 - 1, a size not 1 to 2^31 - 1, `n` or `seed` outside its range, or there would be more than
+///     2^26 patches.
 ///
 /// Examples
 /// --------
@@ -57,21 +61,22 @@ fn positions(height: usize, width: usize, size: (usize, usize)) -> Option<usize>
 /// [[0, 0], [0, 1], [0, 2]]
 #[pyfunction]
 #[pyo3(
-    signature = (height, width, n, *, seed, key, size = Size::Square(20)),
+    signature = (height, width, n, *, seed, key, size = None),
     text_signature = "(height, width, n, *, seed, key, size=20)"
 )]
 fn sample_random<'py>(
     py: Python<'py>,
-    height: i64,
-    width: i64,
-    n: i64,
-    seed: u64,
-    key: &str,
-    size: Size,
+    height: &Bound<'py, PyAny>,
+    width: &Bound<'py, PyAny>,
+    n: &Bound<'py, PyAny>,
+    seed: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+    size: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (height, width, size) = (side("height", height)?, side("width", width)?, size.pair("size")?);
+    let (height, width, size) = (side("height", height)?, side("width", width)?, size_or_20(size)?);
     let n = number(n, positions(height, width, size))?;
-    corner_array(py, &py.detach(|| sample::random(height, width, size, n, seed, key)))
+    let (seed, key) = (given::seed(seed)?, text("key", key)?);
+    corner_array(py, &py.detach(|| sample::random(height, width, size, n, seed, &key)))
 }
 
 /// `n` distinct top-left corners of patches, drawn with a probability proportional to their local variance.
@@ -94,6 +99,8 @@ fn sample_random<'py>(
 /// ------
 /// TypeError, ValueError
 ///     As for `tile` and `sample_random`.
+/// MemoryError
+///     If the variances of all positions, 8 bytes each, do not fit memory.
 ///
 /// Examples
 /// --------
@@ -105,23 +112,26 @@ fn sample_random<'py>(
 /// True
 #[pyfunction]
 #[pyo3(
-    signature = (image, n, *, seed, key, size = Size::Square(20)),
+    signature = (image, n, *, seed, key, size = None),
     text_signature = "(image, n, *, seed, key, size=20)"
 )]
 fn sample_texture<'py>(
     py: Python<'py>,
     image: &Bound<'py, PyAny>,
-    n: i64,
-    seed: u64,
-    key: &str,
-    size: Size,
+    n: &Bound<'py, PyAny>,
+    seed: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+    size: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let image = Pixels::new("image", image)?;
     image.image_channels()?;
-    let size = size.pair("size")?;
-    let n = number(n, positions(image.shape()[0], image.shape()[1], size))?;
+    let size = size_or_20(size)?;
+    let positions = positions(image.shape()[0], image.shape()[1], size);
+    let n = number(n, positions)?;
+    let (seed, key) = (given::seed(seed)?, text("key", key)?);
+    room(positions.unwrap_or(usize::MAX), size_of::<f64>())?;
     by_dtype!(image.dtype, T => {
         let view = image.view::<T>()?;
-        corner_array(py, &py.detach(|| sample::texture(&view, size, n, seed, key)))
+        corner_array(py, &py.detach(|| sample::texture(&view, size, n, seed, &key)))
     })
 }

@@ -1,9 +1,11 @@
 //! Bindings of [`pixq_core::tile`].
 
 use pixq_core::tile;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::{Size, check_count, corner_array, corners, side};
+use super::given::{Maybe, check_count, side, size, size_or_20};
+use super::{corner_array, corners};
 use crate::array::{Output, Pixels, by_dtype};
 use crate::error::to_py;
 
@@ -16,12 +18,18 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The size of patches, and their corners.
 type Grid = ((usize, usize), Vec<(usize, usize)>);
 
-fn grid_corners(py: Python<'_>, height: usize, width: usize, size: Size, stride: Option<Size>) -> PyResult<Grid> {
-    let size = size.pair("size")?;
-    let stride = stride.map_or(Ok(size), |stride| stride.pair("stride"))?;
-    let (rows, columns) = tile::grid_shape(height, width, size, stride);
+fn grid_corners(
+    py: Python<'_>,
+    height: usize,
+    width: usize,
+    patch: Maybe<'_, '_>,
+    stride: Maybe<'_, '_>,
+) -> PyResult<Grid> {
+    let patch = size_or_20(patch)?;
+    let stride = stride.map_or(Ok(patch), |stride| size("stride", stride))?;
+    let (rows, columns) = tile::grid_shape(height, width, patch, stride);
     check_count(rows.checked_mul(columns))?;
-    Ok((size, py.detach(|| tile::grid(height, width, size, stride))))
+    Ok((patch, py.detach(|| tile::grid(height, width, patch, stride))))
 }
 
 /// Top-left corners of the patches that fit into an image, row by row.
@@ -39,8 +47,10 @@ fn grid_corners(py: Python<'_>, height: usize, width: usize, size: Size, stride:
 ///
 /// Raises
 /// ------
+/// TypeError
+///     If something is not a whole number.
 /// ValueError
-///     If a side is negative, a size or stride is below 1, or there would be more than 2^28 patches.
+///     If a side is not 0 to 2^31 - 1, a size or stride not 1 to 2^31 - 1, or there would be more than 2^26 patches.
 ///
 /// Examples
 /// --------
@@ -49,15 +59,15 @@ fn grid_corners(py: Python<'_>, height: usize, width: usize, size: Size, stride:
 /// [[0, 0], [0, 20], [20, 0], [20, 20]]
 #[pyfunction]
 #[pyo3(
-    signature = (height, width, *, size = Size::Square(20), stride = None),
+    signature = (height, width, *, size = None, stride = None),
     text_signature = "(height, width, *, size=20, stride=None)"
 )]
 fn grid<'py>(
     py: Python<'py>,
-    height: i64,
-    width: i64,
-    size: Size,
-    stride: Option<Size>,
+    height: &Bound<'py, PyAny>,
+    width: &Bound<'py, PyAny>,
+    size: Maybe<'_, 'py>,
+    stride: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (height, width) = (side("height", height)?, side("width", width)?);
     corner_array(py, &grid_corners(py, height, width, size, stride)?.1)
@@ -70,9 +80,9 @@ fn grid<'py>(
 /// image
 ///     (height, width) or (height, width, 1 or 3), uint8, uint16 or float32; rows may be strided or reversed.
 /// size, stride
-///     As for `grid`; `stride` plays no part where `coords` is given.
+///     As for `grid`.
 /// coords
-///     (n, 2) int64: y, x of each patch. Patches may overlap.
+///     (n, 2) int64: y, x of each patch, in place of a grid and its `stride`. Patches may overlap.
 ///
 /// Returns
 /// -------
@@ -81,9 +91,12 @@ fn grid<'py>(
 /// Raises
 /// ------
 /// TypeError
-///     If a dtype is another.
+///     If a dtype is another, or a size is not whole numbers.
 /// ValueError
-///     If a patch does not lie inside the image (it is named), or pixels are not contiguous within rows.
+///     If a patch does not lie inside the image (it is named), pixels are not contiguous within rows, a size or stride is not
+///     1 to 2^31 - 1, both `stride` and `coords` are given, or there would be more than 2^26 patches.
+/// MemoryError
+///     If the patches do not fit memory.
 ///
 /// Examples
 /// --------
@@ -94,21 +107,24 @@ fn grid<'py>(
 #[pyfunction]
 #[pyo3(
     name = "tile",
-    signature = (image, *, size = Size::Square(20), stride = None, coords = None),
+    signature = (image, *, size = None, stride = None, coords = None),
     text_signature = "(image, *, size=20, stride=None, coords=None)"
 )]
 fn tile_py<'py>(
     py: Python<'py>,
     image: &Bound<'py, PyAny>,
-    size: Size,
-    stride: Option<Size>,
-    coords: Option<&Bound<'py, PyAny>>,
+    size: Maybe<'_, 'py>,
+    stride: Maybe<'_, 'py>,
+    coords: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let image = Pixels::new("image", image)?;
     let (channels, has_channels) = image.image_channels()?;
-    let (size, corners) = match coords {
-        None => grid_corners(py, image.shape()[0], image.shape()[1], size, stride)?,
-        Some(coords) => (size.pair("size")?, corners(coords)?),
+    let (size, corners) = match (coords, stride) {
+        (None, _) => grid_corners(py, image.shape()[0], image.shape()[1], size, stride)?,
+        (Some(coords), None) => (size_or_20(size)?, corners(coords)?),
+        (Some(_), Some(_)) => {
+            return Err(PyValueError::new_err("'coords' takes the place of 'stride'; give only one of them"));
+        }
     };
     tile::check_corners(image.shape()[0], image.shape()[1], size, &corners).map_err(to_py)?;
     let shape = [corners.len(), size.0, size.1, channels];
@@ -131,6 +147,8 @@ fn tile_py<'py>(
 ///     (n, rows, columns) or (n, rows, columns, 1 or 3), uint8, uint16 or float32.
 /// coords
 ///     (n, 2) int64: y, x of each patch.
+/// height, width
+///     Sides of the image in pixels.
 ///
 /// Returns
 /// -------
@@ -138,8 +156,12 @@ fn tile_py<'py>(
 ///
 /// Raises
 /// ------
+/// TypeError
+///     If a dtype is another, or a side is not a whole number.
 /// ValueError
-///     If there are not as many corners as patches, or a patch does not lie inside the image.
+///     If there are not as many corners as patches, a patch does not lie inside the image, or a side is not 0 to 2^31 - 1.
+/// MemoryError
+///     If the image does not fit memory.
 ///
 /// Examples
 /// --------
@@ -153,8 +175,8 @@ fn untile<'py>(
     py: Python<'py>,
     patches: &Bound<'py, PyAny>,
     coords: &Bound<'py, PyAny>,
-    height: i64,
-    width: i64,
+    height: &Bound<'py, PyAny>,
+    width: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let patches = Pixels::new("patches", patches)?;
     let (channels, has_channels) = patches.batch_channels()?;
