@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pixq import _core
 
 Array = np.ndarray[Any, np.dtype[Any]]

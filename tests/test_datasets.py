@@ -103,13 +103,17 @@ def test_tid_names_follow_the_disk_in_case_and_extension(tmp_path: Path) -> None
     assert (second.distortion_type, second.level) == ("07 quantization noise", 2)
 
 
-def test_an_unpublished_type_number_is_kept_without_a_name(tmp_path: Path) -> None:
-    trees.write_tid(tmp_path, references=1, types=(18, 25))
+def test_images_of_another_tid_are_refused(tmp_path: Path) -> None:
+    trees.write_tid(tmp_path, references=1, types=(18,), levels=5)
     assert {pair.distortion_type for pair in datasets.index("tid2013", tmp_path).pairs} == {
-        "18 change of color saturation",
-        "25",
+        "18 change of color saturation"
     }
-    assert {pair.distortion_type for pair in datasets.index("tid2008", tmp_path).pairs} == {"18", "25"}
+    told = r"line 1: 'I01_18_1.bmp' is type 18, level 1; tid2008 has types 1 to 17 and levels 1 to 4: choose the dataset"
+    with pytest.raises(PixqError, match=told):
+        datasets.index("tid2008", tmp_path)
+    edit(tmp_path / "mos_with_names.txt", "I01_18_1", "I01_18_6")
+    with pytest.raises(PixqError, match="is type 18, level 6"):
+        datasets.index("tid2013", tmp_path)
 
 
 def test_kadid_is_higher_is_better_and_keeps_its_score(tmp_path: Path) -> None:
