@@ -108,7 +108,7 @@ def test_images_of_another_tid_are_refused(tmp_path: Path) -> None:
     assert {pair.distortion_type for pair in datasets.index("tid2013", tmp_path).pairs} == {
         "18 change of color saturation"
     }
-    told = r"line 1: 'I01_18_1.bmp' is type 18, level 1; tid2008 has types 1 to 17 and levels 1 to 4: choose the dataset"
+    told = r"line 1: 'I01_18_1.bmp' is type 18, level 1; tid2008 has types 1 to 17 and levels 1 to 4: choose"
     with pytest.raises(PixqError, match=told):
         datasets.index("tid2008", tmp_path)
     edit(tmp_path / "mos_with_names.txt", "I01_18_1", "I01_18_6")
