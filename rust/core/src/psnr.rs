@@ -140,6 +140,11 @@ pub fn psnr_from_mse(mse: f64, data_range: f64) -> f64 {
 pub(crate) fn psnrs_from_sums(values: &mut [f64], count: usize, data_range: f64) {
     let count = count as f64;
     for chunk in values.chunks_mut(64) {
+        // The RoI of every copy, for one.
+        if chunk.iter().all(|&sum| sum == 0.0) {
+            chunk.fill(f64::INFINITY);
+            continue;
+        }
         let mut fast = [0.0; 64];
         let usual = parallel::vectorised(
             #[inline(always)]
