@@ -66,17 +66,18 @@ impl Squares for u8 {
     const EXACT: bool = true;
     #[inline(always)]
     fn squares(a: &[u8], b: &[u8]) -> u128 {
-        // 255^2 * 32768 < 2^31: a block sums in i32, which compiles to multiply-adds of 16-bit pairs.
-        let block = |(a, b): (&[u8], &[u8])| {
-            a.iter()
-                .zip(b)
-                .map(|(&a, &b)| {
-                    let e = i32::from(i16::from(a) - i16::from(b));
-                    e * e
-                })
-                .sum::<i32>()
-        };
-        a.chunks(32768).zip(b.chunks(32768)).map(|pair| block(pair) as u64).sum::<u64>().into()
+        // 255^2 * 32768 < 2^31: a block sums in i32, which compiles to multiply-adds of 16-bit pairs. Loops and not
+        // folds, which the compiler keeps as functions of their own, without the wide vectors of their caller.
+        let mut total = 0u64;
+        for (a, b) in a.chunks(32768).zip(b.chunks(32768)) {
+            let mut block = 0i32;
+            for (&a, &b) in a.iter().zip(b) {
+                let e = i32::from(i16::from(a) - i16::from(b));
+                block += e * e;
+            }
+            total += block as u64;
+        }
+        total.into()
     }
 }
 
@@ -220,7 +221,11 @@ pub fn data_range<T: Sample>(data_range: Option<f64>) -> Result<f64> {
 /// The squared errors of two views of one shape, summed row by row.
 #[inline(always)]
 fn sum_rows<T: Sample>(a: &View<'_, T>, b: &View<'_, T>) -> T::Total {
-    (0..a.height()).map(|y| T::squares(a.row(y), b.row(y))).fold(T::Total::default(), Total::plus)
+    let mut total = T::Total::default();
+    for y in 0..a.height() {
+        total = total.plus(T::squares(a.row(y), b.row(y)));
+    }
+    total
 }
 
 /// An error if a mean over a region of `height` x `width` x `channels` has no samples.
