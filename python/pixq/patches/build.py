@@ -7,10 +7,8 @@ written last, and only then is the directory a patch set.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -21,11 +19,11 @@ from typing import Any
 from pixq import _core, datasets
 from pixq.datasets.base import DatasetIndex
 from pixq.errors import PixqError
-from pixq.patches.files import SCRATCH, FileInfo, checksum, write_json, write_text
+from pixq.patches.files import FileInfo, checksum, write_json, write_text
 from pixq.patches.manifest import compose, image_lines
-from pixq.patches.plan import BuildSettings, Plan, PlannedShard, files_of, make_plan
-from pixq.patches.schema import FORMAT, MANIFEST, SCHEMA_VERSION, Manifest, read_images, read_manifest
-from pixq.patches.store import check_sizes
+from pixq.patches.plan import BuildSettings, Plan, PlannedShard, make_plan
+from pixq.patches.resume import begin, claimed, complete, orderly, read_json, stamps, stopped
+from pixq.patches.schema import FORMAT, MANIFEST, SCHEMA_VERSION, Manifest, read_manifest
 from pixq.patches.survey import survey
 
 __all__ = ["BuildReport", "BuildState", "build"]
@@ -150,18 +148,18 @@ def build(
         warnings = (*seen.warnings(plan.sides), *_empty_splits(manifest))
         return BuildReport(out, manifest, warnings, resumed, complete_before, time.perf_counter() - started)
 
-    complete = _complete(out, identity, index, threads)
-    if complete is not None:
-        return report(complete, len(plan.shards), True)
-    with _claimed(out) as scratch:
+    before = complete(out, identity, index, threads)
+    if before is not None:
+        return report(before, len(plan.shards), True)
+    with claimed(out) as scratch:
         # Another build may have finished while this one looked.
-        complete = _complete(out, identity, index, threads)
-        if complete is not None:
-            return report(complete, len(plan.shards), True)
-        _begin(out, scratch, identity, _stamps(index, plan))
+        before = complete(out, identity, index, threads)
+        if before is not None:
+            return report(before, len(plan.shards), True)
+        begin(out, scratch, identity, stamps(index, plan))
         resumed = _shards(index, plan, out, scratch, threads, watch)
         built = _Notes(scratch)
-        _orderly(out, lambda: write_text(scratch / "images.jsonl", out / "images.jsonl", image_lines(plan, built)))
+        orderly(out, lambda: write_text(scratch / "images.jsonl", out / "images.jsonl", image_lines(plan, built)))
         manifest = compose(
             adapter=adapter,
             index=index,
@@ -171,7 +169,7 @@ def build(
             images=checksum(out / "images.jsonl"),
             identity=identity,
         )
-        _orderly(out, lambda: write_json(scratch / MANIFEST, out / MANIFEST, manifest))
+        orderly(out, lambda: write_json(scratch / MANIFEST, out / MANIFEST, manifest))
         return report(read_manifest(out), resumed, False)
 
 
@@ -183,179 +181,6 @@ def _empty_splits(manifest: Manifest) -> list[str]:
         for split, share in zip(splits["images"], splits["ratio"], strict=True)
         if share > 0 and splits["images"][split] == 0
     ]
-
-
-def _stamps(index: DatasetIndex, plan: Plan) -> dict[str, list[int]]:
-    """Size and time of change of every file that is cut."""
-    stamps = {}
-    for shard in plan.shards:
-        for image in shard.images:
-            for file in files_of(image.pair):
-                if file not in stamps:
-                    # A file that is gone is named by the shard that needs it.
-                    with contextlib.suppress(OSError):
-                        stat = (index.root / file).stat()
-                        stamps[file] = [stat.st_size, stat.st_mtime_ns]
-    return stamps
-
-
-@contextlib.contextmanager
-def _claimed(out: Path) -> Iterator[Path]:
-    """`out/.pixq-build`, held by this process alone; removed once the patch set is whole."""
-    scratch = out / SCRATCH
-    try:
-        if out.is_dir() and not scratch.is_dir() and not (out / MANIFEST).is_file() and any(out.iterdir()):
-            raise PixqError(f"{out}: is not empty and not a patch set; choose another --out")
-        scratch.mkdir(parents=True, exist_ok=True)
-        lock = (scratch / "lock").open("w")
-    except OSError as error:
-        raise PixqError(f"{out}: {error.strerror}; choose an --out that can be written") from error
-    with lock:
-        try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows has no flock; two builds into one directory are then not noticed
-            pass
-        except OSError:
-            raise PixqError(f"{out}: another build is writing here; wait for it or choose another --out") from None
-        yield scratch
-        if (out / MANIFEST).is_file():
-            shutil.rmtree(scratch)
-
-
-def _complete(out: Path, identity: Mapping[str, Any], index: DatasetIndex, threads: int) -> Manifest | None:
-    """The manifest, if the patch set is whole, built with these settings from the images that are there now.
-
-    Raises
-    ------
-    PixqError
-        If it is another program's, damaged, or was built with other settings or from other images.
-    """
-    if not (out / MANIFEST).is_file():
-        return None
-    try:
-        manifest = read_manifest(out)
-    except PixqError as error:
-        raise PixqError(f"{error}, or choose another --out") from None
-    _same(out, manifest["identity"], identity)
-    check_sizes(out, manifest)
-    changed = _changed(out, manifest, index, threads)
-    if changed:
-        more = f" ({len(changed)} files did)" if len(changed) > 1 else ""
-        raise PixqError(
-            f"{changed[0]}: changed since {out} was built{more}; choose another --out, or delete it and build anew"
-        )
-    # A build that was killed after its last rename left this behind.
-    shutil.rmtree(out / SCRATCH, ignore_errors=True)
-    return manifest
-
-
-def _changed(out: Path, manifest: Manifest, index: DatasetIndex, threads: int) -> list[str]:
-    """The files of the dataset whose bytes are not those that the patch set was cut from."""
-    known: dict[str, str | None] = {}
-    for image in read_images(out, manifest):
-        known[image["reference"]] = image["reference_blake3"]
-        known[image["distorted"]] = image["distorted_blake3"]
-        if image["blend_with"] is not None:
-            known[image["blend_with"]] = image["blend_with_blake3"]
-    for item in manifest["skipped"]:
-        if item["kind"] == "unusable":
-            known[item["file"]] = item["blake3"]
-
-    def differs(file: str) -> bool:
-        try:
-            return checksum(index.root / file).blake3 != known[file]
-        except OSError:
-            return known[file] is not None
-
-    with ThreadPoolExecutor(threads) as pool:
-        return [file for file, differing in zip(known, pool.map(differs, known), strict=True) if differing]
-
-
-def _begin(out: Path, scratch: Path, identity: Mapping[str, Any], stamps: Mapping[str, list[int]]) -> None:
-    """Note what is built, or check that the unfinished build that is there is the same one.
-
-    Raises
-    ------
-    PixqError
-        If it was begun with other settings, or from files that changed since.
-    """
-    plan_file = scratch / "plan.json"
-    if not plan_file.is_file():
-        noted = {"pixq_version": _core.__version__, "identity": identity, "stamps": stamps}
-        _orderly(out, lambda: write_json(scratch / "plan.json.new", plan_file, noted))
-        return
-    before = _read_json(plan_file)
-    if before.get("pixq_version") != _core.__version__:
-        raise PixqError(
-            f"{out}: holds an unfinished build of pixq {before.get('pixq_version')}, this is {_core.__version__}; "
-            "finish it with that, or delete it and build anew"
-        )
-    _same(out, before["identity"], identity)
-    changed = sorted(file for file, stamp in stamps.items() if before["stamps"].get(file, stamp) != stamp)
-    if changed:
-        raise PixqError(
-            f"{changed[0]}: changed since the unfinished build in {out} began"
-            f"{f' ({len(changed)} files did)' if len(changed) > 1 else ''}; delete {out} and build anew"
-        )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise PixqError(f"{path}: is not JSON ({error}); delete the directory {path.parent} and build anew") from error
-    if not isinstance(value, dict):
-        raise PixqError(f"{path}: is not a JSON object; delete the directory {path.parent} and build anew")
-    return value
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with those inside others beside them, under names with a dot."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{key}.{inner}": one for inner, one in _flat(value).items()}
-        else:
-            flat[key] = value
-    return flat
-
-
-def _same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """An error that names what differs between two builds."""
-    # What was asked for is JSON there and Python here.
-    now = json.loads(json.dumps(now))
-    if before == now:
-        return
-    # Of a contract or a sampling, only what differs in it.
-    before, now = _flat(before), _flat(now)
-    differing = [key for key in {**now, **before} if before.get(key) != now.get(key)]
-    if differing == ["plan_sha256"]:
-        raise PixqError(
-            f"{out}: was built from other files or scores than the dataset has now; choose another --out, "
-            "or delete it and build anew"
-        )
-    told = "; ".join(
-        f"{key} is {json.dumps(before.get(key))} there and {json.dumps(now.get(key))} here"
-        for key in differing
-        if key != "plan_sha256"
-    )
-    raise PixqError(f"{out}: holds a patch set with other settings: {told}; choose another --out")
-
-
-def _orderly(out: Path, write: Callable[[], Any]) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise _stopped(out, error) from error
-
-
-def _stopped(out: Path, error: OSError) -> PixqError:
-    where = error.filename or out
-    return PixqError(
-        f"{where}: {error.strerror or error}; whole shards are kept: mend that and run the same command again"
-    )
 
 
 def _spec(shard: PlannedShard, settings: BuildSettings) -> str:
@@ -397,7 +222,7 @@ class _Notes(Mapping[str, dict[str, Any]]):
         return self._scratch / f"{name}.json"
 
     def __getitem__(self, name: str) -> dict[str, Any]:
-        return _read_json(self.path(name))
+        return read_json(self.path(name))
 
     def __iter__(self) -> Iterator[str]:
         return (path.stem for path in sorted(self._scratch.glob("shard-*.json")))
@@ -410,7 +235,7 @@ def _whole(note: Path, out: Path) -> dict[str, Any] | None:
     """What an earlier build noted of a shard, if its files are still those it wrote."""
     if not note.is_file():
         return None
-    built = _read_json(note)
+    built = read_json(note)
     try:
         same = all(checksum(out / name) == FileInfo(**info) for name, info in built["files"].items())
     except OSError:
@@ -457,7 +282,7 @@ def _shards(
                 seconds = time.perf_counter() - begun
                 watch(BuildState(progress.images, plan.images - images_before, progress.patches, seconds))
     except OSError as error:
-        raise _stopped(out, error) from error
+        raise stopped(out, error) from error
     finally:
         # Nothing is left running, whatever happened: after an error or Ctrl-C threads stop at their next image.
         progress.cancel()
