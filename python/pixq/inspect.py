@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pixq.datasets.base import DatasetIndex, ImagePair, Problem
 from pixq.datasets.tree import printable
 from pixq.errors import PixqError
 from pixq.labels import LabelContract
+from pixq.patches.files import write_picture
 from pixq.photos import read_pixels
 
 if TYPE_CHECKING:
@@ -189,15 +189,7 @@ def save_figure(index: DatasetIndex, path: Path) -> None:
         raise PixqError(f"--picture {path}: unknown kind of picture; end it in .png, .svg or .pdf")
     picture = io.BytesIO()
     drawn.savefig(picture, format=kind)
-    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        try:
-            scratch.write_bytes(picture.getbuffer())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; name a file that can be written with --picture") from None
+    write_picture(path, picture.getbuffer(), "name a file that can be written with --picture")
 
 
 def _group_sizes(pairs: Sequence[ImagePair]) -> Counter[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from pixq.errors import PixqError
 from pixq.labels import Polarity, parse_score_range
+from pixq.patches.files import write_picture
 from pixq.patches.store import PatchSet
 
 if TYPE_CHECKING:
@@ -100,11 +101,6 @@ def save_picture(picture: Image, out: Path) -> None:
     """Write a Pillow picture as PNG, whole or not at all."""
     if out.suffix.lower() != ".png":
         raise PixqError(f"{out}: pictures are written as PNG; give a name that ends in .png")
-    scratch = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    try:
-        picture.save(scratch, format="PNG")
-        scratch.replace(out)
-    except OSError as error:
-        raise PixqError(f"{out}: {error.strerror or error}; give a name that can be written") from None
-    finally:
-        scratch.unlink(missing_ok=True)
+    data = io.BytesIO()
+    picture.save(data, format="PNG")
+    write_picture(out, data.getbuffer(), "give a name that can be written")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pixq import _core
+from pixq.errors import PixqError
 
-__all__ = ["SCRATCH", "FileInfo", "checksum", "write_json", "write_text"]
+__all__ = ["SCRATCH", "FileInfo", "checksum", "write_json", "write_picture", "write_text"]
 
 
 #: Where an unfinished build keeps what it needs to go on, inside the patch set's directory.
@@ -50,3 +52,22 @@ def write_text(scratch: Path, path: Path, parts: Iterable[str]) -> None:
 def write_json(scratch: Path, path: Path, value: Any) -> None:
     """The same for JSON, which is standard JSON: there is no `Infinity` or `NaN`."""
     write_text(scratch, path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), "\n"))
+
+
+def write_picture(path: Path, data: bytes | memoryview, mend: str) -> None:
+    """Write a picture that is encoded already, whole or not at all.
+
+    Raises
+    ------
+    PixqError
+        If the file can't be written: it names `path`, and says what `mend` says.
+    """
+    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        try:
+            scratch.write_bytes(data)
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
