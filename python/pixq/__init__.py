@@ -1,6 +1,7 @@
 """Would a person notice this local change in an image?
 
-`pixq.PatchSet` opens a patch set, `pixq.build` makes one from a dataset of human scores, and `pixq.tile`, `pixq.fuse`,
+`pixq.PatchSet` opens a patch set, `pixq.build` makes one from a dataset of human scores, `pixq.load` gives the scorer
+that `pixq train` left in a run, and `pixq.tile`, `pixq.fuse`,
 `pixq.psnr` and their like work on arrays. Those are the core's own functions: `pixq._core` serves by itself.
 """
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pixq.patches.plan import BuildSettings, Sampling
     from pixq.patches.records import Records
     from pixq.patches.store import Batch, PatchSet
+    from pixq.scorer import Scorer, load
 
 __all__ = [
     "Batch",
@@ -45,6 +47,7 @@ __all__ = [
     "PixqError",
     "Records",
     "Sampling",
+    "Scorer",
     "__version__",
     "build",
     "decode",
@@ -53,6 +56,7 @@ __all__ = [
     "fuse_at",
     "fuse_rows",
     "grid",
+    "load",
     "local_variance",
     "mse",
     "num_threads",
@@ -71,7 +75,9 @@ _LATER = {
     "PatchSet": "pixq.patches.store",
     "Records": "pixq.patches.records",
     "Sampling": "pixq.patches.plan",
+    "Scorer": "pixq.scorer",
     "build": "pixq.patches.build",
+    "load": "pixq.scorer",
 }
 
 
@@ -80,6 +86,11 @@ def __getattr__(name: str) -> object:
     if name in _LATER:
         from importlib import import_module
 
+        if name in ("Scorer", "load"):
+            from pixq.models import require
+
+            require("torch")
+            require("safetensors")
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'pixq' has no attribute {name!r}")
 

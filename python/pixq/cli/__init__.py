@@ -31,7 +31,8 @@ VERBS = {
     "build-patches": "Cut a dataset of human scores into a patch set.",
     "verify": "Check a patch set's files and splits.",
     "show": "Draw a contact sheet of a patch set.",
-    "export": "Write a patch set as PNG folders, Parquet or NumPy arrays.",
+    "train": "Train a patch-quality model on a patch set.",
+    "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",
     "demo": "Try all of it on photographs that come along.",
 }
 for name, what in VERBS.items():

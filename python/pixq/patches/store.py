@@ -187,6 +187,11 @@ class PatchSet:
         """The selected records as columns of length `len(self)`."""
         return self._all if self._rows is None else self._all.take(self._rows)
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The selected records' numbers in the whole set, int64 (len(self),)."""
+        return np.arange(len(self._all)) if self._rows is None else self._rows
+
     def select(
         self,
         *,
@@ -238,8 +243,7 @@ class PatchSet:
             if not any(fits):
                 _known(fusion, [str(each) for each in self.fusions], "fusion")
             keep &= np.array(fits, dtype=bool)[records.fusion]
-        rows = np.flatnonzero(keep) if self._rows is None else self._rows[keep]
-        return self._with(rows)
+        return self._with(self.rows[keep])
 
     def _with(self, rows: NDArray[np.int64]) -> PatchSet:
         selection = object.__new__(PatchSet)
@@ -248,8 +252,7 @@ class PatchSet:
 
     def __getitem__(self, rows: slice | ArrayLike) -> PatchSet:
         """The records at `rows` (a slice, numbers or a mask) of this selection, in that order."""
-        own = np.arange(len(self._all)) if self._rows is None else self._rows
-        return self._with(np.atleast_1d(own[rows if isinstance(rows, slice) else np.asarray(rows)]))
+        return self._with(np.atleast_1d(self.rows[rows if isinstance(rows, slice) else np.asarray(rows)]))
 
     def check_not_empty(self) -> None:
         """An error that says what to do, unless there is a record."""
@@ -301,7 +304,7 @@ class PatchSet:
         order = np.arange(len(self))
         if seed is not None:
             np.random.default_rng(seed).shuffle(order)
-        own = np.arange(len(self._all)) if self._rows is None else self._rows
+        own = self.rows
         for start in range(0, len(order), size):
             rows = own[order[start : start + size]]
             if drop_last and len(rows) < size:

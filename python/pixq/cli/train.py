@@ -1,0 +1,97 @@
+"""`pixq train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from pixq.cli.progress import TrainProgress
+from pixq.errors import PixqError
+from pixq.models import require
+from pixq.patches.store import PatchSet
+
+__all__ = ["train"]
+
+
+def train(
+    patches: Path,
+    /,
+    *,
+    out: Path,
+    recipe: str = "seed",
+    overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    folds: Annotated[bool, Parameter(negative="")] = False,
+    leave_out: Literal["distortion"] | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "auto",
+) -> int:
+    """Train a patch-quality model.
+
+    Parameters
+    ----------
+    patches
+        Directory of the patch set.
+    out
+        Directory of the run.
+    recipe
+        seed, strong, or a TOML file.
+    overrides
+        A key of the recipe and its value, as optimiser.lr=0.001; may be given more than once.
+    folds
+        Train one run a fold, and pool their predictions of the images held out.
+    leave_out
+        The same for each type of distortion, which training is not shown.
+    resume
+        Go on with a run that was interrupted.
+    device
+        auto, cpu, cuda or cuda:0.
+    """
+    require("torch")
+    from pixq.train import folds as cross
+    from pixq.train import loop, parts
+    from pixq.train.recipe import read_recipe
+
+    chosen = read_recipe(recipe, overrides)
+    opened = PatchSet(patches)
+    opened.check_not_empty()
+    if folds or leave_out is not None:
+        with TrainProgress() as progress:
+            summary = cross.train_folds(
+                opened,
+                out,
+                chosen,
+                leave_out=leave_out,
+                device=device,
+                resume=resume,
+                watch=lambda run, number, count, state: progress.update(state, f"{run.name} ({number + 1} of {count})"),
+            )
+        print("\n".join(_folds(summary)))
+        return 0
+    if (out / cross.FOLDS).exists():
+        raise PixqError(f"{out}: holds runs of --folds; choose another --out")
+    with TrainProgress() as progress:
+        info = loop.train(parts.by_split(opened), out, chosen, device=device, resume=resume, watch=progress.update)
+    best = info.best or {}
+    print(
+        f"{out}: {chosen.model.name}, {info.parameters:,} weights, best after epoch {best.get('epoch')}: "
+        f"validation loss {best.get('loss', float('nan')):.5f}"
+    )
+    return 0
+
+
+def _folds(summary: dict[str, Any]) -> list[str]:
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4f}"
+
+    if summary["leave_out"] is None:
+        image = summary["image"]
+        lines = [f"SRCC of image scores, pooled over {len(summary['runs'])} folds: {number(image['srcc'])}"]
+        lines += [f"  {number(value)}  {kind}" for kind, value in summary["by_distortion"].items()]
+        return [*lines, f"PLCC {number(image['plcc'])}, MAE {number(image['mae'])}"]
+    lines = ["SRCC over all held-out images, and over the type left out"]
+    lines += [
+        f"  {number(row['all'])}  {number(row['left_out'])}  {kind}" for kind, row in summary["by_distortion"].items()
+    ]
+    return [*lines, f"  {number(summary['mean']['all'])}  {number(summary['mean']['left_out'])}  mean"]

@@ -1,0 +1,100 @@
+"""Models that score patch pairs: one file each, and the registry.
+
+Importing this package does not import PyTorch; `build` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pixq.errors import PixqError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pixq.models.base import PatchModel
+    from pixq.train.recipe import ModelSpec
+
+__all__ = ["MODELS", "ModelEntry", "build", "parameters", "require"]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model of the registry.
+
+    Parameters
+    ----------
+    body
+        Module and class of its body: nine channels (n, 9, height, width) in, features (n, `features`) out.
+    what
+        One line for people who choose.
+    smallest
+        Rows and columns of the smallest patch it takes.
+    """
+
+    body: str
+    what: str
+    smallest: int
+
+
+MODELS: dict[str, ModelEntry] = {
+    "tiny": ModelEntry("pixq.models.tiny:Tiny", "TinyPatchRegressor of the Jianjin008 report", 5),
+    "residual": ModelEntry("pixq.models.residual:Residual", "residual blocks at two scales", 4),
+    "inception": ModelEntry("pixq.models.inception:Inception", "parallel 1x1, 3x3 and 5x5 convolutions", 4),
+    "dual": ModelEntry("pixq.models.dual:Dual", "separate branches for reference, distorted and difference", 4),
+    "pretrained": ModelEntry("pixq.models.pretrained:Pretrained", "features of a frozen backbone from timm", 8),
+}
+
+
+def build(spec: ModelSpec) -> PatchModel:
+    """The model that `spec` describes, with weights drawn from PyTorch's global generator.
+
+    Raises
+    ------
+    PixqError
+        If no model has that name, PyTorch is missing, or the weights of a backbone are not there.
+
+    Examples
+    --------
+    >>> from pixq.train.recipe import ModelSpec
+    >>> model = build(ModelSpec(name="tiny", norm="none"))
+    >>> parameters(model)
+    4321
+    """
+    base = require("torch", "pixq.models.base")
+    entry = MODELS.get(spec.name)
+    if entry is None:
+        raise PixqError(f"unknown model {spec.name!r}; choose {', '.join(MODELS)}")
+    module, _, name = entry.body.partition(":")
+    body = getattr(import_module(module), name)(spec)
+    model: PatchModel = base.PatchModel(spec, body)
+    return model
+
+
+def parameters(module: nn.Module) -> int:
+    """The number of weights that training changes."""
+    return sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
+
+
+#: What to install for a package that is not there.
+_EXTRA_OF = {"torch": "train", "tensorboard": "train", "safetensors": "train", "scipy": "train", "matplotlib": "train"}
+
+
+def require(package: str, module: str | None = None) -> Any:
+    """Import `module` (`package` by default), which needs `package`.
+
+    Raises
+    ------
+    PixqError
+        If `package` is not installed; the message says what to install.
+    """
+    try:
+        import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package.partition(".")[0]:
+            raise
+        extra = _EXTRA_OF.get(package, package)
+        raise PixqError(f"{package} is not installed; install it with: pip install 'pixq[{extra}]'") from None
+    return import_module(module or package)

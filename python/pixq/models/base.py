@@ -1,0 +1,113 @@
+"""What every model does the same way: from bytes to nine channels, from features to a score."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pixq.models.heads import Ordinal, Regression
+from pixq.train.recipe import ModelSpec
+
+__all__ = ["CHANNELS", "NineChannels", "PatchModel", "PatchScores"]
+
+#: Reference, distorted, |difference|, each red, green, blue.
+CHANNELS = 9
+
+
+class PatchScores(NamedTuple):
+    """What a model says of patch pairs.
+
+    Parameters
+    ----------
+    raw
+        float32 (n, k): what the head computes with; `PatchModel.quality` turns it into quality.
+    weight
+        float32 (n,): how much each patch counts where patch scores become an image score, above 0. All 1 unless the
+        pooling is learned.
+    """
+
+    raw: Tensor
+    weight: Tensor
+
+
+class NineChannels(nn.Module):
+    """Two uint8 patches to the nine channels [reference, distorted, |difference|].
+
+    Each channel of 0 to 255 is multiplied by `scale` and `shift` is added. Both are buffers, so they are in every
+    checkpoint and every export: training and inference can't differ. The result lies in memory as channels-last,
+    as NumPy's (n, height, width, 3) does: nothing is transposed.
+
+    Examples
+    --------
+    >>> black, white = torch.zeros(1, 5, 5, 3, dtype=torch.uint8), torch.full((1, 5, 5, 3), 255, dtype=torch.uint8)
+    >>> [round(channel, 3) for channel in NineChannels()(black, white)[0, ::3, 0, 0].tolist()]
+    [0.0, 1.0, 1.0]
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.full((CHANNELS,), 1.0 / 255.0))
+        self.register_buffer("shift", torch.zeros(CHANNELS))
+
+    def forward(self, reference: Tensor, distorted: Tensor) -> Tensor:
+        """(n, height, width, 3) uint8 twice to (n, 9, height, width) float32."""
+        r, d = reference.float(), distorted.float()
+        stack = torch.cat([r, d, (r - d).abs()], dim=-1)
+        return (stack * self.scale + self.shift).permute(0, 3, 1, 2)
+
+
+class PatchModel(nn.Module):
+    """A model of patch pairs: uint8 in, scores out.
+
+    Parameters
+    ----------
+    spec
+        The recipe's `[model]`.
+    body
+        Nine channels (n, 9, height, width) to features (n, `body.features`).
+
+    Examples
+    --------
+    >>> from pixq.models import build
+    >>> model = build(ModelSpec(name="tiny"))
+    >>> patches = torch.randint(0, 256, (2, 7, 20, 20, 3), dtype=torch.uint8)
+    >>> model.quality(model(patches[0], patches[1])).shape
+    torch.Size([7])
+    """
+
+    def __init__(self, spec: ModelSpec, body: nn.Module) -> None:
+        super().__init__()
+        self.spec = spec
+        self.channels = NineChannels()
+        self.body = body
+        features: int = body.features  # type: ignore[assignment]
+        self.head: Regression | Ordinal = (
+            Ordinal(features, spec.cuts) if spec.head == "ordinal" else Regression(features, spec.link)
+        )
+        self.weigh = nn.Linear(features, 1) if spec.pooling == "learned" else None
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, reference: Tensor, distorted: Tensor) -> PatchScores:
+        """Score patch pairs.
+
+        Parameters
+        ----------
+        reference, distorted
+            uint8 (n, height, width, 3) on the model's device, 0 to 255.
+        """
+        features = self.body(self.channels(reference, distorted))
+        if self.weigh is None:
+            weight = features.new_ones(len(features), dtype=torch.float32)
+        else:
+            # Above 0, so that a bag of patches always has a weighted mean.
+            weight = nn.functional.softplus(self.weigh(features)[:, 0].float()) + 1e-3
+        return PatchScores(self.head(features).float(), weight)
+
+    def quality(self, scores: PatchScores) -> Tensor:
+        """Quality (n,), 0 to 1, 1 = nobody notices."""
+        return self.head.quality(scores.raw)

@@ -1,0 +1,90 @@
+"""From features to a score: regression of quality, or the order of Red, Orange and Green."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["CLASSES", "Ordinal", "Regression"]
+
+#: Worst first: a class's number grows with quality, as everywhere in pixq.
+CLASSES = ("Red", "Orange", "Green")
+
+
+class Regression(nn.Module):
+    """Quality itself.
+
+    Parameters
+    ----------
+    features
+        The number of features it gets.
+    link
+        `identity`: the linear output is trained as it is, and clamped to [0, 1] when it is read; `sigmoid`: squeezed
+        into (0, 1) in both.
+    """
+
+    def __init__(self, features: int, link: str = "identity") -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+        self.link = link
+        self.outputs = 1
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, features) to (n, 1): before the clamp, after the sigmoid."""
+        raw: Tensor = self.linear(features)
+        return torch.sigmoid(raw.float()) if self.link == "sigmoid" else raw
+
+    def quality(self, raw: Tensor) -> Tensor:
+        """(n, 1) to quality (n,), 0 to 1."""
+        return raw[:, 0].clamp(0.0, 1.0)
+
+    def loss(self, raw: Tensor, quality: Tensor, error: nn.Module) -> Tensor:
+        """The loss of each patch (n,): `error` between what is predicted and `quality` (n,)."""
+        each: Tensor = error(raw[:, 0], quality)
+        return each
+
+
+class Ordinal(nn.Module):
+    """Red < Orange < Green by a cumulative link (proportional odds, McCullagh 1980).
+
+    One number is compared with two ordered cut points, so P(at least Orange) >= P(Green) always.
+
+    Parameters
+    ----------
+    features
+        The number of features it gets.
+    cuts
+        The qualities from which a patch is Orange, and Green.
+    """
+
+    cuts: Tensor
+
+    def __init__(self, features: int, cuts: tuple[float, float]) -> None:
+        super().__init__()
+        self.outputs = 2
+        self.linear = nn.Linear(features, 1, bias=False)
+        self.first = nn.Parameter(torch.tensor([-1.0]))
+        # softplus(gap) lies between the cut points, which keeps them in order.
+        self.gap = nn.Parameter(torch.tensor([1.8546]))
+        self.register_buffer("cuts", torch.tensor(cuts))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, features) to the logits (n, 2) of [at least Orange, Green]."""
+        score = self.linear(features)
+        second = self.first + functional.softplus(self.gap)
+        return torch.cat([score - self.first, score - second], dim=1)
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        """(n, 2) to probabilities (n, 3) in the order of `CLASSES`."""
+        above = torch.sigmoid(raw)
+        return torch.stack([1.0 - above[:, 0], above[:, 0] - above[:, 1], above[:, 1]], dim=1)
+
+    def quality(self, raw: Tensor) -> Tensor:
+        """(n, 2) to (n,): the expected class, Red 0, Orange 0.5, Green 1."""
+        return torch.sigmoid(raw).mean(dim=1)
+
+    def loss(self, raw: Tensor, quality: Tensor, error: nn.Module) -> Tensor:
+        """The loss of each patch (n,): the cross-entropy of both comparisons. `error` is of regression, and unused."""
+        above = (quality[:, None] >= self.cuts).to(raw.dtype)
+        return functional.binary_cross_entropy_with_logits(raw, above, reduction="none").sum(dim=1)

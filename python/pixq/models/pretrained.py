@@ -1,0 +1,98 @@
+"""Features of a frozen backbone that was trained on photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pixq.errors import PixqError
+from pixq.models import require
+from pixq.train.recipe import ModelSpec
+
+__all__ = ["Pretrained"]
+
+#: Means and deviations of ImageNet's pixels, 0 to 1, which backbones were trained with.
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Pretrained(nn.Module):
+    """The first two stages of a backbone of timm, frozen, for reference and distorted; a small net judges the two.
+
+    `spec.backbone` names the backbone. Its weights come from `spec.weights`, a safetensors file; without one, timm
+    fetches them when the model is made for the first time. They become part of the run: reading a run needs neither.
+    The distance of unit-length features follows LPIPS (Zhang et al. 2018).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.backbone = _backbone(spec)
+        self.backbone.requires_grad_(False)
+        counts: list[int] = self.backbone.feature_info.channels()  # type: ignore[union-attr, operator]
+        self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None])
+        self.register_buffer("deviation", torch.tensor(_DEVIATION)[:, None, None])
+        self.features = 64
+        self.judge = nn.Sequential(nn.Linear(2 * sum(counts), 64), nn.ReLU(inplace=True))
+
+    def train(self, mode: bool = True) -> Pretrained:
+        """Training mode for the judge; the backbone's own statistics stay as they are."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def forward(self, channels: Tensor) -> Tensor:
+        """(n, 9, height, width) to features (n, 64)."""
+        both = torch.cat([channels[:, 0:3], channels[:, 3:6]])
+        parts = []
+        for maps in self.backbone((both - self.mean) / self.deviation):
+            unit = maps / (maps.square().sum(dim=1, keepdim=True) + 1e-10).sqrt()
+            reference, distorted = unit.chunk(2)
+            parts += [(reference - distorted).square().mean(dim=(2, 3)), (reference - distorted).mean(dim=(2, 3)).abs()]
+        features: Tensor = self.judge(torch.cat(parts, dim=1))
+        return features
+
+
+def _backbone(spec: ModelSpec) -> nn.Module:
+    timm = require("timm")
+    make = {"features_only": True, "out_indices": (0, 1)}
+    try:
+        backbone: nn.Module = timm.create_model(spec.backbone, pretrained=False, **make)
+    except RuntimeError as error:
+        raise PixqError(f"model.backbone is {spec.backbone!r}, which timm does not have: {_line(error)}") from None
+    if spec.weights == "saved":
+        return backbone
+    if spec.weights:
+        return _load(backbone, Path(spec.weights))
+    try:
+        backbone = timm.create_model(spec.backbone, pretrained=True, **make)
+    except Exception as error:
+        # timm and the hub raise many kinds of errors where there is no network, all with one meaning here.
+        raise PixqError(
+            f"the weights of {spec.backbone} are not there, and could not be fetched ({_line(error)}); "
+            "download them as safetensors and name the file: --set model.weights=FILE"
+        ) from None
+    return backbone
+
+
+def _load(backbone: nn.Module, path: Path) -> nn.Module:
+    safetensors = require("safetensors", "safetensors.torch")
+    try:
+        found = safetensors.load_file(path)
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}; name the weights: --set model.weights=FILE") from None
+    except Exception as error:
+        raise PixqError(f"{path}: is not a whole safetensors file ({_line(error)}); download it again") from None
+    wanted = backbone.state_dict()
+    missing = [name for name, weight in wanted.items() if name not in found or found[name].shape != weight.shape]
+    if missing:
+        raise PixqError(f"{path}: has not the weights of this backbone: {missing[0]} is missing or of another shape")
+    backbone.load_state_dict({name: found[name] for name in wanted})
+    return backbone
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

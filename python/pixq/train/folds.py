@@ -1,0 +1,171 @@
+"""Cross-validation: one run a fold, and the predictions of all images by models that never saw them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixq.errors import PixqError
+from pixq.models import require
+from pixq.patches.files import write_json, write_text
+from pixq.patches.store import PatchSet
+from pixq.train.loop import Progress, train
+from pixq.train.metrics import agreement, finite, srcc
+from pixq.train.parts import by_fold, folds_of
+from pixq.train.recipe import Recipe
+from pixq.train.run import RunDirectory, fingerprint
+
+__all__ = ["FOLDS", "Fold", "plan", "train_folds"]
+
+FOLDS = "folds.json"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One run of a cross-validation: its directory's name, the fold it predicts, and the type it was not shown."""
+
+    name: str
+    fold: int
+    left_out: str | None = None
+
+
+def plan(patches: PatchSet, leave_out: str | None = None) -> list[Fold]:
+    """The runs of a cross-validation.
+
+    Parameters
+    ----------
+    patches
+        The patch set.
+    leave_out
+        `None`: a run a fold. `distortion`: a run for each fold and type of distortion, which is left out of its
+        training and validation.
+
+    Raises
+    ------
+    PixqError
+        If there are too few folds, or only one type of distortion.
+    """
+    folds = folds_of(patches)
+    if leave_out is None:
+        return [Fold(f"fold-{fold}", fold) for fold in folds]
+    if leave_out != "distortion":
+        raise PixqError(f"--leave-out is {leave_out!r}; choose distortion")
+    kinds = sorted({image["distortion_type"] for image in patches.images if image["split"] != "test"})
+    if len(kinds) < 2:
+        raise PixqError(f"{patches.directory}: has one type of distortion; leaving it out leaves nothing to train on")
+    runs = []
+    for number, kind in enumerate(kinds):
+        # A type's name may hold anything; the number keeps two that look alike apart.
+        slug = re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-")[:40]
+        runs += [Fold(f"without-{number:02d}-{slug}/fold-{fold}", fold, kind) for fold in folds]
+    return runs
+
+
+def train_folds(
+    patches: PatchSet,
+    out: str | os.PathLike[str],
+    recipe: Recipe,
+    *,
+    leave_out: str | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    watch: Callable[[Fold, int, int, Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Train one run a fold, and pool the predictions of their held-out images.
+
+    Each run's early stopping and checkpoint look at the next fold, so what is pooled are predictions of images that
+    played no part in training. Images of the patch set's test split play none at all.
+
+    Parameters
+    ----------
+    patches, recipe, device, resume
+        As in `train`; `resume` also goes on with the runs that were not begun.
+    out
+        Directory of the runs; `folds.json` and `predictions.jsonl` are pooled over them.
+    leave_out
+        See `plan`.
+    watch
+        Told the run, its number from 0, how many there are, and its progress.
+
+    Returns
+    -------
+    dict
+        What `folds.json` holds: agreement over all images, by type of distortion, by run.
+
+    Raises
+    ------
+    PixqError
+        As `train`, or if `out` holds other runs.
+    """
+    out = Path(out)
+    runs = plan(patches, leave_out)
+    summary_path = out / FOLDS
+    if summary_path.exists() and not resume:
+        raise PixqError(f"{out}: holds runs already; go on with --resume, or choose another --out")
+    lines: list[dict[str, Any]] = []
+    patch_rows, patch_quality, patch_predicted = [], [], []
+    for number, run in enumerate(runs):
+        train(
+            by_fold(patches, run.fold, run.left_out),
+            out / run.name,
+            recipe,
+            device=device,
+            resume=resume,
+            watch=None if watch is None else lambda progress, r=run, n=number: watch(r, n, len(runs), progress),  # type: ignore[misc]
+        )
+        files = RunDirectory(out / run.name)
+        mine = [json.loads(line) for line in files.images.read_text("utf-8").splitlines()]
+        lines += [{**line, "fold": run.fold, "left_out": run.left_out} for line in mine]
+        columns = require("safetensors", "safetensors.numpy").load_file(files.predictions)
+        patch_rows.append(columns["row"])
+        patch_quality.append(columns["quality"])
+        patch_predicted.append(columns["predicted"])
+    summary = {
+        "format": "pixq folds",
+        "schema_version": 1,
+        "patches": fingerprint(patches),
+        "recipe": recipe.model_dump(mode="json"),
+        "leave_out": leave_out,
+        "runs": [run.name for run in runs],
+        "patch": agreement(np.concatenate(patch_predicted), np.concatenate(patch_quality)),
+        **pooled(lines, leave_out),
+    }
+    if int(os.environ.get("RANK", "0")) == 0:
+        scratch = out / f".{FOLDS}.partial"
+        write_text(scratch, out / "predictions.jsonl", (json.dumps(line, allow_nan=False) + "\n" for line in lines))
+        write_json(scratch, summary_path, summary)
+    return summary
+
+
+def _srcc(lines: Sequence[dict[str, Any]]) -> float | None:
+    return finite(srcc([line["predicted"] for line in lines], [line["quality"] for line in lines]))
+
+
+def pooled(lines: Sequence[dict[str, Any]], leave_out: str | None) -> dict[str, Any]:
+    """Agreement of image scores pooled over folds.
+
+    With a type of distortion left out, each type's models give `all`, the SRCC over all images of the held-out
+    references, and `left_out`, that over the images of the type they were never shown; `mean` is over the types.
+    """
+    kinds = sorted({line["distortion_type"] for line in lines})
+    if leave_out is None:
+        image = agreement([line["predicted"] for line in lines], [line["quality"] for line in lines])
+        by_kind = {kind: _srcc([line for line in lines if line["distortion_type"] == kind]) for kind in kinds}
+        return {"image": image, "by_distortion": by_kind}
+    table = {}
+    for kind in kinds:
+        mine = [line for line in lines if line["left_out"] == kind]
+        table[kind] = {
+            "all": _srcc(mine),
+            "left_out": _srcc([line for line in mine if line["distortion_type"] == kind]),
+        }
+    known = {key: [row[key] for row in table.values() if row[key] is not None] for key in ("all", "left_out")}
+    mean = {key: float(np.mean(np.array(values))) if values else None for key, values in known.items()}
+    return {"by_distortion": table, "mean": mean}

@@ -1,0 +1,420 @@
+"""The training loop, from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+
+from pixq.errors import PixqError
+from pixq.models import MODELS, build, parameters, require
+from pixq.models.base import PatchModel
+from pixq.train import curves
+from pixq.train.data import Pool
+from pixq.train.parallel import World, choose_device, join
+from pixq.train.parts import Parts
+from pixq.train.predict import predict, validate
+from pixq.train.recipe import Recipe
+from pixq.train.run import FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, versions
+from pixq.train.sampling import balance, batches_of, generator, steps_of
+from pixq.train.step import GraphedStep, Step, learning_rate, make_optimiser
+
+__all__ = ["Progress", "train"]
+
+#: Seconds between two checkpoints inside a long epoch.
+SAVE_EVERY = 60.0
+
+
+@dataclass
+class Progress:
+    """Where training stands; with the weights and the optimiser's state, all that a checkpoint holds.
+
+    Parameters
+    ----------
+    epoch
+        The epoch that is being trained, from 1; epoch 0 is validation before the first step.
+    step
+        Steps of it that are done.
+    total
+        The loss summed over the items of these steps.
+    best_epoch, best_loss
+        The lowest validation loss yet. A loss that is not finite is no loss.
+    mark, stale
+        The validation loss that patience counts from, and the epochs since that did not fall below it by
+        `min_delta`.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    total: float = 0.0
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    mark: float = math.inf
+    stale: int = 0
+    #: For whoever watches; not part of a checkpoint's meaning.
+    steps: int = field(default=0, compare=False)
+    epochs: int = field(default=0, compare=False)
+    validation: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+def train(
+    parts: Parts,
+    out: str | os.PathLike[str],
+    recipe: Recipe,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    watch: Callable[[Progress], None] | None = None,
+) -> RunInfo:
+    """Train a model on a patch set, and leave a run directory.
+
+    Parameters
+    ----------
+    parts
+        What to train and validate on: `by_split(patches)` or `by_fold(patches, fold)`.
+    out
+        The run's directory.
+    recipe
+        What to do.
+    device
+        `auto`, `cpu`, `cuda` or `cuda:0`.
+    resume
+        Go on with a run that was interrupted; on a CPU it ends with the bytes of an unbroken one. A finished run is
+        left as it is.
+    watch
+        Told after each step and each epoch how far it is.
+
+    Returns
+    -------
+    RunInfo
+        What `run.json` holds.
+
+    Raises
+    ------
+    PixqError
+        If a checksum of the patch set is wrong, the loss stops being a number, `out` holds something else, or a run
+        can't be resumed.
+    KeyboardInterrupt
+        After Ctrl-C: the checkpoint is written, `resume` goes on.
+    """
+    with join(choose_device(device)) as world, _interruptible() as interrupted:
+        run = RunDirectory(out)
+        _check(parts, recipe, world)
+        _precision(recipe, world)
+        begun = resume and run.exists()
+        if run.exists() and not resume:
+            raise PixqError(f"{run.path}: holds a run already; go on with --resume, or choose another --out")
+        world.wait()
+        if begun:
+            before = _same_run(run, parts, recipe)
+            if before.status in ("epochs", "patience"):
+                return before
+        elif world.first:
+            run.create()
+            run.write_recipe(recipe)
+
+        # The same weights for one seed, whatever was drawn before.
+        torch.manual_seed(recipe.train.seed)
+        model = build(recipe.model).to(world.device)
+        optimiser = make_optimiser(model, recipe.optimiser, world.device)
+        training = Pool(parts.train, world.device, recipe.train.memory)
+        validation = Pool(parts.validation, world.device, recipe.train.memory)
+        weights = balance(training, recipe.balance, recipe.train.unit == "images")
+        steps = steps_of(training, recipe)
+        progress = Progress(steps=steps, epochs=recipe.train.epochs)
+        info = _describe(parts, recipe, model, world)
+        graphed = world.device.type == "cuda" and world.size == 1
+        step = (GraphedStep if graphed else Step)(model, world.wrap(model), optimiser, recipe, world=world.size)
+        spent, clock = 0.0, time.perf_counter()
+
+        def note(status: str) -> None:
+            nonlocal info
+            seconds = spent + time.perf_counter() - clock
+            best = {"epoch": progress.best_epoch, "loss": progress.best_loss}
+            timings = {"seconds": round(seconds, 3), "steps_an_epoch": steps}
+            known = math.isfinite(progress.best_loss)
+            info = info.model_copy(update={"status": status, "best": best if known else None, "timings": timings})
+            if world.first:
+                _save(run, model, optimiser, progress)
+                run.write_info(info)
+
+        def finish_epoch(train_loss: float | None, lr: float) -> None:
+            """Validate, write the metrics, keep the best weights."""
+            scores = predict(model, validation, recipe.train.validation_patches, rank=world.rank, world=world.size)
+            progress.validation = validate(model, recipe, scores)
+            loss = progress.validation["loss"]
+            if loss is None:
+                raise PixqError(_not_a_number(run, "validation", progress.epoch))
+            if loss < progress.best_loss:
+                progress.best_loss, progress.best_epoch = loss, progress.epoch
+                if world.first:
+                    run.write_tensors(run.model, model.state_dict(), {"epoch": progress.epoch, "loss": loss})
+            progress.stale = 0 if loss < progress.mark - recipe.stopping.min_delta else progress.stale + 1
+            progress.mark = min(progress.mark, loss) if progress.stale == 0 else progress.mark
+            line = {
+                "epoch": progress.epoch,
+                "lr": lr,
+                "train": None if train_loss is None else {"loss": train_loss},
+                "validation": progress.validation,
+            }
+            if world.first:
+                run.keep_metrics(progress.epoch)
+                run.append_metrics(line)
+                board.add(line)
+            progress.epoch, progress.step, progress.total = progress.epoch + 1, 0, 0.0
+            note("running")
+            if watch is not None:
+                watch(progress)
+
+        board = _Board(run, world)
+        if begun and run.last.exists():
+            _load(run, model, optimiser, progress)
+            spent = float(before.timings.get("seconds", 0.0))
+            board.fill(run.read_metrics()[: progress.epoch])
+        else:
+            progress.epoch = 0
+            finish_epoch(None, 0.0)
+
+        total = torch.zeros((), dtype=torch.float64, device=world.device)
+        while progress.epoch <= recipe.train.epochs and not _patience_is_over(progress, recipe):
+            model.train()
+            lr, seen, saved = 0.0, 0, time.monotonic()
+            # What was summed before an interruption is counted by one process alone.
+            total.fill_(progress.total if world.first else 0.0)
+            # Nothing random is carried from one epoch to the next, so resuming needs the epoch's number alone.
+            number = 0
+            for piece_number in _piece_order(training, recipe, progress.epoch):
+                batches = batches_of(training, piece_number, recipe, weights, epoch=progress.epoch)
+                piece = None
+                for batch in batches:
+                    number += 1
+                    seen += len(batch.rows)
+                    if number <= progress.step:
+                        continue
+                    if piece is None:
+                        piece = training.load(piece_number)
+                    at = (progress.epoch - 1) * steps + number - 1
+                    lr = learning_rate(recipe.optimiser, at, steps, recipe.train.epochs)
+                    step.set_learning_rate(lr)
+                    own = batch if world.size == 1 else batch.part(world.rank, world.size)
+                    total += step(piece, own, len(batch.rows))
+                    progress.step = number
+                    stop = world.any(bool(interrupted))
+                    if stop or world.any(time.monotonic() - saved > SAVE_EVERY):
+                        progress.total, saved = float(world.sum(total)), time.monotonic()
+                        total.fill_(progress.total if world.first else 0.0)
+                        _finite(run, progress.total, progress.epoch)
+                        note("interrupted" if stop else "running")
+                        if stop:
+                            raise KeyboardInterrupt
+                    if watch is not None:
+                        watch(progress)
+            loss = float(world.sum(total)) / seen
+            _finite(run, loss, progress.epoch)
+            finish_epoch(loss, lr)
+
+        _finish(run, parts, recipe, model, validation, world)
+        status = "patience" if _patience_is_over(progress, recipe) else "epochs"
+        note(status)
+        if world.first:
+            board.close()
+            best = progress.best_epoch
+            run.write_curves(curves.png(curves.draw(run.read_metrics(), best)))
+            run.write_info(info.model_copy(update={"files": run.checksums()}))
+        world.wait()
+        return run.read_info()
+
+
+def _patience_is_over(progress: Progress, recipe: Recipe) -> bool:
+    return 0 < recipe.stopping.patience <= progress.stale
+
+
+def _piece_order(pool: Pool, recipe: Recipe, epoch: int) -> list[int]:
+    """The pieces in another order each epoch."""
+    order: list[int] = generator(recipe.train.seed, epoch).permutation(len(pool.pieces)).tolist()
+    return order
+
+
+def _check(parts: Parts, recipe: Recipe, world: World) -> None:
+    """What must hold before a long run begins."""
+    patches = parts.patches
+    size, smallest = patches.geometry.size, MODELS[recipe.model.name].smallest if recipe.model.name in MODELS else 0
+    if size < smallest:
+        raise PixqError(f"{patches.directory}: its patches have {size} pixels, {recipe.model.name} needs {smallest}")
+    if recipe.train.precision != "fp32" and world.device.type != "cuda":
+        raise PixqError(f"train.precision is {recipe.train.precision}, which needs CUDA; set train.precision=fp32")
+    if problems := patches.verify():
+        raise PixqError(f"{problems[0]}; delete {patches.directory} and build the patch set anew")
+
+
+def _precision(recipe: Recipe, world: World) -> None:
+    if world.device.type == "cuda":
+        precision = "tf32" if recipe.train.precision == "tf32" else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = precision
+        torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
+    else:
+        torch.set_num_threads(recipe.train.threads)
+
+
+def _same_run(run: RunDirectory, parts: Parts, recipe: Recipe) -> RunInfo:
+    """The run that is resumed, if it is of the same recipe and patches."""
+    info = run.read_info()
+    if run.read_recipe() != recipe:
+        raise PixqError(f"{run.path}: was begun with another recipe; resume with its own, or choose another --out")
+    if info.patches["fingerprint"] != fingerprint(parts.patches):
+        raise PixqError(f"{run.path}: was begun on another patch set; name that one, or choose another --out")
+    if {key: info.split[key] for key in parts.rule if key in info.split} != parts.rule:
+        raise PixqError(f"{run.path}: was begun on other splits or folds; resume as it was begun")
+    return info
+
+
+def _describe(parts: Parts, recipe: Recipe, model: PatchModel, world: World) -> RunInfo:
+    patches = parts.patches
+    manifest = patches.manifest
+    return RunInfo(
+        format=FORMAT,
+        schema_version=1,
+        versions=versions(),
+        recipe=recipe.model_dump(mode="json"),
+        patches={
+            "directory": str(patches.directory),
+            "fingerprint": fingerprint(patches),
+            "dataset": manifest["dataset"],
+            "label": manifest["label"],
+            "label_contract": manifest["label_contract"],
+            "geometry": {"size": patches.geometry.size, "roi": patches.geometry.roi},
+            "fusions": manifest["fusions"],
+        },
+        split=parts.describe(),
+        parameters=parameters(model),
+        status="running",
+        best=None,
+        hardware=describe_hardware(world.device, recipe.train.threads, world.size),
+        timings={},
+        files={},
+    )
+
+
+def _save(run: RunDirectory, model: PatchModel, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+    """One file, so that weights, optimiser and progress are always of the same step."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    tensors["random"] = torch.get_rng_state()
+    kept = asdict(progress)
+    del kept["validation"], kept["steps"], kept["epochs"]
+    run.write_tensors(run.last, tensors, {name: value for name, value in kept.items() if _is_json(value)})
+
+
+def _is_json(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _load(run: RunDirectory, model: PatchModel, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+    tensors, kept = run.read_tensors(run.last)
+    try:
+        model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
+        state = optimiser.state_dict()
+        state["state"] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".")
+                weight = optimiser.param_groups[0]["params"][int(index)]
+                # Fused kernels go through memory in order: moments must lie as their weight does, channels last.
+                like = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+                state["state"].setdefault(int(index), {})[key] = like
+        optimiser.load_state_dict(state)
+        torch.set_rng_state(tensors["random"])
+        loaded = replace(progress, **kept)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise PixqError(
+            f"{run.last}: does not fit this run ({' '.join(str(error).split())[:160]}); train anew"
+        ) from None
+    progress.__dict__.update(loaded.__dict__)
+
+
+def _finite(run: RunDirectory, loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise PixqError(_not_a_number(run, "training", epoch))
+
+
+def _not_a_number(run: RunDirectory, which: str, epoch: int) -> str:
+    return (
+        f"{run.path}: the {which} loss is not a number in epoch {epoch}; lower optimiser.lr. "
+        "model.safetensors holds the best weights before that"
+    )
+
+
+def _finish(run: RunDirectory, parts: Parts, recipe: Recipe, model: PatchModel, validation: Pool, world: World) -> None:
+    """Predictions of the best weights: of the held-out fold, or of validation."""
+    world.wait()
+    tensors, _ = run.read_tensors(run.model)
+    last = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(tensors)
+    pool = validation if parts.held_out is None else Pool(parts.held_out, world.device, recipe.train.memory)
+    predictions = predict(model, pool, rank=world.rank, world=world.size)
+    if world.first:
+        run.write_predictions(predictions, parts.patches)
+    model.load_state_dict(last)
+
+
+class _Board:
+    """TensorBoard's files, of the process that writes."""
+
+    def __init__(self, run: RunDirectory, world: World) -> None:
+        self._writer = None
+        if world.first:
+            require("tensorboard")
+            shutil.rmtree(run.tensorboard, ignore_errors=True)
+            self._writer = require("tensorboard", "torch.utils.tensorboard").SummaryWriter(str(run.tensorboard))
+
+    def add(self, line: dict[str, Any]) -> None:
+        """The numbers of a line of `metrics.jsonl`."""
+        if self._writer is None:
+            return
+        for part in ("train", "validation"):
+            for name, value in (line[part] or {}).items():
+                if value is not None:
+                    self._writer.add_scalar(f"{name}/{part}", value, line["epoch"])
+        self._writer.add_scalar("lr", line["lr"], line["epoch"])
+        self._writer.flush()
+
+    def fill(self, lines: list[dict[str, Any]]) -> None:
+        """What was written before an interruption, once more: epochs that are run again must not show twice."""
+        for line in lines:
+            self.add(line)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """A list that is filled by Ctrl-C or SIGTERM, so that a step is never cut in half; the second Ctrl-C does."""
+    caught: list[int] = []
+
+    def catch(number: int, _: Any) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,51 @@
+"""How well predictions agree with people: the field's usual numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pixq.models import require
+
+__all__ = ["agreement", "finite", "plcc", "srcc"]
+
+
+def srcc(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Spearman's rank correlation, ties at their mean rank; NaN where either is constant or has under two values.
+
+    Examples
+    --------
+    >>> srcc([0.1, 0.2, 0.9], [1, 2, 3])
+    1.0
+    """
+    stats = require("scipy", "scipy.stats")
+    return plcc(stats.rankdata(predicted), stats.rankdata(truth))
+
+
+def plcc(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Pearson's correlation; NaN where either is constant or has under two values."""
+    x, y = np.asarray(predicted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    if len(x) < 2:
+        return math.nan
+    x, y = x - x.mean(), y - y.mean()
+    scale = math.sqrt(float(x @ x) * float(y @ y))
+    return float(x @ y) / scale if scale > 0.0 else math.nan
+
+
+def agreement(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float | None]:
+    """MSE, MAE, SRCC and PLCC of predicted against true quality, both (n,); `None` for what is not a number."""
+    x, y = np.asarray(predicted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
+    error = x - y
+    return {
+        "mse": finite(float(np.mean(error**2))),
+        "mae": finite(float(np.mean(np.abs(error)))),
+        "srcc": finite(srcc(x, y)),
+        "plcc": finite(plcc(x, y)),
+    }
+
+
+def finite(value: float) -> float | None:
+    """JSON has neither NaN nor infinity."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,113 @@
+"""Several processes on one batch: torchrun starts them, torch.distributed joins their gradients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pixq.errors import PixqError
+
+__all__ = ["World", "choose_device", "join"]
+
+
+@dataclass(frozen=True)
+class World:
+    """One process among those of a run: `rank` counts from 0 to `size` - 1."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model with gradients averaged over all processes."""
+        if self.size == 1:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids)
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so: all must stop at the same step."""
+        if self.size == 1:
+            return flag
+        votes = torch.tensor([float(flag)], device=self.device)
+        torch.distributed.all_reduce(votes)
+        return bool(votes.item() > 0)
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """`values` summed over all processes."""
+        if self.size == 1:
+            return values
+        total = values.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            torch.distributed.barrier()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`: `cpu`, `cuda`, `cuda:1`, or `auto`, the first GPU if there is one.
+
+    Raises
+    ------
+    PixqError
+        If there is none.
+
+    Examples
+    --------
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
+    if name == "auto":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if _cuda() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise PixqError(f"there is no device {name!r}; choose auto, cpu, cuda or cuda:0") from None
+    if device.type not in ("cpu", "cuda"):
+        raise PixqError(f"pixq does not train on {name!r}; choose auto, cpu, cuda or cuda:0")
+    if device.type == "cuda" and not _cuda():
+        raise PixqError(f"there is no device {name!r}: PyTorch finds no GPU; choose cpu")
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if device.type == "cuda" and device.index >= torch.cuda.device_count():
+        raise PixqError(f"there is no device {name!r}; there are {torch.cuda.device_count()} GPUs, from cuda:0")
+    return device
+
+
+def _cuda() -> bool:
+    # A CUDA build without a driver warns; that there is none is the answer.
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.cuda.is_available()
+
+
+@contextmanager
+def join(device: torch.device) -> Iterator[World]:
+    """Meet the other processes that torchrun started; without torchrun, there is one."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if size == 1:
+        yield World(0, 1, device)
+        return
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield World(torch.distributed.get_rank(), size, device)
+    finally:
+        torch.distributed.destroy_process_group()

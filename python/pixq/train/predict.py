@@ -1,0 +1,135 @@
+"""Predictions of a model for the records of a pool: what validation computes and what a run writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pixq.models.base import PatchModel, PatchScores
+from pixq.models.pooling import pool_by
+from pixq.train.data import Pool
+from pixq.train.metrics import agreement, finite
+from pixq.train.recipe import Recipe
+from pixq.train.sampling import validation_rows
+from pixq.train.step import Error, error_of
+
+__all__ = ["Predictions", "predict", "validate"]
+
+#: Patches scored at a time. It is fixed, so that sums do not depend on the machine.
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of records, and what people said.
+
+    Parameters
+    ----------
+    row
+        int64 (n,): numbers of the records in the patch set.
+    image
+        int64 (n,): numbers of their images in `PatchSet.images`.
+    quality
+        float64 (n,): of the records.
+    predicted
+        float32 (n,): quality as predicted, 0 to 1.
+    raw, weight
+        float32 (n, k) and (n,): as in `PatchScores`.
+    images, image_quality, image_predicted
+        Numbers of the images (m,), the mean quality of their records, and their predicted score.
+    """
+
+    row: NDArray[np.int64]
+    image: NDArray[np.int64]
+    quality: NDArray[np.float64]
+    predicted: NDArray[np.float32]
+    raw: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    images: NDArray[np.int64]
+    image_quality: NDArray[np.float64]
+    image_predicted: NDArray[np.float32]
+
+
+def predict(model: PatchModel, pool: Pool, patches: int = 0, *, rank: int = 0, world: int = 1) -> Predictions:
+    """Score the records of a pool, or `patches` of each image, in fixed chunks.
+
+    With several processes each scores its share of the chunks, and all get all of the results.
+    """
+    training = model.training
+    model.eval()
+    rows, raws, weights = [], [], []
+    for number, span in enumerate(pool.pieces):
+        chosen = validation_rows(pool, number, patches)
+        piece = pool.load(number)
+        raw = torch.zeros(len(chosen), model.head.outputs)
+        weight = torch.zeros(len(chosen))
+        for at in range(rank * CHUNK, len(chosen), world * CHUNK):
+            here = slice(at, at + CHUNK)
+            with torch.inference_mode():
+                pairs = piece.pairs(torch.from_numpy(chosen[here]).to(pool.device))
+                scores = model(pairs.reference, pairs.fused)
+            raw[here], weight[here] = scores.raw.cpu(), scores.weight.cpu()
+        rows.append(chosen + span.start)
+        raws.append(raw)
+        weights.append(weight)
+    model.train(training)
+    raw, weight = torch.cat(raws), torch.cat(weights)
+    if world > 1:
+        raw, weight = _joined(raw, pool.device), _joined(weight, pool.device)
+    where = np.concatenate(rows)
+    return _pooled(model, pool, where, raw, weight)
+
+
+def _joined(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Every process has zeros where the others have results: the sum has them all."""
+    joined = values.to(device)
+    torch.distributed.all_reduce(joined)
+    return joined.cpu()
+
+
+def _pooled(
+    model: PatchModel, pool: Pool, where: NDArray[np.int64], raw: torch.Tensor, weight: torch.Tensor
+) -> Predictions:
+    with torch.inference_mode():
+        predicted = model.head.quality(raw.to(pool.device)).cpu()
+        image = torch.from_numpy(pool.image[where])
+        images, image_predicted = pool_by(model.spec, image, predicted, weight)
+    quality = pool.quality[where]
+    starts = np.flatnonzero(np.diff(pool.image[where], prepend=-1))
+    return Predictions(
+        row=pool.row[where],
+        image=pool.image[where],
+        quality=quality,
+        predicted=predicted.numpy(),
+        raw=raw.numpy(),
+        weight=weight.numpy(),
+        images=images.numpy(),
+        image_quality=np.add.reduceat(quality, starts) / np.diff(np.append(starts, len(where))),
+        image_predicted=image_predicted.numpy(),
+    )
+
+
+def validate(model: PatchModel, recipe: Recipe, predictions: Predictions) -> dict[str, Any]:
+    """Loss, MSE, MAE, SRCC and PLCC of predictions; the same without the loss for image scores, as `image_*`."""
+    with torch.inference_mode():
+        device = model.channels.scale.device
+        raw = torch.from_numpy(predictions.raw).to(device)
+        if recipe.train.unit == "patches":
+            quality = torch.from_numpy(predictions.quality.astype(np.float32)).to(device)
+            scores = PatchScores(raw, torch.from_numpy(predictions.weight))
+            loss = error_of(model, recipe, scores, quality, 1).mean()
+        else:
+            image = torch.from_numpy(predictions.image)
+            _, pooled = pool_by(model.spec, image, raw[:, 0].cpu(), torch.from_numpy(predictions.weight))
+            target = torch.from_numpy(predictions.image_quality.astype(np.float32))
+            loss = Error(recipe.loss)(pooled, target).mean()
+    images = agreement(predictions.image_predicted, predictions.image_quality)
+    return {
+        "loss": finite(float(loss)),
+        **agreement(predictions.predicted, predictions.quality),
+        **{f"image_{name}": value for name, value in images.items()},
+    }

@@ -1,0 +1,216 @@
+"""Which patches an epoch takes, in which order, and what augmentation draws for them: all by seed, epoch and piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pixq.geometry import Fusion
+from pixq.train.data import Draw, Pool, weights_of
+from pixq.train.recipe import BalanceSpec, Recipe
+
+__all__ = ["Batch", "balance", "batches_of", "steps_of", "validation_rows"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The items of one step.
+
+    Parameters
+    ----------
+    rows
+        int64 (items, patches an item): records, counted within the piece.
+    weight
+        float32 (items,): what each item counts in the loss.
+    draw
+        What augmentation drew for each patch, flattened as `rows` is.
+    """
+
+    rows: Tensor
+    weight: Tensor
+    draw: Draw
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        move = _mapper(lambda values: values.to(device, non_blocking=True))
+        return Batch(move(self.rows), move(self.weight), Draw(*map(move, _fields(self.draw))))
+
+    def clone(self) -> Batch:
+        """The same in memory of its own."""
+        copy = _mapper(lambda values: values.clone())
+        return Batch(copy(self.rows), copy(self.weight), Draw(*map(copy, _fields(self.draw))))
+
+    def copy_(self, other: Batch) -> None:
+        """Overwrite this batch by another of the same size."""
+        mine = (self.rows, self.weight, *_fields(self.draw))
+        for room, values in zip(mine, (other.rows, other.weight, *_fields(other.draw)), strict=True):
+            if room is not None and values is not None:
+                room.copy_(values)
+
+    def part(self, rank: int, world: int) -> Batch:
+        """The items that process `rank` of `world` takes; together they are this batch."""
+        items = torch.arange(rank, len(self.rows), world, device=self.rows.device)
+        if len(items) == 0:
+            # Every process takes part in every step; one without an item of its own takes one that counts nothing.
+            only = self.part(0, len(self.rows))
+            return Batch(only.rows, torch.zeros_like(only.weight), only.draw)
+        return self.take(items)
+
+    def take(self, items: Tensor | slice) -> Batch:
+        """Some of the items."""
+        bag = self.rows.shape[1]
+        keep = _mapper(lambda values: values.view(-1, bag)[items].reshape(-1))
+        return Batch(self.rows[items], self.weight[items], Draw(*map(keep, _fields(self.draw))))
+
+
+def _fields(draw: Draw) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    return draw.turn, draw.inside, draw.outside
+
+
+def _mapper(change: Any) -> Any:
+    return lambda values: None if values is None else change(values)
+
+
+def generator(seed: int, *keys: int) -> np.random.Generator:
+    """Random numbers that depend on the seed and `keys` alone: no state is carried, so nothing has to be saved."""
+    return np.random.default_rng([seed, *keys])
+
+
+def balance(pool: Pool, spec: BalanceSpec, by_image: bool) -> NDArray[np.float64]:
+    """How much each record, or each image, should count so that all cells count the same; the mean is 1.
+
+    A cell is a bin of quality, a distortion type, or both at once. The result has shape (records,) or (images,), in
+    the order of the pool.
+    """
+    starts = np.flatnonzero(np.diff(pool.image, prepend=-1))
+    image = pool.image[starts] if by_image else pool.image
+    quality = (
+        np.add.reduceat(pool.quality, starts) / np.diff(np.append(starts, len(pool))) if by_image else pool.quality
+    )
+    if spec.how == "none":
+        return np.ones(len(image))
+    cells = np.zeros(len(image), dtype=np.int64)
+    if "quality" in spec.by:
+        cells = np.minimum((quality * spec.bins).astype(np.int64), spec.bins - 1)
+    if "distortion" in spec.by:
+        kinds = np.unique([each["distortion_type"] for each in pool.patches.images], return_inverse=True)[1]
+        cells = cells * (kinds.max() + 1) + kinds[image]
+    _, cell, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    weights = 1.0 / counts[cell]
+    balanced: NDArray[np.float64] = weights * (len(weights) / weights.sum())
+    return balanced
+
+
+def steps_of(pool: Pool, recipe: Recipe) -> int:
+    """Steps of one epoch over all pieces."""
+    return sum(-(-_items(pool, piece, recipe) // recipe.train.batch) for piece in range(len(pool.pieces)))
+
+
+def _bounds(pool: Pool, piece: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First record and number of records of each image of a piece, counted within it."""
+    image = pool.image[pool.pieces[piece]]
+    starts = np.flatnonzero(np.diff(image, prepend=-1))
+    return starts, np.diff(np.append(starts, len(image)))
+
+
+def _items(pool: Pool, piece: int, recipe: Recipe) -> int:
+    _, counts = _bounds(pool, piece)
+    train = recipe.train
+    if train.unit == "images":
+        return len(counts) * train.visits
+    return int(counts.sum() if train.patches == 0 else np.minimum(counts, train.patches).sum())
+
+
+def _rows_of_epoch(
+    pool: Pool, piece: int, recipe: Recipe, weights: NDArray[np.float64], random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows (items, patches an item) and item weights of one epoch over a piece, in order."""
+    train, how = recipe.train, recipe.balance.how
+    span = pool.pieces[piece]
+    starts, counts = _bounds(pool, piece)
+    total = _items(pool, piece, recipe)
+    if train.unit == "images":
+        first = int(np.count_nonzero(np.diff(pool.image[: span.start], prepend=-1)))
+        own = weights[first : first + len(counts)]
+        if how == "sampler":
+            images = random.choice(len(counts), total, p=own / own.sum())
+        else:
+            images = np.concatenate([random.permutation(len(counts)) for _ in range(train.visits)])
+        # With replacement where an image has fewer patches than the bag; without, otherwise.
+        keys = [_some(random, int(counts[image]), train.bag) for image in images]
+        rows = starts[images][:, None] + np.stack(keys)
+        return rows, own[images] if how == "weights" else np.ones(total)
+    own = weights[span]
+    if how == "sampler":
+        rows = random.choice(len(own), total, p=own / own.sum())
+    elif train.patches == 0:
+        rows = random.permutation(len(own))
+    else:
+        picked = [
+            start + random.permutation(count)[: train.patches] for start, count in zip(starts, counts, strict=True)
+        ]
+        rows = random.permutation(np.concatenate(picked))
+    return rows[:, None], own[rows] if how == "weights" else np.ones(total)
+
+
+def _some(random: np.random.Generator, count: int, wanted: int) -> NDArray[np.int64]:
+    return random.choice(count, wanted, replace=count < wanted)
+
+
+def batches_of(pool: Pool, piece: int, recipe: Recipe, weights: NDArray[np.float64], *, epoch: int) -> Iterator[Batch]:
+    """The batches of one epoch over one piece, on the pool's device.
+
+    Parameters
+    ----------
+    weights
+        As `balance` gives them.
+    epoch
+        Number of the epoch: with the seed and the piece, all that the draws depend on.
+    """
+    train = recipe.train
+    random = generator(train.seed, epoch, piece)
+    rows, weight = _rows_of_epoch(pool, piece, recipe, weights, random)
+    weight32 = torch.from_numpy(weight.astype(np.float32))
+    # Moved at once: on a GPU, a copy a step would cost more than the step.
+    whole = Batch(torch.from_numpy(rows), weight32, _draws(recipe, rows.size, random)).to(pool.device)
+    for start in range(0, len(rows), train.batch):
+        yield whole.take(slice(start, start + train.batch))
+
+
+def _draws(recipe: Recipe, count: int, random: np.random.Generator) -> Draw:
+    """Turns and fusions of `count` patches."""
+    augment = recipe.augment
+    turn = inside = outside = None
+    if augment.flip or augment.turn:
+        quarter = random.integers(0, 4 if augment.turn else 1, count)
+        mirrored = random.integers(0, 2 if augment.flip else 1, count)
+        # A mirror image alone may be left-right or upside down: the latter is the former after half a turn.
+        half = random.integers(0, 2, count) * mirrored * (0 if augment.turn else 2)
+        turn = torch.from_numpy(4 * mirrored + (quarter + half) % 4)
+    if augment.fusions:
+        fusions = [Fusion.parse(text) for text in augment.fusions]
+        which = random.integers(0, len(fusions), count)
+        weights = np.array([weights_of(fusion) for fusion in fusions])
+        drawn = random.uniform(*augment.alpha, count)
+        free = np.array([text == "blend" for text in augment.fusions])[which]
+        inside = torch.from_numpy(np.where(free, drawn, weights[which, 0]))
+        outside = torch.from_numpy(weights[which, 1])
+    return Draw(turn, inside, outside)
+
+
+def validation_rows(pool: Pool, piece: int, patches: int) -> NDArray[np.int64]:
+    """Records of a piece that validation scores: `patches` of each image spread evenly over it, or all for 0."""
+    starts, counts = _bounds(pool, piece)
+    if patches == 0:
+        return np.arange(int(counts.sum()))
+    some = [
+        start + np.unique(np.linspace(0, count - 1, min(patches, count)).round().astype(np.int64))
+        for start, count in zip(starts, counts, strict=True)
+    ]
+    return np.concatenate([np.empty(0, np.int64), *some])

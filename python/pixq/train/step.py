@@ -1,0 +1,179 @@
+"""One step of training: gather, fuse, forward, backward, optimiser; on CUDA captured as one graph."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixq.models.base import PatchModel, PatchScores
+from pixq.models.pooling import pool
+from pixq.train.data import Piece
+from pixq.train.recipe import LossSpec, OptimiserSpec, Recipe
+from pixq.train.sampling import Batch
+
+__all__ = ["GraphedStep", "Step", "error_of", "learning_rate", "make_optimiser"]
+
+
+class Error(nn.Module):
+    """The error of each prediction that a recipe names."""
+
+    def __init__(self, spec: LossSpec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def forward(self, predicted: Tensor, quality: Tensor) -> Tensor:
+        """(n,) twice to (n,)."""
+        if self.spec.name == "smooth_l1":
+            return functional.smooth_l1_loss(predicted, quality, beta=self.spec.beta, reduction="none")
+        if self.spec.name == "mse":
+            return functional.mse_loss(predicted, quality, reduction="none")
+        return functional.l1_loss(predicted, quality, reduction="none")
+
+
+def error_of(model: PatchModel, recipe: Recipe, scores: PatchScores, quality: Tensor, bag: int) -> Tensor:
+    """The loss of each item, float32 (items,): of each patch, or of each image from its `bag` patches.
+
+    Parameters
+    ----------
+    scores
+        What the model says of items * bag patches.
+    quality
+        float32 (items * bag,); an image's is the mean of its patches'.
+    """
+    error = Error(recipe.loss)
+    if recipe.train.unit == "patches":
+        return model.head.loss(scores.raw, quality, error)
+    # The gradient of a clamp is 0 outside of [0, 1]: an image is pooled from what the patches' scores are before it.
+    pooled = pool(model.spec, scores.raw[:, 0].view(-1, bag), scores.weight.view(-1, bag))
+    each: Tensor = error(pooled, quality.view(-1, bag).mean(dim=1))
+    return each
+
+
+def make_optimiser(model: nn.Module, spec: OptimiserSpec, device: torch.device) -> torch.optim.Optimizer:
+    """The optimiser; its fused kernels, whose learning rate is a tensor on CUDA so that a graph reads it anew."""
+    cuda = device.type == "cuda"
+    kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
+    return kind(
+        [weight for weight in model.parameters() if weight.requires_grad],
+        lr=torch.tensor(spec.lr, device=device) if cuda else spec.lr,
+        weight_decay=spec.weight_decay,
+        fused=True,
+        capturable=cuda,
+    )
+
+
+def learning_rate(spec: OptimiserSpec, step: int, steps_an_epoch: int, epochs: int) -> float:
+    """The learning rate of step number `step`, from 0.
+
+    Examples
+    --------
+    >>> spec = OptimiserSpec(lr=1.0, schedule="cosine", warmup=1.0)
+    >>> [round(learning_rate(spec, step, 2, 3), 3) for step in range(6)]
+    [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+    """
+    warmup = spec.warmup * steps_an_epoch
+    if step < warmup:
+        return spec.lr * min((step + 1) / warmup, 1.0)
+    if spec.schedule == "constant":
+        return spec.lr
+    left = max(steps_an_epoch * epochs - warmup, 1.0)
+    return spec.lr * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / left))
+
+
+class Step:
+    """A step of training, eager.
+
+    Parameters
+    ----------
+    model
+        The model whose weights change.
+    forward
+        What scores patches: the model itself, or a wrapper of it that joins the gradients of several processes.
+    world
+        The number of processes; each sees its own items of a batch.
+    """
+
+    def __init__(
+        self,
+        model: PatchModel,
+        forward: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        recipe: Recipe,
+        *,
+        world: int = 1,
+    ) -> None:
+        self.model, self.forward, self.optimiser, self.recipe, self.world = model, forward, optimiser, recipe, world
+
+    def set_learning_rate(self, lr: float) -> None:
+        """The learning rate of the next steps."""
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+
+    def __call__(self, piece: Piece, batch: Batch, items: int) -> Tensor:
+        """Change the weights; the weighted loss summed over this process's items, float32 ().
+
+        `items` is the size of the whole batch, over all processes.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        total = self._loss(piece, batch)
+        # Wrapped gradients are averaged over processes: times `world`, they are those of the whole batch.
+        (total * (self.world / items)).backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return total.detach()
+
+    def _loss(self, piece: Piece, batch: Batch) -> Tensor:
+        pairs = piece.pairs(batch.rows.reshape(-1), batch.draw)
+        lower = self.recipe.train.precision == "bf16"
+        with torch.autocast(pairs.reference.device.type, torch.bfloat16, enabled=lower):
+            scores = self.forward(pairs.reference, pairs.fused)
+        each = error_of(self.model, self.recipe, scores, pairs.quality, batch.rows.shape[1])
+        return (each * batch.weight).sum()
+
+
+class GraphedStep(Step):
+    """The same on CUDA, captured once and replayed: no Python and one launch a step.
+
+    The first full batches are taken eagerly on a side stream, as capturing asks for; they are steps of training like
+    any other. A batch of another size, as the last of an epoch may be, is taken eagerly too. A piece keeps its
+    addresses when it is filled anew, so the graph serves all of them.
+    """
+
+    #: Eager steps before the capture.
+    WARM = 3
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._seen = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._batch: Batch | None = None
+        self._total: Tensor | None = None
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def __call__(self, piece: Piece, batch: Batch, items: int) -> Tensor:
+        """As `Step`; the result is overwritten by the next call."""
+        if len(batch.rows) != self.recipe.train.batch:
+            return super().__call__(piece, batch, items)
+        if self._seen < self.WARM:
+            self._seen += 1
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                total = super().__call__(piece, batch, items)
+            torch.cuda.current_stream().wait_stream(self._stream)
+            return total
+        if self._graph is None:
+            self._batch = batch.clone()
+            self._graph = torch.cuda.CUDAGraph()
+            self.optimiser.zero_grad(set_to_none=True)
+            with torch.cuda.graph(self._graph):
+                self._total = super().__call__(piece, self._batch, items)
+        assert self._batch is not None and self._total is not None  # noqa: PT018 - both are set with the graph
+        self._batch.copy_(batch)
+        self._graph.replay()
+        return self._total
