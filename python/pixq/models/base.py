@@ -102,7 +102,7 @@ class PatchModel(nn.Module):
         """
         features = self.body(self.channels(reference, distorted))
         if self.weigh is None:
-            weight = features.new_ones(len(features), dtype=torch.float32)
+            weight = features.new_ones(features.shape[0], dtype=torch.float32)
         else:
             # Above 0, so that a bag of patches always has a weighted mean.
             weight = nn.functional.softplus(self.weigh(features)[:, 0].float()) + 1e-3
