@@ -55,7 +55,7 @@ class Batch:
 
     def part(self, rank: int, world: int) -> Batch:
         """The items that process `rank` of `world` takes; together they are this batch."""
-        items = torch.arange(rank, len(self.rows), world, device=self.rows.device)
+        items = torch.arange(len(self.rows), device=self.rows.device)[rank::world]
         if len(items) == 0:
             # Every process takes part in every step; one without an item of its own takes one that counts nothing.
             only = self.part(0, len(self.rows))
