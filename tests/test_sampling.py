@@ -32,9 +32,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="session")
 def patches(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
-    """Two types of distortion, one four times as frequent as the other, and two fusions: 12 records an image."""
+    """Two types of distortion, one four times as frequent as the other, and two fusions: 12 records an image.
+
+    One distorted image is its reference, so there is the best quality too.
+    """
     root = tmp_path_factory.mktemp("set")
     write_tid(root / "tid", references=8, types=(1, 7), levels=4)
+    reference = (root / "tid" / "reference_images" / "I03.BMP").read_bytes()
+    (root / "tid" / "distorted_images" / "i03_01_2.bmp").write_bytes(reference)
     text = (root / "tid" / "mos_with_names.txt").read_text()
     kept = [line for line in text.splitlines() if "_07_" not in line or line.endswith("_4.bmp")]
     (root / "tid" / "mos_with_names.txt").write_text("\n".join(kept) + "\n")
@@ -298,7 +303,8 @@ def test_no_balance_is_one_each(by_image: bool, uneven: Pool) -> None:
 
 
 def test_the_best_quality_is_in_the_last_bin(pool: Pool) -> None:
-    # `copy` of an unchanged patch has quality 1; one bin more would be a cell of its own.
+    # One bin more would be a cell of its own.
+    assert pool.quality.max() == 1.0
     spec = BalanceSpec(how="weights", bins=1)
     assert balance(pool, spec, False).tolist() == [1.0] * len(pool)
 
