@@ -110,17 +110,16 @@ def test_one_patch_is_enough_for_the_check(run: Path, patches: PatchSet, tmp_pat
     check_parity(run, tmp_path / "one.onnx", patches, 50)
 
 
-def test_what_can_not_be_written(
-    run: Path, patches: PatchSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def mistake(expected: str, *arguments: Any) -> None:
+    """The export is refused in one line, and no file is left."""
+    with pytest.raises(PixqError, match=expected) as caught:
+        export_onnx(*arguments)
+    assert "\n" not in str(caught.value)
+    assert not arguments[1].exists()
+
+
+def test_what_can_not_be_exported(run: Path, patches: PatchSet, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
-
-    def mistake(expected: str, *arguments: Any) -> None:
-        with pytest.raises(PixqError, match=expected) as caught:
-            export_onnx(*arguments)
-        assert "\n" not in str(caught.value)
-        assert not out.exists()
-
     mistake("holds no run.json", tmp_path / "absent", out)
     mistake("nothing is selected", run, out, patches[:0])
     write_tid(tmp_path / "tid", references=5, types=(1,), levels=1)
@@ -139,8 +138,16 @@ def test_what_can_not_be_written(
         changed = info | {"patches": info["patches"] | changes}
         (moved / "run.json").write_text(json.dumps(changed), encoding="utf-8")
         mistake(expected, moved, out)
+    out.mkdir()
+    with pytest.raises(PixqError, match="exists already; choose another --out or delete it"):
+        export_onnx(run, out)
 
-    # A file whose numbers are others, or are none, is not written.
+
+@pytest.mark.slow
+def test_a_file_that_is_wrong_is_not_written(
+    run: Path, patches: PatchSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.onnx"
     session = runtime.InferenceSession
 
     class Wrong:
@@ -154,19 +161,15 @@ def test_what_can_not_be_written(
             first, *others = self.session.run(*arguments)
             return [first, *(each + self.add for each in others)]
 
+    # Numbers that differ, and none.
     monkeypatch.setattr(runtime, "InferenceSession", Wrong)
     for Wrong.add in (2e-4, float("nan")):
         mistake("not written: its outputs differ from PyTorch's by", run, out, patches[:9])
     monkeypatch.setattr(runtime, "InferenceSession", session)
     # `len` of a tensor is a number to the exporter, and the number of patches with it.
     forward = Tiny.forward
-    monkeypatch.setattr(
-        Tiny, "forward", lambda self, channels: forward(self, channels + torch.zeros(len(channels), 1, 1, 1))
-    )
+    monkeypatch.setattr(Tiny, "forward", lambda self, x: forward(self, x + torch.zeros(len(x), 1, 1, 1)))
     mistake("not written: the exporter fixed the number of patches", run, out, patches[:2])
-    out.mkdir()
-    with pytest.raises(PixqError, match="exists already; choose another --out or delete it"):
-        export_onnx(run, out)
     # The exporter's talk is not the user's.
     said = capfd.readouterr()
     assert said.out == said.err == ""
