@@ -4,8 +4,9 @@ PSNR is the core's; the others are piq's, on RGB in 0..1, and come with `pip ins
 its paper defines it, and may fall as quality rises: `Baseline.higher_is_better` alone says so, and `oriented` turns
 what must be turned.
 
-Precision: float32 on a CPU, where scores of photographs are within 5e-6 of those in float64 and SSIM is 20 times
-faster; float64 on CUDA, whose convolutions in float32 may round to TF32, which is coarser than the differences of SSIM.
+Precision: float32 on a CPU, where SSIM is 20 times as fast as in float64, and 60 images of TID2013 got scores that
+differ from those of float64 by 6e-5 at most (GMSD and VSI by 2e-7); float64 on CUDA, where convolutions of float32 may
+be rounded to the 10 bits of TF32, whichever way the process is set.
 """
 
 from __future__ import annotations
