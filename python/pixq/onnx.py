@@ -113,7 +113,9 @@ def export_onnx(
         expected = [value.numpy() for value in outputs(*pairs)]
     difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
     if not difference <= TOLERANCE:
-        raise PixqError(f"{out}: not written: its outputs differ from PyTorch's by {difference:.2g} on {len(chosen)} patches")
+        raise PixqError(
+            f"{out}: not written: its outputs differ from PyTorch's by {difference:.2g} on {len(chosen)} patches"
+        )
     write_picture(out, data, "choose an --out that can be written")
     return OnnxReport(out, len(chosen), difference)
 
@@ -154,7 +156,7 @@ def _export(
             optimize=True,
             verbose=False,
         )
-    assert program is not None  # noqa: S101 - it is one with dynamo
+    assert program is not None
     proto = program.model_proto
     entry = proto.metadata_props.add()
     entry.key, entry.value = "pixq", json.dumps(metadata, allow_nan=False)
