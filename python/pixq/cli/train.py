@@ -22,7 +22,7 @@ def train(
     *,
     out: Path,
     recipe: str = "seed",
-    overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     folds: Annotated[bool, Parameter(negative="")] = False,
     leave_out: Literal["distortion"] | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,

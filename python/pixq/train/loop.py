@@ -198,12 +198,12 @@ def train(
                 for batch in batches:
                     number += 1
                     seen += len(batch.rows)
+                    at = (progress.epoch - 1) * steps + number - 1
+                    lr = learning_rate(recipe.optimiser, at, steps, recipe.train.epochs)
                     if number <= progress.step:
                         continue
                     if piece is None:
                         piece = training.load(piece_number)
-                    at = (progress.epoch - 1) * steps + number - 1
-                    lr = learning_rate(recipe.optimiser, at, steps, recipe.train.epochs)
                     step.set_learning_rate(lr)
                     own = batch if world.size == 1 else batch.part(world.rank, world.size)
                     total += step(piece, own, len(batch.rows))
@@ -215,7 +215,7 @@ def train(
                         _finite(run, progress.total, progress.epoch)
                         note("interrupted" if stop else "running")
                         if stop:
-                            raise KeyboardInterrupt
+                            raise KeyboardInterrupt("go on with --resume")
                     if watch is not None:
                         watch(progress)
             loss = float(world.sum(total)) / seen
@@ -247,9 +247,12 @@ def _piece_order(pool: Pool, recipe: Recipe, epoch: int) -> list[int]:
 def _check(parts: Parts, recipe: Recipe, world: World) -> None:
     """What must hold before a long run begins."""
     patches = parts.patches
-    size, smallest = patches.geometry.size, MODELS[recipe.model.name].smallest if recipe.model.name in MODELS else 0
+    name, size = recipe.model.name, patches.geometry.size
+    if name not in MODELS:
+        raise PixqError(f"unknown model {name!r}; choose {', '.join(MODELS)}")
+    smallest = MODELS[name].smallest
     if size < smallest:
-        raise PixqError(f"{patches.directory}: its patches have {size} pixels, {recipe.model.name} needs {smallest}")
+        raise PixqError(f"{patches.directory}: its patches have {size} pixels, {name} needs {smallest}")
     if recipe.train.precision != "fp32" and world.device.type != "cuda":
         raise PixqError(f"train.precision is {recipe.train.precision}, which needs CUDA; set train.precision=fp32")
     if problems := patches.verify():
