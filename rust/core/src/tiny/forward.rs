@@ -102,8 +102,8 @@ pub(super) fn layers<L: Lanes>(lanes: L, weights: &Weights, scratch: &mut Scratc
 fn sum<L: Lanes, const V: usize>(lanes: L, row: &[[Line; V]], totals: &mut Totals<V>) {
     let mut sums = RowSums::<L, V>::new(lanes);
     for (p, pixel) in row.iter().enumerate() {
-        for v in 0..V {
-            sums.add(p, v, lanes.load(&pixel[v]));
+        for (v, x) in pixel.iter().enumerate() {
+            sums.add(p, v, lanes.load(x));
         }
     }
     sums.finish(totals);

@@ -41,6 +41,9 @@ pub const MIN_SIDE: usize = 5;
 /// what it takes to wake another thread.
 pub const PARALLEL_PIXELS: usize = 4 * 400;
 
+/// Bytes that a thread works on for each pixel of a patch, at most.
+pub const BYTES_PER_PIXEL: usize = 700;
+
 /// Parameters of a network with group normalisation, or of one without.
 pub const fn parameter_count(norm: bool) -> usize {
     pack::count(norm)
@@ -247,12 +250,10 @@ fn share<'a>(
     jobs: &Mutex<impl Iterator<Item = ((usize, &'a mut f32), Option<&'a mut [Line]>)> + Send>,
 ) {
     parallel::together(scratch, |scratch| {
-        loop {
-            // Poisoned by a panic of another thread, which will be passed on.
-            let Some(((i, out), row)) = jobs.lock().ok().and_then(|mut jobs| jobs.next()) else { break };
+        // A lock is poisoned by a panic of another thread, which will be passed on.
+        while let Some(((i, out), mut row)) = jobs.lock().ok().and_then(|mut jobs| jobs.next()) {
             let pair = [reference.patch(i), distorted.patch(i)];
-            let mut row = row;
-            *out = with_lanes!(arch, lanes => patch::run(lanes, weights, scaling, pair, scratch, row.as_deref_mut()));
+            *out = with_lanes!(arch, lanes => patch::run(lanes, weights, scaling, pair, scratch, &mut row));
         }
     });
 }

@@ -34,10 +34,10 @@ impl<L: Lanes, const V: usize> RowSums<L, V> {
     /// Adds the row to those before.
     #[inline(always)]
     pub fn finish(self, totals: &mut Totals<V>) {
-        for v in 0..V {
+        for (v, totals) in totals.iter_mut().enumerate() {
             let mut line = [0.0; 16];
             self.lanes.store(self.lanes.add(self.sums[0][v], self.sums[1][v]), &mut line);
-            for (total, x) in totals[v].iter_mut().zip(line) {
+            for (total, x) in totals.iter_mut().zip(line) {
                 *total += f64::from(x);
             }
         }

@@ -70,7 +70,7 @@ pub(super) fn run<L: Lanes>(
     scaling: &Scaling,
     pair: [View<'_, u8>; 2],
     scratch: &mut Scratch,
-    row: Option<&mut [Line]>,
+    row: &mut Option<&mut [Line]>,
 ) -> f32 {
     let (height, width) = (pair[0].height(), pair[0].width());
     scratch.resize(height, width, row.is_some());

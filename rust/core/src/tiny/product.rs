@@ -1,4 +1,8 @@
 //! Products of matrices that stay in registers: the inner loops of all layers.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over constant ranges are unrolled, and what they index stays in registers"
+)]
 
 use super::lanes::{Lanes, Line};
 
@@ -22,7 +26,7 @@ fn cover<L: Lanes>(width: usize, tile: &mut impl Tile) {
             3.. => by::<3>(width, tile),
             _ => by::<1>(width, tile),
         },
-        9.. if width % 9 == 0 => by::<9>(width, tile),
+        9.. if width.is_multiple_of(9) => by::<9>(width, tile),
         8.. => by::<8>(width, tile),
         4.. => by::<4>(width, tile),
         _ => by::<1>(width, tile),
