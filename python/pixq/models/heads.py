@@ -32,8 +32,11 @@ class Regression(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, features) to (n, 1): before the clamp, after the sigmoid."""
-        raw: Tensor = self.linear(features)
-        return torch.sigmoid(raw.float()) if self.link == "sigmoid" else raw
+        return self.linked(self.linear(features))
+
+    def linked(self, linear: Tensor) -> Tensor:
+        """The link of what the linear layer gives."""
+        return torch.sigmoid(linear.float()) if self.link == "sigmoid" else linear
 
     def quality(self, raw: Tensor) -> Tensor:
         """(n, 1) to quality (n,), 0 to 1."""

@@ -109,7 +109,6 @@ def train(
     with join(choose_device(device)) as world, _interruptible() as interrupted:
         run = RunDirectory(out)
         _check(parts, recipe, world)
-        _precision(recipe, world)
         begun = resume and run.exists()
         if run.exists() and not resume:
             raise PixqError(f"{run.path}: holds a run already; go on with --resume, or choose another --out")
@@ -125,6 +124,7 @@ def train(
         # The same weights for one seed, whatever was drawn before.
         torch.manual_seed(recipe.train.seed)
         model = build(recipe.model).to(world.device)
+        _prepare(model, recipe, world)
         optimiser = make_optimiser(model, recipe.optimiser, world.device)
         training = Pool(parts.train, world.device, recipe.train.memory)
         validation = Pool(parts.validation, world.device, recipe.train.memory)
@@ -259,13 +259,15 @@ def _check(parts: Parts, recipe: Recipe, world: World) -> None:
         raise PixqError(f"{problems[0]}; delete {patches.directory} and build the patch set anew")
 
 
-def _precision(recipe: Recipe, world: World) -> None:
+def _prepare(model: PatchModel, recipe: Recipe, world: World) -> None:
+    """Precision on CUDA, threads on a CPU."""
     if world.device.type == "cuda":
         precision = "tf32" if recipe.train.precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = precision
         torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
     else:
-        torch.set_num_threads(recipe.train.threads)
+        # The core has threads of its own. Two of PyTorch's would only wait for one another between small operations.
+        torch.set_num_threads(1 if model.kernel is not None else recipe.train.threads)
 
 
 def _same_run(run: RunDirectory, parts: Parts, recipe: Recipe) -> RunInfo:

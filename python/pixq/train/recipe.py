@@ -84,7 +84,8 @@ class TrainSpec(_Table):
     precision
         `fp32`; `tf32` and `bf16` for CUDA.
     threads
-        Threads of PyTorch on a CPU. It is part of the recipe since sums depend on it.
+        Threads of PyTorch on a CPU. It is part of the recipe since sums depend on it. What the core computes itself
+        (`tiny` on a CPU) takes all cores instead, and does not depend on their number.
     memory
         MiB of patches on the device at a time. A larger set streams, piece by piece, and is shuffled within a piece.
     """
