@@ -98,6 +98,12 @@ def export_onnx(
     onnx, runtime = require("onnx"), require("onnxruntime")
     if patches is None:
         patches = _patches_of(info.patches)
+    patches.check_not_empty()
+    size = info.patches["geometry"]["size"]
+    if patches.geometry.size != size:
+        raise PixqError(
+            f"{patches.directory}: its patches have {patches.geometry.size} pixels, those of the run {size}"
+        )
     chosen = np.linspace(0, len(patches) - 1, min(CHECKED, len(patches))).astype(np.int64)
     records = patches[chosen].records
     reference, distorted = patches.reference[records.reference_row], patches[chosen].fused()
@@ -111,7 +117,8 @@ def export_onnx(
     found = session.run(names, {"reference": reference, "distorted": distorted})
     with torch.inference_mode():
         expected = [value.numpy() for value in outputs(*pairs)]
-    difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
+    # NumPy's, since Python's max loses a NaN.
+    difference = float(np.max([np.abs(a - b).max() for a, b in zip(found, expected, strict=True)]))
     if not difference <= TOLERANCE:
         raise PixqError(
             f"{out}: not written: its outputs differ from PyTorch's by {difference:.2g} on {len(chosen)} patches"
@@ -148,7 +155,8 @@ def _export(
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             outputs,
-            tuple(values[:2] for values in pairs),
+            # Two, even of a single patch: an exporter that sees one takes n for 1 always.
+            tuple(values[[0, -1]] for values in pairs),
             input_names=["reference", "distorted"],
             output_names=names,
             dynamic_shapes=({0: n}, {0: n}),

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from pixq.errors import PixqError
-from pixq.models import build
+from pixq.models import MODELS, build
 from pixq.models.base import PatchModel, PatchScores
 from pixq.models.heads import CLASSES, Ordinal
 from pixq.models.pooling import pool
@@ -61,6 +61,9 @@ class Scorer:
                 raise ValueError(f"'{name}' has shape {patches.shape}; expected (n, height, width, 3)")
         if reference.shape != distorted.shape:
             raise ValueError(f"'reference' has shape {reference.shape}, 'distorted' {distorted.shape}; make them equal")
+        smallest = MODELS[self.recipe.model.name].smallest
+        if min(reference.shape[1:3]) < smallest:
+            raise ValueError(f"patches have shape {reference.shape[1:3]}; this model needs {smallest} pixels a side")
         raws, weights = [torch.empty(0, self.model.head.outputs)], [torch.empty(0)]
         for at in range(0, len(reference), CHUNK):
             parts = (np.ascontiguousarray(patches[at : at + CHUNK]) for patches in (reference, distorted))

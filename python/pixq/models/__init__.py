@@ -79,7 +79,11 @@ def parameters(module: nn.Module) -> int:
 
 
 #: What to install for a package that is not there.
-_EXTRA_OF = {"torch": "train", "tensorboard": "train", "safetensors": "train", "scipy": "train", "matplotlib": "train"}
+_EXTRA_OF = {
+    **dict.fromkeys(("torch", "tensorboard", "safetensors", "scipy", "matplotlib"), "train"),
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
+    "timm": "pretrained",
+}
 
 
 def require(package: str, module: str | None = None) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pixq.errors import PixqError
-from pixq.models import require
+from pixq.models import MODELS, require
 from pixq.train.recipe import ModelSpec
 
 __all__ = ["Pretrained"]
@@ -59,10 +59,18 @@ class Pretrained(nn.Module):
 def _backbone(spec: ModelSpec) -> nn.Module:
     timm = require("timm")
     make = {"features_only": True, "out_indices": (0, 1)}
+    # A name like hf-hub:owner/model would look for its network elsewhere, even where a run is only read.
+    if not timm.is_model(spec.backbone):
+        raise PixqError(f"model.backbone is {spec.backbone!r}, which timm does not have; choose of timm.list_models()")
     try:
         backbone: nn.Module = timm.create_model(spec.backbone, pretrained=False, **make)
-    except RuntimeError as error:
-        raise PixqError(f"model.backbone is {spec.backbone!r}, which timm does not have: {_line(error)}") from None
+        _check_maps(backbone)
+    except Exception as error:
+        # Each family of timm has its own way to refuse small images, or to have no maps.
+        raise PixqError(
+            f"model.backbone is {spec.backbone!r}, which gives no maps of a patch ({_line(error)}); "
+            "choose one of convolutions, like mobilenetv3_small_100"
+        ) from None
     if spec.weights == "saved":
         return backbone
     if spec.weights:
@@ -78,6 +86,15 @@ def _backbone(spec: ModelSpec) -> nn.Module:
     return backbone
 
 
+def _check_maps(backbone: nn.Module) -> None:
+    counts = backbone.feature_info.channels()  # type: ignore[union-attr, operator]
+    size = MODELS["pretrained"].smallest
+    with torch.no_grad():
+        maps = backbone.eval()(torch.zeros(1, 3, size, size))
+    if [each.shape[1] for each in maps] != counts or any(each.dim() != 4 for each in maps):
+        raise ValueError("its channels don't come first")
+
+
 def _load(backbone: nn.Module, path: Path) -> nn.Module:
     safetensors = require("safetensors", "safetensors.torch")
     try:
@@ -86,11 +103,13 @@ def _load(backbone: nn.Module, path: Path) -> nn.Module:
         raise PixqError(f"{path}: {error.strerror or error}; name the weights: --set model.weights=FILE") from None
     except Exception as error:
         raise PixqError(f"{path}: is not a whole safetensors file ({_line(error)}); download it again") from None
-    wanted = backbone.state_dict()
-    missing = [name for name, weight in wanted.items() if name not in found or found[name].shape != weight.shape]
+    # timm renames the layers of some networks when it cuts them short: `stem.0.weight` becomes `stem_0.weight`.
+    found = {name.replace(".", "_"): weight for name, weight in found.items()}
+    wanted = {name: (name.replace(".", "_"), weight.shape) for name, weight in backbone.state_dict().items()}
+    missing = [name for name, (key, shape) in wanted.items() if key not in found or found[key].shape != shape]
     if missing:
         raise PixqError(f"{path}: has not the weights of this backbone: {missing[0]} is missing or of another shape")
-    backbone.load_state_dict({name: found[name] for name in wanted})
+    backbone.load_state_dict({name: found[key] for name, (key, _) in wanted.items()})
     return backbone
 
 

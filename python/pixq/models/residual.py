@@ -11,7 +11,7 @@ __all__ = ["Residual"]
 
 
 class Residual(nn.Module):
-    """32 channels at the patch's scale, 64 at half of it, two residual blocks each; 199,137 weights with a head."""
+    """32 channels at the patch's scale, 64 at half of it, two residual blocks each; 206,849 weights with a head."""
 
     features = 64
 

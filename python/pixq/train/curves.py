@@ -38,11 +38,14 @@ def draw(metrics: Sequence[dict[str, Any]], best: int | None = None) -> Figure:
         if known:
             axes.plot(*zip(*known, strict=True), style, label=label, markersize=3)
 
-    curve(left, [(line["train"] or {}).get("loss") for line in metrics], "training", "o-")
-    curve(left, [line["validation"]["loss"] for line in metrics], "validation", "s-")
+    losses = [(line["train"] or {}).get("loss") for line in metrics], [line["validation"]["loss"] for line in metrics]
+    curve(left, losses[0], "training", "o-")
+    curve(left, losses[1], "validation", "s-")
     curve(right, [line["validation"]["srcc"] for line in metrics], "patches", "o-")
     curve(right, [line["validation"]["image_srcc"] for line in metrics], "images", "s-")
-    left.set(xlabel="epoch", ylabel="loss", yscale="log")
+    # A loss of 0 has no place on a scale of powers; where there is no other, the scale is even.
+    scale = "log" if any(loss for loss in (*losses[0], *losses[1])) else "linear"
+    left.set(xlabel="epoch", ylabel="loss", yscale=scale)
     right.set(xlabel="epoch", ylabel="SRCC on validation")
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +104,7 @@ class Piece:
 
         self.geometry = pool.geometry
         self.energy = pool.energy
+        self.tolerated = pool.tolerated
         self.reference = room(references, torch.uint8, size, size, 3)
         self.distorted = room(distorted, torch.uint8, size, size, 3)
         self.reference_row = room(records, torch.int64)
@@ -153,7 +154,8 @@ class Piece:
     def _quality(self, rows: Tensor, reference: Tensor, distorted: Tensor, fused: Tensor) -> Tensor:
         """The quality of patches that were fused anew, by the patch set's own rule.
 
-        As the core has it: one that equals its reference has quality 1 whatever people said of the image.
+        As the core has it: one that equals its reference has quality 1 whatever people said of the image, and so has
+        one whose distorted patch counts as unchanged.
         """
         image = self.image_quality.index_select(0, rows)
         left = (fused.int() - reference.int()).square().sum(dim=(1, 2, 3))
@@ -161,7 +163,10 @@ class Piece:
             whole = (distorted.int() - reference.int()).square().sum(dim=(1, 2, 3))
             share = left.double() / whole.clamp(min=1).double()
             image = (1.0 - (1.0 - image) * share.sqrt()).clamp(0.0, 1.0)
-        return torch.where(left == 0, 1.0, image).float()
+        nobody_notices = left == 0
+        if self.tolerated > 0:
+            nobody_notices |= (distorted.int() - reference.int()).abs().amax(dim=(1, 2, 3)) <= self.tolerated
+        return torch.where(nobody_notices, 1.0, image).float()
 
 
 class Pool:
@@ -190,6 +195,7 @@ class Pool:
         self.device = device
         self.geometry = patches.geometry
         self.energy = patches.manifest["label"]["kind"] == "energy"
+        self.tolerated = patches.manifest["min_difference"]
         records = patches.records
         order = np.argsort(records.image, kind="stable")
         #: Of each record, image by image: its number in the patch set, its image's in `patches.images`, its quality.
@@ -216,8 +222,8 @@ class Pool:
             if need > limit:
                 name = self.patches.images[int(self.image[start])]["image_id"]
                 raise PixqError(
-                    f"{self.patches.directory}: the patches of image {name} alone take {need / 2**20:.0f} MiB, and "
-                    f"{limit / 2**20:.0f} are given; raise train.memory, or build the set with fewer patches an image"
+                    f"{self.patches.directory}: the patches of image {name} alone take {math.ceil(need / 2**20)} MiB, "
+                    f"and {limit // 2**20} are given; raise train.memory, or build the set with fewer patches an image"
                 )
             if pieces and used + need <= limit:
                 pieces[-1] = slice(pieces[-1].start, end)
@@ -265,10 +271,3 @@ class Pool:
         put(piece.inside, weights[fusion, 0])
         put(piece.outside, weights[fusion, 1])
         piece.fusion[:count] = fusion
-
-
-def select_images(patches: PatchSet, images: Sequence[int] | NDArray[np.int64]) -> PatchSet:
-    """The records of a selection that belong to the images numbered `images`."""
-    chosen = np.zeros(len(patches.images), dtype=bool)
-    chosen[np.asarray(images, dtype=np.int64)] = True
-    return patches[chosen[patches.records.image]]

@@ -27,7 +27,8 @@ def srcc(predicted: ArrayLike, truth: ArrayLike) -> float:
 def plcc(predicted: ArrayLike, truth: ArrayLike) -> float:
     """Pearson's correlation; NaN where either is constant or has under two values."""
     x, y = np.asarray(predicted, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    if len(x) < 2:
+    # A constant less its mean need not be 0: the mean is rounded.
+    if len(x) < 2 or np.ptp(x) == 0.0 or np.ptp(y) == 0.0:
         return math.nan
     x, y = x - x.mean(), y - y.mean()
     scale = math.sqrt(float(x @ x) * float(y @ y))

@@ -102,9 +102,14 @@ def by_fold(patches: PatchSet, fold: int, left_out: str | None = None) -> Parts:
     Raises
     ------
     PixqError
-        If there are fewer than three folds, or nothing is left to train or validate with.
+        If there are fewer than three folds, no such fold or type, or nothing is left to train or validate with.
     """
     folds = folds_of(patches)
+    kinds = sorted({image["distortion_type"] for image in patches.images})
+    if fold not in folds:
+        raise PixqError(f"{patches.directory}: has no fold {fold}; it has {', '.join(map(str, folds))}")
+    if left_out is not None and left_out not in kinds:
+        raise PixqError(f"{patches.directory}: has no distortion type {left_out!r}; it has {', '.join(kinds)}")
     next_fold = folds[(folds.index(fold) + 1) % len(folds)]
 
     def part(name: str, chosen: list[int], without: str | None) -> PatchSet:

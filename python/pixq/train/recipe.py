@@ -230,7 +230,8 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         raise PixqError(f"no recipe is called {name!r}; choose {', '.join(RECIPES)} or a file that ends in .toml")
     try:
         tables: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # TOMLDecodeError is a ValueError, and so is the error of a number of thousands of digits.
         raise PixqError(f"{where}: {error}") from None
     for override in overrides:
         _override(tables, override)
@@ -256,7 +257,10 @@ def parse_recipe(tables: dict[str, Any], where: str) -> Recipe:
 
 def _message(error: Any, key: str) -> str:
     if error["type"] != "extra_forbidden":
-        return f"{error['msg'][:1].lower()}{error['msg'][1:]}, not {error['input']!r}"
+        # TOML has lists, and no tuples.
+        wrong = repr(error["input"])
+        message = f"{error['msg'][:1].lower()}{error['msg'][1:]}".replace("tuple", "list")
+        return f"{message}, not {wrong if len(wrong) <= 80 else wrong[:77] + '...'}"
     table, _, _ = key.partition(".")
     field = Recipe.model_fields.get(table)
     known = Recipe.model_fields if field is None or field.annotation is None else field.annotation.model_fields
@@ -275,7 +279,16 @@ def _checked(recipe: Recipe, where: str) -> Recipe:
     if not 0.0 <= augment.alpha[0] <= augment.alpha[1] <= 1.0:
         raise PixqError(f"{where}: augment.alpha is {list(augment.alpha)}; give a range inside 0 to 1, lower end first")
     for fusion in augment.fusions:
-        Fusion.parse(fusion)
+        try:
+            Fusion.parse(fusion)
+        except PixqError as error:
+            raise PixqError(f"{where}: augment.fusions: {error}") from None
+    for key, text in (("name", model.name), ("backbone", model.backbone), ("weights", model.weights)):
+        # JSON's way to write these is not TOML's, or there is none: `text` could not be read again.
+        if "\x7f" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise PixqError(f"{where}: model.{key} is {text!r}, which holds what can't be written; rename it")
+    if model.weights == "saved":
+        raise PixqError(f"{where}: model.weights is 'saved', a word of pixq's own; name a file like ./saved")
     if recipe.balance.how != "none" and not recipe.balance.by:
         raise PixqError(f"{where}: balance.by is empty; name {' or '.join(get_args(Cell))}, or set balance.how = none")
     return recipe
@@ -287,9 +300,11 @@ def _override(tables: dict[str, Any], override: str) -> None:
     if not (equals and dot and table and key) or "." in key:
         raise PixqError(f"--set {override!r} is not TABLE.KEY=VALUE; write it like optimiser.lr=0.001")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+        read = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        read = {}
+    # More keys than one came from a line of its own in `text`, which is no TOML value then.
+    value = read["value"] if len(read) == 1 else text.strip()
     known = Recipe.model_fields
     if table not in known:
         raise PixqError(f"--set {override!r}: a recipe has no table {table!r}; choose {', '.join(known)}")

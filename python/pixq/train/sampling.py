@@ -55,7 +55,7 @@ class Batch:
 
     def part(self, rank: int, world: int) -> Batch:
         """The items that process `rank` of `world` takes; together they are this batch."""
-        items = torch.arange(rank, len(self.rows), world, device=self.rows.device)
+        items = torch.arange(len(self.rows), device=self.rows.device)[rank::world]
         if len(items) == 0:
             # Every process takes part in every step; one without an item of its own takes one that counts nothing.
             only = self.part(0, len(self.rows))
@@ -190,8 +190,8 @@ def _draws(recipe: Recipe, count: int, random: np.random.Generator) -> Draw:
     if augment.flip or augment.turn:
         quarter = random.integers(0, 4 if augment.turn else 1, count)
         mirrored = random.integers(0, 2 if augment.flip else 1, count)
-        # A mirror image alone may be left-right or upside down: the latter is the former after half a turn.
-        half = random.integers(0, 2, count) * mirrored * (0 if augment.turn else 2)
+        # Mirrored about either axis, or both: upside down is left-right after half a turn, and both are half a turn.
+        half = random.integers(0, 2, count) * (0 if augment.turn else 2)
         turn = torch.from_numpy(4 * mirrored + (quarter + half) % 4)
     if augment.fusions:
         fusions = [Fusion.parse(text) for text in augment.fusions]
