@@ -22,7 +22,7 @@ from pixq.train import curves
 from pixq.train.data import Pool
 from pixq.train.parallel import World, choose_device, join
 from pixq.train.parts import Parts
-from pixq.train.predict import predict, validate
+from pixq.train.predict import CHUNK, predict, validate
 from pixq.train.recipe import Recipe
 from pixq.train.run import FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, versions
 from pixq.train.sampling import balance, batches_of, generator, steps_of
@@ -181,6 +181,7 @@ def train(
             spent = float(before.timings.get("seconds", 0.0))
             board.fill(run.read_metrics()[: progress.epoch])
         else:
+            model.calibrate(_training_patches(training))
             progress.epoch = 0
             finish_epoch(None, 0.0)
 
@@ -234,6 +235,15 @@ def train(
         return run.read_info()
 
 
+def _training_patches(pool: Pool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """All patch pairs that are trained on, once."""
+    for number, span in enumerate(pool.pieces):
+        piece = pool.load(number)
+        for rows in torch.split(torch.arange(span.stop - span.start, device=pool.device), CHUNK):
+            pairs = piece.pairs(rows)
+            yield pairs.reference, pairs.fused
+
+
 def _patience_is_over(progress: Progress, recipe: Recipe) -> bool:
     return 0 < recipe.stopping.patience <= progress.stale
 
@@ -251,6 +261,9 @@ def _check(parts: Parts, recipe: Recipe, world: World) -> None:
     if name not in MODELS:
         raise PixqError(f"unknown model {name!r}; choose {', '.join(MODELS)}")
     smallest = MODELS[name].smallest
+    if size % MODELS[name].multiple:
+        wanted = MODELS[name].multiple
+        raise PixqError(f"{patches.directory}: its patches have {size} pixels, {name} needs a multiple of {wanted}")
     if size < smallest:
         raise PixqError(f"{patches.directory}: its patches have {size} pixels, {name} needs {smallest}")
     if recipe.train.precision != "fp32" and world.device.type != "cuda":
