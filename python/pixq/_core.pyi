@@ -165,7 +165,7 @@ class TinyTape:
         """Scores of pairs of patches, written to `out`."""
 
     def backward(self, grad_output: _Float32, gradients: _Float32) -> None:
-        """The gradient of a loss by the parameters, written to `gradients`, from that by the scores of the last `forward`."""
+        """The gradient of a loss by the parameters from that by the last scores, written to `gradients`."""
 
 def set_num_threads(n: int) -> None:
     """Set the number of threads that kernels of this process use."""

@@ -13,19 +13,21 @@ trait Tile {
 
 /// Does `tile` for all of `width` pixels. Where tiles do not fit, the last two overlap and pixels are done twice.
 #[inline(always)]
-fn cover<L: Lanes>(width: usize, tile: &mut impl Tile) {
+fn cover<L: Lanes, const V: usize>(width: usize, tile: &mut impl Tile) {
     #[inline(always)]
     fn by<const P: usize>(width: usize, tile: &mut impl Tile) {
         for x in (0..width).step_by(P) {
             tile.at::<P>(x.min(width - P));
         }
     }
-    // 9 pixels of 2 vectors leave enough of 32 registers, and hide the 4 cycles of an addition.
+    // 18 vectors leave enough of 32 registers, and hide the 4 cycles of an addition.
     match width {
         _ if !L::MANY => match width {
             3.. => by::<3>(width, tile),
             _ => by::<1>(width, tile),
         },
+        18.. if V == 1 && width.is_multiple_of(18) => by::<18>(width, tile),
+        16.. if V == 1 && width.is_multiple_of(16) => by::<16>(width, tile),
         9.. if width.is_multiple_of(9) => by::<9>(width, tile),
         8.. => by::<8>(width, tile),
         4.. => by::<4>(width, tile),
@@ -48,7 +50,7 @@ pub(super) struct Row<'a, L, const V: usize, const K: usize, const R: usize> {
 impl<L: Lanes, const V: usize, const K: usize, const R: usize> Row<'_, L, V, K, R> {
     #[inline(always)]
     pub fn run(mut self) {
-        cover::<L>(self.out.len(), &mut self);
+        cover::<L, V>(self.out.len(), &mut self);
     }
 }
 
@@ -62,9 +64,12 @@ impl<L: Lanes, const V: usize, const K: usize, const R: usize> Tile for Row<'_, 
                 *sum = lanes.load(bias);
             }
         }
+        // Were it known to be a small constant, the loop would be unrolled, and the inputs that pixels share kept for later ones:
+        // in memory, for want of registers.
+        let count = std::hint::black_box(K);
         for (&start, weights) in self.starts.iter().zip(self.weights) {
             let inputs = &self.inputs[start + step * x..][..step * (P - 1) + K];
-            for (k, weights) in weights.iter().enumerate() {
+            for (k, weights) in weights[..count].iter().enumerate() {
                 let mut vectors = [lanes.splat(0.0); V];
                 for v in 0..V {
                     vectors[v] = lanes.load(&weights[v]);
