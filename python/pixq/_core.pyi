@@ -19,6 +19,7 @@ __all__ = [
     "FUSION_NAMES",
     "PARALLEL_SAMPLES",
     "Progress",
+    "TinyTape",
     "__version__",
     "build_shard",
     "checksum",
@@ -38,6 +39,7 @@ __all__ = [
     "sample_texture",
     "set_num_threads",
     "tile",
+    "tiny_score",
     "untile",
 ]
 
@@ -47,6 +49,7 @@ PARALLEL_SAMPLES: int
 
 _Pixel = TypeVar("_Pixel", np.uint8, np.uint16, np.float32)
 _Image = npt.NDArray[_Pixel]
+_Float32 = npt.NDArray[np.float32]
 _Float64 = npt.NDArray[np.float64]
 _Int64 = npt.NDArray[np.int64]
 _Size = int | tuple[int, int]
@@ -131,6 +134,38 @@ def sample_random(height: int, width: int, n: int, *, seed: int, key: str, size:
 
 def sample_texture(image: _Image[_Pixel], n: int, *, seed: int, key: str, size: _Size = 20) -> _Int64:
     """`n` distinct corners of patches, with a probability proportional to their local variance."""
+
+def tiny_score(
+    parameters: _Float32,
+    reference: npt.NDArray[np.uint8],
+    distorted: npt.NDArray[np.uint8],
+    *,
+    norm: bool,
+    scale: Sequence[float] | _Float32,
+    shift: Sequence[float] | _Float32,
+    out: _Float32,
+) -> None:
+    """Scores of pairs of patches by TinyPatchRegressor, written to `out`."""
+
+@final
+class TinyTape:
+    """Scores by TinyPatchRegressor of which gradients by the parameters can be taken."""
+
+    def __new__(cls, *, norm: bool) -> TinyTape: ...
+    def forward(
+        self,
+        parameters: _Float32,
+        reference: npt.NDArray[np.uint8],
+        distorted: npt.NDArray[np.uint8],
+        *,
+        scale: Sequence[float] | _Float32,
+        shift: Sequence[float] | _Float32,
+        out: _Float32,
+    ) -> None:
+        """Scores of pairs of patches, written to `out`."""
+
+    def backward(self, grad_output: _Float32, gradients: _Float32) -> None:
+        """The gradient of a loss by the parameters from that by the last scores, written to `gradients`."""
 
 def set_num_threads(n: int) -> None:
     """Set the number of threads that kernels of this process use."""

@@ -61,7 +61,7 @@ class _Outputs(nn.Module):
 
     def forward(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, ...]:
         scores = self.model(reference, distorted)
-        outputs = (self.model.quality(scores), scores.weight)
+        outputs = (self.model.quality(scores), scores.weight.mean(dim=1))
         head = self.model.head
         return (*outputs, head.probabilities(scores.raw)) if isinstance(head, Ordinal) else outputs
 

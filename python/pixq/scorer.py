@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pixq.errors import PixqError
 from pixq.models import MODELS, build
-from pixq.models.base import PatchModel, PatchScores
-from pixq.models.heads import CLASSES, Ordinal
+from pixq.models.base import PatchModel
+from pixq.models.heads import CLASSES, Ordinal, PatchScores
 from pixq.models.pooling import pool
 from pixq.train.parallel import choose_device
 from pixq.train.predict import CHUNK
@@ -64,7 +64,7 @@ class Scorer:
         smallest = MODELS[self.recipe.model.name].smallest
         if min(reference.shape[1:3]) < smallest:
             raise ValueError(f"patches have shape {reference.shape[1:3]}; this model needs {smallest} pixels a side")
-        raws, weights = [torch.empty(0, self.model.head.outputs)], [torch.empty(0)]
+        raws, weights = [torch.empty(0, self.model.head.outputs)], [torch.empty(0, 1)]
         for at in range(0, len(reference), CHUNK):
             parts = (np.ascontiguousarray(patches[at : at + CHUNK]) for patches in (reference, distorted))
             with torch.inference_mode():
@@ -72,7 +72,7 @@ class Scorer:
                 r, d = (torch.from_numpy(part if part.flags.writeable else part.copy()) for part in parts)
                 scores = self.model(r.to(self.device), d.to(self.device))
             raws.append(scores.raw.cpu())
-            weights.append(scores.weight.cpu())
+            weights.append(scores.weight.mean(dim=1, keepdim=True).cpu())
         return PatchScores(torch.cat(raws), torch.cat(weights))
 
     def quality(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -129,7 +129,7 @@ class Scorer:
             raise ValueError("there is no patch to make an image's score from")
         scores = self._score(reference, distorted)
         quality = torch.from_numpy(self._quality(scores))
-        return float(pool(self.recipe.model, quality[None], scores.weight[None]))
+        return float(pool(self.recipe.model, quality[None], scores.weight[None, :, 0]))
 
 
 def load(run: str | os.PathLike[str], device: str = "cpu") -> Scorer:

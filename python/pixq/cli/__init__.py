@@ -23,6 +23,7 @@ app = App(
     version=__version__,
     help_format="plaintext",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 # Named, not imported: `pixq --help` must not pay for what it does not run.
 VERBS = {
@@ -63,8 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}")
-    except KeyboardInterrupt:
-        print("pixq: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        # Work that can go on says how.
+        print("; ".join(["pixq: interrupted", *map(str, stopped.args)]), file=sys.stderr)
         return 130
     return code if isinstance(code, int) else 0
 

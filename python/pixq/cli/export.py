@@ -9,32 +9,58 @@ from cyclopts import Parameter
 
 from pixq.cli.options import EVERYTHING, Selection
 from pixq.cli.progress import counted
+from pixq.errors import PixqError
+from pixq.models import require
 from pixq.patches import export as exporting
+from pixq.patches.store import PatchSet
 
 __all__ = ["export"]
 
 
 def export(
-    patches: Path,
+    source: Path,
     /,
     *,
     out: Path,
-    format: Annotated[Literal["png", "parquet", "npy"], Parameter(name="--format")] = "png",
+    format: Annotated[Literal["png", "parquet", "npy"] | None, Parameter(name="--format")] = None,
+    onnx: Annotated[bool, Parameter(negative="")] = False,
+    patches: Path | None = None,
     selection: Selection = EVERYTHING,
 ) -> int:
-    """Write fused patches for other programs.
+    """Write fused patches, or a trained model, for other programs.
 
     Parameters
     ----------
-    patches
-        Directory of the patch set.
+    source
+        Directory of the patch set; with --onnx, of the run.
     out
-        What to write: a directory for png and npy, a file for parquet. It must not exist.
+        What to write: a directory for png and npy, a file for parquet and --onnx. It must not exist.
     format
-        png: the notebooks' folders with metadata.json; parquet: one table with pixels; npy: plain arrays.
+        png: the notebooks' folders with metadata.json; parquet: one table with pixels; npy: plain arrays. Default: png.
+    onnx
+        Write the best model of a run as one ONNX file, checked against PyTorch on real patches.
+    patches
+        With --onnx: the patch set to check on. Default: the run's.
     """
-    selected = selection.of(patches)
+    if onnx:
+        if format is not None or selection != EVERYTHING:
+            raise PixqError("--onnx writes a model: leave out --format, and what selects patches")
+        return _model(source, out, patches)
+    if patches is not None:
+        raise PixqError("--patches belongs to --onnx; the patch set to export is the first argument")
+    if (source / "run.json").exists() and not (source / "manifest.json").exists():
+        raise PixqError(f"{source}: is a run, not a patch set; to write its model, add --onnx")
+    selected = selection.of(source)
     with counted("exporting", len(selected)) as watch:
-        exporting.export(selected, format, out, watch)
-    print(f"{out}: {len(selected)} records as {format}")
+        exporting.export(selected, format or "png", out, watch)
+    print(f"{out}: {len(selected)} records as {format or 'png'}")
+    return 0
+
+
+def _model(run: Path, out: Path, patches: Path | None) -> int:
+    require("torch")
+    from pixq.onnx import export_onnx
+
+    report = export_onnx(run, out, None if patches is None else PatchSet(patches))
+    print(f"{report.out}: differs from PyTorch by at most {report.difference:.1g} on {report.patches} patches")
     return 0

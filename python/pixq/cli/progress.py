@@ -81,14 +81,15 @@ def counted(doing: str, total: int) -> Iterator[Callable[[int], None]]:
 class TrainProgress:
     """Shows the state of training: a bar an epoch on a terminal, a line an epoch everywhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._bar: Progress | None = None
         self._drawn = 0.0
         self._last_line = time.monotonic()
 
     def __enter__(self) -> TrainProgress:
         self._console = Console(stderr=True)
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._quiet:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
             self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
             self._bar.start()
@@ -97,6 +98,8 @@ class TrainProgress:
 
     def update(self, state: TrainState, name: str = "") -> None:
         """Show how far training is; `name` is that of one run among several."""
+        if self._quiet:
+            return
         now = time.monotonic()
         where = f"{name} " if name else ""
         if state.step == 0:

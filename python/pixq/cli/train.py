@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ def train(
     *,
     out: Path,
     recipe: str = "seed",
-    overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     folds: Annotated[bool, Parameter(negative="")] = False,
     leave_out: Literal["distortion"] | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
@@ -49,6 +50,8 @@ def train(
         auto, cpu, cuda or cuda:0.
     """
     require("torch")
+    # torchrun starts several processes, and the first of them speaks for all.
+    first = os.environ.get("RANK", "0") == "0"
     from pixq.train import folds as cross
     from pixq.train import loop, parts
     from pixq.train.recipe import read_recipe
@@ -57,7 +60,7 @@ def train(
     opened = PatchSet(patches)
     opened.check_not_empty()
     if folds or leave_out is not None:
-        with TrainProgress() as progress:
+        with TrainProgress(quiet=not first) as progress:
             summary = cross.train_folds(
                 opened,
                 out,
@@ -67,17 +70,19 @@ def train(
                 resume=resume,
                 watch=lambda run, number, count, state: progress.update(state, f"{run.name} ({number + 1} of {count})"),
             )
-        print("\n".join(_folds(summary)))
+        if first:
+            print("\n".join(_folds(summary)))
         return 0
     if (out / cross.FOLDS).exists():
         raise PixqError(f"{out}: holds runs of --folds; choose another --out")
-    with TrainProgress() as progress:
+    with TrainProgress(quiet=not first) as progress:
         info = loop.train(parts.by_split(opened), out, chosen, device=device, resume=resume, watch=progress.update)
-    best = info.best or {}
-    print(
-        f"{out}: {chosen.model.name}, {info.parameters:,} weights, best after epoch {best.get('epoch')}: "
-        f"validation loss {best.get('loss', float('nan')):.5f}"
-    )
+    best = info.best or {"epoch": 0, "loss": float("nan")}
+    if first:
+        print(
+            f"{out}: {chosen.model.name}, {info.parameters:,} weights, best after epoch {best['epoch']}: "
+            f"validation loss {best['loss']:.5f}"
+        )
     return 0
 
 

@@ -32,11 +32,14 @@ class ModelEntry:
         One line for people who choose.
     smallest
         Rows and columns of the smallest patch it takes.
+    multiple
+        What rows and columns must be a multiple of.
     """
 
     body: str
     what: str
     smallest: int
+    multiple: int = 1
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -44,6 +47,7 @@ MODELS: dict[str, ModelEntry] = {
     "residual": ModelEntry("pixq.models.residual:Residual", "residual blocks at two scales", 4),
     "inception": ModelEntry("pixq.models.inception:Inception", "parallel 1x1, 3x3 and 5x5 convolutions", 4),
     "dual": ModelEntry("pixq.models.dual:Dual", "separate branches for reference, distorted and difference", 4),
+    "monotone": ModelEntry("pixq.models.monotone:Monotone", "scores that can only fall as a distance grows", 4, 4),
     "pretrained": ModelEntry("pixq.models.pretrained:Pretrained", "features of a frozen backbone from timm", 8),
 }
 

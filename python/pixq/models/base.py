@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from pixq.models.heads import Ordinal, Regression
+from pixq.errors import PixqError
+from pixq.models.heads import Members, Ordinal, PatchScores, Regression
+from pixq.models.tiny import Tiny, TinyKernel
 from pixq.train.recipe import ModelSpec
 
-__all__ = ["CHANNELS", "NineChannels", "PatchModel", "PatchScores"]
+__all__ = ["CHANNELS", "NineChannels", "PatchModel"]
 
 #: Reference, distorted, |difference|, each red, green, blue.
 CHANNELS = 9
-
-
-class PatchScores(NamedTuple):
-    """What a model says of patch pairs.
-
-    Parameters
-    ----------
-    raw
-        float32 (n, k): what the head computes with; `PatchModel.quality` turns it into quality.
-    weight
-        float32 (n,): how much each patch counts where patch scores become an image score, above 0. All 1 unless the
-        pooling is learned.
-    """
-
-    raw: Tensor
-    weight: Tensor
 
 
 class NineChannels(nn.Module):
@@ -69,7 +55,7 @@ class PatchModel(nn.Module):
     spec
         The recipe's `[model]`.
     body
-        Nine channels (n, 9, height, width) to features (n, `body.features`).
+        Nine channels (n, 9, height, width) to features (n, `body.features`); one with `members` gives `PatchScores`.
 
     Examples
     --------
@@ -85,11 +71,21 @@ class PatchModel(nn.Module):
         self.spec = spec
         self.channels = NineChannels()
         self.body = body
-        features: int = body.features  # type: ignore[assignment]
-        self.head: Regression | Ordinal = (
-            Ordinal(features, spec.cuts) if spec.head == "ordinal" else Regression(features, spec.link)
-        )
-        self.weigh = nn.Linear(features, 1) if spec.pooling == "learned" else None
+        self.head: Regression | Ordinal | Members
+        self.weigh = None
+        if isinstance(getattr(body, "members", None), int):
+            if spec.head != "regression" or spec.link != "identity":
+                raise PixqError(f"{spec.name} gives quality itself; set model.head=regression and model.link=identity")
+            self.head = Members(int(body.members))  # type: ignore[arg-type]
+        else:
+            features: int = body.features  # type: ignore[assignment]
+            self.head = Ordinal(features, spec.cuts) if spec.head == "ordinal" else Regression(features, spec.link)
+            self.weigh = nn.Linear(features, 1) if spec.pooling == "learned" else None
+        self.kernel = None
+        if isinstance(body, Tiny) and isinstance(self.head, Regression) and self.weigh is None:
+            self.kernel = TinyKernel(norm=spec.norm == "group")
+            # Looked up once: walking through the modules takes a tenth of a step.
+            self._weights = [*body.parameters(), *self.head.parameters()]
         self.to(memory_format=torch.channels_last)
 
     def forward(self, reference: Tensor, distorted: Tensor) -> PatchScores:
@@ -100,14 +96,32 @@ class PatchModel(nn.Module):
         reference, distorted
             uint8 (n, height, width, 3) on the model's device, 0 to 255.
         """
+        if self.kernel is not None and self._on_core(reference):
+            raw = self.kernel.score(reference, distorted, self.channels.scale, self.channels.shift, self._weights)
+            return PatchScores(self.head.linked(raw), torch.ones_like(raw))  # type: ignore[operator]
         features = self.body(self.channels(reference, distorted))
+        if isinstance(self.head, Members):
+            scores: PatchScores = features
+            return scores
         if self.weigh is None:
-            weight = features.new_ones(features.shape[0], dtype=torch.float32)
+            weight = features.new_ones((features.shape[0], 1), dtype=torch.float32)
         else:
             # Above 0, so that a bag of patches always has a weighted mean.
-            weight = nn.functional.softplus(self.weigh(features)[:, 0].float()) + 1e-3
+            weight = nn.functional.softplus(self.weigh(features).float()) + 1e-3
         return PatchScores(self.head(features).float(), weight)
+
+    def _on_core(self, reference: Tensor) -> bool:
+        """Whether the core computes: on a CPU, where nobody traces or exports PyTorch's own layers."""
+        traced = torch.compiler.is_compiling()
+        lowered = torch.is_autocast_enabled("cpu") or self.channels.scale.dtype != torch.float32
+        return reference.device.type == "cpu" and not traced and not lowered
 
     def quality(self, scores: PatchScores) -> Tensor:
         """Quality (n,), 0 to 1, 1 = nobody notices."""
         return self.head.quality(scores.raw)
+
+    @torch.no_grad()
+    def calibrate(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Let a body that asks for it set its scales, from training patches as `forward` takes them."""
+        if (calibrate := getattr(self.body, "calibrate", None)) is not None:
+            calibrate(self.channels(reference, distorted) for reference, distorted in pairs)

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CLASSES", "Ordinal", "Regression"]
+__all__ = ["CLASSES", "Members", "Ordinal", "PatchScores", "Regression"]
 
 #: Worst first: a class's number grows with quality, as everywhere in pixq.
 CLASSES = ("Red", "Orange", "Green")
+
+
+class PatchScores(NamedTuple):
+    """What a model says of patch pairs.
+
+    Parameters
+    ----------
+    raw
+        float32 (n, k): what the head computes with; `PatchModel.quality` turns it into quality.
+    weight
+        float32 (n, 1), or (n, members): how much each patch counts where patch scores become an image score, above 0.
+        All 1 unless the pooling is learned.
+    """
+
+    raw: Tensor
+    weight: Tensor
 
 
 class Regression(nn.Module):
@@ -32,8 +50,11 @@ class Regression(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, features) to (n, 1): before the clamp, after the sigmoid."""
-        raw: Tensor = self.linear(features)
-        return torch.sigmoid(raw.float()) if self.link == "sigmoid" else raw
+        return self.linked(self.linear(features))
+
+    def linked(self, linear: Tensor) -> Tensor:
+        """The link of what the linear layer gives."""
+        return torch.sigmoid(linear.float()) if self.link == "sigmoid" else linear
 
     def quality(self, raw: Tensor) -> Tensor:
         """(n, 1) to quality (n,), 0 to 1."""
@@ -43,6 +64,29 @@ class Regression(nn.Module):
         """The loss of each patch (n,): `error` between what is predicted and `quality` (n,)."""
         each: Tensor = error(raw[:, 0], quality)
         return each
+
+
+class Members(nn.Module):
+    """Qualities of an ensemble, which its body gives itself: each member is trained alone, and their mean is the score.
+
+    Parameters
+    ----------
+    members
+        How many there are.
+    """
+
+    def __init__(self, members: int) -> None:
+        super().__init__()
+        self.outputs = members
+
+    def quality(self, raw: Tensor) -> Tensor:
+        """(n, members) to quality (n,), 0 to 1."""
+        return raw.mean(dim=1).clamp(0.0, 1.0)
+
+    def loss(self, raw: Tensor, quality: Tensor, error: nn.Module) -> Tensor:
+        """The loss of each patch (n,): the mean of the members' errors."""
+        each: Tensor = error(raw, quality[:, None].expand_as(raw))
+        return each.mean(dim=1)
 
 
 class Ordinal(nn.Module):

@@ -19,7 +19,7 @@ def pool(spec: ModelSpec, quality: Tensor, weight: Tensor) -> Tensor:
         `spec.pooling`: `mean`; `percentile`, the `spec.percentile`-th of the patches, between the two nearest;
         `learned`, the mean weighted by what the model says a patch counts.
     quality, weight
-        (images, patches), as a model's `quality` and `PatchScores.weight`.
+        (images, patches), as a model's `quality` and the mean of `PatchScores.weight`.
 
     Examples
     --------

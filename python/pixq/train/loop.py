@@ -22,7 +22,7 @@ from pixq.train import curves
 from pixq.train.data import Pool
 from pixq.train.parallel import World, choose_device, join
 from pixq.train.parts import Parts
-from pixq.train.predict import predict, validate
+from pixq.train.predict import CHUNK, predict, validate
 from pixq.train.recipe import Recipe
 from pixq.train.run import FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, versions
 from pixq.train.sampling import balance, batches_of, generator, steps_of
@@ -109,7 +109,6 @@ def train(
     with join(choose_device(device)) as world, _interruptible() as interrupted:
         run = RunDirectory(out)
         _check(parts, recipe, world)
-        _precision(recipe, world)
         begun = resume and run.exists()
         if run.exists() and not resume:
             raise PixqError(f"{run.path}: holds a run already; go on with --resume, or choose another --out")
@@ -125,6 +124,7 @@ def train(
         # The same weights for one seed, whatever was drawn before.
         torch.manual_seed(recipe.train.seed)
         model = build(recipe.model).to(world.device)
+        _prepare(model, recipe, world)
         optimiser = make_optimiser(model, recipe.optimiser, world.device)
         training = Pool(parts.train, world.device, recipe.train.memory)
         validation = Pool(parts.validation, world.device, recipe.train.memory)
@@ -181,6 +181,7 @@ def train(
             spent = float(before.timings.get("seconds", 0.0))
             board.fill(run.read_metrics()[: progress.epoch])
         else:
+            model.calibrate(_training_patches(training))
             progress.epoch = 0
             finish_epoch(None, 0.0)
 
@@ -198,12 +199,12 @@ def train(
                 for batch in batches:
                     number += 1
                     seen += len(batch.rows)
+                    at = (progress.epoch - 1) * steps + number - 1
+                    lr = learning_rate(recipe.optimiser, at, steps, recipe.train.epochs)
                     if number <= progress.step:
                         continue
                     if piece is None:
                         piece = training.load(piece_number)
-                    at = (progress.epoch - 1) * steps + number - 1
-                    lr = learning_rate(recipe.optimiser, at, steps, recipe.train.epochs)
                     step.set_learning_rate(lr)
                     own = batch if world.size == 1 else batch.part(world.rank, world.size)
                     total += step(piece, own, len(batch.rows))
@@ -215,7 +216,7 @@ def train(
                         _finite(run, progress.total, progress.epoch)
                         note("interrupted" if stop else "running")
                         if stop:
-                            raise KeyboardInterrupt
+                            raise KeyboardInterrupt("go on with --resume")
                     if watch is not None:
                         watch(progress)
             loss = float(world.sum(total)) / seen
@@ -234,6 +235,15 @@ def train(
         return run.read_info()
 
 
+def _training_patches(pool: Pool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """All patch pairs that are trained on, once."""
+    for number, span in enumerate(pool.pieces):
+        piece = pool.load(number)
+        for rows in torch.split(torch.arange(span.stop - span.start, device=pool.device), CHUNK):
+            pairs = piece.pairs(rows)
+            yield pairs.reference, pairs.fused
+
+
 def _patience_is_over(progress: Progress, recipe: Recipe) -> bool:
     return 0 < recipe.stopping.patience <= progress.stale
 
@@ -247,22 +257,30 @@ def _piece_order(pool: Pool, recipe: Recipe, epoch: int) -> list[int]:
 def _check(parts: Parts, recipe: Recipe, world: World) -> None:
     """What must hold before a long run begins."""
     patches = parts.patches
-    size, smallest = patches.geometry.size, MODELS[recipe.model.name].smallest if recipe.model.name in MODELS else 0
+    name, size = recipe.model.name, patches.geometry.size
+    if name not in MODELS:
+        raise PixqError(f"unknown model {name!r}; choose {', '.join(MODELS)}")
+    smallest = MODELS[name].smallest
+    if size % MODELS[name].multiple:
+        wanted = MODELS[name].multiple
+        raise PixqError(f"{patches.directory}: its patches have {size} pixels, {name} needs a multiple of {wanted}")
     if size < smallest:
-        raise PixqError(f"{patches.directory}: its patches have {size} pixels, {recipe.model.name} needs {smallest}")
+        raise PixqError(f"{patches.directory}: its patches have {size} pixels, {name} needs {smallest}")
     if recipe.train.precision != "fp32" and world.device.type != "cuda":
         raise PixqError(f"train.precision is {recipe.train.precision}, which needs CUDA; set train.precision=fp32")
     if problems := patches.verify():
         raise PixqError(f"{problems[0]}; delete {patches.directory} and build the patch set anew")
 
 
-def _precision(recipe: Recipe, world: World) -> None:
+def _prepare(model: PatchModel, recipe: Recipe, world: World) -> None:
+    """Precision on CUDA, threads on a CPU."""
     if world.device.type == "cuda":
         precision = "tf32" if recipe.train.precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = precision
         torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
     else:
-        torch.set_num_threads(recipe.train.threads)
+        # The core has threads of its own. Two of PyTorch's would only wait for one another between small operations.
+        torch.set_num_threads(1 if model.kernel is not None else recipe.train.threads)
 
 
 def _same_run(run: RunDirectory, parts: Parts, recipe: Recipe) -> RunInfo:

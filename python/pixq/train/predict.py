@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pixq.models.base import PatchModel, PatchScores
+from pixq.models.base import PatchModel
+from pixq.models.heads import PatchScores
 from pixq.models.pooling import pool_by
 from pixq.train.data import Pool
 from pixq.train.metrics import agreement, finite
@@ -37,8 +38,10 @@ class Predictions:
         float64 (n,): of the records.
     predicted
         float32 (n,): quality as predicted, 0 to 1.
-    raw, weight
-        float32 (n, k) and (n,): as in `PatchScores`.
+    raw
+        float32 (n, k): as in `PatchScores`.
+    weight
+        float32 (n,): what each patch counts in its image's score.
     images, image_quality, image_predicted
         Numbers of the images (m,), the mean quality of their records, and their predicted score.
     """
@@ -72,7 +75,7 @@ def predict(model: PatchModel, pool: Pool, patches: int = 0, *, rank: int = 0, w
             with torch.inference_mode():
                 pairs = piece.pairs(torch.from_numpy(chosen[here]).to(pool.device))
                 scores = model(pairs.reference, pairs.fused)
-            raw[here], weight[here] = scores.raw.cpu(), scores.weight.cpu()
+            raw[here], weight[here] = scores.raw.cpu(), scores.weight.mean(dim=1).cpu()
         rows.append(chosen + span.start)
         raws.append(raw)
         weights.append(weight)
@@ -116,17 +119,14 @@ def _pooled(
 def validate(model: PatchModel, recipe: Recipe, predictions: Predictions) -> dict[str, Any]:
     """Loss, MSE, MAE, SRCC and PLCC of predictions; the same without the loss for image scores, as `image_*`."""
     with torch.inference_mode():
-        device = model.channels.scale.device
-        raw = torch.from_numpy(predictions.raw).to(device)
-        if recipe.train.unit == "patches":
-            quality = torch.from_numpy(predictions.quality.astype(np.float32)).to(device)
-            scores = PatchScores(raw, torch.from_numpy(predictions.weight))
-            loss = error_of(model, recipe, scores, quality, 1).mean()
+        if recipe.train.unit == "images":
+            predicted = torch.from_numpy(predictions.image_predicted)
+            loss = Error(recipe.loss)(predicted, torch.from_numpy(predictions.image_quality.astype(np.float32))).mean()
         else:
-            image = torch.from_numpy(predictions.image)
-            _, pooled = pool_by(model.spec, image, raw[:, 0].cpu(), torch.from_numpy(predictions.weight))
-            target = torch.from_numpy(predictions.image_quality.astype(np.float32))
-            loss = Error(recipe.loss)(pooled, target).mean()
+            device = model.channels.scale.device
+            scores = PatchScores(torch.from_numpy(predictions.raw).to(device), torch.empty(0))
+            quality = torch.from_numpy(predictions.quality.astype(np.float32)).to(device)
+            loss = error_of(model, recipe, scores, quality, 1).mean()
     images = agreement(predictions.image_predicted, predictions.image_quality)
     return {
         "loss": finite(float(loss)),

@@ -48,6 +48,8 @@ class ModelSpec(_Table):
         `mean`, `percentile`, or `learned`, which needs `train.unit = "images"`.
     percentile
         For `percentile`: 0 is the worst patch, 100 the best.
+    members, dropout
+        For `monotone`: nets in the ensemble, and the share of distances that each step of training hides.
     backbone, weights
         For `pretrained`: a backbone of timm, and a safetensors file with its weights; timm's own if empty.
     """
@@ -59,6 +61,8 @@ class ModelSpec(_Table):
     cuts: tuple[float, float] = Field(default=(0.33, 0.66), strict=False)
     pooling: Literal["mean", "percentile", "learned"] = "mean"
     percentile: float = Field(default=25.0, ge=0.0, le=100.0)
+    members: int = Field(default=8, ge=1)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     backbone: str = "mobilenetv3_small_100"
     weights: str = ""
 
@@ -84,7 +88,8 @@ class TrainSpec(_Table):
     precision
         `fp32`; `tf32` and `bf16` for CUDA.
     threads
-        Threads of PyTorch on a CPU. It is part of the recipe since sums depend on it.
+        Threads of PyTorch on a CPU. It is part of the recipe since sums depend on it. What the core computes itself
+        (`tiny` on a CPU) takes all cores instead, and does not depend on their number.
     memory
         MiB of patches on the device at a time. A larger set streams, piece by piece, and is shuffled within a piece.
     """
@@ -111,20 +116,32 @@ class LossSpec(_Table):
         `smooth_l1`, `mse` or `mae`.
     beta
         For `smooth_l1`: the error from which it is linear.
+    correlation
+        For `train.unit = "images"`: this times 1 - PLCC of a batch's image scores is added. Validation leaves it out.
     """
 
     name: Literal["smooth_l1", "mse", "mae"] = "smooth_l1"
     beta: float = Field(default=0.05, gt=0.0)
+    correlation: float = Field(default=0.0, ge=0.0)
 
 
 class OptimiserSpec(_Table):
-    """`[optimiser]`: `schedule` is `constant`, or `cosine` down to 0 over all epochs after `warmup` epochs."""
+    """`[optimiser]`: what changes the weights, and how fast.
+
+    Parameters
+    ----------
+    schedule
+        `constant`, or `cosine` down to 0 over all epochs; both rise from 0 over the first `warmup` epochs.
+    clip
+        The greatest norm of the gradient; 0 leaves it as it is.
+    """
 
     name: Literal["adam", "adamw"] = "adam"
     lr: float = Field(default=0.002, gt=0.0)
     weight_decay: float = Field(default=0.0, ge=0.0)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: float = Field(default=0.0, ge=0.0)
+    clip: float = Field(default=0.0, ge=0.0)
 
 
 class StoppingSpec(_Table):
@@ -275,6 +292,8 @@ def _checked(recipe: Recipe, where: str) -> Recipe:
         raise PixqError(f'{where}: model.pooling "learned" is trained on images; set train.unit = "images"')
     if model.head == "ordinal" and recipe.train.unit == "images":
         raise PixqError(f'{where}: an ordinal head is trained on patches; set train.unit = "patches"')
+    if recipe.loss.correlation > 0.0 and recipe.train.unit != "images":
+        raise PixqError(f'{where}: loss.correlation is of image scores; set train.unit = "images"')
     if not 0.0 <= augment.alpha[0] <= augment.alpha[1] <= 1.0:
         raise PixqError(f"{where}: augment.alpha is {list(augment.alpha)}; give a range inside 0 to 1, lower end first")
     for fusion in augment.fusions:

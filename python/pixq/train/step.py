@@ -7,15 +7,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
-from pixq.models.base import PatchModel, PatchScores
+from pixq.models.base import PatchModel
+from pixq.models.heads import PatchScores
 from pixq.models.pooling import pool
 from pixq.train.data import Piece
 from pixq.train.recipe import LossSpec, OptimiserSpec, Recipe
 from pixq.train.sampling import Batch
 
-__all__ = ["GraphedStep", "Step", "error_of", "learning_rate", "make_optimiser"]
+__all__ = ["GraphedStep", "Step", "decorrelation", "error_of", "image_scores", "learning_rate", "make_optimiser"]
 
 
 class Error(nn.Module):
@@ -47,10 +49,42 @@ def error_of(model: PatchModel, recipe: Recipe, scores: PatchScores, quality: Te
     error = Error(recipe.loss)
     if recipe.train.unit == "patches":
         return model.head.loss(scores.raw, quality, error)
-    # The gradient of a clamp is 0 outside of [0, 1]: an image is pooled from what the patches' scores are before it.
-    pooled = pool(model.spec, scores.raw[:, 0].view(-1, bag), scores.weight.view(-1, bag))
-    each: Tensor = error(pooled, quality.view(-1, bag).mean(dim=1))
-    return each
+    predicted = image_scores(model, scores, bag)
+    each: Tensor = error(predicted, quality.view(-1, bag).mean(dim=1)[:, None].expand_as(predicted))
+    return each.mean(dim=1)
+
+
+def image_scores(model: PatchModel, scores: PatchScores, bag: int) -> Tensor:
+    """The score of each image as each member of the model says, from its `bag` patches: (images, members).
+
+    The gradient of a clamp is 0 outside of [0, 1], so an image is pooled from what its patches' scores are before it.
+    """
+    columns = zip(scores.raw.unbind(dim=1), scores.weight.unbind(dim=1), strict=True)
+    return torch.stack([pool(model.spec, raw.view(-1, bag), weight.view(-1, bag)) for raw, weight in columns], dim=1)
+
+
+def decorrelation(predicted: Tensor, quality: Tensor, weight: Tensor, world: int) -> Tensor:
+    """1 - PLCC of image scores and qualities over the batch of all processes, the mean over members: ().
+
+    Parameters
+    ----------
+    predicted
+        float32 (images, members).
+    quality
+        float32 (images,).
+    weight
+        float32 (images,); an image of weight 0 is not counted.
+    """
+    counted = (weight > 0).double()[:, None]
+    p, t = predicted.double(), quality.double()[:, None].expand_as(predicted)
+    sums = torch.stack([(values * counted).sum(dim=0) for values in (torch.ones_like(p), p, t, p * p, t * t, p * t)])
+    if world > 1:
+        # Its gradient is summed over processes, too, so that each weighs by the whole batch.
+        sums = all_reduce(sums)  # type: ignore[no-untyped-call]
+    n, sp, st, spp, stt, spt = sums.unbind(dim=0)
+    covariance = spt - sp * st / n
+    variances = (spp - sp * sp / n).clamp(min=0.0) * (stt - st * st / n).clamp(min=0.0)
+    return (1.0 - covariance / (variances + 1e-12).sqrt()).mean()
 
 
 def make_optimiser(model: nn.Module, spec: OptimiserSpec, device: torch.device) -> torch.optim.Optimizer:
@@ -122,19 +156,27 @@ class Step:
         `items` is the size of the whole batch, over all processes.
         """
         self.optimiser.zero_grad(set_to_none=True)
-        total = self._loss(piece, batch)
+        total = self._loss(piece, batch, items)
         # Wrapped gradients are averaged over processes: times `world`, they are those of the whole batch.
         (total * (self.world / items)).backward()  # type: ignore[no-untyped-call]
+        if self.recipe.optimiser.clip > 0.0:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip)
         self.optimiser.step()
         return total.detach()
 
-    def _loss(self, piece: Piece, batch: Batch) -> Tensor:
+    def _loss(self, piece: Piece, batch: Batch, items: int) -> Tensor:
         pairs = piece.pairs(batch.rows.reshape(-1), batch.draw)
         lower = self.recipe.train.precision == "bf16"
         with torch.autocast(pairs.reference.device.type, torch.bfloat16, enabled=lower):
             scores = self.forward(pairs.reference, pairs.fused)
-        each = error_of(self.model, self.recipe, scores, pairs.quality, batch.rows.shape[1])
-        return (each * batch.weight).sum()
+        bag = batch.rows.shape[1]
+        total = (error_of(self.model, self.recipe, scores, pairs.quality, bag) * batch.weight).sum()
+        if self.recipe.loss.correlation > 0.0:
+            images, quality = image_scores(self.model, scores, bag), pairs.quality.view(-1, bag).mean(dim=1)
+            apart = decorrelation(images, quality, batch.weight, self.world)
+            # It is of the whole batch, which each process has its share of.
+            total = total + self.recipe.loss.correlation * (items / self.world) * apart.float()
+        return total
 
 
 class GraphedStep(Step):

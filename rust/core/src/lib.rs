@@ -19,6 +19,7 @@ pub mod records;
 pub mod sample;
 pub mod shard;
 pub mod tile;
+pub mod tiny;
 pub mod view;
 
 pub use error::{Error, Result};

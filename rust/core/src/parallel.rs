@@ -130,6 +130,26 @@ pub(crate) fn map<R: Send>(samples: usize, count: usize, part: impl Fn(usize) ->
     }
 }
 
+/// Runs `work` with each of `states` at the same time: the first on this thread, which does not wait for others to wake, and
+/// the others on the pool, where there is one.
+pub(crate) fn together<S: Send>(states: &mut [S], work: impl Fn(&mut S) + Send + Sync) {
+    let Some((first, others)) = states.split_first_mut() else { return };
+    let pool = if others.is_empty() || ALONE.get() { None } else { pool() };
+    match pool {
+        Some(pool) => pool.in_place_scope(|scope| {
+            let work = &work;
+            for state in others {
+                scope.spawn(move |_| work(state));
+            }
+            work(first);
+        }),
+        None => {
+            work(first);
+            others.iter_mut().for_each(work);
+        }
+    }
+}
+
 /// This processor's vectors.
 #[inline(always)]
 pub(crate) fn arch() -> pulp::Arch {

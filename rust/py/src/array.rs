@@ -16,7 +16,7 @@ use std::marker::PhantomData;
 
 use numpy::ndarray::Dimension;
 use numpy::{Element, PY_ARRAY_API, PyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArray};
-use numpy::{PyUntypedArray, PyUntypedArrayMethods, dtype, npyffi};
+use numpy::{PyReadwriteArray, PyUntypedArray, PyUntypedArrayMethods, dtype, npyffi};
 use pixq_core::{Batch, Sample, View};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -229,6 +229,25 @@ pub fn readonly<'py, T: Element, D: Dimension>(
     object: &Bound<'py, PyAny>,
     expected: &str,
 ) -> PyResult<PyReadonlyArray<'py, T, D>> {
+    let array = aligned::<T, D>(name, object, expected)?;
+    array.try_readonly().map_err(|error| PyValueError::new_err(format!("'{name}': {error}")))
+}
+
+/// The same, to write to.
+pub fn readwrite<'py, T: Element, D: Dimension>(
+    name: &str,
+    object: &Bound<'py, PyAny>,
+    expected: &str,
+) -> PyResult<PyReadwriteArray<'py, T, D>> {
+    let array = aligned::<T, D>(name, object, expected)?;
+    array.try_readwrite().map_err(|error| PyValueError::new_err(format!("'{name}': {error}")))
+}
+
+fn aligned<'a, 'py, T: Element, D: Dimension>(
+    name: &str,
+    object: &'a Bound<'py, PyAny>,
+    expected: &str,
+) -> PyResult<&'a Bound<'py, PyArray<T, D>>> {
     let wrong = || match object.cast::<PyUntypedArray>() {
         Ok(array) => {
             let (shape, dtype) = (tuple(array.shape()), array.dtype());
@@ -244,7 +263,7 @@ pub fn readonly<'py, T: Element, D: Dimension>(
             "'{name}' is not aligned to its dtype in memory; pass a copy of it"
         )));
     }
-    array.try_readonly().map_err(|error| PyValueError::new_err(format!("'{name}': {error}")))
+    Ok(array)
 }
 
 /// The name of an object's type.

@@ -13,13 +13,15 @@ mod given;
 mod measure;
 mod sample;
 mod tile;
+mod tiny;
 
 /// Adds this file's functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     tile::register(m)?;
     fuse::register(m)?;
     measure::register(m)?;
-    sample::register(m)
+    sample::register(m)?;
+    tiny::register(m)
 }
 
 /// An (n, 2) int64 array of corners.

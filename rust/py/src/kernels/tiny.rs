@@ -1,0 +1,242 @@
+//! Bindings of [`pixq_core::tiny`].
+
+use numpy::ndarray::Ix1;
+use numpy::{PyReadonlyArray, PyReadwriteArray, PyUntypedArrayMethods};
+use pixq_core::Batch;
+use pixq_core::tiny::{self, MIN_SIDE, Network, Tape};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use super::given::room;
+use crate::array::{Dtype, Pixels, kind, readonly, readwrite, tuple};
+use crate::error::to_py;
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<TinyTape>()?;
+    m.add_function(wrap_pyfunction!(tiny_score, m)?)
+}
+
+/// An error unless a vector that is `contiguous` has as many numbers as expected, which are `what`.
+fn fits(name: &str, contiguous: bool, found: usize, expected: usize, what: &str) -> PyResult<()> {
+    if found != expected {
+        let (found, expected) = (tuple(&[found]), tuple(&[expected]));
+        return Err(PyValueError::new_err(format!("'{name}' has shape {found}; expected {expected}: {what}")));
+    }
+    if !contiguous {
+        return Err(PyValueError::new_err(format!(
+            "'{name}' is not contiguous; pass a contiguous array (numpy.ascontiguousarray)"
+        )));
+    }
+    Ok(())
+}
+
+const VECTOR: &str = "a float32 array of shape (n,)";
+
+/// `count` float32 numbers, which are `what`.
+fn given<'py>(
+    name: &str,
+    object: &Bound<'py, PyAny>,
+    count: usize,
+    what: &str,
+) -> PyResult<PyReadonlyArray<'py, f32, Ix1>> {
+    let array = readonly::<f32, Ix1>(name, object, VECTOR)?;
+    fits(name, array.is_c_contiguous(), array.len(), count, what)?;
+    Ok(array)
+}
+
+/// Room for `count` float32 numbers, which will be `what`.
+fn asked<'py>(
+    name: &str,
+    object: &Bound<'py, PyAny>,
+    count: usize,
+    what: &str,
+) -> PyResult<PyReadwriteArray<'py, f32, Ix1>> {
+    let array = readwrite::<f32, Ix1>(name, object, VECTOR)?;
+    fits(name, array.is_c_contiguous(), array.len(), count, what)?;
+    Ok(array)
+}
+
+fn parameters_of(norm: bool) -> &'static str {
+    if norm { "the parameters of a network with norm" } else { "the parameters of a network without norm" }
+}
+
+const A_SCORE_EACH: &str = "a score of each pair";
+
+/// Numbers for the nine channels.
+fn channels(name: &str, object: &Bound<'_, PyAny>) -> PyResult<[f32; 9]> {
+    object.extract().map_err(|_| {
+        let expected = "nine numbers, three each of the reference, the distorted and their difference";
+        match object.len() {
+            Ok(len) if len != 9 => PyValueError::new_err(format!("'{name}' has length {len}; expected {expected}")),
+            _ => PyTypeError::new_err(format!("'{name}' is a {}; expected {expected}", kind(object))),
+        }
+    })
+}
+
+/// Pairs of patches that the network can take.
+fn pairs<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -> PyResult<[Batch<'a, u8>; 2]> {
+    let reference = Pixels::new("reference", reference)?;
+    let distorted = reference.and("distorted", distorted)?;
+    reference.same_shape(&distorted)?;
+    if reference.dtype != Dtype::U8 {
+        let found = if reference.dtype == Dtype::U16 { "uint16" } else { "float32" };
+        return Err(PyTypeError::new_err(format!("'reference' has dtype {found}; expected uint8")));
+    }
+    match *reference.shape() {
+        [_, height, width, 3] if height.min(width) >= MIN_SIDE => Ok([reference.batch()?, distorted.batch()?]),
+        _ => Err(reference.unexpected("(n, height, width, 3), at least 5x5")),
+    }
+}
+
+/// MemoryError where the work on patches of this size, and `bytes` for each of them, do not fit.
+fn check_room(pairs: &Batch<'_, u8>, bytes: usize) -> PyResult<()> {
+    let [n, height, width, _] = pairs.shape();
+    room(n, bytes)?;
+    let workers = pixq_core::parallel::num_threads().min(n);
+    room(height.saturating_mul(width).saturating_mul(workers), tiny::BYTES_PER_PIXEL)
+}
+
+/// Scores of pairs of patches by TinyPatchRegressor.
+///
+/// Parameters
+/// ----------
+/// parameters
+///     (4417,) float32, or (4321,) without norm: those of the torch module one after the other, in its order. Weight (32, 9, 3, 3)
+///     and bias of the first convolution, [of its normalisation,] of the second (16, 32, 1, 1), [of its normalisation,] of the
+///     third (8, 16, 3, 3), of the linear layer (1, 8).
+/// reference, distorted
+///     (n, height, width, 3) uint8, at least 5x5; patches and rows may be strided or reversed.
+/// norm
+///     Whether group normalisations follow the first two convolutions.
+/// scale, shift
+///     Nine numbers each, used as float32. The network's inputs are `channel * scale + shift` of the channels (0..255)
+///     of the reference, of the distorted and of their absolute difference.
+/// out
+///     (n,) float32: takes the scores. It must not share memory with an input.
+///
+/// Raises
+/// ------
+/// TypeError
+///     If a dtype or a type is another.
+/// ValueError
+///     If shapes do not fit, or a vector is not contiguous or not writable.
+/// MemoryError
+///     If the work does not fit memory.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> parameters, patches, out = np.zeros(4417, np.float32), np.zeros((2, 20, 20, 3), np.uint8), np.empty(2, np.float32)
+/// >>> parameters[-1] = 0.5
+/// >>> _core.tiny_score(parameters, patches, patches, norm=True, scale=[1 / 255] * 9, shift=[0] * 9, out=out)
+/// >>> out.tolist()
+/// [0.5, 0.5]
+#[pyfunction]
+#[pyo3(signature = (parameters, reference, distorted, *, norm, scale, shift, out))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+fn tiny_score(
+    py: Python<'_>,
+    parameters: &Bound<'_, PyAny>,
+    reference: &Bound<'_, PyAny>,
+    distorted: &Bound<'_, PyAny>,
+    norm: bool,
+    scale: &Bound<'_, PyAny>,
+    shift: &Bound<'_, PyAny>,
+    out: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let [reference, distorted] = pairs(reference, distorted)?;
+    let parameters = given("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
+    let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
+    let mut out = asked("out", out, reference.len(), A_SCORE_EACH)?;
+    check_room(&reference, 0)?;
+    let network = Network { norm, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
+    let out = out.as_slice_mut()?;
+    py.detach(|| tiny::score(&network, &reference, &distorted, out)).map_err(to_py)
+}
+
+/// Scores by TinyPatchRegressor of which gradients by the parameters can be taken.
+///
+/// A tape keeps the gradient of each score of its last `forward`, 18 kB a pair, and no reference to the arrays it was given;
+/// they may change afterwards. `backward` may be called any number of times. Results do not depend on the number of threads.
+///
+/// Parameters
+/// ----------
+/// norm
+///     Whether group normalisations follow the first two convolutions.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> parameters, patches, out = np.zeros(4417, np.float32), np.zeros((2, 20, 20, 3), np.uint8), np.empty(2, np.float32)
+/// >>> tape, gradients = _core.TinyTape(norm=True), np.empty_like(parameters)
+/// >>> tape.forward(parameters, patches, patches, scale=[1 / 255] * 9, shift=[0] * 9, out=out)
+/// >>> tape.backward(np.array([0.5, 0.25], np.float32), gradients)
+/// >>> gradients[-2:].tolist()  # of a weight of outputs that are 0, and of the last bias
+/// [0.0, 0.75]
+#[pyclass(module = "pixq._core")]
+pub struct TinyTape(Tape);
+
+#[pymethods]
+impl TinyTape {
+    #[new]
+    #[pyo3(signature = (*, norm))]
+    fn new(norm: bool) -> Self {
+        Self(Tape::new(norm))
+    }
+
+    /// Scores of pairs of patches; the arguments are those of `tiny_score`.
+    ///
+    /// Raises
+    /// ------
+    /// TypeError, ValueError, MemoryError
+    ///     As `tiny_score`.
+    /// RuntimeError
+    ///     If another thread is using the tape.
+    #[pyo3(signature = (parameters, reference, distorted, *, scale, shift, out))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn forward(
+        &mut self,
+        py: Python<'_>,
+        parameters: &Bound<'_, PyAny>,
+        reference: &Bound<'_, PyAny>,
+        distorted: &Bound<'_, PyAny>,
+        scale: &Bound<'_, PyAny>,
+        shift: &Bound<'_, PyAny>,
+        out: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let norm = self.0.norm();
+        let [reference, distorted] = pairs(reference, distorted)?;
+        let parameters = given("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
+        let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
+        let mut out = asked("out", out, reference.len(), A_SCORE_EACH)?;
+        check_room(&reference, Tape::BYTES_PER_PAIR)?;
+        let network = Network { norm, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
+        let out = out.as_slice_mut()?;
+        py.detach(|| self.0.forward(&network, &reference, &distorted, out)).map_err(to_py)
+    }
+
+    /// The gradient of a loss by the parameters, in their order, from its gradient by the scores of the last `forward`.
+    ///
+    /// Parameters
+    /// ----------
+    /// grad_output
+    ///     (n,) float32.
+    /// gradients
+    ///     (4417,) float32, or (4321,) without norm: is overwritten. It must not share memory with `grad_output`.
+    ///
+    /// Raises
+    /// ------
+    /// TypeError, ValueError
+    ///     As `forward`, and if `forward` scored another number of pairs.
+    /// RuntimeError
+    ///     If another thread is using the tape.
+    fn backward(&self, py: Python<'_>, grad_output: &Bound<'_, PyAny>, gradients: &Bound<'_, PyAny>) -> PyResult<()> {
+        let norm = self.0.norm();
+        let grad_output = given("grad_output", grad_output, self.0.pairs(), "a number for each pair of 'forward'")?;
+        let mut gradients = asked("gradients", gradients, tiny::parameter_count(norm), parameters_of(norm))?;
+        let (scores, gradients) = (grad_output.as_slice()?, gradients.as_slice_mut()?);
+        py.detach(|| self.0.backward(scores, gradients)).map_err(to_py)
+    }
+}
