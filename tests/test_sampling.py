@@ -377,7 +377,7 @@ def test_losses_of_parts_add_up_to_the_batchs(pool: Pool, world: int, unit: str)
 
     def gradient(each: Batch) -> tuple[float, torch.Tensor]:
         model.zero_grad()
-        total = step._loss(piece, each)
+        total = step._loss(piece, each, 3)
         total.backward()  # type: ignore[no-untyped-call]
         return total.item(), torch.cat(
             [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
@@ -402,9 +402,10 @@ def test_a_batch_is_cloned_and_overwritten_whole(pool: Pool) -> None:
     assert len(fields(second)) == 5
 
 
-def test_a_step_changes_the_weights_by_the_mean_of_the_batch(pool: Pool) -> None:
+@pytest.mark.parametrize("clip", [0.0, 0.01])
+def test_a_step_changes_the_weights_by_the_mean_of_the_batch(pool: Pool, clip: float) -> None:
     """One step of plain gradient descent, by hand."""
-    recipe = read_recipe("seed", ["loss.name=mse", "train.batch=8"])
+    recipe = read_recipe("seed", ["loss.name=mse", "train.batch=8", f"optimiser.clip={clip}"])
     torch.manual_seed(0)
     model = build(recipe.model)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
@@ -412,7 +413,13 @@ def test_a_step_changes_the_weights_by_the_mean_of_the_batch(pool: Pool) -> None
     pairs = piece.pairs(batch.rows.reshape(-1))
     loss = (model(pairs.reference, pairs.fused).raw[:, 0] - pairs.quality).square().mean()
     loss.backward()  # type: ignore[no-untyped-call]
-    expected = [weight.detach() - 0.5 * weight.grad for weight in model.parameters() if weight.grad is not None]
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    norm = float(torch.cat([each.flatten() for each in gradients]).norm())
+    assert norm > 0.02
+    share = clip / norm if clip else 1.0
+    expected = [
+        weight.detach() - 0.5 * share * grad for weight, grad in zip(model.parameters(), gradients, strict=True)
+    ]
     total = Step(model, model, optimiser, recipe)(piece, batch, 8)
     assert total.item() == pytest.approx(8 * loss.item(), rel=1e-5)
     for weight, by_hand in zip(model.parameters(), expected, strict=True):
