@@ -88,21 +88,24 @@ class PatchModel(nn.Module):
             self._weights = [*body.parameters(), *self.head.parameters()]
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, reference: Tensor, distorted: Tensor) -> PatchScores:
+    def forward(self, reference: Tensor, distorted: Tensor, bag: int = 1) -> PatchScores:
         """Score patch pairs.
 
         Parameters
         ----------
         reference, distorted
             uint8 (n, height, width, 3) on the model's device, 0 to 255.
+        bag
+            In training: so many patches in a row are of one image.
         """
         if self.kernel is not None and self._on_core(reference):
             raw = self.kernel.score(reference, distorted, self.channels.scale, self.channels.shift, self._weights)
             return PatchScores(self.head.linked(raw), torch.ones_like(raw))  # type: ignore[operator]
-        features = self.body(self.channels(reference, distorted))
+        channels = self.channels(reference, distorted)
         if isinstance(self.head, Members):
-            scores: PatchScores = features
+            scores: PatchScores = self.body(channels, bag)
             return scores
+        features = self.body(channels)
         if self.weigh is None:
             weight = features.new_ones((features.shape[0], 1), dtype=torch.float32)
         else:

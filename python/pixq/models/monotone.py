@@ -31,13 +31,14 @@ def _haar(image: Tensor) -> tuple[Tensor, Tensor]:
 class Statistics(nn.Module):
     """What a patch pair is like, in numbers with a meaning; nothing here is trained.
 
-    `contexts` numbers tell what the reference shows: contrast of three bands in three opponent channels, mean, and
-    saturation. `distances` numbers, below 0.01 for identical patches, tell what is different: of each band and channel
-    the contrast that was lost, and the energy of what is no multiple of the reference, as masked by the reference's
-    own; the mean's shift up and down; the saturation that was lost, and the shift of chroma.
+    `contexts` numbers tell what the reference shows: contrast of three bands of its luma, mean luma, and saturation.
+    More would tell which photograph it is. `distances` numbers, below 0.01 for identical patches, tell what is
+    different: of each band and channel the contrast that was lost, and the energy of what is no multiple of the
+    reference, as masked by the reference's own; the mean's shift up and down; the saturation that was lost, and the
+    shift of chroma.
     """
 
-    contexts, distances = 13, 27
+    contexts, distances = 5, 27
 
     opponent: Tensor
 
@@ -54,14 +55,14 @@ class Statistics(nn.Module):
         return mean, (fine, middle, quarter.flatten(2) - mean[..., None])
 
     def forward(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, 3, height, width) twice, 0 to 255, to contexts (n, 13) and distances (n, 27)."""
+        """(n, 3, height, width) twice, 0 to 255, to contexts (n, 5) and distances (n, 27)."""
         mean_r, bands_r = self._bands(reference)
         mean_d, bands_d = self._bands(distorted)
         context, distance = [], []
         for noise, r, d in zip(_NOISE, bands_r, bands_d, strict=True):
             floor = noise * noise
             rr, dd, rd = r.square().mean(dim=2), d.square().mean(dim=2), (r * d).mean(dim=2)
-            context.append((rr + floor).log())
+            context.append((rr[:, 0] + floor).log())
             # A gain of contrast costs nothing: people like it.
             distance.append((1 - (rd + floor) / (rr + floor)).clamp(0, 2))
             rest = (dd - rd * rd / (rr + 0.01)).clamp(min=0)
@@ -70,10 +71,10 @@ class Statistics(nn.Module):
         chroma = mean_r[:, 1:].square().sum(dim=1)
         chroma_shift = (shift[:, 1:].square().sum(dim=1) + 1e-12).sqrt()
         kept = ((mean_r[:, 1:] * mean_d[:, 1:]).sum(dim=1) + 25) / (chroma + 25)
-        context += [mean_r / 64, ((chroma + 1e-12).sqrt() + 4).log()[:, None]]
+        context += [mean_r[:, 0] / 64, ((chroma + 1e-12).sqrt() + 4).log()]
         colour = torch.stack([(1 - kept).clamp(0, 3), chroma_shift / 32, (chroma_shift / 4).log1p()], dim=1)
         distance += [shift.clamp(min=0) / 32, (-shift).clamp(min=0) / 32, colour]
-        return torch.cat(context, dim=1), torch.cat(distance, dim=1)
+        return torch.stack(context, dim=1), torch.cat(distance, dim=1)
 
 
 class Monotone(nn.Module):
@@ -138,11 +139,17 @@ class Monotone(nn.Module):
         self.context_scale.copy_((sums[1] / count - mean.square()).clamp(min=0).sqrt() + 1e-3)
         self.distance_scale.copy_(sums[2] / count + 0.01)
 
-    def forward(self, channels: Tensor) -> PatchScores:
-        """(n, 9, height, width), both multiples of 4, to scores: raw and weight (n, members)."""
+    def forward(self, channels: Tensor, bag: int = 1) -> PatchScores:
+        """(n, 9, height, width), both multiples of 4, to scores: raw and weight (n, members).
+
+        So many patches as `bag` says, in a row, are of one image: training hides the same distances of them.
+        """
         context, distance = self._measure(channels)
         c = ((context - self.context_mean) / self.context_scale).clamp(-3, 3)
-        d = functional.dropout(distance / self.distance_scale, self.dropout, self.training)
+        d = distance / self.distance_scale
+        if self.training and self.dropout > 0.0:
+            shown = functional.dropout(d.new_ones(d.shape[0] // bag, d.shape[1]), self.dropout)
+            d = d * shown.repeat_interleave(bag, dim=0)
         gain, bias = torch.einsum("nmh,mhu->nmu", self._of(self.look(c).tanh()), self.modulate).chunk(2, dim=2)
         rise = self._of(functional.linear(d, functional.softplus(self.rise)))
         fall = (torch.sigmoid(rise * gain.exp() + bias + self.bias) * functional.softplus(self.cost)).sum(dim=2)

@@ -49,7 +49,7 @@ class ModelSpec(_Table):
     percentile
         For `percentile`: 0 is the worst patch, 100 the best.
     members, dropout
-        For `monotone`: nets in the ensemble, and the share of distances that each step of training hides.
+        For `monotone`: nets in the ensemble, and the share of an image's distances that training hides at a time.
     backbone, weights
         For `pretrained`: a backbone of timm, and a safetensors file with its weights; timm's own if empty.
     """

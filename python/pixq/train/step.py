@@ -166,10 +166,10 @@ class Step:
 
     def _loss(self, piece: Piece, batch: Batch, items: int) -> Tensor:
         pairs = piece.pairs(batch.rows.reshape(-1), batch.draw)
+        bag = batch.rows.shape[1]
         lower = self.recipe.train.precision == "bf16"
         with torch.autocast(pairs.reference.device.type, torch.bfloat16, enabled=lower):
-            scores = self.forward(pairs.reference, pairs.fused)
-        bag = batch.rows.shape[1]
+            scores = self.forward(pairs.reference, pairs.fused, bag)
         total = (error_of(self.model, self.recipe, scores, pairs.quality, bag) * batch.weight).sum()
         if self.recipe.loss.correlation > 0.0:
             images, quality = image_scores(self.model, scores, bag), pairs.quality.view(-1, bag).mean(dim=1)
