@@ -18,11 +18,13 @@ from torch import Tensor, nn
 
 from pixq.errors import PixqError
 from pixq.models import MODELS, build, parameters, require
-from pixq.models.base import NineChannels, PatchModel, PatchScores
-from pixq.models.heads import CLASSES, Ordinal, Regression
+from pixq.models.base import NineChannels, PatchModel
+from pixq.models.heads import CLASSES, Members, Ordinal, PatchScores, Regression
+from pixq.models.monotone import Monotone, Statistics
 from pixq.models.pooling import pool, pool_by
+from pixq.train.metrics import plcc
 from pixq.train.recipe import LossSpec, ModelSpec, OptimiserSpec, read_recipe
-from pixq.train.step import Error, Step, error_of, make_optimiser
+from pixq.train.step import Error, Step, decorrelation, error_of, image_scores, make_optimiser
 
 torch.set_num_threads(1)  # Two threads are slower on patches as small as these, and much slower on a busy machine.
 
@@ -92,6 +94,11 @@ def test_every_body_gets_these_channels(name: str, any_model: Callable[..., Patc
     model.body.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     r, d = pairs()
     with torch.inference_mode():
+        own = model(r, d).raw
+        # The core computes `tiny` on a CPU; these are the layers of PyTorch that it stands for.
+        model.kernel = None
+        torch.testing.assert_close(model(r, d).raw, own, rtol=1e-4, atol=1e-5)
+        seen.clear()
         model(r, d)
         model(d, r)
     np.testing.assert_allclose(seen[0].numpy(), nine(r.numpy(), d.numpy()), rtol=2**-22, atol=0)
@@ -134,10 +141,14 @@ def test_tiny_has_the_weights_of_the_report() -> None:
 @pytest.mark.parametrize("norm", ["group", "none"])
 @pytest.mark.parametrize("name", MODELS)
 def test_models_are_small(name: str, norm: str, head: str, any_model: Callable[..., PatchModel]) -> None:
+    if name == "monotone" and head == "ordinal":
+        with pytest.raises(PixqError, match="monotone gives quality itself; set model[.]head=regression"):
+            any_model(name, head=head)
+        return
     model = any_model(name, norm=norm, head=head)
     assert 1000 < parameters(model) < 500_000
     has_norm = any(isinstance(module, nn.GroupNorm) for module in model.modules())
-    assert has_norm == (norm == "group" and name != "pretrained")
+    assert has_norm == (norm == "group" and name not in ("monotone", "pretrained"))
 
 
 def test_residual_says_how_many_weights_it_has() -> None:
@@ -154,27 +165,27 @@ def test_a_score_is_of_its_own_patch_alone(name: str, any_model: Callable[..., P
     r, d = pairs(7)
     with torch.inference_mode():
         whole = model(r, d)
-        assert whole.raw.shape == (7, 1)
-        assert whole.weight.shape == (7,)
+        members = 8 if name == "monotone" else 1
+        assert whole.raw.shape == whole.weight.shape == (7, members)
         assert whole.raw.dtype == whole.weight.dtype == torch.float32
         each = [model(r[i : i + 1], d[i : i + 1]) for i in range(7)]
         none = model(r[:0], d[:0])
     torch.testing.assert_close(whole.raw, torch.cat([one.raw for one in each]), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(whole.weight, torch.cat([one.weight for one in each]), rtol=1e-4, atol=1e-5)
-    assert none.raw.shape == (0, 1)
+    assert none.raw.shape == none.weight.shape == (0, members)
     assert whole.raw.std() > 1e-4
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_patches_of_other_sizes(name: str, any_model: Callable[..., PatchModel]) -> None:
     model = any_model(name).eval()
-    for size in (MODELS[name].smallest, 13, 32):
+    for size in (MODELS[name].smallest, 13 - 13 % MODELS[name].multiple, 32):
         with torch.inference_mode():
             assert model.quality(model(*pairs(3, size))).isfinite().all()
 
 
 def test_an_unknown_model() -> None:
-    with pytest.raises(PixqError, match="unknown model 'huge'; choose tiny, residual, inception, dual, pretrained"):
+    with pytest.raises(PixqError, match="unknown model 'huge'; choose tiny, residual, inception, dual, monotone, pret"):
         make(name="huge")
 
 
@@ -394,6 +405,76 @@ def test_quality_lies_in_its_range_whatever_the_weights(head: str, link: str) ->
         assert ((quality >= 0) & (quality <= 1)).all()
 
 
+def test_members_are_trained_alone_and_read_together() -> None:
+    head = Members(2)
+    raw = torch.tensor([[0.2, 0.6], [0.9, 1.5]], requires_grad=True)
+    assert head.quality(raw).tolist() == pytest.approx([0.4, 1.0])
+    each = head.loss(raw, torch.tensor([0.5, 0.5]), nn.L1Loss(reduction="none"))
+    assert each.tolist() == pytest.approx([(0.3 + 0.1) / 2, (0.4 + 1.0) / 2])
+
+
+# Monotone.
+
+
+def test_identical_patches_have_no_distance() -> None:
+    images = NineChannels()(*pairs(40, 12))[:, 0:3] * 255
+    flat = torch.arange(0, 256, 15.0)[:, None, None, None].expand(-1, 3, 12, 12)
+    for image in (images, flat):
+        _, distance = Statistics()(image, image)
+        assert distance.shape == (len(image), Statistics.distances)
+        assert distance.abs().max() < 0.01
+    _, distance = Statistics()(images, images.flip(0))
+    assert (distance.amax(dim=0) > 0.05).all()
+    assert (distance >= 0).all()
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32), st.integers(0, Statistics.distances - 1), st.floats(0.01, 5))
+def test_a_score_can_only_fall_as_a_distance_grows(seed: int, which: int, more: float) -> None:
+    torch.manual_seed(seed)
+    model = Monotone(ModelSpec(name="monotone", members=3)).eval()
+    for name, weight in model.named_parameters():
+        weight.data += 0.5 * torch.randn_like(weight) * (name != "bend_out")
+    context, distance = torch.randn(5, Statistics.contexts), torch.rand(5, Statistics.distances)
+    longer = distance.clone()
+    longer[:, which] += more
+
+    def scores(values: Tensor) -> PatchScores:
+        model._measure = lambda _: (context, values)  # type: ignore[method-assign]
+        with torch.inference_mode():
+            return model(context)  # type: ignore[no-any-return]
+
+    before, after = scores(distance), scores(longer)
+    assert (after.raw <= before.raw + 1e-6).all()
+    # What a patch counts is by its reference alone.
+    assert torch.equal(after.weight, before.weight)
+    assert (before.weight > 0).all()
+    # The part that may rise is held to its share.
+    model.bend_out.data.normal_().mul_(100.0)
+    bent = scores(longer)
+    assert not torch.allclose(bent.raw, after.raw)
+    assert ((bent.raw - after.raw).abs() <= Monotone.BEND + 1e-6).all()
+
+
+def test_scales_are_those_of_the_training_patches() -> None:
+    model = make(name="monotone")
+    batches = [pairs(9, seed=1), pairs(4, seed=2)]
+    model.calibrate(batches)
+    found = [Statistics()(*(each.permute(0, 3, 1, 2).float() for each in batch)) for batch in batches]
+    context, distance = (np.concatenate([part[i].numpy() for part in found]) for i in (0, 1))
+    body = model.body
+    assert isinstance(body, Monotone)
+    np.testing.assert_allclose(body.context_mean.numpy(), context.mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(body.context_scale.numpy(), context.std(axis=0) + 1e-3, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(body.distance_scale.numpy(), distance.mean(axis=0) + 0.01, rtol=1e-4, atol=1e-5)
+    assert {"body.context_mean", "body.context_scale", "body.distance_scale"} <= set(model.state_dict())
+    # Others have no scales to set.
+    before = make().state_dict()
+    tiny = make()
+    tiny.calibrate(batches)
+    assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
+
+
 # From patches to an image.
 
 
@@ -438,11 +519,11 @@ def test_images_with_different_counts_in_any_order(spec: ModelSpec, image: list[
 def test_weights_of_patches_are_above_zero_and_learned() -> None:
     plain, learned = make(), make(pooling="learned")
     with torch.inference_mode():
-        assert plain(*pairs()).weight.tolist() == [1.0] * 6
+        assert plain(*pairs()).weight.tolist() == [[1.0]] * 6
     assert learned.weigh is not None
     learned.weigh.bias.data.fill_(-1000.0)
     with torch.inference_mode():
-        assert learned(*pairs()).weight.tolist() == pytest.approx([1e-3] * 6)
+        assert learned(*pairs()).weight[:, 0].tolist() == pytest.approx([1e-3] * 6)
     learned = make(pooling="learned")
     recipe = read_recipe("seed", ["model.pooling=learned", "train.unit=images"])
     error_of(learned, recipe, learned(*pairs()), torch.rand(6), 3).sum().backward()
@@ -477,7 +558,7 @@ def test_smooth_l1_by_hand() -> None:
 def test_the_loss_of_an_item() -> None:
     raw = torch.tensor([[0.2], [1.4], [0.6], [0.0]])
     quality = torch.tensor([0.1, 1.0, 0.5, 0.1])
-    scores = PatchScores(raw, torch.tensor([1.0, 3.0, 1.0, 1.0]))
+    scores = PatchScores(raw, torch.tensor([[1.0], [3.0], [1.0], [1.0]]))
     patches = read_recipe("seed", ["loss.name=mae"])
     images = read_recipe("seed", ["loss.name=mae", "train.unit=images"])
     learned = read_recipe("seed", ["loss.name=mae", "train.unit=images", "model.pooling=learned"])
@@ -490,6 +571,28 @@ def test_the_loss_of_an_item() -> None:
         model = build(recipe.model)
         found = error_of(model, recipe, scores, quality, bag)
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+def test_images_are_scored_by_each_member() -> None:
+    model = make(name="monotone", members=2, pooling="learned")
+    raw, weight = scores_and_weights(5, 6, 2)
+    found = image_scores(model, PatchScores(raw, weight), 3)
+    by_patch = (raw * weight).view(2, 3, 2).sum(dim=1) / weight.view(2, 3, 2).sum(dim=1)
+    torch.testing.assert_close(found, by_patch)
+
+
+@given(st.integers(3, 30), st.integers(1, 4), st.integers(0, 2**32))
+def test_decorrelation_is_one_less_plcc(images: int, members: int, seed: int) -> None:
+    predicted, _ = scores_and_weights(seed, images, members)
+    quality, weight = scores_and_weights(seed + 1, images)
+    expected = np.mean([1 - plcc(predicted[:, i], quality) for i in range(members)])
+    assert decorrelation(predicted, quality, weight, 1).item() == pytest.approx(expected, abs=1e-4)
+    # One that counts nothing, as of a process without images of its own, is left out.
+    more = [torch.cat([each, torch.full_like(each[:1], 9.0)]) for each in (predicted, quality, weight)]
+    more[2][-1] = 0.0
+    assert decorrelation(more[0], more[1], more[2], 1).item() == pytest.approx(expected, abs=1e-4)
+    # All images of one quality have no correlation, and no NaN.
+    assert decorrelation(predicted, torch.full((images,), 0.5), weight, 1).isfinite()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])

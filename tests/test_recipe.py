@@ -24,6 +24,8 @@ CHANGED: dict[str, dict[str, tuple[str, Any]]] = {
         "cuts": ("[0.2, 0.8]", (0.2, 0.8)),
         "pooling": ("percentile", "percentile"),
         "percentile": ("5", 5.0),
+        "members": ("2", 2),
+        "dropout": ("0.25", 0.25),
         "backbone": ("resnet18", "resnet18"),
         "weights": ("weights of mine/a=b.safetensors", "weights of mine/a=b.safetensors"),
     },
@@ -40,13 +42,14 @@ CHANGED: dict[str, dict[str, tuple[str, Any]]] = {
         "memory": ("1", 1),
         "seed": ("4294967295", 2**32 - 1),
     },
-    "loss": {"name": ("mae", "mae"), "beta": ("1e-3", 0.001)},
+    "loss": {"name": ("mae", "mae"), "beta": ("1e-3", 0.001), "correlation": ("0.5", 0.5)},
     "optimiser": {
         "name": ("adamw", "adamw"),
         "lr": ("1", 1.0),
         "weight_decay": ("5e-2", 0.05),
         "schedule": ("cosine", "cosine"),
         "warmup": ("1.5", 1.5),
+        "clip": ("3", 3.0),
     },
     "stopping": {"patience": ("0", 0), "min_delta": ("0", 0.0)},
     "augment": {
@@ -92,11 +95,12 @@ def test_seed_is_the_recipe_of_the_report() -> None:
     # Batch 16, 20 epochs, each over all patches.
     assert (train.batch, train.epochs, train.unit, train.patches, train.precision) == (16, 20, "patches", 0, "fp32")
     assert (train.validation_patches, train.seed) == (0, 0)
-    # SmoothL1, beta 0.05.
-    assert (loss.name, loss.beta) == ("smooth_l1", 0.05)
+    # SmoothL1, beta 0.05, nothing else.
+    assert (loss.name, loss.beta, loss.correlation) == ("smooth_l1", 0.05, 0.0)
     # Adam, lr 0.002, nothing else.
     assert (optimiser.name, optimiser.lr) == ("adam", 0.002)
     assert (optimiser.weight_decay, optimiser.schedule, optimiser.warmup) == (0.0, "constant", 0.0)
+    assert optimiser.clip == 0.0
     # Early stopping, patience 10, min_delta 1e-5.
     assert (recipe.stopping.patience, recipe.stopping.min_delta) == (10, 1e-5)
     # No augmentation, no balance.
@@ -125,8 +129,9 @@ def test_every_key_is_tested_here() -> None:
 @pytest.mark.parametrize(("table", "key"), [(table, key) for table, keys in CHANGED.items() for key in keys])
 def test_any_key_can_be_overridden(table: str, key: str, file: Path) -> None:
     text, value = CHANGED[table][key]
-    before = read_recipe("seed").model_dump()
-    recipe = read_recipe("seed", [f"{table}.{key}={text}"])
+    needed = ["train.unit=images"] if key == "correlation" else []
+    before = read_recipe("seed", needed).model_dump()
+    recipe = read_recipe("seed", [*needed, f"{table}.{key}={text}"])
     after = recipe.model_dump()
     assert before[table][key] != value
     assert after[table][key] == value
@@ -223,6 +228,7 @@ def test_a_recipe_is_written_so_that_it_reads_the_same(tables: dict[str, Any]) -
         ("[model]\nweights = 'saved'\n", "model.weights is 'saved', a word of pixq's own"),
         ('[model]\nweights = "a\\u007fb"\n', "model.weights is 'a\\x7fb', which holds what can't be written"),
         ("[model]\npooling = 'learned'\n", 'model.pooling "learned" is trained on images; set train.unit = "images"'),
+        ("[loss]\ncorrelation = 0.1\n", 'loss.correlation is of image scores; set train.unit = "images"'),
         ("[model]\nhead = 'ordinal'\n[train]\nunit = 'images'\n", 'set train.unit = "patches"'),
         ("[augment]\nfusions = 'blend'\n", "augment.fusions: input should be a valid list, not 'blend'"),
         ("[augment]\nfusions = ['swap']\n", "augment.fusions: unknown fusion 'swap'; choose none, copy, blend"),

@@ -32,9 +32,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="session")
 def patches(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
-    """Two types of distortion, one four times as frequent as the other, and two fusions: 12 records an image."""
+    """Two types of distortion, one four times as frequent as the other, and two fusions: 12 records an image.
+
+    One distorted image is its reference, so there is the best quality too.
+    """
     root = tmp_path_factory.mktemp("set")
     write_tid(root / "tid", references=8, types=(1, 7), levels=4)
+    reference = (root / "tid" / "reference_images" / "I03.BMP").read_bytes()
+    (root / "tid" / "distorted_images" / "i03_01_2.bmp").write_bytes(reference)
     text = (root / "tid" / "mos_with_names.txt").read_text()
     kept = [line for line in text.splitlines() if "_07_" not in line or line.endswith("_4.bmp")]
     (root / "tid" / "mos_with_names.txt").write_text("\n".join(kept) + "\n")
@@ -298,7 +303,8 @@ def test_no_balance_is_one_each(by_image: bool, uneven: Pool) -> None:
 
 
 def test_the_best_quality_is_in_the_last_bin(pool: Pool) -> None:
-    # `copy` of an unchanged patch has quality 1; one bin more would be a cell of its own.
+    # One bin more would be a cell of its own.
+    assert pool.quality.max() == 1.0
     spec = BalanceSpec(how="weights", bins=1)
     assert balance(pool, spec, False).tolist() == [1.0] * len(pool)
 
@@ -371,7 +377,7 @@ def test_losses_of_parts_add_up_to_the_batchs(pool: Pool, world: int, unit: str)
 
     def gradient(each: Batch) -> tuple[float, torch.Tensor]:
         model.zero_grad()
-        total = step._loss(piece, each)
+        total = step._loss(piece, each, 3)
         total.backward()  # type: ignore[no-untyped-call]
         return total.item(), torch.cat(
             [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
@@ -396,9 +402,10 @@ def test_a_batch_is_cloned_and_overwritten_whole(pool: Pool) -> None:
     assert len(fields(second)) == 5
 
 
-def test_a_step_changes_the_weights_by_the_mean_of_the_batch(pool: Pool) -> None:
+@pytest.mark.parametrize("clip", [0.0, 0.01])
+def test_a_step_changes_the_weights_by_the_mean_of_the_batch(pool: Pool, clip: float) -> None:
     """One step of plain gradient descent, by hand."""
-    recipe = read_recipe("seed", ["loss.name=mse", "train.batch=8"])
+    recipe = read_recipe("seed", ["loss.name=mse", "train.batch=8", f"optimiser.clip={clip}"])
     torch.manual_seed(0)
     model = build(recipe.model)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
@@ -406,7 +413,13 @@ def test_a_step_changes_the_weights_by_the_mean_of_the_batch(pool: Pool) -> None
     pairs = piece.pairs(batch.rows.reshape(-1))
     loss = (model(pairs.reference, pairs.fused).raw[:, 0] - pairs.quality).square().mean()
     loss.backward()  # type: ignore[no-untyped-call]
-    expected = [weight.detach() - 0.5 * weight.grad for weight in model.parameters() if weight.grad is not None]
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    norm = float(torch.cat([each.flatten() for each in gradients]).norm())
+    assert norm > 0.02
+    share = clip / norm if clip else 1.0
+    expected = [
+        weight.detach() - 0.5 * share * grad for weight, grad in zip(model.parameters(), gradients, strict=True)
+    ]
     total = Step(model, model, optimiser, recipe)(piece, batch, 8)
     assert total.item() == pytest.approx(8 * loss.item(), rel=1e-5)
     for weight, by_hand in zip(model.parameters(), expected, strict=True):

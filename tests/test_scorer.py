@@ -43,6 +43,17 @@ RECIPES = {
     "mean": [],
     "percentile": ["model.pooling=percentile", "model.percentile=30"],
     "learned": ["model.pooling=learned", "train.unit=images", "train.bag=4", "train.batch=4"],
+    "monotone": [
+        "model.name=monotone",
+        "model.pooling=learned",
+        "model.members=3",
+        "train.unit=images",
+        "train.bag=4",
+        "train.batch=4",
+        "loss.correlation=0.3",
+        "optimiser.lr=0.02",
+        "optimiser.clip=5",
+    ],
     "ordinal": ["model.head=ordinal", "model.cuts=[0.5, 0.7]"],
 }
 
@@ -117,12 +128,13 @@ def test_image_scores_are_those_of_the_run(name: str, run_of: Callable[[str], Pa
         by_hand = {
             "percentile": float(np.percentile(quality, 30)),
             "learned": float((quality * weight).sum() / weight.sum()),
+            "monotone": float((quality * weight).sum() / weight.sum()),
         }.get(name, float(quality.mean()))
         assert score == pytest.approx(by_hand, abs=1e-6)
         assert line["quality"] == pytest.approx(records.quality[own].mean())
     # Nothing here is the same for all, or no test could fail.
     assert table["predicted"].std() > 1e-4
-    assert (table["weight"].std() > 1e-6) == (name == "learned")
+    assert (table["weight"].std() > 1e-6) == (name in ("learned", "monotone"))
 
 
 def test_probabilities(run_of: Callable[[str], Path], scorer: Scorer) -> None:
@@ -183,11 +195,15 @@ def test_arrays_of_any_layout(scorer: Scorer, patches: PatchSet, recwarn: pytest
     assert not recwarn.list
 
 
-def test_patches_of_other_sizes(scorer: Scorer) -> None:
+def test_patches_of_other_sizes(scorer: Scorer, run_of: Callable[[str], Path]) -> None:
     assert scorer.quality(*pairs(3, 5)).shape == (3,)
     assert scorer.quality(*(each[:, :, :11] for each in pairs(3, 32))).shape == (3,)
     with pytest.raises(ValueError, match=r"patches have shape \(4, 4\); this model needs 5 pixels a side"):
         scorer.quality(*pairs(3, 4))
+    monotone = load(run_of("monotone"))
+    assert monotone.quality(*(each[:, :, :8] for each in pairs(3, 32))).shape == (3,)
+    with pytest.raises(ValueError, match=r"patches have shape \(20, 18\); this model needs multiples of 4"):
+        monotone.quality(*(each[:, :, :18] for each in pairs(3)))
     empty = np.zeros((3, 0, 0, 3), np.uint8)
     with pytest.raises(ValueError, match="this model needs 5 pixels a side"):
         scorer.quality(empty, empty)

@@ -114,6 +114,8 @@ def export_onnx(
     data = _export(outputs, pairs, names, onnx, _metadata(recipe.model.model_dump(mode="json"), info))
 
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    if isinstance(session.get_inputs()[0].shape[0], int):
+        raise PixqError(f"{out}: not written: the exporter fixed the number of patches; choose another model.backbone")
     found = session.run(names, {"reference": reference, "distorted": distorted})
     with torch.inference_mode():
         expected = [value.numpy() for value in outputs(*pairs)]

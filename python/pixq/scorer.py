@@ -61,9 +61,11 @@ class Scorer:
                 raise ValueError(f"'{name}' has shape {patches.shape}; expected (n, height, width, 3)")
         if reference.shape != distorted.shape:
             raise ValueError(f"'reference' has shape {reference.shape}, 'distorted' {distorted.shape}; make them equal")
-        smallest = MODELS[self.recipe.model.name].smallest
-        if min(reference.shape[1:3]) < smallest:
-            raise ValueError(f"patches have shape {reference.shape[1:3]}; this model needs {smallest} pixels a side")
+        entry, sides = MODELS[self.recipe.model.name], reference.shape[1:3]
+        if min(sides) < entry.smallest:
+            raise ValueError(f"patches have shape {sides}; this model needs {entry.smallest} pixels a side")
+        if any(side % entry.multiple for side in sides):
+            raise ValueError(f"patches have shape {sides}; this model needs multiples of {entry.multiple}")
         raws, weights = [torch.empty(0, self.model.head.outputs)], [torch.empty(0, 1)]
         for at in range(0, len(reference), CHUNK):
             parts = (np.ascontiguousarray(patches[at : at + CHUNK]) for patches in (reference, distorted))

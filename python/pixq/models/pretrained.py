@@ -50,7 +50,8 @@ class Pretrained(nn.Module):
         parts = []
         for maps in self.backbone((both - self.mean) / self.deviation):
             unit = maps / (maps.square().sum(dim=1, keepdim=True) + 1e-10).sqrt()
-            reference, distorted = unit.chunk(2)
+            # Neither `chunk` nor `len`: both fix n where the model is exported.
+            reference, distorted = unit[: channels.shape[0]], unit[channels.shape[0] :]
             parts += [(reference - distorted).square().mean(dim=(2, 3)), (reference - distorted).mean(dim=(2, 3)).abs()]
         features: Tensor = self.judge(torch.cat(parts, dim=1))
         return features
