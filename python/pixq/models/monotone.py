@@ -32,10 +32,9 @@ class Statistics(nn.Module):
     """What a patch pair is like, in numbers with a meaning; nothing here is trained.
 
     `contexts` numbers tell what the reference shows: contrast of three bands of its luma, mean luma, and saturation.
-    More would tell which photograph it is. `distances` numbers, below 0.01 for identical patches, tell what is
-    different: of each band and channel the contrast that was lost, and the energy of what is no multiple of the
-    reference, as masked by the reference's own; the mean's shift up and down; the saturation that was lost, and the
-    shift of chroma.
+    More would tell which photograph it is. `distances` numbers, below 0.01 for identical patches, tell what differs:
+    of each band and channel the contrast that was lost, and the energy of what is no multiple of the reference, as
+    masked by the reference's own; the mean's shift up and down; the saturation that was lost, and the shift of chroma.
     """
 
     contexts, distances = 5, 27
