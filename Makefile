@@ -54,6 +54,7 @@ bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundar
 	$(PY) benches/kernels_numpy.py
 	$(PY) benches/decode.py
 	$(PY) benches/end_to_end.py
+	$(PY) benches/training.py
 
 build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 
