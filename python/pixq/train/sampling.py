@@ -73,6 +73,10 @@ def _fields(draw: Draw) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     return draw.turn, draw.inside, draw.outside
 
 
+def _split(values: Tensor | None, size: int) -> tuple[Tensor, ...] | None:
+    return None if values is None else torch.split(values, size)
+
+
 def _mapper(change: Any) -> Any:
     return lambda values: None if values is None else change(values)
 
@@ -179,8 +183,13 @@ def batches_of(pool: Pool, piece: int, recipe: Recipe, weights: NDArray[np.float
     weight32 = torch.from_numpy(weight.astype(np.float32))
     # Moved at once: on a GPU, a copy a step would cost more than the step.
     whole = Batch(torch.from_numpy(rows), weight32, _draws(recipe, rows.size, random)).to(pool.device)
-    for start in range(0, len(rows), train.batch):
-        yield whole.take(slice(start, start + train.batch))
+    bag = rows.shape[1]
+    # Split at once: slicing a batch at a time would take as long as the rest of a small step.
+    splits = [_split(whole.rows, train.batch), _split(whole.weight, train.batch)]
+    splits += [_split(values, train.batch * bag) for values in _fields(whole.draw)]
+    for number in range(-(-len(rows) // train.batch)):
+        own = [parts[number] if parts is not None else None for parts in splits]
+        yield Batch(own[0], own[1], Draw(*own[2:]))  # type: ignore[arg-type]  # the first two are always there
 
 
 def _draws(recipe: Recipe, count: int, random: np.random.Generator) -> Draw:

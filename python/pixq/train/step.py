@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -141,6 +142,7 @@ class Step:
         world: int = 1,
     ) -> None:
         self.model, self.forward, self.optimiser, self.recipe, self.world = model, forward, optimiser, recipe, world
+        self.weights = list(model.parameters())
 
     def set_learning_rate(self, lr: float) -> None:
         """The learning rate of the next steps."""
@@ -155,7 +157,8 @@ class Step:
 
         `items` is the size of the whole batch, over all processes.
         """
-        self.optimiser.zero_grad(set_to_none=True)
+        for weight in self.weights:
+            weight.grad = None
         total = self._loss(piece, batch, items)
         # Wrapped gradients are averaged over processes: times `world`, they are those of the whole batch.
         (total * (self.world / items)).backward()  # type: ignore[no-untyped-call]
@@ -164,11 +167,14 @@ class Step:
         self.optimiser.step()
         return total.detach()
 
+    def _precision(self) -> AbstractContextManager[Any]:
+        # Entering autocast costs as much as an operation, also where it is off.
+        return torch.autocast("cuda", torch.bfloat16) if self.recipe.train.precision == "bf16" else nullcontext()
+
     def _loss(self, piece: Piece, batch: Batch, items: int) -> Tensor:
         pairs = piece.pairs(batch.rows.reshape(-1), batch.draw)
         bag = batch.rows.shape[1]
-        lower = self.recipe.train.precision == "bf16"
-        with torch.autocast(pairs.reference.device.type, torch.bfloat16, enabled=lower):
+        with self._precision():
             scores = self.forward(pairs.reference, pairs.fused, bag)
         total = (error_of(self.model, self.recipe, scores, pairs.quality, bag) * batch.weight).sum()
         if self.recipe.loss.correlation > 0.0:
