@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from collections.abc import Callable
@@ -620,3 +621,49 @@ def test_the_optimiser(name: str, kind: type) -> None:
     assert sum(weight.numel() for weight in group["params"]) == 4417
     Step(model, model, optimiser, read_recipe("seed")).set_learning_rate(0.5)
     assert group["lr"] == 0.5
+
+
+@pytest.mark.parametrize("norm", ["group", "none"])
+@pytest.mark.parametrize("link", ["identity", "sigmoid"])
+def test_the_core_computes_what_the_layers_of_tiny_do(norm: str, link: str) -> None:
+    torch.manual_seed(3)
+    on_core = build(ModelSpec(norm=norm, link=link))  # type: ignore[arg-type]
+    on_layers = copy.deepcopy(on_core)
+    assert on_core.kernel is not None
+    on_layers.kernel = None
+    random = np.random.default_rng(0)
+    reference, distorted = torch.from_numpy(random.integers(0, 256, (2, 33, 20, 20, 3), dtype=np.uint8))
+    outputs = []
+    for model in (on_core, on_layers):
+        scores = model(reference, distorted)
+        # Two forward passes wait for their backward passes: one must not overwrite the other.
+        other = model(distorted, reference)
+        (scores.raw.square().sum() + 3 * other.raw.sum()).backward()
+        outputs.append((scores, [weight.grad for weight in model.parameters()]))
+    (core, core_gradients), (layers, layer_gradients) = outputs
+    torch.testing.assert_close(core.raw, layers.raw, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(core.weight, layers.weight)
+    for a, b in zip(core_gradients, layer_gradients, strict=True):
+        assert a is not None
+        assert b is not None
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
+
+
+def test_a_copy_of_tiny_is_computed_with_its_own_weights() -> None:
+    model = build(ModelSpec())
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in twin.parameters():
+            weight.zero_()
+    patches = torch.full((2, 1, 20, 20, 3), 7, dtype=torch.uint8)
+    assert twin(patches[0], patches[1]).raw.item() == 0.0
+    assert model(patches[0], patches[1]).raw.item() != 0.0
+
+
+def test_a_second_backward_pass_of_tiny_is_an_error() -> None:
+    model = build(ModelSpec())
+    patches = torch.full((2, 1, 20, 20, 3), 7, dtype=torch.uint8)
+    raw = model(patches[0], patches[1]).raw.sum()
+    raw.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="the backward pass of tiny was taken already"):
+        raw.backward()
