@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pixq import _core
 from pixq.errors import PixqError
 from pixq.models import MODELS, build, parameters, require
 from pixq.models.base import NineChannels, PatchModel
@@ -142,7 +143,7 @@ def test_tiny_has_the_weights_of_the_report() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_models_are_small(name: str, norm: str, head: str, any_model: Callable[..., PatchModel]) -> None:
     if name == "monotone" and head == "ordinal":
-        with pytest.raises(PixqError, match="monotone gives quality itself; set model[.]head=regression"):
+        with pytest.raises(PixqError, match=r"monotone gives quality itself; set model[.]head=regression"):
             any_model(name, head=head)
         return
     model = any_model(name, norm=norm, head=head)
@@ -605,3 +606,28 @@ def test_the_optimiser(name: str, kind: type) -> None:
     assert sum(weight.numel() for weight in group["params"]) == 4417
     Step(model, model, optimiser, read_recipe("seed")).set_learning_rate(0.5)
     assert group["lr"] == 0.5
+
+
+def test_bf16_leaves_the_statistics_of_monotone_as_they_are(any_model: Callable[..., PatchModel]) -> None:
+    model = any_model("monotone")
+    noise = torch.randint(-3, 4, (2, 16, 20, 20, 3))
+    channels = model.channels(*(128 + noise).to(torch.uint8))
+    plain = model.body._measure(channels)  # type: ignore[operator]
+    with torch.autocast("cpu", torch.bfloat16):
+        lower = model.body._measure(channels)  # type: ignore[operator]
+    assert all(torch.equal(a, b) for a, b in zip(plain, lower, strict=True))
+
+
+def test_scoring_without_gradients_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make()
+    patches = torch.randint(0, 256, (3, 20, 20, 3), dtype=torch.uint8)
+    expected = model(patches, patches).raw.detach()
+
+    def no_tape(**_: object) -> None:
+        raise AssertionError("a tape was made")
+
+    monkeypatch.setattr(_core, "TinyTape", no_tape)
+    for guard in (torch.no_grad, torch.inference_mode):
+        model = make()
+        with guard():
+            assert model(patches, patches).raw.shape == expected.shape
