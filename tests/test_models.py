@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pixq import _core
 from pixq.errors import PixqError
 from pixq.models import MODELS, build, parameters, require
 from pixq.models.base import NineChannels, PatchModel
@@ -667,3 +668,28 @@ def test_a_second_backward_pass_of_tiny_is_an_error() -> None:
     raw.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="the backward pass of tiny was taken already"):
         raw.backward()
+
+
+def test_bf16_leaves_the_statistics_of_monotone_as_they_are(any_model: Callable[..., PatchModel]) -> None:
+    model = any_model("monotone")
+    noise = torch.randint(-3, 4, (2, 16, 20, 20, 3))
+    channels = model.channels(*(128 + noise).to(torch.uint8))
+    plain = model.body._measure(channels)  # type: ignore[operator]
+    with torch.autocast("cpu", torch.bfloat16):
+        lower = model.body._measure(channels)  # type: ignore[operator]
+    assert all(torch.equal(a, b) for a, b in zip(plain, lower, strict=True))
+
+
+def test_scoring_without_gradients_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make()
+    patches = torch.randint(0, 256, (3, 20, 20, 3), dtype=torch.uint8)
+    expected = model(patches, patches).raw.detach()
+
+    def no_tape(**_: object) -> None:
+        raise AssertionError("a tape was made")
+
+    monkeypatch.setattr(_core, "TinyTape", no_tape)
+    for guard in (torch.no_grad, torch.inference_mode):
+        model = make()
+        with guard():
+            assert model(patches, patches).raw.shape == expected.shape

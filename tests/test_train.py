@@ -553,3 +553,105 @@ def test_two_processes_give_the_loss_curve_of_one(patch_set: Path, tmp_path: Pat
     rows = [load_file(tmp_path / name / "predictions.safetensors")["row"] for name in ("one", "two")]
     np.testing.assert_array_equal(*rows)
     assert RunDirectory(tmp_path / "two").read_info().hardware["processes"] == 2
+
+
+def test_what_was_refused_does_not_stand_in_the_way(patch_set: Path, tmp_path: Path) -> None:
+    with pytest.raises(PixqError, match=r"model\.weights=FILE"):
+        run(patch_set, tmp_path / "run", "model.name=pretrained", "model.weights=missing.safetensors")
+    assert not (tmp_path / "run").exists()
+    assert run(patch_set, tmp_path / "run", "train.epochs=0").status == "epochs"
+
+
+def test_a_run_is_finished_with_its_last_file(
+    finished: Path, patch_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(figure: Any) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.curves, "png", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            run(patch_set, tmp_path / "run")
+    assert RunDirectory(tmp_path / "run").read_info().status == "running"
+    assert run(patch_set, tmp_path / "run", resume=True).files
+    same_bytes(finished, tmp_path / "run")
+    pixq.load(tmp_path / "run")
+
+
+def test_ctrl_c_while_validating_is_heard(finished: Path, patch_set: Path, tmp_path: Path) -> None:
+    def stop(progress: loop.Progress) -> None:
+        if progress.step == progress.steps and progress.epoch == 3:
+            # From here on there are no steps, only validation and the end.
+            signal.raise_signal(signal.SIGINT)
+
+    def stop_validating(progress: loop.Progress) -> None:
+        if progress.step == 0 and progress.epoch == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    for number, watch in enumerate((stop, stop_validating)):
+        with pytest.raises(KeyboardInterrupt, match="--resume"):
+            run(patch_set, tmp_path / str(number), watch=watch)
+        run(patch_set, tmp_path / str(number), resume=True)
+        same_bytes(finished, tmp_path / str(number))
+
+
+def test_metrics_that_are_cut_short_are_one_line(patch_set: Path, tmp_path: Path) -> None:
+    def stop(progress: loop.Progress) -> None:
+        if progress.epoch == 2 and progress.step == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(patch_set, tmp_path / "run", watch=stop)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    text = metrics.read_text("utf-8")
+    metrics.write_text(text[: text.rindex('"loss"') + 4], "utf-8")
+    with pytest.raises(PixqError, match="cut short"):
+        run(patch_set, tmp_path / "run", resume=True)
+    # What follows the lines that the checkpoint knows is not read.
+    metrics.write_text(text + '{"epoch": 2, "train": {"loss": 0.1}', "utf-8")
+    assert run(patch_set, tmp_path / "run", resume=True).status == "epochs"
+    assert [line["epoch"] for line in built.lines(metrics)] == [0, 1, 2, 3]
+
+
+def test_folds_are_not_overwritten_by_other_folds(patch_set: Path, finished: Path, tmp_path: Path) -> None:
+    patches, recipe = pixq.PatchSet(patch_set), quick("train.epochs=0")
+    folds.train_folds(patches, tmp_path / "folds", recipe, device="cpu")
+    kept = (tmp_path / "folds" / "folds.json").read_bytes()
+    with pytest.raises(PixqError, match="holds runs of --folds"):
+        folds.train_folds(patches, tmp_path / "folds", recipe, leave_out="distortion", device="cpu", resume=True)
+    assert (tmp_path / "folds" / "folds.json").read_bytes() == kept
+    predictions = tmp_path / "folds" / "fold-0" / "predictions.safetensors"
+    predictions.write_bytes(predictions.read_bytes()[:-4])
+    with pytest.raises(PixqError, match=r"are not those of its run[.]json"):
+        folds.train_folds(patches, tmp_path / "folds", recipe, device="cpu", resume=True)
+    with pytest.raises(PixqError, match="holds a run without --folds"):
+        folds.train_folds(patches, finished, recipe, device="cpu")
+
+
+@pytest.mark.slow
+def test_two_processes_train_folds(patch_set: Path, tmp_path: Path) -> None:
+    # `monotone` with its plain mean, too: a weight without a gradient stops DistributedDataParallel.
+    flags = [part for key in ("model.name=monotone", "train.epochs=1", "train.threads=1") for part in ("--set", key)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "pixq", "train", str(patch_set), "--folds", "--device", "cpu", *flags]
+    two = subprocess.run([*command, "--out", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert two.returncode == 0, two.stderr
+    assert two.stdout.count("pooled over") == 1
+    assert (tmp_path / "folds.json").exists()
+
+
+def test_a_run_json_without_a_key_is_one_line(finished: Path, patch_set: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    info = json.loads(path.read_text("utf-8"))
+    del info["patches"]["fingerprint"]
+    path.write_text(json.dumps(info), "utf-8")
+    with pytest.raises(PixqError, match=r"patches[.]fingerprint: is missing"):
+        run(patch_set, tmp_path / "run", resume=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' file names are text")
+def test_a_patch_set_whose_name_is_not_text(patch_set: Path, tmp_path: Path) -> None:
+    named = tmp_path / os.fsdecode(b"patches\xff")
+    shutil.copytree(patch_set, named)
+    assert run(named, tmp_path / "run", "train.epochs=0").patches["directory"].endswith("patches\\udcff")

@@ -17,7 +17,7 @@ from pixq.models.pooling import pool
 from pixq.train.parallel import choose_device
 from pixq.train.predict import CHUNK
 from pixq.train.recipe import Recipe, parse_recipe
-from pixq.train.run import RUN, RunDirectory, RunInfo
+from pixq.train.run import FINISHED, RUN, RunDirectory, RunInfo
 
 __all__ = ["Scorer", "load", "load_model"]
 
@@ -158,7 +158,7 @@ def load_model(run: str | os.PathLike[str]) -> tuple[PatchModel, Recipe, RunInfo
     files = RunDirectory(run)
     info = files.read_info()
     recipe = parse_recipe(info.recipe, str(files.path / RUN))
-    if info.status not in ("epochs", "patience"):
+    if info.status not in FINISHED:
         raise PixqError(f"{files.path}: is not finished; go on with pixq train --resume")
     tensors, _ = files.read_tensors(files.model)
     listed: dict[str, Any] = info.files.get(files.model.name, {})

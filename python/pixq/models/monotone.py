@@ -110,11 +110,20 @@ class Monotone(nn.Module):
         self.top = nn.Parameter(torch.full((members,), 0.85))
         self.bend_in = nn.Linear(contexts + distances, self.BEND_HIDDEN * members)
         self.bend_out = nn.Parameter(torch.zeros(members, self.BEND_HIDDEN))
-        self.weigh_in = nn.Linear(contexts, self.WEIGH_HIDDEN * members)
-        self.weigh_out = nn.Parameter(torch.zeros(members, self.WEIGH_HIDDEN))
+        self.learned = spec.pooling == "learned"
+        if self.learned:
+            self.weigh_in = nn.Linear(contexts, self.WEIGH_HIDDEN * members)
+            self.weigh_out = nn.Parameter(torch.zeros(members, self.WEIGH_HIDDEN))
 
     def _measure(self, channels: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = self.statistics(channels[:, 0:3] * 255.0, channels[:, 3:6] * 255.0)
+        reference, distorted = channels[:, 0:3] * 255.0, channels[:, 3:6] * 255.0
+        found: tuple[Tensor, Tensor]
+        if torch.is_autocast_enabled(channels.device.type):
+            # Half a grey level, to which bf16 rounds luma, is as much as the finest distances tell.
+            with torch.autocast(channels.device.type, enabled=False):
+                found = self.statistics(reference, distorted)
+        else:
+            found = self.statistics(reference, distorted)
         return found
 
     def _of(self, values: Tensor) -> Tensor:
@@ -153,7 +162,9 @@ class Monotone(nn.Module):
         rise = self._of(functional.linear(d, functional.softplus(self.rise)))
         fall = (torch.sigmoid(rise * gain.exp() + bias + self.bias) * functional.softplus(self.cost)).sum(dim=2)
         bend = (self._of(self.bend_in(torch.cat([c, d], dim=1)).tanh()) * self.bend_out).sum(dim=2)
+        raw = self.top - fall + self.BEND * bend.tanh()
+        if not self.learned:
+            return PatchScores(raw, torch.ones_like(raw))
         weigh = (self._of(self.weigh_in(c).relu()) * self.weigh_out).sum(dim=2)
         # softplus(0.54) is 1: at first all patches count the same. Above 0, so that a bag has a weighted mean.
-        weight = functional.softplus(weigh + 0.54) + 1e-3
-        return PatchScores(self.top - fall + self.BEND * bend.tanh(), weight)
+        return PatchScores(raw, functional.softplus(weigh + 0.54) + 1e-3)

@@ -77,7 +77,9 @@ class TinyKernel:
         weights
             All weights of the network and of its linear layer, in the order of `parameters()`.
         """
-        score: Tensor = _Score.apply(self, reference, distorted, scale, shift, *weights)
+        # Asked here: inside of `forward` gradients are always off, and `needs_input_grad` does not know of no_grad.
+        keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        score: Tensor = _Score.apply(self, keep, reference, distorted, scale, shift, *weights)
         return score
 
     def _tape(self) -> _core.TinyTape:
@@ -89,6 +91,7 @@ class _Score(torch.autograd.Function):
     def forward(
         ctx: Any,
         kernel: TinyKernel,
+        keep: bool,
         reference: Tensor,
         distorted: Tensor,
         scale: Tensor,
@@ -99,7 +102,7 @@ class _Score(torch.autograd.Function):
         out = torch.empty(reference.shape[0])
         arrays = (flat.numpy(), reference.contiguous().numpy(), distorted.contiguous().numpy())
         options: dict[str, Any] = {"scale": scale.numpy(), "shift": shift.numpy(), "out": out.numpy()}
-        if any(ctx.needs_input_grad):
+        if keep and any(ctx.needs_input_grad):
             ctx.kernel, ctx.tape = kernel, kernel._tape()
             ctx.shapes = [weight.shape for weight in weights]
             ctx.tape.forward(*arrays, **options)
@@ -117,4 +120,4 @@ class _Score(torch.autograd.Function):
         ctx.kernel._free.append(ctx.tape)
         ctx.tape = None
         parts = zip(flat.split(sizes), ctx.shapes, strict=True)  # type: ignore[no-untyped-call]
-        return (None, None, None, None, None, *(part.view(shape) for part, shape in parts))
+        return (None, None, None, None, None, None, *(part.view(shape) for part, shape in parts))

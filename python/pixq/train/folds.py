@@ -18,6 +18,7 @@ from pixq.patches.files import write_json, write_text
 from pixq.patches.store import PatchSet
 from pixq.train.loop import Progress, train
 from pixq.train.metrics import agreement, finite, srcc
+from pixq.train.parallel import choose_device, join
 from pixq.train.parts import by_fold, folds_of
 from pixq.train.recipe import Recipe
 from pixq.train.run import RunDirectory, fingerprint
@@ -109,24 +110,32 @@ def train_folds(
     summary_path = out / FOLDS
     if summary_path.exists() and not resume:
         raise PixqError(f"{out}: holds runs already; go on with --resume, or choose another --out")
+    _check_same_plan(summary_path, leave_out)
+    if RunDirectory(out).exists():
+        raise PixqError(f"{out}: holds a run without --folds; choose another --out")
     lines: list[dict[str, Any]] = []
-    patch_rows, patch_quality, patch_predicted = [], [], []
-    for number, run in enumerate(runs):
-        train(
-            by_fold(patches, run.fold, run.left_out),
-            out / run.name,
-            recipe,
-            device=device,
-            resume=resume,
-            watch=None if watch is None else lambda progress, r=run, n=number: watch(r, n, len(runs), progress),  # type: ignore[misc]
-        )
-        files = RunDirectory(out / run.name)
-        mine = [json.loads(line) for line in files.images.read_text("utf-8").splitlines()]
-        lines += [{**line, "fold": run.fold, "left_out": run.left_out} for line in mine]
-        columns = require("safetensors", "safetensors.numpy").load_file(files.predictions)
-        patch_rows.append(columns["row"])
-        patch_quality.append(columns["quality"])
-        patch_predicted.append(columns["predicted"])
+    patch_quality, patch_predicted = [], []
+    # Several processes meet once for all runs.
+    with join(choose_device(device)):
+        for number, run in enumerate(runs):
+            info = train(
+                by_fold(patches, run.fold, run.left_out),
+                out / run.name,
+                recipe,
+                device=device,
+                resume=resume,
+                watch=None if watch is None else lambda progress, r=run, n=number: watch(r, n, len(runs), progress),  # type: ignore[misc]
+            )
+            files = RunDirectory(out / run.name)
+            if files.checksums() != info.files:
+                raise PixqError(
+                    f"{files.path}: its files are not those of its run.json; delete it, and go on with --resume"
+                )
+            mine = [json.loads(line) for line in files.images.read_text("utf-8").splitlines()]
+            lines += [{**line, "fold": run.fold, "left_out": run.left_out} for line in mine]
+            columns = require("safetensors", "safetensors.numpy").load_file(files.predictions)
+            patch_quality.append(columns["quality"])
+            patch_predicted.append(columns["predicted"])
     summary = {
         "format": "pixq folds",
         "schema_version": 1,
@@ -142,6 +151,19 @@ def train_folds(
         write_text(scratch, out / "predictions.jsonl", (json.dumps(line, allow_nan=False) + "\n" for line in lines))
         write_json(scratch, summary_path, summary)
     return summary
+
+
+def _check_same_plan(path: Path, leave_out: str | None) -> None:
+    """What was pooled before is overwritten by the same runs alone."""
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text("utf-8"))["leave_out"]
+    except (ValueError, KeyError, TypeError):
+        raise PixqError(f"{path}: is damaged; delete it, and go on with --resume") from None
+    if before != leave_out:
+        kind = "--folds" if before is None else f"--leave-out {before}"
+        raise PixqError(f"{path.parent}: holds runs of {kind}; go on with that, or choose another --out")
 
 
 def _srcc(lines: Sequence[dict[str, Any]]) -> float | None:

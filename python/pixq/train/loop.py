@@ -24,7 +24,7 @@ from pixq.train.parallel import World, choose_device, join
 from pixq.train.parts import Parts
 from pixq.train.predict import CHUNK, predict, validate
 from pixq.train.recipe import Recipe
-from pixq.train.run import FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, versions
+from pixq.train.run import FINISHED, FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, versions
 from pixq.train.sampling import balance, batches_of, generator, steps_of
 from pixq.train.step import GraphedStep, Step, learning_rate, make_optimiser
 
@@ -110,16 +110,14 @@ def train(
         run = RunDirectory(out)
         _check(parts, recipe, world)
         begun = resume and run.exists()
+        restored = begun and run.last.exists()
         if run.exists() and not resume:
             raise PixqError(f"{run.path}: holds a run already; go on with --resume, or choose another --out")
         world.wait()
         if begun:
             before = _same_run(run, parts, recipe)
-            if before.status in ("epochs", "patience"):
+            if before.status in FINISHED:
                 return before
-        elif world.first:
-            run.create()
-            run.write_recipe(recipe)
 
         # The same weights for one seed, whatever was drawn before.
         torch.manual_seed(recipe.train.seed)
@@ -132,6 +130,11 @@ def train(
         steps = steps_of(training, recipe)
         progress = Progress(steps=steps, epochs=recipe.train.epochs)
         info = _describe(parts, recipe, model, world)
+        if world.first and not restored:
+            # Not before all that can be refused was: what is here from now on can be resumed.
+            run.create()
+            run.write_info(info)
+            run.write_recipe(recipe)
         graphed = world.device.type == "cuda" and world.size == 1
         step = (GraphedStep if graphed else Step)(model, world.wrap(model), optimiser, recipe, world=world.size)
         spent, clock = 0.0, time.perf_counter()
@@ -145,7 +148,8 @@ def train(
             info = info.model_copy(update={"status": status, "best": best if known else None, "timings": timings})
             if world.first:
                 _save(run, model, optimiser, progress)
-                run.write_info(info)
+                files = run.checksums() if status in FINISHED else {}
+                run.write_info(info.model_copy(update={"files": files}))
 
         def finish_epoch(train_loss: float | None, lr: float) -> None:
             """Validate, write the metrics, keep the best weights."""
@@ -171,15 +175,23 @@ def train(
                 run.append_metrics(line)
                 board.add(line)
             progress.epoch, progress.step, progress.total = progress.epoch + 1, 0, 0.0
-            note("running")
+            stop = world.any(bool(interrupted))
+            note("interrupted" if stop else "running")
             if watch is not None:
                 watch(progress)
+            if stop:
+                raise KeyboardInterrupt("go on with --resume")
 
         board = _Board(run, world)
-        if begun and run.last.exists():
+        if restored:
             _load(run, model, optimiser, progress)
             spent = float(before.timings.get("seconds", 0.0))
-            board.fill(run.read_metrics()[: progress.epoch])
+            lines = run.read_metrics()[: progress.epoch]
+            if len(lines) < progress.epoch:
+                raise PixqError(
+                    f"{run.metrics}: is cut short: it has {len(lines)} lines of {progress.epoch}; train anew"
+                )
+            board.fill(lines)
         else:
             model.calibrate(_training_patches(training))
             progress.epoch = 0
@@ -224,13 +236,14 @@ def train(
             finish_epoch(loss, lr)
 
         _finish(run, parts, recipe, model, validation, world)
-        status = "patience" if _patience_is_over(progress, recipe) else "epochs"
-        note(status)
         if world.first:
             board.close()
-            best = progress.best_epoch
-            run.write_curves(curves.png(curves.draw(run.read_metrics(), best)))
-            run.write_info(info.model_copy(update={"files": run.checksums()}))
+            run.write_curves(curves.png(curves.draw(run.read_metrics(), progress.best_epoch)))
+        # Last of all: a run that says it is finished has all of its files.
+        note("patience" if _patience_is_over(progress, recipe) else "epochs")
+        if world.any(bool(interrupted)):
+            # This run is done; of several folds the next one is not begun.
+            raise KeyboardInterrupt("go on with --resume")
         world.wait()
         return run.read_info()
 
@@ -258,6 +271,9 @@ def _check(parts: Parts, recipe: Recipe, world: World) -> None:
     """What must hold before a long run begins."""
     patches = parts.patches
     name, size = recipe.model.name, patches.geometry.size
+    # Some are only used at the end: to miss one then would cost the run.
+    for package in ("safetensors", "scipy", "tensorboard", "matplotlib"):
+        require(package)
     if name not in MODELS:
         raise PixqError(f"unknown model {name!r}; choose {', '.join(MODELS)}")
     smallest = MODELS[name].smallest
@@ -304,7 +320,8 @@ def _describe(parts: Parts, recipe: Recipe, model: PatchModel, world: World) -> 
         versions=versions(),
         recipe=recipe.model_dump(mode="json"),
         patches={
-            "directory": str(patches.directory),
+            # A name that is not text can't be written down; `pixq export --onnx --patches` asks for it then.
+            "directory": str(patches.directory).encode("utf-8", "backslashreplace").decode("utf-8"),
             "fingerprint": fingerprint(patches),
             "dataset": manifest["dataset"],
             "label": manifest["label"],

@@ -72,7 +72,7 @@ def choose_device(name: str) -> torch.device:
     device(type='cpu')
     """
     if name == "auto":
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if _cuda() else torch.device("cpu")
+        return choose_device("cuda") if _cuda() else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -106,8 +106,12 @@ def join(device: torch.device) -> Iterator[World]:
     if size == 1:
         yield World(0, 1, device)
         return
-    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # What torchrun's store knows of a group outlives it: they meet once, and the runs of all folds share that.
+    met = torch.distributed.is_initialized()
+    if not met:
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield World(torch.distributed.get_rank(), size, device)
     finally:
-        torch.distributed.destroy_process_group()
+        if not met:
+            torch.distributed.destroy_process_group()

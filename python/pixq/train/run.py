@@ -21,10 +21,16 @@ from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
 from pixq.train.recipe import Recipe, parse_recipe
 
-__all__ = ["FORMAT", "RUN", "RunDirectory", "RunInfo", "describe_hardware", "fingerprint", "versions"]
+__all__ = ["FINISHED", "FORMAT", "RUN", "RunDirectory", "RunInfo", "describe_hardware", "fingerprint", "versions"]
 
 RUN = "run.json"
 FORMAT: Literal["pixq run"] = "pixq run"
+
+#: The statuses of a run that is finished.
+FINISHED = ("epochs", "patience")
+
+#: What `run.json` says of the patch set.
+PATCHES_KEYS = ("directory", "fingerprint", "dataset", "label", "label_contract", "geometry", "fusions")
 
 
 class RunInfo(BaseModel):
@@ -120,7 +126,7 @@ class RunDirectory:
         """
         path = self.path / RUN
         try:
-            return RunInfo.model_validate_json(path.read_bytes())
+            info = RunInfo.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise PixqError(f"{self.path}: holds no {RUN}; give the directory of a run of pixq train") from None
         except OSError as error:
@@ -129,6 +135,9 @@ class RunDirectory:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise PixqError(f"{path}: {where}: {first['msg']}; it is damaged or of another version of pixq") from None
+        if missing := [key for key in PATCHES_KEYS if key not in info.patches]:
+            raise PixqError(f"{path}: patches.{missing[0]}: is missing; it is damaged or of another version of pixq")
+        return info
 
     def read_recipe(self) -> Recipe:
         """The recipe that `run.json` holds."""
@@ -173,10 +182,16 @@ class RunDirectory:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl`."""
+        """The lines of `metrics.jsonl`, up to one that is cut short."""
         if not self.metrics.exists():
             return []
-        return [json.loads(line) for line in self.metrics.read_text("utf-8").splitlines() if line.endswith("}")]
+        lines = []
+        for line in self.metrics.read_text("utf-8", errors="replace").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+        return lines
 
     def keep_metrics(self, lines: int) -> None:
         """Drop what follows the first `lines` lines: epochs that are run again."""
