@@ -45,7 +45,7 @@ def train(
     leave_out
         The same for each type of distortion, which training is not shown.
     resume
-        Go on with a run that was interrupted.
+        Go on with a run that was interrupted; begin it if it was not begun.
     device
         auto, cpu, cuda or cuda:0.
     """

@@ -88,22 +88,23 @@ class PatchModel(nn.Module):
             self._weights = [*body.parameters(), *self.head.parameters()]
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, reference: Tensor, distorted: Tensor, bag: int = 1) -> PatchScores:
+    def forward(self, reference: Tensor, distorted: Tensor, shown: Tensor | None = None) -> PatchScores:
         """Score patch pairs.
 
         Parameters
         ----------
         reference, distorted
             uint8 (n, height, width, 3) on the model's device, 0 to 255.
-        bag
-            In training: so many patches in a row are of one image.
+        shown
+            In training, for a body that has `hidden` numbers: float32 (items, hidden), what dropout leaves of each
+            item's, 0 for what is hidden. It is drawn with the batch, so that it depends on no generator's state.
         """
         if self.kernel is not None and self._on_core(reference):
             raw = self.kernel.score(reference, distorted, self.channels.scale, self.channels.shift, self._weights)
             return PatchScores(self.head.linked(raw), torch.ones_like(raw))  # type: ignore[operator]
         channels = self.channels(reference, distorted)
         if isinstance(self.head, Members):
-            scores: PatchScores = self.body(channels, bag)
+            scores: PatchScores = self.body(channels, shown)
             return scores
         features = self.body(channels)
         if self.weigh is None:
@@ -122,6 +123,11 @@ class PatchModel(nn.Module):
     def quality(self, scores: PatchScores) -> Tensor:
         """Quality (n,), 0 to 1, 1 = nobody notices."""
         return self.head.quality(scores.raw)
+
+    @property
+    def hidden(self) -> int:
+        """How many numbers of an item dropout can hide; 0 for most models."""
+        return int(getattr(self.body, "hidden", 0)) if self.spec.dropout > 0.0 else 0
 
     @torch.no_grad()
     def calibrate(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:

@@ -88,6 +88,8 @@ class Monotone(nn.Module):
     #: The greatest share of quality that is not monotone.
     BEND = 0.2
 
+    hidden = Statistics.distances
+
     context_mean: Tensor
     context_scale: Tensor
     distance_scale: Tensor
@@ -97,7 +99,6 @@ class Monotone(nn.Module):
         self.statistics = Statistics()
         contexts, distances = Statistics.contexts, Statistics.distances
         self.members = members = spec.members
-        self.dropout = spec.dropout
         self.register_buffer("context_mean", torch.zeros(contexts))
         self.register_buffer("context_scale", torch.ones(contexts))
         self.register_buffer("distance_scale", torch.ones(distances))
@@ -147,17 +148,17 @@ class Monotone(nn.Module):
         self.context_scale.copy_((sums[1] / count - mean.square()).clamp(min=0).sqrt() + 1e-3)
         self.distance_scale.copy_(sums[2] / count + 0.01)
 
-    def forward(self, channels: Tensor, bag: int = 1) -> PatchScores:
+    def forward(self, channels: Tensor, shown: Tensor | None = None) -> PatchScores:
         """(n, 9, height, width), both multiples of 4, to scores: raw and weight (n, members).
 
-        So many patches as `bag` says, in a row, are of one image: training hides the same distances of them.
+        What is hidden of an image, by a 0 in `shown` (images, distances), is hidden of all of its patches, which
+        follow one another.
         """
         context, distance = self._measure(channels)
         c = ((context - self.context_mean) / self.context_scale).clamp(-3, 3)
         d = distance / self.distance_scale
-        if self.training and self.dropout > 0.0:
-            shown = functional.dropout(d.new_ones(d.shape[0] // bag, d.shape[1]), self.dropout)
-            d = d * shown.repeat_interleave(bag, dim=0)
+        if shown is not None:
+            d = d * shown.repeat_interleave(d.shape[0] // shown.shape[0], dim=0)
         gain, bias = torch.einsum("nmh,mhu->nmu", self._of(self.look(c).tanh()), self.modulate).chunk(2, dim=2)
         rise = self._of(functional.linear(d, functional.softplus(self.rise)))
         fall = (torch.sigmoid(rise * gain.exp() + bias + self.bias) * functional.softplus(self.cost)).sum(dim=2)

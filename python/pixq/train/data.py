@@ -28,11 +28,14 @@ class Draw:
         int64 (n,), 0 to 7: a row of `turns`.
     inside, outside
         float64 (n,): weight of the reference inside the RoI, and outside of it.
+    shown
+        float32 (items, k): what dropout leaves of the k numbers of each item; 0 is hidden.
     """
 
     turn: Tensor | None = None
     inside: Tensor | None = None
     outside: Tensor | None = None
+    shown: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ def train(
             # Nothing random is carried from one epoch to the next, so resuming needs the epoch's number alone.
             number = 0
             for piece_number in _piece_order(training, recipe, progress.epoch):
-                batches = batches_of(training, piece_number, recipe, weights, epoch=progress.epoch)
+                batches = batches_of(training, piece_number, recipe, weights, epoch=progress.epoch, hidden=model.hidden)
                 piece = None
                 for batch in batches:
                     number += 1
@@ -344,7 +344,6 @@ def _save(run: RunDirectory, model: PatchModel, optimiser: torch.optim.Optimizer
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    tensors["random"] = torch.get_rng_state()
     kept = asdict(progress)
     del kept["validation"], kept["steps"], kept["epochs"]
     run.write_tensors(run.last, tensors, {name: value for name, value in kept.items() if _is_json(value)})
@@ -368,7 +367,6 @@ def _load(run: RunDirectory, model: PatchModel, optimiser: torch.optim.Optimizer
                 like = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
                 state["state"].setdefault(int(index), {})[key] = like
         optimiser.load_state_dict(state)
-        torch.set_rng_state(tensors["random"])
         loaded = replace(progress, **kept)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise PixqError(
@@ -384,8 +382,8 @@ def _finite(run: RunDirectory, loss: float, epoch: int) -> None:
 
 def _not_a_number(run: RunDirectory, which: str, epoch: int) -> str:
     return (
-        f"{run.path}: the {which} loss is not a number in epoch {epoch}; lower optimiser.lr. "
-        "model.safetensors holds the best weights before that"
+        f"{run.path}: the {which} loss is not a number in epoch {epoch}; lower optimiser.lr and "
+        "choose another --out. model.safetensors holds the best weights before that"
     )
 
 

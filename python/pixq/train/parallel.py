@@ -81,6 +81,8 @@ def choose_device(name: str) -> torch.device:
         raise PixqError(f"pixq does not train on {name!r}; choose auto, cpu, cuda or cuda:0")
     if device.type == "cuda" and not _cuda():
         raise PixqError(f"there is no device {name!r}: PyTorch finds no GPU; choose cpu")
+    if device.index is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise PixqError(f"several processes can't share {name!r}; choose cuda, and each takes its own")
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda" and device.index >= torch.cuda.device_count():

@@ -91,7 +91,8 @@ class TrainSpec(_Table):
         Threads of PyTorch on a CPU. It is part of the recipe since sums depend on it. What the core computes itself
         (`tiny` on a CPU) takes all cores instead, and does not depend on their number.
     memory
-        MiB of patches on the device at a time. A larger set streams, piece by piece, and is shuffled within a piece.
+        MiB of patches on the device at a time, of training and of validation each. A larger set streams, piece by
+        piece, and is shuffled and balanced within a piece.
     """
 
     epochs: int = Field(default=20, ge=0)

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,7 +115,8 @@ class RunDirectory:
 
     def write_info(self, info: RunInfo) -> None:
         """Write `run.json`."""
-        write_json(self._scratch(self.path / RUN), self.path / RUN, info.model_dump(mode="json"))
+        with _writing(self.path / RUN):
+            write_json(self._scratch(self.path / RUN), self.path / RUN, info.model_dump(mode="json"))
 
     def read_info(self) -> RunInfo:
         """`run.json`, checked.
@@ -145,7 +147,8 @@ class RunDirectory:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write `recipe.toml`; `pixq train --recipe` takes it."""
-        write_text(self._scratch(self.recipe), self.recipe, [recipe.text()])
+        with _writing(self.recipe):
+            write_text(self._scratch(self.recipe), self.recipe, [recipe.text()])
 
     def write_tensors(self, path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """Write a safetensors file; `metadata` is kept as JSON in its header."""
@@ -155,8 +158,9 @@ class RunDirectory:
 
     def _write(self, path: Path, data: bytes) -> None:
         scratch = self._scratch(path)
-        scratch.write_bytes(data)
-        scratch.replace(path)
+        with _writing(path):
+            scratch.write_bytes(data)
+            scratch.replace(path)
 
     def read_tensors(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors and metadata of a safetensors file, on the CPU.
@@ -178,7 +182,7 @@ class RunDirectory:
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add a line to `metrics.jsonl`."""
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with _writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
@@ -205,7 +209,8 @@ class RunDirectory:
         columns = {name: getattr(predictions, name) for name in ("row", "image", "quality", "predicted", "weight")}
         save = require("safetensors", "safetensors.numpy").save
         self._write(self.predictions, save({name: np.ascontiguousarray(values) for name, values in columns.items()}))
-        write_text(self._scratch(self.images), self.images, _image_lines(predictions, patches))
+        with _writing(self.images):
+            write_text(self._scratch(self.images), self.images, _image_lines(predictions, patches))
 
     def write_curves(self, png: bytes) -> None:
         """Write `curves.png`."""
@@ -216,6 +221,17 @@ class RunDirectory:
         listed = (self.recipe, self.model, self.metrics, self.predictions, self.images)
         found = {path.name: checksum(path) for path in listed if path.exists()}
         return {name: {"bytes": info.bytes, "blake3": info.blake3} for name, info in found.items()}
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """A full disk tells no name by itself."""
+    try:
+        yield
+    except OSError as error:
+        raise PixqError(
+            f"{path}: {error.strerror or error}; make room or make it writable, and go on with --resume"
+        ) from None
 
 
 def _image_lines(predictions: Any, patches: PatchSet) -> Iterator[str]:

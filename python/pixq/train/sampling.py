@@ -29,7 +29,7 @@ class Batch:
     weight
         float32 (items,): what each item counts in the loss.
     draw
-        What augmentation drew for each patch, flattened as `rows` is.
+        What augmentation drew for each patch, flattened as `rows` is, and dropout for each item.
     """
 
     rows: Tensor
@@ -66,11 +66,13 @@ class Batch:
         """Some of the items."""
         bag = self.rows.shape[1]
         keep = _mapper(lambda values: values.view(-1, bag)[items].reshape(-1))
-        return Batch(self.rows[items], self.weight[items], Draw(*map(keep, _fields(self.draw))))
+        draw, shown = self.draw, self.draw.shown
+        draw = Draw(keep(draw.turn), keep(draw.inside), keep(draw.outside), None if shown is None else shown[items])
+        return Batch(self.rows[items], self.weight[items], draw)
 
 
-def _fields(draw: Draw) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    return draw.turn, draw.inside, draw.outside
+def _fields(draw: Draw) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    return draw.turn, draw.inside, draw.outside, draw.shown
 
 
 def _split(values: Tensor | None, size: int) -> tuple[Tensor, ...] | None:
@@ -167,7 +169,9 @@ def _some(random: np.random.Generator, count: int, wanted: int) -> NDArray[np.in
     return random.choice(count, wanted, replace=count < wanted)
 
 
-def batches_of(pool: Pool, piece: int, recipe: Recipe, weights: NDArray[np.float64], *, epoch: int) -> Iterator[Batch]:
+def batches_of(
+    pool: Pool, piece: int, recipe: Recipe, weights: NDArray[np.float64], *, epoch: int, hidden: int = 0
+) -> Iterator[Batch]:
     """The batches of one epoch over one piece, on the pool's device.
 
     Parameters
@@ -176,26 +180,31 @@ def batches_of(pool: Pool, piece: int, recipe: Recipe, weights: NDArray[np.float
         As `balance` gives them.
     epoch
         Number of the epoch: with the seed and the piece, all that the draws depend on.
+    hidden
+        How many numbers of an item dropout can hide; see `PatchModel.hidden`.
     """
     train = recipe.train
     random = generator(train.seed, epoch, piece)
     rows, weight = _rows_of_epoch(pool, piece, recipe, weights, random)
     weight32 = torch.from_numpy(weight.astype(np.float32))
     # Moved at once: on a GPU, a copy a step would cost more than the step.
-    whole = Batch(torch.from_numpy(rows), weight32, _draws(recipe, rows.size, random)).to(pool.device)
+    whole = Batch(torch.from_numpy(rows), weight32, _draws(recipe, len(rows), rows.shape[1], hidden, random)).to(
+        pool.device
+    )
     bag = rows.shape[1]
     # Split at once: slicing a batch at a time would take as long as the rest of a small step.
     splits = [_split(whole.rows, train.batch), _split(whole.weight, train.batch)]
-    splits += [_split(values, train.batch * bag) for values in _fields(whole.draw)]
+    *patches, shown = _fields(whole.draw)
+    splits += [*(_split(values, train.batch * bag) for values in patches), _split(shown, train.batch)]
     for number in range(-(-len(rows) // train.batch)):
         own = [parts[number] if parts is not None else None for parts in splits]
         yield Batch(own[0], own[1], Draw(*own[2:]))  # type: ignore[arg-type]  # the first two are always there
 
 
-def _draws(recipe: Recipe, count: int, random: np.random.Generator) -> Draw:
-    """Turns and fusions of `count` patches."""
-    augment = recipe.augment
-    turn = inside = outside = None
+def _draws(recipe: Recipe, items: int, bag: int, hidden: int, random: np.random.Generator) -> Draw:
+    """Turns and fusions of items * bag patches, and what dropout leaves of the items."""
+    augment, count = recipe.augment, items * bag
+    turn = inside = outside = shown = None
     if augment.flip or augment.turn:
         quarter = random.integers(0, 4 if augment.turn else 1, count)
         mirrored = random.integers(0, 2 if augment.flip else 1, count)
@@ -210,7 +219,11 @@ def _draws(recipe: Recipe, count: int, random: np.random.Generator) -> Draw:
         free = np.array([text == "blend" for text in augment.fusions])[which]
         inside = torch.from_numpy(np.where(free, drawn, weights[which, 0]))
         outside = torch.from_numpy(weights[which, 1])
-    return Draw(turn, inside, outside)
+    if hidden:
+        left = 1.0 - recipe.model.dropout
+        # What is shown is raised, so that sums are on average as without dropout.
+        shown = torch.from_numpy((random.random((items, hidden)) < left).astype(np.float32) / np.float32(left))
+    return Draw(turn, inside, outside, shown)
 
 
 def validation_rows(pool: Pool, piece: int, patches: int) -> NDArray[np.int64]:

@@ -175,7 +175,7 @@ class Step:
         pairs = piece.pairs(batch.rows.reshape(-1), batch.draw)
         bag = batch.rows.shape[1]
         with self._precision():
-            scores = self.forward(pairs.reference, pairs.fused, bag)
+            scores = self.forward(pairs.reference, pairs.fused, batch.draw.shown)
         total = (error_of(self.model, self.recipe, scores, pairs.quality, bag) * batch.weight).sum()
         if self.recipe.loss.correlation > 0.0:
             images, quality = image_scores(self.model, scores, bag), pairs.quality.view(-1, bag).mean(dim=1)
