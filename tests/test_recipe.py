@@ -230,7 +230,10 @@ def test_a_recipe_is_written_so_that_it_reads_the_same(tables: dict[str, Any]) -
         ("[model]\npooling = 'learned'\n", 'model.pooling "learned" is trained on images; set train.unit = "images"'),
         ("[loss]\ncorrelation = 0.1\n", 'loss.correlation is of image scores; set train.unit = "images"'),
         ("[model]\nhead = 'ordinal'\n[train]\nunit = 'images'\n", 'set train.unit = "patches"'),
-        ("[augment]\nfusions = 'blend'\n", "augment.fusions: input should be a valid list, not 'blend'"),
+        (
+            "[augment]\nfusions = 'blend'\n",
+            "augment.fusions: input should be a valid list like [\"blend\"], not 'blend'",
+        ),
         ("[augment]\nfusions = ['swap']\n", "augment.fusions: unknown fusion 'swap'; choose none, copy, blend"),
         ("[augment]\nfusions = ['blend:much']\n", "augment.fusions: fusion 'blend:much': 'much' is not a number"),
         ("[augment]\nfusions = ['blend:nan']\n", "augment.fusions: "),

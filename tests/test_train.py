@@ -415,6 +415,24 @@ def test_the_command_line(patch_set: Path, tmp_path: Path) -> None:
     assert "manifest.json" in built.mistake(empty)
 
 
+def test_resume_goes_on_with_the_runs_own_recipe(patch_set: Path, finished: Path, tmp_path: Path) -> None:
+    def stop(progress: loop.Progress) -> None:
+        if (progress.epoch, progress.step) == (2, 1):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(patch_set, tmp_path / "run", watch=stop)
+    shutil.copytree(tmp_path / "run", tmp_path / "cut")
+    other = built.pixq("train", patch_set, "--out", tmp_path / "run", "--resume", "--set", "train.batch=4")
+    assert "was begun with another recipe; leave out --recipe and --set" in built.mistake(other)
+    done = built.pixq("train", patch_set, "--out", tmp_path / "run", "--resume")
+    assert done.code == 0, done
+    same_bytes(finished, tmp_path / "run")
+    (tmp_path / "cut" / "last.safetensors").unlink()
+    message = mistake(lambda: run(patch_set, tmp_path / "cut", resume=True))
+    assert "last.safetensors: is missing, so the run can't go on" in message
+
+
 def summary_of(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((out / folds.FOLDS).read_text())
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ def train(
     /,
     *,
     out: Path,
-    recipe: str = "seed",
+    recipe: str | None = None,
     overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     folds: Annotated[bool, Parameter(negative="")] = False,
     leave_out: Literal["distortion"] | None = None,
@@ -37,13 +38,14 @@ def train(
     out
         Directory of the run.
     recipe
-        seed, strong, or a TOML file.
+        seed, strong, or a TOML file. Default: seed; with --resume, the run's own.
     overrides
-        A key of the recipe and its value, as optimiser.lr=0.001; may be given more than once.
+        A key of the recipe and its value, as optimiser.lr=0.001 or 'balance.by=["quality"]'; may be given more than
+        once. README lists the keys.
     folds
         Train one run a fold, and pool their predictions of the images held out.
     leave_out
-        The same for each type of distortion, which training is not shown.
+        As --folds, for each type of distortion, which training is not shown: folds times types runs.
     resume
         Go on with a run that was interrupted; begin it if it was not begun.
     device
@@ -55,11 +57,19 @@ def train(
     from pixq.train import folds as cross
     from pixq.train import loop, parts
     from pixq.train.recipe import read_recipe
+    from pixq.train.run import RunDirectory
 
-    chosen = read_recipe(recipe, overrides)
     opened = PatchSet(patches)
     opened.check_not_empty()
-    if folds or leave_out is not None:
+    several = folds or leave_out is not None
+    begun = RunDirectory(out / cross.plan(opened, leave_out)[0].name if several else out)
+    if resume and first and not begun.exists():
+        print(f"pixq: {out}: holds no run yet; one is begun", file=sys.stderr)
+    if resume and recipe is None and not overrides and begun.exists():
+        chosen = begun.read_recipe()
+    else:
+        chosen = read_recipe(recipe or "seed", overrides)
+    if several:
         with TrainProgress(quiet=not first) as progress:
             summary = cross.train_folds(
                 opened,

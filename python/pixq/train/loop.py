@@ -118,6 +118,8 @@ def train(
             before = _same_run(run, parts, recipe)
             if before.status in FINISHED:
                 return before
+            if before.best is not None and not restored:
+                raise PixqError(f"{run.last}: is missing, so the run can't go on; choose another --out and train anew")
 
         # The same weights for one seed, whatever was drawn before.
         torch.manual_seed(recipe.train.seed)
@@ -303,7 +305,9 @@ def _same_run(run: RunDirectory, parts: Parts, recipe: Recipe) -> RunInfo:
     """The run that is resumed, if it is of the same recipe and patches."""
     info = run.read_info()
     if run.read_recipe() != recipe:
-        raise PixqError(f"{run.path}: was begun with another recipe; resume with its own, or choose another --out")
+        raise PixqError(
+            f"{run.path}: was begun with another recipe; leave out --recipe and --set, or choose another --out"
+        )
     if info.patches["fingerprint"] != fingerprint(parts.patches):
         raise PixqError(f"{run.path}: was begun on another patch set; name that one, or choose another --out")
     if {key: info.split[key] for key in parts.rule if key in info.split} != parts.rule:

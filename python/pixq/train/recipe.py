@@ -277,6 +277,9 @@ def _message(error: Any, key: str) -> str:
         # TOML has lists, and no tuples.
         wrong = repr(error["input"])
         message = f"{error['msg'][:1].lower()}{error['msg'][1:]}".replace("tuple", "list")
+        if error["type"] == "tuple_type":
+            example = [error["input"]] if isinstance(error["input"], str) else [0.3, 0.6]
+            message += f" like {json.dumps(example)}"
         return f"{message}, not {wrong if len(wrong) <= 80 else wrong[:77] + '...'}"
     table, _, _ = key.partition(".")
     field = Recipe.model_fields.get(table)

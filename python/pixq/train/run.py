@@ -135,8 +135,11 @@ class RunDirectory:
             raise PixqError(f"{path}: {error.strerror or error}") from None
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise PixqError(f"{path}: {where}: {first['msg']}; it is damaged or of another version of pixq") from None
+            where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+            raise PixqError(
+                f"{path}: {where}{first['msg']}; it is damaged or of another version of pixq: take the whole "
+                "directory of the run from where it was trained, or train anew"
+            ) from None
         if missing := [key for key in PATCHES_KEYS if key not in info.patches]:
             raise PixqError(f"{path}: patches.{missing[0]}: is missing; it is damaged or of another version of pixq")
         return info
