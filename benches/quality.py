@@ -11,7 +11,6 @@ strong five, left-out half an hour.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 import time
@@ -19,14 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from end_to_end import TID
 from pixq import BuildSettings, PatchSet, build
 from pixq.baselines import BASELINES, baseline_scores, oriented
 from pixq.train.folds import train_folds
 from pixq.train.metrics import srcc
 from pixq.train.recipe import read_recipe
 
-DATA = Path(os.environ.get("PIXQ_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-TID = DATA / "tid2013"
 #: The seed recipe takes its patches at random, as many of each image an epoch; with all 475 it would take an hour.
 SEED = ("train.patches=60", "train.validation_patches=60")
 

@@ -12,7 +12,6 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import pixq
+from end_to_end import TID, best
 from pixq import BuildSettings, PatchSet, Sampling, build
 from pixq.models import build as build_model
 from pixq.models.base import PatchModel
@@ -32,7 +32,6 @@ from pixq.train.recipe import Recipe, read_recipe
 from pixq.train.sampling import balance, batches_of
 from pixq.train.step import GraphedStep, Step, make_optimiser
 
-DATA = Path(os.environ.get("PIXQ_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 #: As many as the Jianjin008 report trained on.
 PATCHES = 1544
 ROUNDS = 5
@@ -96,18 +95,7 @@ def steps(recipe: Recipe, device: torch.device, kind: type[Step]) -> tuple[Patch
 
 def patch_set(folder: Path) -> PatchSet:
     settings = BuildSettings(sampling=Sampling("random", None, 9), ratio=(0.8, 0.2, 0.0))
-    return PatchSet(build("tid2013", DATA / "tid2013", folder / "patches", settings=settings).out)
-
-
-def best(work: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Seconds of the fastest of `ROUNDS` calls of each, taken in turn so that noise falls on all alike."""
-    seconds = dict.fromkeys(work, float("inf"))
-    for _ in range(ROUNDS):
-        for name, call in work.items():
-            started = time.perf_counter()
-            call()
-            seconds[name] = min(seconds[name], time.perf_counter() - started)
-    return seconds
+    return PatchSet(build("tid2013", TID, folder / "patches", settings=settings).out)
 
 
 def with_threads(count: int, call: Callable[[], object]) -> Callable[[], object]:
@@ -155,7 +143,7 @@ def compare(pool: Pool, folder: Path, reference: np.ndarray, fused: np.ndarray, 
     work["pixq"] = with_threads(1, lambda: pixq_epoch(pool, recipe, step, next(epochs)))
     for call in work.values():
         call()
-    seconds = best(work)
+    seconds = best(work, ROUNDS)
     print(f"seed recipe, batch {size}, {PATCHES} patches an epoch")
     for name, taken in seconds.items():
         unit = "" if name == "pixq" else " threads" if name.endswith("2") else " thread"
@@ -188,7 +176,7 @@ def on_cuda(folder: Path) -> None:
 
         for step in kinds.values():
             twenty(step)
-        seconds = best({name: lambda step=step: twenty(step) for name, step in kinds.items()})  # type: ignore[misc]
+        seconds = best({name: lambda step=step: twenty(step) for name, step in kinds.items()}, ROUNDS)  # type: ignore[misc]
         for name, taken in seconds.items():
             print(f"  {precision} {name}: {20 * PATCHES / taken:12,.0f} patches/s, 20 epochs in {taken:.3f} s")
         print(f"  {precision} ratio {seconds['eager'] / seconds['graph']:.1f}   target 8")

@@ -15,9 +15,12 @@ from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from PIL import Image
 
+import trees
 from pixq import schemas
+from pixq.geometry import Fusion
 from pixq.patches.build import BuildReport, build
 from pixq.patches.plan import BuildSettings
+from pixq.patches.store import PatchSet
 
 ROI = slice(4, 16)
 
@@ -45,6 +48,13 @@ def make(dataset: str, root: Path, out: Path, settings: BuildSettings, threads: 
     report = build(dataset, root, out, settings=settings, threads=threads)
     check_schemas(out)
     return report
+
+
+def make_small(root: Path) -> PatchSet:
+    """A patch set of 40 small images of five references, fused by `none` and `blend`."""
+    trees.write_tid(root / "tid", references=5, types=(1, 7), levels=4)
+    make("tid2013", root / "tid", root / "out", BuildSettings(fusions=(Fusion("none"), Fusion("blend", 0.5))))
+    return PatchSet(root / "out")
 
 
 def check_schemas(out: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from built import make
+from built import make, make_small
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.models import MODELS, require
@@ -36,10 +36,7 @@ SMALL = ["train.epochs=1", "train.batch=64", "train.threads=1"]
 
 @pytest.fixture(scope="session")
 def patches(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
-    root = tmp_path_factory.mktemp("set")
-    write_tid(root / "tid", references=5, types=(1, 7), levels=4)
-    make("tid2013", root / "tid", root / "out", BuildSettings(fusions=(Fusion("none"), Fusion("blend", 0.5))))
-    return PatchSet(root / "out")
+    return make_small(tmp_path_factory.mktemp("set"))
 
 
 @pytest.fixture(scope="session")

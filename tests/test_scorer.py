@@ -17,11 +17,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import pixq
-from built import lines, make
+from built import lines, make_small
 from pixq.errors import PixqError
-from pixq.geometry import Fusion
 from pixq.models import require
-from pixq.patches.plan import BuildSettings
 from pixq.patches.store import PatchSet
 from pixq.scorer import Scorer, load, load_model
 from pixq.train.curves import draw, png
@@ -32,7 +30,6 @@ from pixq.train.parts import by_split
 from pixq.train.predict import CHUNK, predict
 from pixq.train.recipe import read_recipe
 from pixq.train.run import RunInfo
-from trees import write_tid
 
 torch.set_num_threads(1)
 
@@ -60,10 +57,7 @@ RECIPES = {
 
 @pytest.fixture(scope="session")
 def patches(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
-    root = tmp_path_factory.mktemp("set")
-    write_tid(root / "tid", references=5, types=(1, 7), levels=4)
-    make("tid2013", root / "tid", root / "out", BuildSettings(fusions=(Fusion("none"), Fusion("blend", 0.5))))
-    return PatchSet(root / "out")
+    return make_small(tmp_path_factory.mktemp("set"))
 
 
 @pytest.fixture(scope="session")

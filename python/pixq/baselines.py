@@ -11,7 +11,6 @@ be rounded to the 10 bits of TF32, whichever way the process is set.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq import _core
-from pixq.errors import PixqError
+from pixq.errors import PixqError, unknown
 from pixq.patches.files import checksum
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
@@ -214,9 +213,7 @@ def baseline(name: str) -> Baseline:
     key = name.lower().replace("-", "_")
     if key in BASELINES:
         return BASELINES[key]
-    close = difflib.get_close_matches(key, BASELINES, n=1, cutoff=0.4)
-    meant = f"did you mean {close[0]}? " if close else ""
-    raise PixqError(f"unknown baseline {name!r}; {meant}choose one of {', '.join(BASELINES)}")
+    raise unknown("baseline", name, BASELINES)
 
 
 def baseline_scores(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, one_line
 from pixq.models import MODELS, build
 from pixq.models.base import PatchModel
 from pixq.models.heads import CLASSES, Ordinal, PatchScores
 from pixq.models.pooling import pool
+from pixq.patches.files import checksum
 from pixq.train.parallel import choose_device
 from pixq.train.predict import CHUNK
-from pixq.train.recipe import Recipe, parse_recipe
+from pixq.train.recipe import Recipe
 from pixq.train.run import FINISHED, RUN, RunDirectory, RunInfo
 
 __all__ = ["Scorer", "load", "load_model"]
@@ -157,17 +158,16 @@ def load_model(run: str | os.PathLike[str]) -> tuple[PatchModel, Recipe, RunInfo
     """The best model of a run on the CPU, its recipe, and its `run.json`; see `load`."""
     files = RunDirectory(run)
     info = files.read_info()
-    recipe = parse_recipe(info.recipe, str(files.path / RUN))
+    recipe = files.recipe_of(info)
     if info.status not in FINISHED:
         raise PixqError(f"{files.path}: is not finished; go on with pixq train --resume")
     tensors, _ = files.read_tensors(files.model)
-    listed: dict[str, Any] = info.files.get(files.model.name, {})
-    if files.checksums().get(files.model.name) != listed:
+    if asdict(checksum(files.model)) != info.files.get(files.model.name):
         raise PixqError(f"{files.model}: its checksum is not that of {RUN}; take the whole directory of the run")
     # The weights of a frozen backbone are in the run: they are not looked for again.
     model = build(recipe.model.model_copy(update={"weights": "saved"}))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise PixqError(f"{files.model}: does not fit its recipe ({' '.join(str(error).split())[:160]})") from None
+        raise PixqError(f"{files.model}: does not fit its recipe ({one_line(error)})") from None
     return model, recipe, info

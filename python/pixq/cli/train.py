@@ -66,7 +66,7 @@ def train(
     if resume and first and not begun.exists():
         print(f"pixq: {out}: holds no run yet; one is begun", file=sys.stderr)
     if resume and recipe is None and not overrides and begun.exists():
-        chosen = begun.read_recipe()
+        chosen = begun.recipe_of(begun.read_info())
     else:
         chosen = read_recipe(recipe or "seed", overrides)
     if several:

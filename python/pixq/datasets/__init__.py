@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from pixq.datasets.kadid10k import KADID10K
 from pixq.datasets.pairs import PAIRS
 from pixq.datasets.tid2008 import TID2008
 from pixq.datasets.tid2013 import TID2013
-from pixq.errors import PixqError
+from pixq.errors import PixqError, unknown
 
 __all__ = ["ADAPTERS", "Adapter", "DatasetIndex", "ImagePair", "Problem", "adapter", "index"]
 
@@ -40,9 +39,7 @@ def adapter(name: str) -> Adapter:
     """
     if name.lower() in ADAPTERS:
         return ADAPTERS[name.lower()]
-    close = difflib.get_close_matches(name.lower(), ADAPTERS, n=1, cutoff=0.4)
-    meant = f"did you mean {close[0]}? " if close else ""
-    raise PixqError(f"unknown dataset {name!r}; {meant}choose one of {', '.join(ADAPTERS)}")
+    raise unknown("dataset", name, ADAPTERS)
 
 
 def index(name: str, root: str | Path, **options: Any) -> DatasetIndex:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, one_line
 from pixq.models import MODELS, require
 from pixq.train.recipe import ModelSpec
 
@@ -69,7 +69,7 @@ def _backbone(spec: ModelSpec) -> nn.Module:
     except Exception as error:
         # Each family of timm has its own way to refuse small images, or to have no maps.
         raise PixqError(
-            f"model.backbone is {spec.backbone!r}, which gives no maps of a patch ({_line(error)}); "
+            f"model.backbone is {spec.backbone!r}, which gives no maps of a patch ({one_line(error)}); "
             "choose one of convolutions, like mobilenetv3_small_100"
         ) from None
     if spec.weights == "saved":
@@ -81,7 +81,7 @@ def _backbone(spec: ModelSpec) -> nn.Module:
     except Exception as error:
         # timm and the hub raise many kinds of errors where there is no network, all with one meaning here.
         raise PixqError(
-            f"the weights of {spec.backbone} are not there, and could not be fetched ({_line(error)}); "
+            f"the weights of {spec.backbone} are not there, and could not be fetched ({one_line(error)}); "
             "download them as safetensors and name the file: --set model.weights=FILE"
         ) from None
     return backbone
@@ -103,7 +103,7 @@ def _load(backbone: nn.Module, path: Path) -> nn.Module:
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; name the weights: --set model.weights=FILE") from None
     except Exception as error:
-        raise PixqError(f"{path}: is not a whole safetensors file ({_line(error)}); download it again") from None
+        raise PixqError(f"{path}: is not a whole safetensors file ({one_line(error)}); download it again") from None
     # timm renames the layers of some networks when it cuts them short: `stem.0.weight` becomes `stem_0.weight`.
     found = {name.replace(".", "_"): weight for name, weight in found.items()}
     wanted = {name: (name.replace(".", "_"), weight.shape) for name, weight in backbone.state_dict().items()}
@@ -112,7 +112,3 @@ def _load(backbone: nn.Module, path: Path) -> nn.Module:
         raise PixqError(f"{path}: has not the weights of this backbone: {missing[0]} is missing or of another shape")
     backbone.load_state_dict({name: found[key] for name, (key, _) in wanted.items()})
     return backbone
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

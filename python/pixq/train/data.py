@@ -15,7 +15,7 @@ from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.patches.store import PatchSet
 
-__all__ = ["Draw", "Pairs", "Pool", "fuse", "turn", "turns", "weights_of"]
+__all__ = ["Draw", "Pairs", "Pool", "fuse", "image_spans", "turn", "turns", "weights_of"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,19 @@ class Pairs:
     reference: Tensor
     fused: Tensor
     quality: Tensor
+
+
+def image_spans(image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First record and number of records of each image, of records that lie image by image.
+
+    Examples
+    --------
+    >>> starts, counts = image_spans(np.array([4, 4, 4, 7, 7]))
+    >>> starts.tolist(), counts.tolist()
+    ([0, 3], [3, 2])
+    """
+    starts = np.flatnonzero(np.diff(image, prepend=-1))
+    return starts, np.diff(np.append(starts, len(image)))
 
 
 def weights_of(fusion: Fusion) -> tuple[float, float]:
@@ -215,11 +228,10 @@ class Pool:
     def _split(self, limit: int) -> list[slice]:
         """Slices of the records, each whole images that take no more than `limit` bytes."""
         bytes_each = 3 * self.geometry.size**2
-        starts = np.flatnonzero(np.diff(self.image, prepend=-1))
-        ends = np.append(starts[1:], len(self.image))
+        starts, counts = image_spans(self.image)
         pieces: list[slice] = []
         used = 0
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        for start, end in zip(starts.tolist(), (starts + counts).tolist(), strict=True):
             # Two images of one reference share its patches; counted twice here, they only make pieces smaller.
             need = 2 * bytes_each * (end - start)
             if need > limit:

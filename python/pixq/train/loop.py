@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, one_line
 from pixq.models import MODELS, build, parameters, require
 from pixq.models.base import PatchModel
 from pixq.train import curves
@@ -304,7 +304,7 @@ def _prepare(model: PatchModel, recipe: Recipe, world: World) -> None:
 def _same_run(run: RunDirectory, parts: Parts, recipe: Recipe) -> RunInfo:
     """The run that is resumed, if it is of the same recipe and patches."""
     info = run.read_info()
-    if run.read_recipe() != recipe:
+    if run.recipe_of(info) != recipe:
         raise PixqError(
             f"{run.path}: was begun with another recipe; leave out --recipe and --set, or choose another --out"
         )
@@ -373,9 +373,7 @@ def _load(run: RunDirectory, model: PatchModel, optimiser: torch.optim.Optimizer
         optimiser.load_state_dict(state)
         loaded = replace(progress, **kept)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise PixqError(
-            f"{run.last}: does not fit this run ({' '.join(str(error).split())[:160]}); train anew"
-        ) from None
+        raise PixqError(f"{run.last}: does not fit this run ({one_line(error)}); train anew") from None
     progress.__dict__.update(loaded.__dict__)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pixq.models.base import PatchModel
 from pixq.models.heads import PatchScores
 from pixq.models.pooling import pool_by
-from pixq.train.data import Pool
+from pixq.train.data import Pool, image_spans
 from pixq.train.metrics import agreement, finite
 from pixq.train.recipe import Recipe
 from pixq.train.sampling import validation_rows
@@ -102,7 +102,7 @@ def _pooled(
         image = torch.from_numpy(pool.image[where])
         images, image_predicted = pool_by(model.spec, image, predicted, weight)
     quality = pool.quality[where]
-    starts = np.flatnonzero(np.diff(pool.image[where], prepend=-1))
+    starts, counts = image_spans(pool.image[where])
     return Predictions(
         row=pool.row[where],
         image=pool.image[where],
@@ -111,7 +111,7 @@ def _pooled(
         raw=raw.numpy(),
         weight=weight.numpy(),
         images=images.numpy(),
-        image_quality=np.add.reduceat(quality, starts) / np.diff(np.append(starts, len(where))),
+        image_quality=np.add.reduceat(quality, starts) / counts,
         image_predicted=image_predicted.numpy(),
     )
 

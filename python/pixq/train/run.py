@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import pixq
-from pixq.errors import PixqError
+from pixq.errors import PixqError, one_line
 from pixq.models import require
 from pixq.patches.files import checksum, write_json, write_picture, write_text
 from pixq.patches.schema import MANIFEST
@@ -144,14 +144,13 @@ class RunDirectory:
             raise PixqError(f"{path}: patches.{missing[0]}: is missing; it is damaged or of another version of pixq")
         return info
 
-    def read_recipe(self) -> Recipe:
-        """The recipe that `run.json` holds."""
-        return parse_recipe(self.read_info().recipe, str(self.path / RUN))
+    def recipe_of(self, info: RunInfo) -> Recipe:
+        """The recipe that `info`, this directory's `run.json`, holds."""
+        return parse_recipe(info.recipe, str(self.path / RUN))
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write `recipe.toml`; `pixq train --recipe` takes it."""
-        with _writing(self.recipe):
-            write_text(self._scratch(self.recipe), self.recipe, [recipe.text()])
+        self._write_text(self.recipe, [recipe.text()])
 
     def write_tensors(self, path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """Write a safetensors file; `metadata` is kept as JSON in its header."""
@@ -164,6 +163,10 @@ class RunDirectory:
         with _writing(path):
             scratch.write_bytes(data)
             scratch.replace(path)
+
+    def _write_text(self, path: Path, parts: Iterable[str]) -> None:
+        with _writing(path):
+            write_text(self._scratch(path), path, parts)
 
     def read_tensors(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         """Tensors and metadata of a safetensors file, on the CPU.
@@ -181,7 +184,7 @@ class RunDirectory:
         except FileNotFoundError:
             raise PixqError(f"{path}: is missing; train anew, or take the whole directory of the run") from None
         except Exception as error:
-            raise PixqError(f"{path}: is damaged ({' '.join(str(error).split())}); train anew") from None
+            raise PixqError(f"{path}: is damaged ({one_line(error)}); train anew") from None
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add a line to `metrics.jsonl`."""
@@ -203,17 +206,14 @@ class RunDirectory:
     def keep_metrics(self, lines: int) -> None:
         """Drop what follows the first `lines` lines: epochs that are run again."""
         kept = self.read_metrics()[:lines]
-        write_text(
-            self._scratch(self.metrics), self.metrics, (json.dumps(line, allow_nan=False) + "\n" for line in kept)
-        )
+        self._write_text(self.metrics, (json.dumps(line, allow_nan=False) + "\n" for line in kept))
 
     def write_predictions(self, predictions: Any, patches: PatchSet) -> None:
         """Write `predictions.safetensors`, a column a tensor, and `predictions.jsonl`, a line an image."""
         columns = {name: getattr(predictions, name) for name in ("row", "image", "quality", "predicted", "weight")}
         save = require("safetensors", "safetensors.numpy").save
         self._write(self.predictions, save({name: np.ascontiguousarray(values) for name, values in columns.items()}))
-        with _writing(self.images):
-            write_text(self._scratch(self.images), self.images, _image_lines(predictions, patches))
+        self._write_text(self.images, _image_lines(predictions, patches))
 
     def write_curves(self, png: bytes) -> None:
         """Write `curves.png`."""

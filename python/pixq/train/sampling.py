@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixq.geometry import Fusion
-from pixq.train.data import Draw, Pool, weights_of
+from pixq.train.data import Draw, Pool, image_spans, weights_of
 from pixq.train.recipe import BalanceSpec, Recipe
 
 __all__ = ["Batch", "balance", "batches_of", "steps_of", "validation_rows"]
@@ -38,13 +38,15 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        move = _mapper(lambda values: values.to(device, non_blocking=True))
-        return Batch(move(self.rows), move(self.weight), Draw(*map(move, _fields(self.draw))))
+        return self._each(lambda values: values.to(device, non_blocking=True))
 
     def clone(self) -> Batch:
         """The same in memory of its own."""
-        copy = _mapper(lambda values: values.clone())
-        return Batch(copy(self.rows), copy(self.weight), Draw(*map(copy, _fields(self.draw))))
+        return self._each(lambda values: values.clone())
+
+    def _each(self, change: Any) -> Batch:
+        draw = Draw(*map(_mapper(change), _fields(self.draw)))
+        return Batch(change(self.rows), change(self.weight), draw)
 
     def copy_(self, other: Batch) -> None:
         """Overwrite this batch by another of the same size."""
@@ -94,11 +96,9 @@ def balance(pool: Pool, spec: BalanceSpec, by_image: bool) -> NDArray[np.float64
     A cell is a bin of quality, a distortion type, or both at once. The result has shape (records,) or (images,), in
     the order of the pool.
     """
-    starts = np.flatnonzero(np.diff(pool.image, prepend=-1))
+    starts, counts = image_spans(pool.image)
     image = pool.image[starts] if by_image else pool.image
-    quality = (
-        np.add.reduceat(pool.quality, starts) / np.diff(np.append(starts, len(pool))) if by_image else pool.quality
-    )
+    quality = np.add.reduceat(pool.quality, starts) / counts if by_image else pool.quality
     if spec.how == "none":
         return np.ones(len(image))
     cells = np.zeros(len(image), dtype=np.int64)
@@ -107,8 +107,8 @@ def balance(pool: Pool, spec: BalanceSpec, by_image: bool) -> NDArray[np.float64
     if "distortion" in spec.by:
         kinds = np.unique([each["distortion_type"] for each in pool.patches.images], return_inverse=True)[1]
         cells = cells * (kinds.max() + 1) + kinds[image]
-    _, cell, counts = np.unique(cells, return_inverse=True, return_counts=True)
-    weights = 1.0 / counts[cell]
+    _, cell, sizes = np.unique(cells, return_inverse=True, return_counts=True)
+    weights = 1.0 / sizes[cell]
     balanced: NDArray[np.float64] = weights * (len(weights) / weights.sum())
     return balanced
 
@@ -120,9 +120,7 @@ def steps_of(pool: Pool, recipe: Recipe) -> int:
 
 def _bounds(pool: Pool, piece: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First record and number of records of each image of a piece, counted within it."""
-    image = pool.image[pool.pieces[piece]]
-    starts = np.flatnonzero(np.diff(image, prepend=-1))
-    return starts, np.diff(np.append(starts, len(image)))
+    return image_spans(pool.image[pool.pieces[piece]])
 
 
 def _items(pool: Pool, piece: int, recipe: Recipe) -> int:
@@ -142,7 +140,7 @@ def _rows_of_epoch(
     starts, counts = _bounds(pool, piece)
     total = _items(pool, piece, recipe)
     if train.unit == "images":
-        first = int(np.count_nonzero(np.diff(pool.image[: span.start], prepend=-1)))
+        first = len(image_spans(pool.image[: span.start])[0])
         own = weights[first : first + len(counts)]
         if how == "sampler":
             images = random.choice(len(counts), total, p=own / own.sum())
