@@ -30,7 +30,7 @@ from pixq.train.data import Pool
 from pixq.train.parts import by_split
 from pixq.train.recipe import Recipe, read_recipe
 from pixq.train.sampling import balance, batches_of
-from pixq.train.step import GraphedStep, Step, make_optimiser
+from pixq.train.step import CoreStep, GraphedStep, Step, make_optimiser
 
 #: As many as the Jianjin008 report trained on.
 PATCHES = 1544
@@ -133,7 +133,7 @@ def compare(pool: Pool, folder: Path, reference: np.ndarray, fused: np.ndarray, 
         for rows in torch.randperm(PATCHES).split(size):
             yield torch.cat([r[rows], d[rows], (r[rows] - d[rows]).abs()], dim=1), quality[rows]
 
-    _, step = steps(recipe, pool.device, Step)
+    _, step = steps(recipe, pool.device, CoreStep)
     epochs = iter(range(10**6))
     work: dict[str, Callable[[], object]] = {}
     for threads in (1, 2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 from built import make
 from pixq.geometry import Fusion
 from pixq.models import build
+from pixq.models.base import PatchModel
 from pixq.patches.plan import BuildSettings
 from pixq.patches.store import PatchSet
 from pixq.train.data import Draw, Pool, turns
 from pixq.train.recipe import BalanceSpec, Recipe, read_recipe
 from pixq.train.sampling import Batch, balance, batches_of, steps_of, validation_rows
-from pixq.train.step import Step, make_optimiser
+from pixq.train.step import CoreStep, Step, kind_of_step, make_optimiser
 from trees import write_tid
 
 torch.set_num_threads(1)
@@ -424,3 +426,88 @@ def test_a_step_changes_the_weights_by_the_mean_of_the_batch(pool: Pool, clip: f
     assert total.item() == pytest.approx(8 * loss.item(), rel=1e-5)
     for weight, by_hand in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(weight.detach(), by_hand, rtol=1e-4, atol=1e-6)
+
+
+STEPS = {
+    "smooth_l1": [],
+    "mse": ["loss.name=mse", "model.norm=none"],
+    "mae": ["loss.name=mae", "balance.how=weights", *EVERYTHING],
+    "adamw": ["optimiser.name=adamw", "optimiser.weight_decay=0.1", "optimiser.clip=0.01"],
+    "decay": ["optimiser.weight_decay=0.1", "loss.beta=0.5"],
+}
+
+
+def stepping(kind: type[Step], recipe: Recipe, taken: Step | None = None) -> tuple[PatchModel, Step]:
+    """A step of its own model, from scratch or from where another is, as a checkpoint has it."""
+    torch.manual_seed(0)
+    model = build(recipe.model)
+    optimiser = make_optimiser(model, recipe.optimiser, CPU)
+    if taken is not None:
+        model.load_state_dict(taken.model.state_dict())
+        state = copy.deepcopy(taken.optimiser.state_dict())
+        for weight, moments in zip(model.parameters(), state["state"].values(), strict=True):
+            # As a checkpoint gives them: a step of its own, and moments that lie in memory as the weight does.
+            moments |= {key: torch.empty_like(weight).copy_(moments[key]) for key in ("exp_avg", "exp_avg_sq")}
+            moments["step"] = moments["step"].clone()
+        optimiser.load_state_dict(state)
+    return model, kind(model, model, optimiser, recipe)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_in_the_core_is_the_step(pool: Pool, name: str) -> None:
+    """Losses, weights and moments, also where one goes on with the other's checkpoint."""
+    recipe = read_recipe("seed", ["train.batch=5", *STEPS[name]])
+    batches, piece = epoch(pool, recipe)[:8], pool.load(0)
+
+    def go(step: Step, some: list[Batch]) -> list[float]:
+        losses = []
+        for number, batch in enumerate(some):
+            step.set_learning_rate(0.002 / (1 + number))
+            losses.append(float(step(piece, batch, 5)))
+        return losses
+
+    model, plain = stepping(Step, recipe)
+    first = go(plain, batches[:4])
+    (core_model, core), (_, other) = stepping(CoreStep, recipe), stepping(CoreStep, recipe, plain)
+    expected = go(plain, batches[4:])
+    assert go(core, batches[:4]) == pytest.approx(first, rel=1e-4)
+    back_model, back = stepping(Step, recipe, core)
+    for found in (go(core, batches[4:]), go(other, batches[4:]), go(back, batches[4:])):
+        assert found == pytest.approx(expected, rel=1e-3)
+    for each in (core_model, other.model, back_model):
+        for ours, theirs in zip(each.parameters(), model.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+    for step in (core, other):
+        state, ours = plain.optimiser.state_dict()["state"], step.optimiser.state_dict()["state"]
+        assert {float(each["step"]) for each in ours.values()} == {8.0}
+        for index, each in state.items():
+            for key in ("exp_avg", "exp_avg_sq"):
+                torch.testing.assert_close(ours[index][key], each[key].contiguous(), rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["train.unit=images"],
+        ["train.unit=images", "loss.correlation=0.5"],
+        ["model.link=sigmoid"],
+        ["model.head=ordinal"],
+        ["train.unit=images", "model.pooling=learned"],
+        ["model.name=residual"],
+    ],
+)
+def test_other_losses_and_models_take_pytorchs_step(overrides: list[str]) -> None:
+    recipe = read_recipe("seed", overrides)
+    model = build(recipe.model)
+    assert kind_of_step(model, recipe, CPU, 1) is Step
+    with pytest.raises(ValueError, match="needs a Step"):
+        CoreStep(model, model, make_optimiser(model, recipe.optimiser, CPU), recipe)
+
+
+def test_frozen_weights_and_several_processes_take_pytorchs_step() -> None:
+    recipe = read_recipe("seed")
+    model = build(recipe.model)
+    assert kind_of_step(model, recipe, CPU, 1) is CoreStep
+    assert kind_of_step(model, recipe, CPU, 2) is Step
+    next(model.parameters()).requires_grad_(False)
+    assert kind_of_step(model, recipe, CPU, 1) is Step

@@ -82,7 +82,8 @@ class TinyKernel:
         score: Tensor = _Score.apply(self, keep, reference, distorted, scale, shift, *weights)
         return score
 
-    def _tape(self) -> _core.TinyTape:
+    def tape(self) -> _core.TinyTape:
+        """What takes one forward pass, and its gradient then."""
         return self._free.pop() if self._free else _core.TinyTape(norm=self.norm)
 
 
@@ -103,7 +104,7 @@ class _Score(torch.autograd.Function):
         arrays = (flat.numpy(), reference.contiguous().numpy(), distorted.contiguous().numpy())
         options: dict[str, Any] = {"scale": scale.numpy(), "shift": shift.numpy(), "out": out.numpy()}
         if keep and any(ctx.needs_input_grad):
-            ctx.kernel, ctx.tape = kernel, kernel._tape()
+            ctx.kernel, ctx.tape = kernel, kernel.tape()
             ctx.shapes = [weight.shape for weight in weights]
             ctx.tape.forward(*arrays, **options)
         else:

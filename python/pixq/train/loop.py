@@ -26,7 +26,7 @@ from pixq.train.predict import CHUNK, predict, validate
 from pixq.train.recipe import Recipe
 from pixq.train.run import FINISHED, FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, versions
 from pixq.train.sampling import balance, batches_of, generator, steps_of
-from pixq.train.step import GraphedStep, Step, learning_rate, make_optimiser
+from pixq.train.step import kind_of_step, learning_rate, make_optimiser
 
 __all__ = ["Progress", "train"]
 
@@ -137,8 +137,8 @@ def train(
             run.create()
             run.write_info(info)
             run.write_recipe(recipe)
-        graphed = world.device.type == "cuda" and world.size == 1
-        step = (GraphedStep if graphed else Step)(model, world.wrap(model), optimiser, recipe, world=world.size)
+        kind = kind_of_step(model, recipe, world.device, world.size)
+        step = kind(model, world.wrap(model), optimiser, recipe, world=world.size)
         spent, clock = 0.0, time.perf_counter()
 
         def note(status: str) -> None:
@@ -347,7 +347,7 @@ def _save(run: RunDirectory, model: PatchModel, optimiser: torch.optim.Optimizer
     """One file, so that weights, optimiser and progress are always of the same step."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value).clone() for name, value in state.items()}
     kept = asdict(progress)
     del kept["validation"], kept["steps"], kept["epochs"]
     run.write_tensors(run.last, tensors, {name: value for name, value in kept.items() if _is_json(value)})
