@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pixq import _core
+from pixq.classes import NAMES
 from pixq.errors import PixqError
 from pixq.models import MODELS, build, parameters, require
 from pixq.models.base import NineChannels, PatchModel
-from pixq.models.heads import CLASSES, Members, Ordinal, PatchScores, Regression
+from pixq.models.heads import Members, Ordinal, PatchScores, Regression
 from pixq.models.monotone import Monotone, Statistics
 from pixq.models.pooling import pool, pool_by
 from pixq.train.metrics import plcc
@@ -306,7 +307,7 @@ def test_layers_that_timm_renames_find_their_weights(tmp_path: Path) -> None:
 
 
 def test_the_order_of_classes() -> None:
-    assert CLASSES == ("Red", "Orange", "Green")
+    assert NAMES == ("Red", "Orange", "Green")
 
 
 @settings(max_examples=40)
@@ -366,7 +367,7 @@ def test_an_ordinal_head_learns_the_order_of_classes() -> None:
         optimiser.step()
     with torch.inference_mode():
         raw = head(quality[:, None])
-        found = [CLASSES[i] for i in head.probabilities(raw).argmax(dim=1).tolist()]
+        found = [NAMES[i] for i in head.probabilities(raw).argmax(dim=1).tolist()]
     expected = ["Red" if q < 0.33 else "Orange" if q < 0.66 else "Green" for q in quality.tolist()]
     # One may be off at each cut.
     assert sum(a != b for a, b in zip(found, expected, strict=True)) <= 4

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pixq.classes import NAMES
 from pixq.errors import PixqError
 from pixq.models import require
 from pixq.models.base import PatchModel
-from pixq.models.heads import CLASSES, Ordinal
+from pixq.models.heads import Ordinal
 from pixq.patches.files import write_picture
 from pixq.patches.store import PatchSet
 from pixq.scorer import load_model
@@ -142,7 +143,7 @@ def _patches_of(described: dict[str, Any]) -> PatchSet:
 def _metadata(model: dict[str, Any], info: Any) -> dict[str, Any]:
     return {
         "model": model,
-        "classes": list(CLASSES),
+        "classes": list(NAMES),
         "versions": info.versions,
         "patches": {key: info.patches[key] for key in ("fingerprint", "label", "label_contract", "geometry")},
     }

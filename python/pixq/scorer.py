@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pixq.classes import NAMES
 from pixq.errors import PixqError, one_line
 from pixq.models import MODELS, build
 from pixq.models.base import PatchModel
-from pixq.models.heads import CLASSES, Ordinal, PatchScores
+from pixq.models.heads import Ordinal, PatchScores
 from pixq.models.pooling import pool
 from pixq.patches.files import checksum
 from pixq.train.parallel import choose_device
@@ -113,7 +114,7 @@ class Scorer:
         """
         if not isinstance(self.model.head, Ordinal):
             raise PixqError(
-                f"this run's head is {self.kind}: it gives quality, not probabilities of {', '.join(CLASSES)}"
+                f"this run's head is {self.kind}: it gives quality, not probabilities of {', '.join(NAMES)}"
             )
         scores = self._score(reference, distorted)
         with torch.inference_mode():

@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CLASSES", "Members", "Ordinal", "PatchScores", "Regression"]
-
-#: Worst first: a class's number grows with quality, as everywhere in pixq.
-CLASSES = ("Red", "Orange", "Green")
+__all__ = ["Members", "Ordinal", "PatchScores", "Regression"]
 
 
 class PatchScores(NamedTuple):
@@ -120,7 +117,7 @@ class Ordinal(nn.Module):
         return torch.cat([score - self.first, score - second], dim=1)
 
     def probabilities(self, raw: Tensor) -> Tensor:
-        """(n, 2) to probabilities (n, 3) in the order of `CLASSES`."""
+        """(n, 2) to probabilities (n, 3) in the order of `pixq.classes.CLASSES`."""
         above = torch.sigmoid(raw)
         return torch.stack([1.0 - above[:, 0], above[:, 0] - above[:, 1], above[:, 1]], dim=1)
 
