@@ -56,7 +56,7 @@ def train(
     first = os.environ.get("RANK", "0") == "0"
     from pixq.train import folds as cross
     from pixq.train import loop, parts
-    from pixq.train.recipe import read_recipe
+    from pixq.train.recipe import check_used, read_recipe
     from pixq.train.run import RunDirectory
 
     opened = PatchSet(patches)
@@ -69,6 +69,7 @@ def train(
         chosen = begun.recipe_of(begun.read_info())
     else:
         chosen = read_recipe(recipe or "seed", overrides)
+        check_used(chosen, overrides)
     if several:
         with TrainProgress(quiet=not first) as progress:
             summary = cross.train_folds(

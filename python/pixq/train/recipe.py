@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
 
-__all__ = ["RECIPES", "ModelSpec", "Recipe", "read_recipe"]
+__all__ = ["RECIPES", "ModelSpec", "Recipe", "check_used", "read_recipe"]
 
 #: Recipes that come with pixq.
 RECIPES = ("seed", "strong")
@@ -255,6 +255,25 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     return parse_recipe(tables, where)
 
 
+def check_used(recipe: Recipe, overrides: Sequence[str]) -> None:
+    """Make sure that each of `overrides`, as `read_recipe` takes them, changes what `recipe` does.
+
+    Raises
+    ------
+    PixqError
+        If one is of a key that this recipe doesn't use.
+
+    Examples
+    --------
+    >>> check_used(read_recipe("seed", ["model.norm=none"]), ["model.norm=none"])
+    """
+    for override in overrides:
+        table, _, key = override.partition("=")[0].strip().partition(".")
+        used, where = _USED.get(f"{table}.{key.strip()}", (lambda _: True, ""))
+        if not used(recipe):
+            raise PixqError(f"--set {override} does nothing with this recipe: it is for {where}")
+
+
 def parse_recipe(tables: dict[str, Any], where: str) -> Recipe:
     """The recipe of parsed TOML or JSON; `where` names its source in messages.
 
@@ -314,6 +333,27 @@ def _checked(recipe: Recipe, where: str) -> Recipe:
     if recipe.balance.how != "none" and not recipe.balance.by:
         raise PixqError(f"{where}: balance.by is empty; name {' or '.join(get_args(Cell))}, or set balance.how = none")
     return recipe
+
+
+#: Keys that not every recipe uses: when they are, and that in words.
+_USED: dict[str, tuple[Callable[[Recipe], bool], str]] = {
+    "model.norm": (lambda r: r.model.name not in ("monotone", "pretrained"), "tiny, residual, inception and dual"),
+    "model.cuts": (lambda r: r.model.head == "ordinal", "model.head=ordinal"),
+    "model.percentile": (lambda r: r.model.pooling == "percentile", "model.pooling=percentile"),
+    "model.members": (lambda r: r.model.name == "monotone", "model.name=monotone"),
+    "model.dropout": (lambda r: r.model.name == "monotone", "model.name=monotone"),
+    "model.backbone": (lambda r: r.model.name == "pretrained", "model.name=pretrained"),
+    "model.weights": (lambda r: r.model.name == "pretrained", "model.name=pretrained"),
+    "train.bag": (lambda r: r.train.unit == "images", "train.unit=images"),
+    "train.visits": (lambda r: r.train.unit == "images", "train.unit=images"),
+    "train.patches": (lambda r: r.train.unit == "patches", "train.unit=patches"),
+    "loss.name": (lambda r: r.model.head == "regression", "model.head=regression"),
+    "loss.beta": (lambda r: (r.model.head, r.loss.name) == ("regression", "smooth_l1"), "loss.name=smooth_l1"),
+    "stopping.min_delta": (lambda r: r.stopping.patience > 0, "stopping.patience above 0"),
+    "augment.alpha": (lambda r: "blend" in r.augment.fusions, 'augment.fusions=["blend"]'),
+    "balance.by": (lambda r: r.balance.how != "none", "balance.how=weights or sampler"),
+    "balance.bins": (lambda r: r.balance.how != "none" and "quality" in r.balance.by, "balance by quality"),
+}
 
 
 def _override(tables: dict[str, Any], override: str) -> None:
