@@ -1,0 +1,1 @@
+"""Evaluation: how often a run is right, how sure that is, and whether it beats simpler methods."""
