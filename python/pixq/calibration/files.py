@@ -77,10 +77,14 @@ class Calibration(FileModel):
         Version of pixq.
     data
         The calibration split; test is never looked at.
+    photos
+        What tells the photos of the calibration split from others: `pixq evaluate` refuses them.
     objective, cost
         What the cuts maximise; for `cost` the matrix they minimise: a row a true class, a column an answer.
     achieved
         Figures on the very data that the cuts were chosen on, and so too good; by a name of `METRICS`.
+    out_of_bag
+        Balanced accuracy of the cuts of each resample on the groups that it did not draw.
     mapping
         What `pixq.calibration.curves.Mapping` reads back.
     conformal
@@ -92,10 +96,12 @@ class Calibration(FileModel):
     pixq: str
     model: ModelReference
     data: Data
+    photos: list[str]
     objective: Literal["balanced_accuracy", "accuracy", "macro_f1", "cost"]
     cost: tuple[CostRow, CostRow, CostRow] | None = Field(strict=False)
     cuts: CalibrationCuts
     achieved: dict[str, Estimate]
+    out_of_bag: Estimate
     bootstrap: Bootstrap
     mapping: dict[str, Any]
     conformal: Conformal | None
