@@ -1,0 +1,1 @@
+"""Evaluation: how good answers are, and how sure that is."""
