@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pixq
-from pixq.calibration.conformal import Sets, fit_sets, halves
+from pixq.calibration.conformal import Sets, divide_groups, fit_sets
 from pixq.calibration.curves import Mapping, fit_mapping
 from pixq.calibration.cuts import Cuts, Objective, bootstrap_cuts, find_cuts
 from pixq.calibration.files import Calibration, CalibrationCuts, Conformal, ModelReference
@@ -31,6 +31,9 @@ __all__ = ["CalibrateSettings", "calibrate", "check_photos", "out_of_bag"]
 #: Fewer patches of a class than this, or fewer groups, are too few for cuts to be trusted.
 FEW_PATCHES = 30
 FEW_GROUPS = 20
+
+
+BALANCED = Objective()
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class CalibrateSettings:
 
     name: str = "default"
     split: str = "validation"
-    objective: Objective = Objective()
+    objective: Objective = BALANCED
     coverage: float | None = None
     resamples: int = 1000
     level: float = 0.95
@@ -140,7 +143,7 @@ def calibrate(
         model=ModelReference(blake3=model_fingerprint(scorer)),
         data=data.describe(),
         photos=sorted(data.patches.photos()),
-        objective=settings.objective.name,
+        objective=settings.objective.name,  # type: ignore[arg-type]  # one of OBJECTIVES
         cost=settings.objective.cost,
         cuts=intervals,
         achieved={name: Estimate(**each) for name, each in achieved.items()},
@@ -209,16 +212,15 @@ def _curves(
     """
     if settings.coverage is None:
         return fit_mapping(score, data.quality, data.truth), None, None
-    fitted, conformal = halves(data.group, settings.seed)
+    fitted = divide_groups(data.group_names[data.group], seed=settings.seed)
     mapping = fit_mapping(score[fitted], data.quality[fitted], data.truth[fitted])
-    sets = fit_sets(mapping.probabilities(score[conformal]), data.truth[conformal], settings.coverage)
-    kept = Conformal(
-        coverage=settings.coverage,
-        threshold=sets.threshold,
-        patches=int(np.count_nonzero(conformal)),
-        groups=len(np.unique(data.group[conformal])),
-    )
-    return mapping, sets, kept
+    rest = ~fitted
+    try:
+        sets = fit_sets(mapping.probabilities(score[rest]), data.truth[rest], settings.coverage)
+    except PixqError as error:
+        raise PixqError(f"{data.patches.directory}: {error}") from None
+    groups = len(np.unique(data.group[rest]))
+    return mapping, sets, Conformal.model_validate({**sets.to_json(), "groups": groups})
 
 
 def _warnings(counts: NDArray[np.int64], data: Judged, cuts: Cuts, honest: Estimate) -> list[str]:

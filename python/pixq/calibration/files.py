@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pixq.errors import PixqError, unknown
-from pixq.evaluation.shared import Bootstrap, Cut, Data, Estimate, FileModel, check_name, read_model, write_model
+from pixq.evaluation.shared import Bootstrap, Cut, Data, Estimate, FileModel, Share, check_name, read_model, write_model
 
 __all__ = [
     "CALIBRATION",
@@ -56,12 +56,13 @@ class CalibrationCuts(FileModel):
 
 
 class Conformal(FileModel):
-    """Split-conformal sets: the coverage asked for, the threshold found, and on how much data."""
+    """Split-conformal sets, as `pixq.calibration.conformal.Sets`, and how many groups they were learned from."""
 
     coverage: Annotated[float, Field(gt=0.0, lt=1.0)]
-    threshold: float
-    patches: Annotated[int, Field(ge=0)]
-    groups: Annotated[int, Field(ge=0)]
+    threshold: tuple[Share, Share, Share] = Field(strict=False)
+    patches: Annotated[int, Field(ge=1)]
+    by_class: bool
+    groups: Annotated[int, Field(ge=1)]
 
 
 class Calibration(FileModel):

@@ -23,8 +23,8 @@ from pixq.calibration.files import Calibration, get_calibration, read_calibratio
 from pixq.classes import CLASSES, NAMES, QUALITY_CUTS, classify
 from pixq.errors import PixqError
 from pixq.evaluation import files
-from pixq.evaluation.bootstrap import Resamples, interval, resample_groups
-from pixq.evaluation.metrics import Answers, Measured, measure
+from pixq.evaluation.bootstrap import Resamples, resample_groups
+from pixq.evaluation.metrics import Answers, Measured, difference, measure, reliability
 from pixq.evaluation.rivals import METRICS, Boosting, Majority, patch_scores
 from pixq.evaluation.scored import Judged, Scores, judged, model_scores
 from pixq.evaluation.shared import check_name
@@ -155,8 +155,8 @@ def evaluate(
     calibration = _calibration(run, scorer, settings, data)
     if calibration is None:
         warnings.append(
-            f"the run is not calibrated: quality is cut at {QUALITY_CUTS[0]:g} and {QUALITY_CUTS[1]:g}, as if its scale "
-            "were that of these patches; pixq calibrate chooses cuts for them"
+            f"the run is not calibrated: its scores are cut at {QUALITY_CUTS[0]:g} and {QUALITY_CUTS[1]:g}, as if "
+            "their scale were that of these patches; pixq calibrate chooses cuts for them"
         )
     else:
         warnings += [f"calibration {calibration.name}: {text}" for text in calibration.warnings]
@@ -218,7 +218,7 @@ def _decision(calibration: Calibration | None) -> Decision:
     if calibration is None:
         return Decision(QUALITY_CUTS, None)
     conformal = calibration.conformal
-    sets = None if conformal is None else Sets.from_threshold(conformal.coverage, conformal.threshold)
+    sets = None if conformal is None else Sets.from_json(conformal.model_dump())
     return Decision(calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
 
 
@@ -402,14 +402,8 @@ def _differences(measured: Sequence[tuple[files.Method, Measured]], level: float
     _, model = measured[0]
     for method, rival in measured[1:]:
         for metric in COMPARED:
-            values = model.values[metric], rival.values[metric]
-            if values[0] is None or values[1] is None:
-                yield files.Difference(name=method.name, metric=metric, value=None, low=None, high=None)
-                continue
-            ends = interval(model.samples[metric] - rival.samples[metric], level) or (None, None)
-            yield files.Difference(
-                name=method.name, metric=metric, value=values[0] - values[1], low=ends[0], high=ends[1]
-            )
+            found = difference(model.estimates[metric], rival.estimates[metric], level)
+            yield files.Difference(name=method.name, metric=metric, **found.to_json())
 
 
 def _histogram(score: NDArray[np.float64], truth: NDArray[np.int8]) -> files.Histogram:
@@ -421,24 +415,17 @@ def _histogram(score: NDArray[np.float64], truth: NDArray[np.int8]) -> files.His
     return files.Histogram(edges=edges.tolist(), counts=counts)
 
 
-def _reliability(answers: Answers, bins: int = 10) -> list[files.ReliabilityBin]:
-    """Whether the most probable class is right as often as its probability says."""
+def _reliability(answers: Answers) -> list[files.ReliabilityBin]:
+    """Whether the most probable class is right as often as its probability says; bins with patches alone."""
     if answers.probability is None:
         return []
-    confidence = answers.probability.max(axis=1)
-    right = answers.probability.argmax(axis=1) == answers.truth
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    place = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
+    bins = reliability(answers.probability, answers.truth)
     return [
         files.ReliabilityBin(
-            low=float(edges[each]),
-            high=float(edges[each + 1]),
-            confidence=min(float(confidence[place == each].mean()), 1.0),
-            accuracy=float(right[place == each].mean()),
-            count=int(np.count_nonzero(place == each)),
+            low=each.low, high=each.high, confidence=each.confidence, accuracy=each.accuracy, count=each.count
         )
-        for each in range(bins)
-        if (place == each).any()
+        for each in bins
+        if each.confidence is not None and each.accuracy is not None
     ]
 
 
@@ -479,8 +466,8 @@ def _pictures(rows: Sequence[int], answers: Answers, data: Judged) -> list[files
             image_id=data.patches.images[int(records.image[k])]["image_id"],
             distortion_type=data.patches.images[int(records.image[k])]["distortion_type"],
             fusion=str(data.patches.fusions[int(records.fusion[k])]),
-            truth=NAMES[answers.truth[row]],  # type: ignore[arg-type]
-            answer=NAMES[answers.answer[row]],  # type: ignore[arg-type]
+            truth=NAMES[answers.truth[row]],
+            answer=NAMES[answers.answer[row]],
             score=float(answers.score[row]),
             quality=float(answers.quality[row]),
             reference_png=_png(batch.reference[k]),

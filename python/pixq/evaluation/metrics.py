@@ -202,7 +202,7 @@ def measure(answers: Answers, resamples: Resamples, level: float = 0.95) -> Meas
     (0.75, [[1, 1, 0], [0, 1, 0], [0, 0, 1]])
     """
     rows = resamples.rows(answers.group)
-    present = int(len(np.unique(rows)))
+    present = len(np.unique(rows))
     tables = _Tables(answers, rows, len(resamples.groups))
     names = [name for name in METRICS if answers.sets is not None or name not in ("coverage", "unsure")]
     once = tables.metrics(np.ones((1, len(resamples.groups)), np.int32))

@@ -62,10 +62,15 @@ class Judged:
         return self.patches.records.image.astype(np.int64)
 
     @cached_property
+    def group_names(self) -> NDArray[np.str_]:
+        """The groups of the patch set, sorted."""
+        return np.unique([image["group"] for image in self.patches.images])
+
+    @cached_property
     def group(self) -> NDArray[np.int64]:
-        """The number of its group: what intervals are drawn over."""
+        """The number of its group in `group_names`: what intervals are drawn over."""
         names = [image["group"] for image in self.patches.images]
-        return np.unique(names, return_inverse=True)[1][self.image]
+        return np.searchsorted(self.group_names, names)[self.image]
 
     @cached_property
     def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
