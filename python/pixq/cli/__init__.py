@@ -34,6 +34,7 @@ VERBS = {
     "show": "Draw a contact sheet of a patch set.",
     "train": "Train a patch-quality model on a patch set.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",
+    "distort": "Make a dataset with synthetic scores from references of your own.",
     "demo": "Try all of it on photographs that come along.",
 }
 for name, what in VERBS.items():
