@@ -36,6 +36,7 @@ VERBS = {
     "calibrate": "Choose where scores become Red, Orange and Green, for a target domain.",
     "evaluate": "Measure a run's decisions, beside those of simpler methods.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",
+    "distort": "Make a dataset with synthetic scores from references of your own.",
     "demo": "Try all of it on photographs that come along.",
 }
 for name, what in VERBS.items():
