@@ -196,8 +196,8 @@ def fit_mapping(score: ArrayLike, quality: ArrayLike, truth: ArrayLike, weight: 
 
     Examples
     --------
-    >>> mapping = fit_mapping([0.1, 0.4, 0.5, 0.9], [0.0, 0.5, 0.5, 1.0], [0, 1, 1, 2])
-    >>> mapping.quality([0.1, 0.25, 0.9]).tolist()
+    >>> mapping = fit_mapping([1.0, 3.0, 4.0, 5.0], [0.0, 0.5, 0.5, 1.0], [0, 1, 1, 2])
+    >>> mapping.quality([1.0, 2.0, 9.0]).tolist()
     [0.0, 0.25, 1.0]
     """
     scores = np.asarray(score, dtype=np.float64)

@@ -1,22 +1,24 @@
 """The two cut points that are best for an objective, found exactly.
 
-Scores are sorted once. A cut lies between neighbouring distinct scores, so that equal scores are never divided; with m
-distinct scores there are m + 1 places for each cut, the outer ones at minus and plus infinity, where a class is never
-answered. Balanced accuracy, accuracy and cost are sums over patches, so they separate into f(orange) + g(green), and one
-running maximum finds the best pair: O(n log n) for the sort, O(n) after it. Macro-F1 does not separate: see
+Scores are sorted once. A cut lies between neighbouring distinct scores, so that equal scores are never divided; with
+m distinct scores there are m + 1 places for each cut, the outer ones at minus and plus infinity, where a class is never
+answered. Balanced accuracy, accuracy and cost are sums over patches, so they separate into f(orange) + g(green), and
+one running maximum finds the best pair: O(n log n) for the sort, O(n) after it. Macro-F1 does not separate: see
 `pixq.calibration.macro_f1`.
 
 Weights that are whole numbers (a bootstrap's) are summed in integers, so the result is exact and so are ties; other
 weights are summed in float64, and then the result is exact up to rounding.
 
-Of cuts that are equally good the one in the widest gap between scores is taken, an infinite one only where no other is as
-good; of equally wide gaps, the middle one (the lower of two). The green cut is chosen first, then the orange cut for it.
+Of cuts that are equally good the one in the widest gap between scores is taken, an infinite one only where no other is
+as good; of equally wide gaps, the middle one (the lower of two). The green cut is chosen first, then the orange cut for
+it, which equals the green one only where no other is as good.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +36,7 @@ OBJECTIVES = ("balanced_accuracy", "accuracy", "macro_f1", "cost")
 #: Sums of integers stay under this.
 _LARGEST = 2**62
 
+Numbers = NDArray[np.int64] | NDArray[np.float64]
 Cost = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
 
@@ -95,16 +98,20 @@ class Objective:
             return float(np.mean(2 * right[here] / (totals + counts.sum(axis=0))[here]))
         return float((counts * np.array(self.cost)).sum() / totals.sum())
 
-    def _gains(self, totals: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.int64] | NDArray[np.float64]:
-        """What a unit of weight brings, (3, 3), up to a factor: integers where sums of them stay exact."""
+    def gains(self, totals: Numbers) -> Numbers:
+        """What a unit of weight brings, up to a factor, where there is `totals` (3,) of each class.
+
+        (3, 3): rows the true class, columns the answer; integers where sums of them stay exact. Macro-F1 has none.
+        """
         whole = totals.dtype.kind == "i"
         if self.name == "accuracy":
-            return np.eye(3, dtype=np.int64 if whole else np.float64)
+            return np.eye(3, dtype=np.int64) if whole else np.eye(3)
         if self.name == "balanced_accuracy":
             here = [int(total) for total in totals if total > 0] if whole else []
             common = math.lcm(*here)
             if whole and 3 * common < _LARGEST:
-                return np.diag([common // int(total) if total > 0 else 0 for total in totals])
+                each = [common // int(total) if total > 0 else 0 for total in totals]
+                return np.diag(np.array(each, dtype=np.int64))
             return np.diag(np.divide(1.0, totals, out=np.zeros(3), where=totals > 0))
         cost = -np.array(self.cost, dtype=np.float64)
         # Differences of costs are summed, so twice the largest cost must fit.
@@ -164,7 +171,7 @@ def find_cuts(
     """
     objective = objective or Objective()
     scores, classes = _checked(score, truth)
-    weights: NDArray[np.int64] | NDArray[np.float64] = np.ones(len(scores), np.int64)
+    weights: Numbers = np.ones(len(scores), np.int64)
     if weight is not None:
         weights = _weights(weight, len(scores))
         drawn = weights > 0
@@ -242,7 +249,7 @@ def _checked(score: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], N
     return scores, classes.astype(np.int64)
 
 
-def _weights(weight: ArrayLike, size: int) -> NDArray[np.int64] | NDArray[np.float64]:
+def _weights(weight: ArrayLike, size: int) -> Numbers:
     weights = np.asarray(weight)
     if weights.shape != (size,) or not np.isfinite(weights).all() or (weights < 0).any():
         raise PixqError(f"weights must be {size} finite numbers, none negative")
@@ -254,7 +261,7 @@ def _weights(weight: ArrayLike, size: int) -> NDArray[np.int64] | NDArray[np.flo
 def _search(
     score: NDArray[np.float64],
     truth: NDArray[np.int64],
-    weight: NDArray[np.int64] | NDArray[np.float64],
+    weight: Numbers,
     objective: Objective,
 ) -> tuple[float, float]:
     """The best cuts of sorted scores with positive weights."""
@@ -268,8 +275,8 @@ def _search(
         green = _pick(np.unique(candidates[1]), distinct)
         orange = _pick(candidates[0][candidates[1] == green], distinct, green)
     else:
-        totals = np.array([weight[truth == each].sum() for each in range(3)], dtype=weight.dtype)
-        gains = objective._gains(totals)
+        totals: Any = np.array([weight[truth == each].sum() for each in range(3)], dtype=weight.dtype)
+        gains = objective.gains(totals)
         f = _below((gains[:, 0] - gains[:, 1])[truth] * weight, edges)
         g = _below((gains[:, 1] - gains[:, 2])[truth] * weight, edges)
         best = np.maximum.accumulate(f)

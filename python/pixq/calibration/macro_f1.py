@@ -1,10 +1,11 @@
 """The best pair of cuts for macro-F1, which does not separate: both cuts are in the F1 of the middle class.
 
-Branch and bound. Only places that no obvious move improves are looked at: a cut never has a score of its own lower class
-just above it, or of its own upper class just below it. Blocks of places for the orange cut are paired with blocks for the
-green cut; a pair of blocks is dropped when no pair of cuts in it can reach the best found so far, else it is cut in four,
-down to single pairs. The bound is the best F1 of Red and of Green within their blocks, plus F1 of Orange with the most
-right and the fewest wrong answers that the blocks allow; so it is never too low, and the result is exact.
+Branch and bound. Only places that no obvious move improves are looked at: the best orange cut never has a score that is
+Red alone just above it or Orange alone just below it, nor has the best green cut Orange above or Green below. Blocks of
+places for the orange cut are paired with blocks for the green cut; a pair of blocks is dropped when no pair of cuts in
+it can reach the best found so far, else it is cut in four, down to single pairs. The bound is the best F1 of Red and of
+Green within their blocks, plus the F1 of Orange with the most right and the fewest wrong answers that the blocks allow;
+so it is never too low, and the result is exact up to rounding.
 
 Time and memory: one pass over the n patches, then work that depends on how peaked the objective is: O(n^2) pairs in the
 worst case, about n in the cases measured (benches/calibration.py). Memory is O(n): blocks are taken up depth first.
@@ -92,7 +93,9 @@ class _Table:
 
     def value(self, p: Places, q: Places) -> NDArray[np.float64]:
         """The sum of F1 over the classes that are there."""
-        return (self.red[p] + self.high[q]) + self._middle(self.right[q] - self.right[p], self.wrong[q] - self.wrong[p])
+        middle = self._middle(self.right[q] - self.right[p], self.wrong[q] - self.wrong[p])
+        total: NDArray[np.float64] = self.red[p] + self.high[q] + middle
+        return total
 
     def _middle(self, right: NDArray[np.float64], wrong: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.totals[1] == 0:
@@ -125,27 +128,25 @@ class _Table:
     def bound(self, block: int, i: Places, j: Places) -> NDArray[np.float64]:
         """At least the highest value in each pair of blocks; below any value where none of its pairs is in order."""
         if block not in self._blocks:
-            starts = [np.arange(0, len(places), block) for places in (self.orange, self.green)]
-            ends = [
-                np.minimum(each + block, len(places)) - 1
-                for each, places in zip(starts, (self.orange, self.green), strict=True)
-            ]
-            first = [places[each] for each, places in zip(starts, (self.orange, self.green), strict=True)]
-            last = [places[each] for each, places in zip(ends, (self.orange, self.green), strict=True)]
+            at, first, last = {}, {}, {}
+            for name, places in (("orange", self.orange), ("green", self.green)):
+                starts = np.arange(0, len(places), block)
+                at[name] = starts
+                first[name], last[name] = places[starts], places[np.minimum(starts + block, len(places)) - 1]
             self._blocks[block] = (
-                np.maximum.reduceat(self.red[self.orange], starts[0]),
-                np.maximum.reduceat(self.high[self.green], starts[1]),
-                self.right[first[0]],
-                self.right[last[1]],
-                self.wrong[last[0]],
-                self.wrong[first[1]],
-                first[0].astype(np.float64),
-                last[1].astype(np.float64),
+                np.maximum.reduceat(self.red[self.orange], at["orange"]),
+                np.maximum.reduceat(self.high[self.green], at["green"]),
+                self.right[first["orange"]],
+                self.right[last["green"]],
+                self.wrong[last["orange"]],
+                self.wrong[first["green"]],
+                first["orange"].astype(np.float64),
+                last["green"].astype(np.float64),
             )
-        red, high, right_p, right_q, wrong_p, wrong_q, first, last = self._blocks[block]
+        red, high, right_p, right_q, wrong_p, wrong_q, first_p, last_q = self._blocks[block]
         most = np.maximum(right_q[j] - right_p[i], 0.0)
         fewest = np.maximum(wrong_q[j] - wrong_p[i], 0.0)
-        return np.where(first[i] <= last[j], red[i] + high[j] + self._middle(most, fewest), -1.0)
+        return np.where(first_p[i] <= last_q[j], red[i] + high[j] + self._middle(most, fewest), -1.0)
 
 
 def _just_above(pure: NDArray[np.bool_]) -> NDArray[np.bool_]:

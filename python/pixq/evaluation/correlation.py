@@ -1,7 +1,7 @@
 """Rank correlation and correlation after a logistic fit, on many resamples of the same patches.
 
-Both sort or fit once and then take weights: how many times a resample has each patch. No sum here is made by a library of
-linear algebra, whose results may depend on its number of threads.
+Both sort or fit once and then take weights: how many times a resample has each patch. No sum over patches is made by a
+library of linear algebra, whose results may depend on its number of threads.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class LogisticFit:
     """
 
     def __init__(self, score: Values, quality: Values) -> None:
-        self.constant = len(score) < 2 or np.ptp(score) == 0.0 or np.ptp(quality) == 0.0
+        self.constant = len(score) < 2 or score.min() == score.max() or quality.min() == quality.max()
         if self.constant:
             return
         # Divided first: the square of a large score may be too large.
@@ -99,7 +99,7 @@ class LogisticFit:
         self._start = self._climb(whole, *best)[1:]
 
     def plcc(self, weight: Values) -> float:
-        """The correlation where patch i is there `weight[i]` times, (n,); NaN where scores or qualities are constant."""
+        """The correlation where patch i is there `weight[i]` times, (n,); NaN where either is constant."""
         if self.constant:
             return math.nan
         plain = self._plain(weight)
@@ -146,7 +146,7 @@ class LogisticFit:
         return best, at, width
 
     def _sums(self, weight: Values, at: float, width: float) -> Values:
-        """Weighted covariances (4, 4), times the weight, of the curve, its slopes by middle and log width, and quality."""
+        """Weighted covariances (4, 4), times the weight: the curve, its slopes by middle and log width, quality."""
         u = (self._x - at) * (0.5 / width)
         curve = np.tanh(u)
         slope = 1.0 - curve * curve

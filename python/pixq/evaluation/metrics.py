@@ -177,6 +177,9 @@ def measure(answers: Answers, resamples: Resamples, level: float = 0.95) -> Meas
     and true quality; ECE of the most probable class (the worse one of equals), in `BINS` bins; the share of conformal
     sets that hold the true class, and of those that don't hold exactly one.
 
+    The ECE is a sum of absolute gaps, and resampling adds noise to each: its interval lies too high where the
+    probabilities are good, and may even leave out the value.
+
     Parameters
     ----------
     answers
