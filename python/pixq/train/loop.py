@@ -24,7 +24,7 @@ from pixq.train.parallel import World, choose_device, join
 from pixq.train.parts import Parts
 from pixq.train.predict import CHUNK, predict, validate
 from pixq.train.recipe import Recipe
-from pixq.train.run import FINISHED, FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, versions
+from pixq.train.run import FINISHED, FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, text_of, versions
 from pixq.train.sampling import balance, batches_of, generator, steps_of
 from pixq.train.start import Start
 from pixq.train.step import kind_of_step, learning_rate, make_optimiser
@@ -344,8 +344,8 @@ def _describe(parts: Parts, recipe: Recipe, model: PatchModel, world: World, sta
         versions=versions(),
         recipe=recipe.model_dump(mode="json"),
         patches={
-            # A name that is not text can't be written down; `pixq export --onnx --patches` asks for it then.
-            "directory": str(patches.directory).encode("utf-8", "backslashreplace").decode("utf-8"),
+            # Of a name that is not text, `pixq export --onnx` asks for the patch set by --patches.
+            "directory": text_of(patches.directory),
             "fingerprint": fingerprint(patches),
             "dataset": manifest["dataset"],
             "label": manifest["label"],

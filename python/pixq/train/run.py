@@ -31,6 +31,7 @@ __all__ = [
     "StartedFrom",
     "describe_hardware",
     "fingerprint",
+    "text_of",
     "versions",
 ]
 
@@ -279,6 +280,11 @@ def _image_lines(predictions: Any, patches: PatchSet) -> Iterator[str]:
 def fingerprint(patches: PatchSet) -> str:
     """BLAKE3 of the manifest, which holds the checksums of all other files: it changes if any byte of the set does."""
     return checksum(patches.directory / MANIFEST).blake3
+
+
+def text_of(path: str | os.PathLike[str]) -> str:
+    """A path as `run.json` keeps it: a name that is not text can't be written down."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def versions(packages: Iterable[str] = ("torch", "numpy", "safetensors")) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pixq.models.base import PatchModel
 from pixq.models.heads import Members
 from pixq.scorer import load_model
 from pixq.train.recipe import Recipe, parse_recipe, read_tables
-from pixq.train.run import RUN, RunDirectory, StartedFrom
+from pixq.train.run import RUN, RunDirectory, StartedFrom, text_of
 
 __all__ = ["RATE", "Start", "finetuning_recipe"]
 
@@ -68,9 +68,7 @@ class Start:
 
     def describe(self) -> StartedFrom:
         """For `run.json`."""
-        # A name that is not text can't be written down.
-        name = str(self.directory).encode("utf-8", "backslashreplace").decode("utf-8")
-        return StartedFrom(directory=name, model_blake3=self.blake3, only=self.only)
+        return StartedFrom(directory=text_of(self.directory), model_blake3=self.blake3, only=self.only)
 
     def check_same(self, described: StartedFrom | None, run: Path) -> None:
         """An error, unless the run in `run` was begun from here; the source may have moved since."""
