@@ -33,6 +33,7 @@ VERBS = {
     "verify": "Check a patch set's files and splits.",
     "show": "Draw a contact sheet of a patch set.",
     "train": "Train a patch-quality model on a patch set.",
+    "adapt": "Adapt a trained model to patches that nobody has labelled.",
     "calibrate": "Choose where scores become Red, Orange and Green, for a target domain.",
     "evaluate": "Measure a run's decisions, beside those of simpler methods.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",

@@ -17,7 +17,6 @@ from pixq.datasets.scores import contract_of
 from pixq.datasets.tree import ScoreLine, Tree, assemble
 from pixq.errors import PixqError
 from pixq.labels import LabelContract
-from pixq.photos import fingerprint
 
 __all__ = ["TRIPLETS", "group_records", "overlapping"]
 
@@ -238,6 +237,9 @@ def _pixels(root: Path, references: Mapping[str, str]) -> dict[str, str]:
 
     def digest(path: str) -> str | None:
         try:
+            # Imported here: photos imports datasets.
+            from pixq.photos import fingerprint
+
             return fingerprint(root / path).sha256
         except (OSError, ValueError):
             return None  # Named as missing here, or as unusable by the build.

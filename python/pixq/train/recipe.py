@@ -233,6 +233,24 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     PixqError
         If there is no such recipe, it can't be read, or a key or a value is wrong.
     """
+    where, tables = read_tables(name, overrides)
+    return parse_recipe(tables, where)
+
+
+def read_tables(
+    name: str, overrides: Sequence[str] = (), base: dict[str, Any] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The source of a recipe for messages, and its tables with `overrides`, not checked yet; see `read_recipe`.
+
+    With `base`, those are the tables, and `name` is what messages call them.
+    """
+    where, tables = (name, base) if base is not None else _read(name)
+    for override in overrides:
+        _override(tables, override)
+    return where, tables
+
+
+def _read(name: str) -> tuple[str, dict[str, Any]]:
     if name in RECIPES:
         where, text = f"recipe {name}", (resources.files(__package__) / "recipes" / f"{name}.toml").read_text("utf-8")
     elif name.endswith(".toml"):
@@ -250,9 +268,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     except (ValueError, RecursionError) as error:
         # TOMLDecodeError is a ValueError, and so is the error of a number of thousands of digits.
         raise PixqError(f"{where}: {error}") from None
-    for override in overrides:
-        _override(tables, override)
-    return parse_recipe(tables, where)
+    return where, tables
 
 
 def check_used(recipe: Recipe, overrides: Sequence[str]) -> None:
