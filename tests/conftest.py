@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+import judging
 import trees
 from pixq import _core
+from pixq.patches.store import PatchSet
 
 settings.register_profile("default", deadline=None)  # a shared machine stalls now and then
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -29,3 +32,27 @@ def restore_threads() -> Iterator[None]:
     before = _core.num_threads()
     yield
     _core.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that tests must leave as it is; see `judging.make_run`."""
+    return judging.make_run(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
+    """Triplets; see `judging.make_target`."""
+    return judging.make_target(tmp_path_factory.mktemp("target"))
+
+
+@pytest.fixture(scope="session")
+def levels(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
+    """Images of many patches; see `judging.make_levels`."""
+    return judging.make_levels(tmp_path_factory.mktemp("levels"))
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of `trained`."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))

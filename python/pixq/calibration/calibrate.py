@@ -269,8 +269,8 @@ def check_photos(scorer: Scorer, data: Judged, parts: tuple[str, ...]) -> list[s
     PixqError
         If a photo is in both: a leak.
     """
-    known = scorer.info.split.get("photos")
-    if not isinstance(known, dict):
+    known = scorer.info.seen()
+    if not known:
         return ["the run does not say which photos it was trained on, so a leak can't be ruled out; train it anew"]
     mine = data.patches.photos()
     for part in parts:

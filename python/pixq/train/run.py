@@ -53,6 +53,7 @@ class StartedFrom(BaseModel):
     directory: str
     model_blake3: str
     only: Literal["head"] | None
+    photos: dict[str, list[str]]
 
 
 class RunInfo(BaseModel):
@@ -65,7 +66,7 @@ class RunInfo(BaseModel):
     patches
         The patch set: directory as it was given, `fingerprint`, dataset, label, geometry, fusions.
     split
-        What was trained, validated and, for a fold, predicted on: the rule, and the images' counts.
+        What was trained, validated and, for a fold, predicted on: the rule, the images' counts, and their photos.
     parameters
         Number of weights that training changes.
     status
@@ -97,6 +98,15 @@ class RunInfo(BaseModel):
     files: dict[str, dict[str, Any]]
     started_from: StartedFrom | None = None
     adapted: dict[str, Any] | None = None
+
+    def seen(self) -> dict[str, list[str]]:
+        """The photos that the model has learned from, by `train`, `validation` and `held_out`; see `PatchSet.photos`.
+
+        Those of the run it started from are among them. Empty for a run of before these were kept.
+        """
+        photos: dict[str, list[str]] = self.split.get("photos", {})
+        before = {} if self.started_from is None else self.started_from.photos
+        return {part: sorted({*photos.get(part, []), *before.get(part, [])}) for part in {**photos, **before}}
 
 
 class RunDirectory:

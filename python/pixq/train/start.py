@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -36,16 +36,20 @@ class Start:
         Checksum of its `model.safetensors`.
     only
         `head`: the body is frozen, and only what makes a score of its features is trained. `None`: all is trained.
+    photos
+        What tells the photos that the model has seen from others, by the part they were seen in; see
+        `PatchSet.photos`.
 
     Examples
     --------
     >>> Start(Path("runs/one"), "0f", "head").describe().model_dump()
-    {'directory': 'runs/one', 'model_blake3': '0f', 'only': 'head'}
+    {'directory': 'runs/one', 'model_blake3': '0f', 'only': 'head', 'photos': {}}
     """
 
     directory: Path
     blake3: str
     only: Only | None = None
+    photos: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Path, only: Only | None = None) -> Start:
@@ -57,18 +61,19 @@ class Start:
             If the run is not there, not finished or damaged, or `only` is of no use to its model.
         """
         model, _, info = load_model(run)
-        start = cls(run, info.files[RunDirectory(run).model.name]["blake3"], only)
+        start = cls(run, info.files[RunDirectory(run).model.name]["blake3"], only, info.seen())
         start.freeze(model)
         return start
 
     @classmethod
     def described(cls, described: StartedFrom) -> Start:
         """What `describe` gave, as `run.json` keeps it; the run itself is not looked for yet."""
-        return cls(Path(described.directory), described.model_blake3, described.only)
+        return cls(Path(described.directory), described.model_blake3, described.only, described.photos)
 
     def describe(self) -> StartedFrom:
         """For `run.json`."""
-        return StartedFrom(directory=text_of(self.directory), model_blake3=self.blake3, only=self.only)
+        photos = {part: list(each) for part, each in self.photos.items()}
+        return StartedFrom(directory=text_of(self.directory), model_blake3=self.blake3, only=self.only, photos=photos)
 
     def check_same(self, described: StartedFrom | None, run: Path) -> None:
         """An error, unless the run in `run` was begun from here; the source may have moved since."""
