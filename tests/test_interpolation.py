@@ -128,6 +128,9 @@ def test_fills_of_a_ramp_are_exact_where_they_should_be() -> None:
     lost = np.zeros((20, 20), dtype=bool)
     lost[9:12, 9:12] = True
     assert np.array_equal(fill_directed(ramp, lost), ramp)
+    # Steeper along rows than along columns: every direction counts, each with other distances.
+    plane = (np.indices((20, 20)).T @ (3, 7)).astype(np.uint8)[..., None].repeat(3, axis=2)
+    assert np.array_equal(fill_directed(plane, lost), plane)
     for fill in (demosaic_bilinear, demosaic_directed):
         assert np.array_equal(fill(ramp)[2:-2, 2:-2], ramp[2:-2, 2:-2])
 
@@ -149,6 +152,24 @@ def test_the_bilinear_demosaic_is_the_mean_of_the_neighbours_that_there_are() ->
     # (4, 5) is green: red from left and right, blue from above and below.
     red, blue = (patch[4, 4, 0] + patch[4, 6, 0]) / 2, (patch[3, 5, 2] + patch[5, 5, 2]) / 2
     assert made[4, 5].tolist() == [np.floor(red + 0.5), patch[4, 5, 1], np.floor(blue + 0.5)]
+
+
+def test_the_directed_demosaic_has_the_green_of_hamilton_and_adams() -> None:
+    patch = noise(6)
+    made, known = demosaic_directed(patch), patch.astype(float)
+    for y, x in [(y, x) for y in range(4, 16) for x in range(4, 16) if y % 2 == x % 2]:
+        c = 0 if y % 2 == 0 else 2
+        rows, columns = (
+            (
+                abs(known[y - j, x - i, 1] - known[y + j, x + i, 1])
+                + abs(2 * known[y, x, c] - known[y - 2 * j, x - 2 * i, c] - known[y + 2 * j, x + 2 * i, c]),
+                (known[y - j, x - i, 1] + known[y + j, x + i, 1]) / 2
+                + (2 * known[y, x, c] - known[y - 2 * j, x - 2 * i, c] - known[y + 2 * j, x + 2 * i, c]) / 4,
+            )
+            for j, i in ((0, 1), (1, 0))
+        )
+        expected = (rows[1] + columns[1]) / 2 if rows[0] == columns[0] else min(rows, columns)[1]
+        assert made[y, x, 1] == np.floor(np.clip(expected, 0, 255) + 0.5)
 
 
 def test_lab_is_that_of_scikit_image() -> None:
@@ -233,6 +254,12 @@ def test_triplets_are_keyed_by_seed_and_name_alone() -> None:
         for seed, name in ((3, "a"), (4, "a"), (3, "b"))
     }
     assert len(places) == 3
+
+
+def test_damage_is_keyed_by_the_seed_too() -> None:
+    made = [make_triplets(noise(0), 1, seed)[0] for seed in range(20)]
+    # There is one place, so what differs beyond the cases is the damage.
+    assert len({triplet.ref.tobytes() for triplet in made}) > len({triplet.case for triplet in made})
 
 
 def test_places_are_of_all_kinds_and_stand_mostly_apart() -> None:

@@ -101,7 +101,7 @@ class _Reader:
         attributes = {
             "method": method,
             "bp_case": self._text("bp_case"),
-            "color": classes.NAMES[int(classes.classify(score))],
+            "color": _named(score),
             "source": source,
             "crop_id": self._text("crop_id"),
         }
@@ -135,7 +135,6 @@ class _Reader:
     def _score(self) -> float:
         """The score, which the colour and the score in the metadata must repeat."""
         score = self._quality(self._item, "score")
-        named = classes.NAMES[int(classes.classify(score))]
         color = self._metadata.get("color")
         if color is not None:
             try:
@@ -145,7 +144,7 @@ class _Reader:
                 raise self._fault(f"the color {_short(color)} is none", f"write one of {names}") from None
             if classes.CLASSES[said].quality != score:
                 raise self._fault(
-                    f"score {score:g} is {named}, but color is {_short(color)}", "mend whichever is wrong"
+                    f"score {score:g} is {_named(score)}, but color is {_short(color)}", "mend whichever is wrong"
                 )
         if self._metadata.get("score") is not None:
             repeated = self._quality(self._metadata, "score")
@@ -190,6 +189,11 @@ class _Reader:
             )
         check_text(text, f"{self._at}: {key}")
         return text
+
+
+def _named(score: float) -> str:
+    """The class that a score stands for."""
+    return next(each.name for each in classes.CLASSES if each.quality == score)
 
 
 def _is_whole(value: object) -> bool:
