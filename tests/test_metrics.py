@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 from sklearn import metrics as oracle
@@ -95,6 +95,7 @@ def test_metrics_are_those_of_libraries(seed: int, n: int, digits: int, classes:
     assert (measured.n, measured.groups) == (n, len(set(answers.group.tolist())))
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(4, 60), st.sampled_from([0, 1, 15]), CLASSES)
 def test_resamples_are_those_of_what_was_drawn(seed: int, n: int, digits: int, classes: tuple[int, ...]) -> None:
     answers = answers_of(seed, n, 5, digits, classes)
