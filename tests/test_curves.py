@@ -51,6 +51,12 @@ def test_probabilities_are_probabilities(seed: int, n: int, digits: int) -> None
     assert (np.diff(mapping.quality(at[order])) >= 0).all()
 
 
+def test_roundings_make_no_negative_probability() -> None:
+    """Of two lines through the same points one may be a rounding above the other."""
+    half, above = Curve((0.0,), (0.5,)), Curve((0.0,), (0.5 + 1e-13,))
+    assert Mapping(half, half, above).probabilities([0.0]).tolist() == [[0.5, 0.0, 0.5]]
+
+
 def test_each_class_has_its_column() -> None:
     truth = np.repeat([0, 1, 2], 5)
     found = fit_mapping(truth * 10.0, truth / 2, truth).probabilities([0.0, 10.0, 20.0])

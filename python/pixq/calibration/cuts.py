@@ -178,7 +178,8 @@ def find_cuts(
         scores, classes, weights = scores[drawn], classes[drawn], weights[drawn]
     if not len(scores):
         raise PixqError("there are no patches to find cuts from")
-    order = np.argsort(scores, kind="stable")
+    # NumPy's own sort is four times as fast; it may order ties differently, which only sums of fractions can tell.
+    order = np.argsort(scores, kind="stable" if weights.dtype.kind == "f" else None)
     orange, green = _search(scores[order], classes[order], weights[order], objective)
     answer = classify(scores, (orange, green))
     confusion = np.bincount(classes * 3 + answer, weights, 9).reshape(3, 3)

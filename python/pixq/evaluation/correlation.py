@@ -20,6 +20,8 @@ _STEPS = 30
 _PROMISE = 1e-8
 #: The fitted curve's width, in standard deviations of the scores: from almost a step to almost a line.
 _WIDTHS = (0.02, 30.0)
+#: Where its middle is at first, in quantiles of the scores.
+_MIDDLES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 
 
 class Ranks:
@@ -89,14 +91,10 @@ class LogisticFit:
         self._y = quality - quality.mean()
         self._ends = float(self._x.min()), float(self._x.max())
         whole = np.ones(len(score))
-        starts = [
-            (float(at), width)
-            for at in np.quantile(self._x, (0.05, 0.25, 0.5, 0.75, 0.95))
-            for width in (0.1, 0.4, 1.5)
-        ]
-        best = max(starts, key=lambda start: _fitted(self._sums(whole, *start)))
-        # What resamples begin with.
-        self._start = self._climb(whole, *best)[1:]
+        starts = [(float(at), width) for at in np.quantile(self._x, _MIDDLES) for width in (0.1, 0.3, 1.0, 3.0)]
+        starts.sort(key=lambda start: -_fitted(self._sums(whole, *start)))
+        # What resamples begin with. The best start need not lead to the best end.
+        self._start = max(self._climb(whole, *start) for start in starts[:4])[1:]
 
     def plcc(self, weight: Values) -> float:
         """The correlation where patch i is there `weight[i]` times, (n,); NaN where either is constant."""
@@ -125,13 +123,14 @@ class LogisticFit:
         sums = self._sums(weight, at, width)
         best = _fitted(sums)
         for _ in range(_STEPS):
-            step = _step(sums)
+            step = _step(sums, *self._bounded(at, width))
             if step is None:
                 break
             factor = 1.0
             while factor > 1e-3:
                 tried_at = min(max(at + factor * step[0] * width, self._ends[0]), self._ends[1])
-                tried_width = min(max(width * math.exp(max(min(factor * step[1], 1.5), -1.5)), _WIDTHS[0]), _WIDTHS[1])
+                grown = min(max(factor * step[1], -1.5), 1.5)
+                tried_width = min(max(width * math.exp(grown), _WIDTHS[0]), _WIDTHS[1])
                 tried = self._sums(weight, tried_at, tried_width)
                 value = _fitted(tried)
                 if value > best:
@@ -144,6 +143,14 @@ class LogisticFit:
             if gained < _PROMISE / 10:
                 break
         return best, at, width
+
+    def _bounded(self, at: float, width: float) -> tuple[int, int]:
+        """1, -1 or 0 for middle and width: at the upper bound, at the lower, at none."""
+        ends = self._ends, _WIDTHS
+        middle, wide = (
+            int(each >= high) - int(each <= low) for each, (low, high) in zip((at, width), ends, strict=True)
+        )
+        return middle, wide
 
     def _sums(self, weight: Values, at: float, width: float) -> Values:
         """Weighted covariances (4, 4), times the weight: the curve, its slopes by middle and log width, quality."""
@@ -168,24 +175,32 @@ def _fitted(sums: Values) -> float:
     return float(sums[0, 3] / math.sqrt(varied)) if sums[0, 0] > 0.0 and varied > 0.0 else -1.0
 
 
-def _step(sums: Values) -> tuple[float, float] | None:
-    """Gauss-Newton's step in middle (of widths) and log width; none where it promises too little."""
+def _step(sums: Values, middle: int, width: int) -> tuple[float, float] | None:
+    """Gauss-Newton's step in middle (of widths) and log width; none where it promises too little.
+
+    `middle` and `width` are 1 or -1 at the upper or lower bound, which is not crossed, and 0 elsewhere.
+    """
     if not (sums[0, 3] > 0.0 and sums[0, 0] > 0.0):
         return None
-    scale = np.sqrt(np.maximum(np.diagonal(sums)[:3], 1e-300))
-    normal = sums[:3, :3] / np.outer(scale, scale)
-    normal[np.diag_indices(3)] += 1e-9
-    side = sums[:3, 3] / scale
-    try:
+    height = float(sums[0, 3] / sums[0, 0])
+    free = [0, 1, 2]
+    while True:
+        part = sums[np.ix_(free, free)]
+        scale = np.sqrt(np.maximum(np.diagonal(part), 1e-300))
+        normal = part / np.outer(scale, scale)
+        normal[np.diag_indices(len(free))] += 1e-9
+        side = sums[free, 3] / scale
         solved = np.linalg.solve(normal, side)
-    except np.linalg.LinAlgError:
-        return None
-    height = sums[0, 3] / sums[0, 0]
-    promised = (float(solved @ side) - height * sums[0, 3]) / sums[3, 3]
-    if not promised > _PROMISE:
-        return None
-    # d tanh(u) / d middle = -slope / (2 width), and by log width -slope * u.
-    return -2.0 * float(solved[1] / scale[1]) / height, -float(solved[2] / scale[2]) / height
+        promised = (float(solved @ side) - height * sums[0, 3]) / sums[3, 3]
+        if not promised > _PROMISE:
+            return None
+        by = dict(zip(free, (solved / scale).tolist(), strict=True))
+        # d tanh(u) / d middle = -slope / (2 width), and by log width -slope * u.
+        step = -2.0 * by.get(1, 0.0) / height, -by.get(2, 0.0) / height
+        outward = [1 + each for each, bound in enumerate((middle, width)) if step[each] * bound > 0.0]
+        if not outward:
+            return step
+        free.remove(outward[0])
 
 
 def _sum(a: Values, b: Values) -> float:
