@@ -41,7 +41,7 @@ def train(
         Directory of the run.
     recipe
         seed, strong, or a TOML file. Default: seed; with --resume, the run's own; with --from, that of the run started
-        from, with a learning rate of 0.3 times as much.
+        from.
     source
         Directory of a finished run: start from its best model instead of random weights.
     only

@@ -1,11 +1,11 @@
 """What a model must beat on the patches of a patch set: metrics, boosted trees on three of them, and the majority.
 
 All scores are oriented, higher is better, by `Baseline.higher_is_better` alone. Metrics other than PSNR are piq's, on
-patches as small as they are: none of them shrinks an image of 20 pixels but GMSD, which halves it as it does any image.
-Two are strained at that size. VSI's saliency is made for photographs: it is of the patch resized to 256x256 pixels, it
-falls off from the patch's centre, and it is 0 where a patch has one colour, so that VSI calls any two such patches
-equal; a patch takes 18 ms on one core, where the others take 0.1 ms. Gradients next to the edge (GMSD, MDSI, VSI) see
-black beyond it, in both patches alike, so that a border of similarity is counted in.
+patches as small as they are: none of them shrinks an image of 20 pixels but GMSD, which halves any image. Gradients next
+to the edge (GMSD, MDSI, VSI) see black beyond it, in both patches alike, so a border of similarity is counted in. VSI
+is strained at that size: its saliency, made for photographs, is of the patch resized to 256x256 pixels, falls off from
+the patch's centre, and is 0 where a patch is of one colour, so that it calls any two such patches equal. It takes 20 ms
+a patch on one core, the others 0.1 ms or less.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def adapt(
         "to": {
             "directory": text_of(target.directory),
             "fingerprint": fingerprint(target),
-            "dataset": target.manifest["dataset"],
+            "dataset": target.manifest["dataset"]["name"],
             "patches": min(len(shown), MOST),
         },
     }

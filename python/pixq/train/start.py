@@ -16,10 +16,7 @@ from pixq.scorer import load_model
 from pixq.train.recipe import Recipe, parse_recipe, read_tables
 from pixq.train.run import RUN, RunDirectory, StartedFrom, text_of
 
-__all__ = ["RATE", "Start", "finetuning_recipe"]
-
-#: The learning rate of fine-tuning is that of the source run times this, unless a recipe says otherwise.
-RATE = 0.3
+__all__ = ["Start", "finetuning_recipe"]
 
 Only = Literal["head"]
 
@@ -123,15 +120,18 @@ class Start:
 
 
 def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a run that starts from the run in `run`.
+    """The recipe of a run that starts from the run in `run`: that run's own, unless another is named.
+
+    A lower learning rate, as is usual, was no better. From TID2013 to interpolated pixels, `tiny` got a balanced
+    accuracy of 0.844, 0.850, 0.864, 0.862 and 0.860 with a tenth, 0.3 times, once, 3 times and 10 times the rate;
+    its head alone 0.712, 0.728, 0.744, 0.758 and 0.751.
 
     Parameters
     ----------
     run
         The run that is started from: its model is kept as it is.
     name
-        One of `RECIPES`, or the path of a TOML file, for all but the model. Default: that of `run`, with a learning
-        rate of `RATE` times as much.
+        One of `RECIPES`, or the path of a TOML file, for all but the model. Default: that of `run`.
     overrides
         As in `read_recipe`.
 
@@ -143,10 +143,7 @@ def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[st
     files = RunDirectory(run)
     source = files.recipe_of(files.read_info())
     if name is None:
-        base = source.model_dump(mode="json")
-        # Rounded, so that 0.002 becomes 0.0006 and not what floats make of it.
-        base["optimiser"]["lr"] = float(f"{source.optimiser.lr * RATE:.6g}")
-        where, tables = read_tables(str(files.path / RUN), overrides, base)
+        where, tables = read_tables(str(files.path / RUN), overrides, source.model_dump(mode="json"))
     else:
         where, tables = read_tables(name, overrides)
     known = source.model.model_dump(mode="json")
