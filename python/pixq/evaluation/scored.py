@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq.classes import NAMES, QUALITY_CUTS, classify
+from pixq.classes import QUALITY_CUTS, classify
 from pixq.errors import PixqError
-from pixq.evaluation.shared import Data
-from pixq.patches.files import checksum
-from pixq.patches.schema import MANIFEST, ImageLine
+from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
 from pixq.train.data import image_spans
 
@@ -100,26 +98,12 @@ class Judged:
             "fusion": [str(self.patches.fusions[f]) for f in records.fusion.tolist()],
         }
         attributes: list[Mapping[str, str]] = [dict(images[i].get("attributes", {})) for i in self.image.tolist()]
+        # The class itself, which some datasets name, is no way to tell patches apart.
         for key in sorted({key for each in attributes for key in each} - {"color"}):
-            found[key] = [each.get(key, "-") for each in attributes]
+            column = [each.get(key, "-") for each in attributes]
+            if column not in found.values():
+                found[key] = column
         return {key: values for key, values in found.items() if 1 < len(set(values)) <= MOST_VALUES}
-
-    def describe(self) -> Data:
-        """What `calibration.json` and evaluations say of it."""
-        manifest = self.patches.manifest
-        counts = np.bincount(self.truth, minlength=len(NAMES))
-        return Data(
-            # A name that is not text can't be written down.
-            directory=str(self.patches.directory).encode("utf-8", "backslashreplace").decode("utf-8"),
-            fingerprint=checksum(self.patches.directory / MANIFEST).blake3,
-            dataset=manifest["dataset"],
-            split=self.split,
-            patches=len(self),
-            images=len(self.spans[0]),
-            groups=len(np.unique(self.group)),
-            by_class=dict(zip(NAMES, counts.tolist(), strict=True)),
-            label_contract=manifest["label_contract"],
-        )
 
 
 #: An attribute with more values than this, as a crop's number has, tells nothing as a table.
