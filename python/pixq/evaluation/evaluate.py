@@ -30,6 +30,7 @@ from pixq.evaluation.scored import Judged, Scores, judged, model_scores
 from pixq.evaluation.shared import check_name
 from pixq.patches.store import PatchSet
 from pixq.scorer import Scorer, load
+from pixq.train.run import text_of
 
 __all__ = ["RIVALS", "EvaluateSettings", "Watch", "evaluate"]
 
@@ -181,7 +182,7 @@ def evaluate(
         pixq=pixq.__version__,
         command=_command(run, data, settings, calibration, name),
         run=files.RunReference(
-            directory=_text(run),
+            directory=text_of(run),
             model_blake3=model_fingerprint(scorer),
             model=scorer.recipe.model.name,
             head=scorer.kind,
@@ -493,10 +494,6 @@ def _name(data: Judged) -> str:
     return f"{folder.strip('._-')[:50] or 'patches'}-{data.split}"
 
 
-def _text(path: str | os.PathLike[str]) -> str:
-    return os.fspath(path).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _command(
     run: str | os.PathLike[str],
     data: Judged,
@@ -508,9 +505,9 @@ def _command(
     words = [
         "pixq",
         "evaluate",
-        _text(run),
+        text_of(run),
         "--on",
-        _text(data.patches.directory),
+        text_of(data.patches.directory),
         "--split",
         data.split,
         "--name",

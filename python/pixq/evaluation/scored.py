@@ -16,6 +16,7 @@ from pixq.errors import PixqError
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
 from pixq.train.data import image_spans
+from pixq.train.run import fingerprint, text_of
 
 if TYPE_CHECKING:
     from pixq.scorer import Scorer
@@ -104,6 +105,22 @@ class Judged:
             if column not in found.values():
                 found[key] = column
         return {key: values for key, values in found.items() if 1 < len(set(values)) <= MOST_VALUES}
+
+    def describe(self) -> Data:
+        """What `calibration.json` and evaluations say of it."""
+        manifest = self.patches.manifest
+        counts = np.bincount(self.truth, minlength=len(NAMES))
+        return Data(
+            directory=text_of(self.patches.directory),
+            fingerprint=fingerprint(self.patches),
+            dataset=manifest["dataset"],
+            split=self.split,
+            patches=len(self),
+            images=len(self.spans[0]),
+            groups=len(np.unique(self.group)),
+            by_class=dict(zip(NAMES, counts.tolist(), strict=True)),
+            label_contract=manifest["label_contract"],
+        )
 
 
 #: An attribute with more values than this, as a crop's number has, tells nothing as a table.
