@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq.classes import QUALITY_CUTS, classify
+from pixq.classes import NAMES, QUALITY_CUTS, classify
 from pixq.errors import PixqError
+from pixq.evaluation.shared import Data
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
 from pixq.train.data import image_spans
