@@ -191,8 +191,8 @@ class Example(FileModel):
     answer: Literal["Red", "Orange", "Green"]
     score: float
     quality: float
-    reference_png: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
-    distorted_png: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+    reference_png: Annotated[str, Field(pattern=r"^iVBORw0KGgo[A-Za-z0-9+/]+={0,2}$")]
+    distorted_png: Annotated[str, Field(pattern=r"^iVBORw0KGgo[A-Za-z0-9+/]+={0,2}$")]
 
 
 class Examples(FileModel):
