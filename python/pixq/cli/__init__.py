@@ -33,6 +33,8 @@ VERBS = {
     "verify": "Check a patch set's files and splits.",
     "show": "Draw a contact sheet of a patch set.",
     "train": "Train a patch-quality model on a patch set.",
+    "report": "Write the report of a run: one HTML file that opens offline.",
+    "compare": "Put runs side by side.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",
     "demo": "Try all of it on photographs that come along.",
 }

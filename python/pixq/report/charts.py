@@ -58,10 +58,8 @@ def lines(key: str, title: str, series: Sequence[Series], y_label: str, *, best:
             picture.mark(x, y, each.shape, f"{kind} point", 2.6)
     if best is not None:
         picture.line(x_scale(best), top, x_scale(best), bottom, "best")
-        late = x_scale(best) > (left + right) / 2
-        picture.text(
-            x_scale(best) + (-5 if late else 5), top + 10, f"kept: epoch {best}", "", "end" if late else "start"
-        )
+        picture.line(at + 2, 4, at + 2, 20, "best")
+        picture.text(at + 9, 16, f"kept: epoch {best}", "label")
     known = [
         f"{each.name}: from {number(each.points[0][1])} to {number(each.points[-1][1])} at epoch {each.points[-1][0]:g}"
         for each in series
@@ -131,9 +129,11 @@ def cut_line(key: str, title: str, cuts: Mapping[str, Cut], *, floor: float = 0.
             picture.mark(scale(cut.value), y, "circle", "point ink", 3.4)
             low = cut.low if cut.low is not None else cut.value
             high = cut.high if cut.high is not None else cut.value
-            near = scale(high) + 90 > scale.end
-            x = scale(low) - 8 if near else scale(high) + 8
-            picture.text(x, y + 4, f"{name.capitalize()} from {number(cut.value)}", "", "end" if near else "start")
+            # On its own side of the other cut's line, where there is room.
+            room = 100.0
+            before = scale(low) > room if row == 0 else scale(high) + room > scale.end
+            x = scale(low) - 8 if before else scale(high) + 8
+            picture.text(x, y + 4, f"{name.capitalize()} from {number(cut.value)}", "", "end" if before else "start")
         told.append(f"{name} {number(cut.value) if math.isfinite(cut.value) else 'no finite cut'}")
     picture.x_axis(scale, 84, "score", top=78)
     return picture.render(f"{describe_cuts((cuts['orange'].value, cuts['green'].value))}. Cuts: {', '.join(told)}")

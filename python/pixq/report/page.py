@@ -14,6 +14,7 @@ from pixq.errors import PixqError, unknown
 from pixq.evaluation.files import METRICS
 from pixq.patches.files import write_picture
 from pixq.report import words
+from pixq.report.svg import shown
 
 __all__ = ["Palette", "render", "write_page"]
 
@@ -65,6 +66,7 @@ def render(template: str, values: Mapping[str, Any], palette: Palette = "standar
         loader=jinja2.PackageLoader("pixq.report", "templates"),
         autoescape=lambda name: name != "style.css",
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: shown(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

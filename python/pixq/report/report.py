@@ -154,7 +154,7 @@ def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
         (
             "hardware",
             f"{device}; device {hardware.get('device')}, {hardware.get('cores')} cores, "
-            f"{hardware.get('processes')} processes, {hardware.get('system')}",
+            f"processes: {hardware.get('processes')}; {hardware.get('system')}",
         ),
         ("time", _seconds(info).removeprefix(" in ") or "not known"),
         ("versions", ", ".join(f"{name} {version}" for name, version in info.versions.items())),

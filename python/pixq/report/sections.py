@@ -34,7 +34,7 @@ def _level(value: float) -> str:
 def _cut(value: CutPoint | None) -> str:
     if value is None:
         return words.DASH
-    return number(value) if math.isfinite(value) else "never" if value > 0 else "always"
+    return words.plain(value) if math.isfinite(value) else "never" if value > 0 else "always"
 
 
 def calibration(place: int, it: Calibration) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def evaluation(place: int, it: EvaluationFile) -> dict[str, Any]:
     key = f"evaluation-{place}"
     level = _level(it.bootstrap.level)
     pictures = [
-        (METRICS[metric][0].capitalize(), _rivals(f"{key}-{metric}", it.methods, metric))
+        (f"{METRICS[metric][0][0].upper()}{METRICS[metric][0][1:]}", _rivals(f"{key}-{metric}", it.methods, metric))
         for metric in ("balanced_accuracy", "srcc")
     ]
     cuts = None if model.cuts is None else (model.cuts.orange, model.cuts.green)

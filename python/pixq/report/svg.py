@@ -7,7 +7,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-__all__ = ["Scale", "Svg", "number", "ticks"]
+__all__ = ["Scale", "Svg", "number", "shown", "ticks"]
+
+
+def shown(text: str) -> str:
+    r"""`text` without characters that can't be seen, or that turn the direction of what follows: they are escaped.
+
+    Examples
+    --------
+    >>> shown("a\u202eb")
+    'a\\u202eb'
+    """
+    return "".join(each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text)
+
+
+def _text(text: str) -> str:
+    return escape(shown(text))
 
 
 def number(value: float) -> str:
@@ -123,7 +138,7 @@ class Svg:
         """Words that begin, end or have their middle at (x, y)."""
         turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
         named = f' class="{kind}"' if kind else ""
-        self.parts.append(f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turned}>{escape(words)}</text>')
+        self.parts.append(f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turned}>{_text(words)}</text>')
 
     def x_axis(self, scale: Scale, y: float, label: str, *, top: float, whole: bool = False) -> None:
         """Ticks below `y`, faint lines from `top` to `y`, and what is counted."""
@@ -147,6 +162,6 @@ class Svg:
         key = escape(self.key, quote=True)
         return (
             f'<svg class="chart" viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
-            f'aria-labelledby="{key}-title {key}-desc"><title id="{key}-title">{escape(self.title)}</title>'
-            f'<desc id="{key}-desc">{escape(description)}</desc>{"".join(self.parts)}</svg>'
+            f'aria-labelledby="{key}-title {key}-desc"><title id="{key}-title">{_text(self.title)}</title>'
+            f'<desc id="{key}-desc">{_text(description)}</desc>{"".join(self.parts)}</svg>'
         )

@@ -179,13 +179,23 @@ def text_on(color: str) -> str:
 
 
 def _command(*words: object) -> str:
-    return " ".join(shlex.quote(str(word)) for word in words)
+    """A command for a shell, an option a line where it is long."""
+    quoted = [shlex.quote(str(word)) for word in words]
+    line = " ".join(quoted)
+    if len(line) <= 88:
+        return line
+    lines = [""]
+    for word in quoted:
+        if word.startswith("--") and len(lines[-1]) > 60:
+            lines.append("   ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return " \\\n".join(lines)
 
 
 def build_command(manifest: Manifest, out: str) -> str:
     """The `pixq build-patches` that makes a patch set again, but for where its dataset lies."""
     dataset, sampling, splits = manifest["dataset"]["name"], manifest["sampling"], manifest["splits"]
-    words: list[object] = ["--dataset", dataset]
+    words: list[object] = ["pixq", "build-patches", "--root", "DATASET", "--dataset", dataset]
     label = manifest["label_contract"]
     if dataset in ("jianjin008", "pairs"):
         words += ["--polarity", label["polarity"]]
@@ -203,7 +213,7 @@ def build_command(manifest: Manifest, out: str) -> str:
     words += ["--seed", manifest["seed"], "--patch-size", geometry["size"], "--roi-size", geometry["roi"]["height"]]
     if "max_pixels" in manifest["identity"]:
         words += ["--max-pixels", manifest["identity"]["max_pixels"]]
-    return f"pixq build-patches --root DATASET {_command(*words, '--out', out)}"
+    return _command(*words, "--out", out)
 
 
 def train_command(info: RunInfo, run: str, *, folds: bool = False) -> str:
