@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -52,12 +52,11 @@ def opened() -> Iterator[Any]:
     """A headless browser of Playwright's; skips where there is none, and fails where `PIXQ_REQUIRE_BROWSER` is 1."""
     path = find()
     if path is None:
-        why = "no browser: install Chromium or Chrome, or name one in PIXQ_BROWSER"
-        if os.environ.get("PIXQ_REQUIRE_BROWSER") == "1":
-            pytest.fail(why)
-        pytest.skip(why)
-    from playwright.sync_api import sync_playwright
-
+        _none("no browser: install Chromium or Chrome, or name one in PIXQ_BROWSER")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        _none("no Playwright: pip install --group test installs it")
     with sync_playwright() as playwright:
         # Nothing but pages of our own is opened, and a container's root has no sandbox.
         sandbox = [] if hasattr(os, "geteuid") and os.geteuid() != 0 else ["--no-sandbox"]
@@ -66,6 +65,12 @@ def opened() -> Iterator[Any]:
             yield browser
         finally:
             browser.close()
+
+
+def _none(why: str) -> NoReturn:
+    if os.environ.get("PIXQ_REQUIRE_BROWSER") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
 
 
 def _tried(command: list[str]) -> bool:

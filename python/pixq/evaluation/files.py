@@ -47,8 +47,8 @@ __all__ = [
 EVALUATIONS = "evaluations"
 FORMAT: Literal["pixq evaluation"] = "pixq evaluation"
 
-#: What `Metrics.estimates` may hold, in the order it is shown: how people call it, and whether more is better. Coverage should
-#: be what was asked for, and how many answers may be `unsure` is for the user to say.
+#: What `Metrics.estimates` may hold, in the order it is shown: how people call it, and whether more is better. Neither
+#: is, of coverage, which should be what was asked for, and of how many answers are `unsure`.
 METRICS: Mapping[str, tuple[str, bool | None]] = {
     "balanced_accuracy": ("balanced accuracy", True),
     "accuracy": ("accuracy", True),

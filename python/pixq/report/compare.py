@@ -207,7 +207,7 @@ def _facts(found: Sequence[Gathered]) -> dict[str, list[str]]:
         "weights": [f"{each.info.parameters:,}" for each in found],
         "trained on": [each.patches.dataset.get("name", "") for each in found],
         "its fingerprint": [each.patches.fingerprint[:12] for each in found],
-        "status": [each.info.status for each in found],
+        "status": [words.status(each.info) for each in found],
         "kept epoch": [str(best(each, "epoch") if best(each, "epoch") is not None else words.DASH) for each in found],
         "validation loss": [loss(each) for each in found],
         "time": [time(each) for each in found],

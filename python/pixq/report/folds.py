@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,10 +50,8 @@ def view(path: Path) -> dict[str, Any]:
         raise PixqError(f"{path / FOLDS}: names no run; delete it, and run pixq train --folds anew")
     runs = [(name, RunDirectory(path / name).read_info()) for name in pooled.runs]
     first = runs[0][1]
-    command = words.train_command(first, str(path / pooled.runs[0]), folds=True)
-    if pooled.leave_out is not None:
-        command = command.replace("--folds", "--leave-out distortion")
-    command = command.replace(shlex.quote(f"{path / pooled.runs[0]}-again"), shlex.quote(f"{path}-again"))
+    how = ["--folds"] if pooled.leave_out is None else ["--leave-out", pooled.leave_out]
+    command = words.train_command(first, str(path / pooled.runs[0]), f"{path}-again", *how)
     seconds = [info.timings.get("seconds", 0.0) for _, info in runs]
     return {
         "title": f"{recipe.model.name} on {first.patches['dataset'].get('name', 'a patch set')}, {len(runs)} folds",
@@ -73,7 +70,13 @@ def view(path: Path) -> dict[str, Any]:
             ("time", words.seconds(sum(seconds))),
         ],
         "runs": [
-            (name, info.status, (info.best or {}).get("epoch"), (info.best or {}).get("loss"), words.seconds(spent))
+            (
+                name,
+                words.status(info),
+                (info.best or {}).get("epoch"),
+                (info.best or {}).get("loss"),
+                words.seconds(spent),
+            )
             for (name, info), spent in zip(runs, seconds, strict=True)
         ],
         "recipe": recipe.text(),

@@ -106,7 +106,7 @@ def _short(found: Gathered) -> list[str]:
     info, patches, model = found.info, found.patches, found.recipe.model
     told = [
         f"{model.name} ({info.parameters:,} weights, {model.head}) was trained on {patches.dataset.get('title', '')}"
-        f"{_seconds(info)}; status: {info.status}.",
+        f"{_seconds(info)}: {words.status(info)}.",
     ]
     if info.best is not None:
         told.append(f"The weights of epoch {info.best.get('epoch')} were kept: the lowest validation loss.")
@@ -147,10 +147,7 @@ def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
         ("geometry", f"patches of {geometry.size}x{geometry.size} pixels, RoI {geometry.roi}x{geometry.roi}"),
         ("fusions", ", ".join(words.fusion_name(fusion.model_dump()) for fusion in patches.fusions)),
         ("trained and validated on", f"{split}; {rule}"),
-        (
-            "status",
-            {"epochs": "finished: all epochs", "patience": "finished: stopped early"}.get(info.status, info.status),
-        ),
+        ("status", words.status(info)),
         (
             "hardware",
             f"{device}; device {hardware.get('device')}, {hardware.get('cores')} cores, "
@@ -232,7 +229,7 @@ def _commands(found: Gathered) -> list[tuple[str, str]]:
         )
     else:
         told.append((f"The patch set {found.patches.directory} can't be read, so how it was cut is not known.", ""))
-    told.append(("Train, by the run's own recipe:", words.train_command(found.info, run)))
+    told.append(("Train, by the run's own recipe:", words.train_command(found.info, run, f"{run}-again")))
     told += [(f"Calibrate {each.name}:", words.calibrate_command(each, run)) for each in found.calibrations.values()]
     told += [(f"Evaluate {each.name}:", each.command) for each in found.evaluations]
     told.append(("Write this page:", f"pixq report {shlex.quote(run)}"))

@@ -22,6 +22,7 @@ __all__ = [
     "plain",
     "seconds",
     "signed",
+    "status",
     "text_on",
     "train_command",
     "verdict",
@@ -40,7 +41,8 @@ def plain(value: float | None, metric: str = "") -> str:
     """
     if value is None:
         return DASH
-    return f"{value:.4f}" if metric == "mse" else f"{value:.3f}"
+    text = f"{value:.4f}" if metric == "mse" else f"{value:.3f}"
+    return text.replace("-", "−")
 
 
 def signed(value: float | None, metric: str = "") -> str:
@@ -182,7 +184,7 @@ def _command(*words: object) -> str:
     """A command for a shell, an option a line where it is long."""
     quoted = [shlex.quote(str(word)) for word in words]
     line = " ".join(quoted)
-    if len(line) <= 88:
+    if len(line) <= 84:
         return line
     lines = [""]
     for word in quoted:
@@ -197,7 +199,7 @@ def build_command(manifest: Manifest, out: str) -> str:
     dataset, sampling, splits = manifest["dataset"]["name"], manifest["sampling"], manifest["splits"]
     words: list[object] = ["pixq", "build-patches", "--root", "DATASET", "--dataset", dataset]
     label = manifest["label_contract"]
-    if dataset in ("jianjin008", "pairs"):
+    if "by its user" in label["note"]:
         words += ["--polarity", label["polarity"]]
     if dataset == "pairs":
         words += ["--score-range", f"{label['minimum']:g},{label['maximum']:g}", "--unit", label["unit"]]
@@ -216,10 +218,16 @@ def build_command(manifest: Manifest, out: str) -> str:
     return _command(*words, "--out", out)
 
 
-def train_command(info: RunInfo, run: str, *, folds: bool = False) -> str:
-    """The `pixq train` that makes a run again, from its own recipe, beside it."""
-    words = ["pixq", "train", info.patches["directory"], "--recipe", f"{run}/recipe.toml", "--out", f"{run}-again"]
-    return _command(*words, "--device", info.hardware.get("device", "auto"), *(["--folds"] if folds else []))
+def train_command(info: RunInfo, run: str, out: str, *options: str) -> str:
+    """The `pixq train` that makes a run again in `out`, by its own recipe."""
+    words = ["pixq", "train", info.patches["directory"], "--recipe", f"{run}/recipe.toml", "--out", out]
+    return _command(*words, "--device", info.hardware.get("device", "auto"), *options)
+
+
+def status(info: RunInfo) -> str:
+    """How a run ended."""
+    ends = {"epochs": "finished, all epochs", "patience": "finished, stopped early"}
+    return ends.get(info.status, f"not finished, {info.status}")
 
 
 def calibrate_command(calibration: Calibration, run: str) -> str:
