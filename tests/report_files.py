@@ -118,8 +118,15 @@ def calibration(blake3: str, **changes: Any) -> dict[str, Any]:
         },
         "achieved": {"balanced_accuracy": estimate(0.74), "accuracy": estimate(0.73), "macro_f1": estimate(0.72)},
         "bootstrap": {"resamples": 1000, "level": 0.95, "seed": 0},
-        "mapping": {"knots": [0.0, 1.0]},
-        "conformal": {"coverage": 0.9, "threshold": 0.62, "patches": 1200, "groups": 12},
+        "photos": [],
+        "out_of_bag": estimate(0.69),
+        "mapping": {
+            "kind": "isotonic, linear between knots",
+            "quality": {"score": [0.1, 0.4, 0.9], "value": [0.05, 0.5, 0.95]},
+            "orange_or_better": {"score": [0.2, 0.5], "value": [0.1, 0.97]},
+            "green": {"score": [0.5, 0.8], "value": [0.0, 0.9]},
+        },
+        "conformal": {"coverage": 0.9, "threshold": [0.62] * 3, "patches": 1200, "by_class": False, "groups": 12},
         "warnings": [],
         **changes,
     }

@@ -225,7 +225,7 @@ def test_the_smallest_image_is_taken_and_a_smaller_one_named(metric: Baseline) -
 def test_the_smallest_image_is_piqs_own(name: str) -> None:
     metric = BASELINES[name]
     with pytest.raises(ValueError, match=r"[Ii]nput"):
-        metric.measure(*pair(11, metric.min_size - 1, metric.min_size), "cpu")
+        metric.measure(*(image[None] for image in pair(11, metric.min_size - 1, metric.min_size)), "cpu")
 
 
 @every

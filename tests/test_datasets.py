@@ -29,6 +29,7 @@ WRITE: dict[str, Any] = {
     "tid2013": trees.write_tid,
     "kadid10k": trees.write_kadid10k,
     "pairs": trees.write_pairs,
+    "triplets": trees.write_triplets,
 }
 SCORES = {
     "jianjin008": "mos.txt",
@@ -36,6 +37,7 @@ SCORES = {
     "tid2013": "mos_with_names.txt",
     "kadid10k": "dmos.csv",
     "pairs": "pairs.csv",
+    "triplets": "train_metadata.json",
 }
 LOOP = os.strerror(errno.ELOOP)
 
@@ -347,7 +349,8 @@ def test_a_score_file_without_images_is_an_error(name: str, tmp_path: Path) -> N
     WRITE[name](tmp_path)
     path = tmp_path / SCORES[name]
     header = path.read_text(encoding="utf-8").split("\n")[0] if path.suffix == ".csv" else ""
-    path.write_text(header + "\n", encoding="utf-8")
+    for file in (path, *tmp_path.glob("*.json")):
+        file.write_text("[]" if file.suffix == ".json" else header + "\n", encoding="utf-8")
     with pytest.raises(PixqError, match="names no image"):
         datasets.index(name, tmp_path)
 
@@ -397,7 +400,7 @@ def test_every_adapter_says_what_its_users_must_know() -> None:
         assert all((adapter.title, adapter.needs, adapter.licence, adapter.citation))
     assert ADAPTERS["jianjin008"].bucketed
     assert ADAPTERS["jianjin008"].default_fusions == ("copy", "blend")
-    for name in ("tid2008", "tid2013", "kadid10k", "pairs"):
+    for name in ("tid2008", "tid2013", "kadid10k", "pairs", "triplets"):
         assert (ADAPTERS[name].default_fusions, ADAPTERS[name].bucketed) == (("none",), False)
 
 

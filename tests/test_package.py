@@ -17,7 +17,7 @@ from pixq import _core
 from pixq.cli import app
 
 ROOT = Path(__file__).parents[1]
-VERBS = ("datasets", "inspect", "build-patches", "verify", "show", "export", "demo")
+VERBS = ("datasets", "inspect", "build-patches", "verify", "show", "export", "distort", "demo")
 
 
 def toml(name: str) -> dict[str, object]:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import built
 from pixq.errors import PixqError
-from pixq.train.recipe import RECIPES, ModelSpec, OptimiserSpec, Recipe, parse_recipe, read_recipe
+from pixq.train.recipe import RECIPES, ModelSpec, OptimiserSpec, Recipe, check_used, parse_recipe, read_recipe
 from pixq.train.step import learning_rate
 
 CHANGED: dict[str, dict[str, tuple[str, Any]]] = {
@@ -347,3 +348,50 @@ def test_cosine_falls_to_nothing_over_all_epochs(steps: int, epochs: int, warmup
     assert all(0.0 < lr <= 2.0 for lr in found)
     after = [lr for step, lr in enumerate(found) if step >= rises]
     assert after == sorted(after, reverse=True)
+
+
+# Keys that only some recipes use.
+
+UNUSED = {
+    "model.norm=none": "model.name=residual",
+    "model.cuts=[0.2, 0.4]": "model.head=ordinal",
+    "model.percentile=10": "model.pooling=percentile",
+    "model.members=2": "model.name=monotone",
+    "model.dropout=0.1": "model.name=monotone",
+    "model.backbone=x": "model.name=pretrained",
+    "model.weights=x": "model.name=pretrained",
+    "train.bag=3": "train.unit=images",
+    "train.visits=3": "train.unit=images",
+    "train.patches=3": "train.unit=patches",
+    "loss.name=mse": "model.head=regression",
+    "loss.beta=0.1": "loss.name=smooth_l1",
+    "stopping.min_delta=0.1": "stopping.patience=3",
+    "augment.alpha=[0.1, 0.2]": 'augment.fusions=["blend"]',
+    'balance.by=["distortion"]': "balance.how=weights",
+    "balance.bins=3": "balance.how=sampler",
+}
+ELSEWHERE = {
+    "model.norm=none": "model.name=monotone",
+    "train.patches=3": "train.unit=images",
+    "loss.name=mse": "model.head=ordinal",
+    "loss.beta=0.1": "loss.name=mae",
+    "stopping.min_delta=0.1": "stopping.patience=0",
+}
+
+
+@pytest.mark.parametrize("override", UNUSED)
+def test_an_override_that_would_do_nothing_is_refused(override: str) -> None:
+    used = read_recipe("seed", [UNUSED[override], override])
+    check_used(used, [override])
+    elsewhere = [ELSEWHERE[override]] if override in ELSEWHERE else []
+    unused = read_recipe("seed", [*elsewhere, override])
+    with pytest.raises(PixqError, match="does nothing with this recipe") as caught:
+        check_used(unused, [override])
+    assert str(caught.value).startswith(f"--set {override} ")
+
+
+def test_the_command_refuses_an_override_that_would_do_nothing(tmp_path: Path) -> None:
+    built.make_small(tmp_path)
+    done = built.pixq("train", tmp_path / "out", "--out", tmp_path / "run", "--set", "train.bag=3")
+    assert "--set train.bag=3 does nothing" in built.mistake(done)
+    assert not (tmp_path / "run").exists()

@@ -253,6 +253,33 @@ def test_a_run_without_an_epoch_has_a_page(run: Path) -> None:
     assert "The run has no epoch yet" in said
 
 
+def test_where_a_run_began_is_said_and_repeated(run: Path) -> None:
+    info = json.loads((run / "run.json").read_text())
+    begun = {"directory": "runs/first", "model_blake3": "0" * 64}
+    (run / "run.json").write_text(json.dumps({**info, "started_from": {**begun, "only": "head"}}))
+    said = text(page(run)).replace(" \\ ", " ")
+    assert "started from the best model of runs/first; only its head was trained" in said
+    assert "--device cpu --from runs/first --only head" in said
+    adapted = {"how": "norm", "from": begun, "to": {"directory": "target", "fingerprint": "0" * 64, "patches": 9}}
+    (run / "run.json").write_text(json.dumps({**info, "best": None, "timings": {}, "adapted": adapted}))
+    (run / "metrics.jsonl").unlink()
+    said = text(page(run)).replace(" \\ ", " ")
+    assert "adapted by norm from runs/first to target, without labels" in said
+    assert "this run was adapted from another without any training" in said
+    assert f"pixq adapt runs/first --to target --how norm --out {run}-again" in said
+
+
+def test_a_calibration_is_told_with_its_command(run: Path) -> None:
+    cost = [[0, 1, 4], [1, 0, 1], [4, 1, 0]]
+    files.calibrate(run, objective="cost", cost=cost, conformal=None)
+    said = text(page(run)).replace(" \\ ", " ")
+    assert "chosen for the lowest cost" in said
+    assert "expected quality: from 0.05 at 0.1 to 0.95 at 0.9" in said
+    assert "balanced accuracy is 0.690 (0.660 to 0.720): the fairer figure" in said
+    assert f"pixq calibrate {run} --target target/patches --name default --split validation --objective cost" in said
+    assert "--cost 0.0,1.0,4.0/1.0,0.0,1.0/4.0,1.0,0.0 --resamples 1000 --level 0.95 --seed 0 --force" in said
+
+
 def test_the_page_is_made_of_the_files_alone(run: Path, tmp_path: Path) -> None:
     files.calibrate(run)
     files.evaluate(run)

@@ -5,9 +5,11 @@ Images are smooth random photographs of a few dozen pixels; scores fall with the
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,4 +132,45 @@ def write_pairs(root: Path, *, references: int = 3, levels: int = 2) -> dict[str
             scores[name] = 1.0 - 0.2 * level
             rows.append(f"clean/scene{reference}.png,{name},{scores[name]:.2f},noise,{level},scene{reference}")
     (root / "pairs.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return scores
+
+
+def triplet_record(number: int, method: str = "new", score: float = 0.5, **metadata: Any) -> dict[str, Any]:
+    """A record of a tree of triplets; crops of different numbers stand apart in their chart unless `metadata` says."""
+    color = {0.0: "RED", 0.5: "ORANGE", 1.0: "GREEN"}[score]
+    own = {
+        "crop_id": number,
+        "image_source": "chart.png",
+        "bp_case": "single",
+        "method": method,
+        "color": color,
+        "score": score,
+        "roi": [20 * number, 0, 20, 20],
+    }
+    return {
+        "unique_sample_id": 2 * number + (method == "ref"),
+        "clean_image": number,
+        "distorted_image": number,
+        "score": score,
+        "metadata": own | metadata,
+    }
+
+
+def write_triplets(root: Path, *, triplets: int = 6, test: Iterable[int] = (4, 5)) -> dict[str, float]:
+    """A tree of triplets whose crops stand apart; gives scores (0, 0.5, 1) by the distorted file's path."""
+    scores: dict[str, float] = {}
+    sides: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
+    tested = set(test)
+    for number in range(triplets):
+        clean = photo(number, (20, 20))
+        save(root / "clean" / f"{number}.png", clean)
+        for i, method in enumerate(("new", "ref")):
+            changed = clean.copy()
+            changed[4:16, 4:16] = distorted(clean, 10 * number + i, 1 + number % 3)[4:16, 4:16]
+            save(root / method / f"{number}.png", changed)
+            score = ((number + i) % 3) / 2
+            scores[f"{method}/{number}.png"] = score
+            sides["test" if number in tested else "train"].append(triplet_record(number, method, score))
+    for side, records in sides.items():
+        (root / f"{side}_metadata.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
     return scores

@@ -27,9 +27,10 @@ from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
 from pixq.photos import read_pixels
 
-__all__ = ["BASELINES", "Baseline", "baseline", "baseline_scores", "oriented"]
+__all__ = ["BASELINES", "Baseline", "baseline", "baseline_scores", "gradient_similarity", "oriented"]
 
 Image = NDArray[np.uint8]
+Scores = NDArray[np.float64]
 
 _INSTALL = "install it with: pip install 'pixq[baselines]'"
 
@@ -51,7 +52,10 @@ class Baseline:
     source
         Where it is defined.
     measure
-        `measure(reference, distorted, device)`: the score of contiguous images. `score` checks them first.
+        `measure(reference, distorted, device)`: the scores (n,) of contiguous images (n, height, width, 3). `score`
+        and `score_many` check them first.
+    batch
+        How many small images to measure at a time; more are no faster, and take more memory.
     """
 
     name: str
@@ -59,7 +63,8 @@ class Baseline:
     higher_is_better: bool
     min_size: int
     source: str
-    measure: Callable[[Image, Image, str], float]
+    measure: Callable[[Image, Image, str], Scores]
+    batch: int = 64
 
     def score(self, reference: Image, distorted: Image, *, device: str = "cpu") -> float:
         """The score of a distorted image, as the metric defines it.
@@ -86,16 +91,54 @@ class Baseline:
         >>> BASELINES["psnr"].score(grey, grey)
         inf
         """
+        self._check(reference, distorted, "(height, width, 3)")
+        # Of all views, neither the core nor torch takes every one.
+        pair = np.ascontiguousarray(reference[None]), np.ascontiguousarray(distorted[None])
+        return float(self.measure(*pair, device)[0])
+
+    def score_many(self, reference: Image, distorted: Image, *, device: str = "cpu") -> Scores:
+        """The scores of images of one size, such as patches: what `score` gives for each, some of them at a time.
+
+        Parameters
+        ----------
+        reference, distorted
+            uint8 RGB of shape (n, height, width, 3).
+        device
+            A device of torch.
+
+        Returns
+        -------
+        ndarray
+            float64 (n,), as the metric defines its score. Rounding may differ from that of `score` by 1e-5.
+
+        Raises
+        ------
+        PixqError, ValueError, TypeError
+            As `score`.
+
+        Examples
+        --------
+        >>> black, white = np.zeros((2, 20, 20, 3), dtype=np.uint8), np.full((2, 20, 20, 3), 255, dtype=np.uint8)
+        >>> BASELINES["psnr"].score_many(black, white).tolist()
+        [0.0, 0.0]
+        """
+        self._check(reference, distorted, "(n, height, width, 3)")
+        scores = np.empty(len(reference))
+        for at in range(0, len(reference), self.batch):
+            here = slice(at, at + self.batch)
+            pair = np.ascontiguousarray(reference[here]), np.ascontiguousarray(distorted[here])
+            scores[here] = self.measure(*pair, device)
+        return scores
+
+    def _check(self, reference: Image, distorted: Image, shape: str) -> None:
         for name, image in (("reference", reference), ("distorted", distorted)):
             if image.dtype != np.uint8:
                 raise TypeError(f"{name!r} has dtype {image.dtype}; expected uint8")
-            if image.ndim != 3 or image.shape[2] != 3:
-                raise ValueError(f"{name!r} has shape {image.shape}; expected (height, width, 3)")
+            if image.ndim != shape.count(",") + 1 or image.shape[-1] != 3:
+                raise ValueError(f"{name!r} has shape {image.shape}; expected {shape}")
         if reference.shape != distorted.shape:
             raise ValueError(f"'reference' has shape {reference.shape} and 'distorted' {distorted.shape}")
-        self.check_size("the image", reference.shape[0], reference.shape[1])
-        # Of all views, neither the core nor torch takes every one.
-        return self.measure(np.ascontiguousarray(reference), np.ascontiguousarray(distorted), device)
+        self.check_size("the image", reference.shape[-3], reference.shape[-2])
 
     def check_size(self, what: object, height: int, width: int) -> None:
         """An error that names `what`, unless an image of `height` x `width` pixels is large enough."""
@@ -106,28 +149,64 @@ class Baseline:
             )
 
 
-def _psnr(reference: Image, distorted: Image, device: str) -> float:
-    return float(_core.psnr(reference, distorted))
+def _psnr(reference: Image, distorted: Image, device: str) -> Scores:
+    return np.asarray(_core.psnr(reference, distorted), dtype=np.float64)
 
 
-def _of_piq(function: str) -> Callable[[Image, Image, str], float]:
+def _of_piq(function: str) -> Callable[[Image, Image, str], Scores]:
     """The function of piq that is called `function`, on images."""
 
-    def measure(reference: Image, distorted: Image, device: str) -> float:
+    def measure(reference: Image, distorted: Image, device: str) -> Scores:
         torch, piq = _libraries()
-        place = _device(torch, device)
-        kind = torch.float64 if place.type == "cuda" else torch.float32
-
-        def tensor(image: Image) -> Any:
-            # A copy, because torch warns of arrays that are read-only.
-            planes = torch.from_numpy(image.copy()).to(place).permute(2, 0, 1)
-            return planes[None].to(kind) / 255
-
+        # The distorted image first, as piq has it: MDSI is not symmetric.
+        pair = (_planes(torch, images, device) for images in (distorted, reference))
         with torch.inference_mode():
-            # The distorted image first, as piq has it: MDSI is not symmetric.
-            return float(getattr(piq, function)(tensor(distorted), tensor(reference), data_range=1.0))
+            return _array(getattr(piq, function)(*pair, data_range=1.0, reduction="none"))
 
     return measure
+
+
+def gradient_similarity(reference: Image, distorted: Image, device: str = "cpu") -> Scores:
+    """The mean gradient magnitude similarity of images, float64 (n,), up to 1, higher for better images.
+
+    GMSD is its deviation within the image; the paper calls the mean GMSM. Of BT.601 luma, halved, as GMSD.
+
+    Parameters
+    ----------
+    reference, distorted
+        uint8 RGB of shape (n, height, width, 3), sides even.
+    device
+        A device of torch.
+
+    Raises
+    ------
+    PixqError
+        If piq or the device isn't there.
+    """
+    torch, piq = _libraries()
+
+    def gradients(images: Image) -> Any:
+        luma = piq.functional.rgb2yiq(_planes(torch, images, device))[:, :1]
+        prewitt = piq.functional.prewitt_filter(dtype=luma.dtype, device=luma.device)
+        kernels = torch.stack([prewitt, prewitt.transpose(-1, -2)])
+        return piq.functional.gradient_map(torch.nn.functional.avg_pool2d(luma, 2), kernels)
+
+    with torch.inference_mode():
+        pair = gradients(reference), gradients(distorted)
+        return _array(piq.functional.similarity_map(*pair, constant=170 / 255**2).mean(dim=(1, 2, 3)))
+
+
+def _planes(torch: Any, images: Image, device: str) -> Any:
+    """Images as piq takes them: (n, 3, height, width), 0 to 1."""
+    place = _device(torch, device)
+    kind = torch.float64 if place.type == "cuda" else torch.float32
+    # A copy, because torch warns of arrays that are read-only.
+    return torch.from_numpy(images.copy()).to(place).permute(0, 3, 1, 2).to(kind) / 255
+
+
+def _array(found: Any) -> Scores:
+    scores: Scores = found.double().cpu().numpy()
+    return scores
 
 
 def _libraries() -> tuple[Any, Any]:
@@ -182,7 +261,8 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 "Xue, Zhang, Mou and Bovik, IEEE TIP 23(2), 2014; of BT.601 luma",
                 _of_piq("gmsd"),
             ),
-            Baseline("vsi", "VSI", True, 3, "Zhang, Shen and Li, IEEE TIP 23(10), 2014", _of_piq("vsi")),
+            # Its saliency is of 256x256 pixels, to which each image is resized: four fill a core's cache.
+            Baseline("vsi", "VSI", True, 3, "Zhang, Shen and Li, IEEE TIP 23(10), 2014", _of_piq("vsi"), batch=4),
             Baseline(
                 "mdsi",
                 "MDSI",

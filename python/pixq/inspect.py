@@ -20,6 +20,7 @@ from pixq.datasets.tree import printable
 from pixq.errors import PixqError
 from pixq.labels import LabelContract
 from pixq.patches.files import write_picture
+from pixq.patches.given import given_split
 from pixq.photos import read_pixels
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ __all__ = ["NoPicture", "Summary", "figure", "save_figure", "summarise"]
 KINDS = ("missing", "duplicate", "extra")
 _NAMED = 10
 """How many problems of a kind the text names; JSON has them all."""
+_VALUES = 12
+"""Of an attribute with more values than this, the text tells their number alone."""
 _SAMPLES = 8
 """How many distortion types the picture shows."""
 _THUMBNAIL = 320
@@ -47,7 +50,9 @@ class Summary:
 
     `types` counts images by distortion type; `levels` counts groups (one reference, one distortion type) by how many
     levels they have; `score_range` is the lowest and the highest score, `None` without images. `buckets` counts images
-    by bucket, blends among them, and `excluded` those that the filter leaves out, both for `max_levels`.
+    by bucket, blends among them, and `excluded` those that the filter leaves out, both for `max_levels`. `groups`
+    counts what must stay on one side of a split, `attributes` images by what else the dataset says of them, and
+    `given` images by side of the dataset's own split, and those that leak in it; `None` where it has none.
     """
 
     dataset: str
@@ -62,6 +67,9 @@ class Summary:
     buckets: dict[str, int]
     excluded: dict[str, int]
     problems: tuple[Problem, ...]
+    groups: int
+    attributes: dict[str, dict[str, int]]
+    given: dict[str, int] | None
 
     def to_json(self) -> dict[str, Any]:
         """All of it as standard JSON values."""
@@ -86,6 +94,8 @@ class Summary:
             ("", f"{contract.name}, {contract.polarity}: {contract.unit}"),
             *(("", note) for note in (contract.note,) if note),
             *(("", "synthetic: no person gave these scores") for _ in range(contract.synthetic)),
+            *(("", f"{name}: {_counts(counts)}") for name, counts in self.attributes.items()),
+            *(("given split", _given(self.given, self.groups)) for _ in range(self.given is not None)),
             ("buckets", f"of groups with at most {self.max_levels} levels"),
             *(("", f"{name}: {count:,}") for name, count in self.buckets.items()),
             *(("", f"excluded, {reason}: {count:,}") for reason, count in self.excluded.items()),
@@ -117,6 +127,7 @@ def summarise(index: DatasetIndex, *, max_levels: int = 3) -> Summary:
     pairs = index.pairs
     scores = [pair.score for pair in pairs]
     result = bucket(pairs, max_levels=max_levels, buckets=BUCKETS)
+    given = given_split((pair.split, pair.group) for pair in pairs)
     in_buckets = Counter(name for _, names in result.pairs for name in names)
     return Summary(
         dataset=index.adapter,
@@ -131,6 +142,9 @@ def summarise(index: DatasetIndex, *, max_levels: int = 3) -> Summary:
         buckets={name: in_buckets[name] for name in BUCKETS},
         excluded=result.excluded,
         problems=index.problems,
+        groups=len({pair.group for pair in pairs}),
+        attributes=_attributes(pairs),
+        given=None if given is None else {"train": given.train, "test": given.test, "leaked": given.leaked},
     )
 
 
@@ -194,6 +208,29 @@ def save_figure(index: DatasetIndex, path: Path) -> None:
 
 def _group_sizes(pairs: Sequence[ImagePair]) -> Counter[tuple[str, str]]:
     return Counter((pair.reference_id, pair.distortion_type) for pair in pairs)
+
+
+def _attributes(pairs: Sequence[ImagePair]) -> dict[str, dict[str, int]]:
+    """Images by the value of each attribute, in the order in which attributes are first met."""
+    counts: dict[str, Counter[str]] = {}
+    for pair in pairs:
+        for name, value in pair.attributes.items():
+            counts.setdefault(name, Counter())[value] += 1
+    return {name: dict(sorted(of.items())) for name, of in counts.items()}
+
+
+def _counts(counts: dict[str, int]) -> str:
+    if len(counts) > _VALUES:
+        return f"{len(counts):,} values"
+    return ", ".join(f"{value} {count:,}" for value, count in counts.items())
+
+
+def _given(given: dict[str, int] | None, groups: int) -> str:
+    """What the dataset's own split is worth."""
+    if given is None:
+        return "none"
+    leaked = f"{given['leaked']:,} images leak: their groups are on both sides" if given["leaked"] else "no leak"
+    return f"train {given['train']:,}, test {given['test']:,}, {groups:,} groups; {leaked}"
 
 
 def _range(ends: tuple[float, float] | None) -> str:

@@ -14,7 +14,7 @@ from pixq.errors import PixqError, one_line
 from pixq.models import MODELS, build
 from pixq.models.base import PatchModel
 from pixq.models.heads import Ordinal, PatchScores
-from pixq.models.pooling import pool
+from pixq.models.pooling import pool, pool_by
 from pixq.patches.files import checksum
 from pixq.train.parallel import choose_device
 from pixq.train.predict import CHUNK
@@ -104,6 +104,28 @@ class Scorer:
             quality: NDArray[np.float32] = self.model.head.quality(scores.raw.to(self.device)).cpu().numpy()
         return quality
 
+    def scores(
+        self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """What calibrations cut: a score of each patch pair that is higher for better ones.
+
+        It orders patches as `quality` does, and also those that `quality` clamps to the same end of its scale.
+
+        Parameters
+        ----------
+        reference, distorted
+            As for `quality`.
+
+        Returns
+        -------
+        tuple
+            Scores, float64 (n,), on no fixed scale; and what each patch counts in its image's score, float32 (n,).
+        """
+        scores = self._score(reference, distorted)
+        with torch.inference_mode():
+            score: NDArray[np.float64] = self.model.head.score(scores.raw).double().numpy()
+        return score, scores.weight[:, 0].numpy()
+
     def probabilities(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of Red, Orange and Green, float32 (n, 3), of an ordinal head.
 
@@ -134,6 +156,22 @@ class Scorer:
         scores = self._score(reference, distorted)
         quality = torch.from_numpy(self._quality(scores))
         return float(pool(self.recipe.model, quality[None], scores.weight[None, :, 0]))
+
+    def image_scores(
+        self, image: NDArray[np.int64], score: NDArray[np.float64], weight: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """The score of each image, pooled from its patches' `scores` as the run's recipe says: float64 (m,).
+
+        Parameters
+        ----------
+        image
+            int64 (n,): the image that each patch is of; the result is in the order of these numbers.
+        score, weight
+            (n,) each, as `scores` gives them.
+        """
+        numbers, own = torch.from_numpy(image), torch.from_numpy(weight).double()
+        pooled: NDArray[np.float64] = pool_by(self.recipe.model, numbers, torch.from_numpy(score), own)[1].numpy()
+        return pooled
 
 
 def load(run: str | os.PathLike[str], device: str = "cpu") -> Scorer:

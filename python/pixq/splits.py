@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pixq.errors import PixqError
 
-__all__ = ["SPLITS", "SplitOf", "assign", "check", "check_photos"]
+__all__ = ["SPLITS", "SplitOf", "assign", "check", "check_photos", "check_ratio"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -58,10 +58,7 @@ def assign(
     >>> [of.split for of in splits.values()].count("train")
     3
     """
-    if len(ratio) != 3 or any(not math.isfinite(share) or share < 0 for share in ratio):
-        raise PixqError(f"--split is {_text(ratio)}; give three shares of 0 or more, like 0.6,0.2,0.2")
-    if not math.isclose(sum(ratio), 1.0, abs_tol=1e-9):
-        raise PixqError(f"--split {_text(ratio)} adds up to {sum(ratio):g}; make it 1, like 0.6,0.2,0.2")
+    check_ratio(ratio)
     names = sorted(set(groups))
     wanted = sum(share > 0 for share in ratio)
     if len(names) < wanted:
@@ -83,6 +80,20 @@ def assign(
         for rank, name in enumerate(ranked)
     }
     return {name: assigned[name] for name in names}
+
+
+def check_ratio(ratio: tuple[float, float, float]) -> None:
+    """Make sure that `ratio` is three shares that add up to 1.
+
+    Raises
+    ------
+    PixqError
+        If it isn't.
+    """
+    if len(ratio) != 3 or any(not math.isfinite(share) or share < 0 for share in ratio):
+        raise PixqError(f"--split is {_text(ratio)}; give three shares of 0 or more, like 0.6,0.2,0.2")
+    if not math.isclose(sum(ratio), 1.0, abs_tol=1e-9):
+        raise PixqError(f"--split {_text(ratio)} adds up to {sum(ratio):g}; make it 1, like 0.6,0.2,0.2")
 
 
 def check(rows: Iterable[tuple[str, str, str, str]]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pixq.errors import PixqError, unknown
-from pixq.evaluation.shared import Bootstrap, Cut, Data, Estimate, FileModel, check_name, read_model, write_model
+from pixq.evaluation.shared import Bootstrap, Cut, Data, Estimate, FileModel, Share, check_name, read_model, write_model
 
 __all__ = [
     "CALIBRATION",
@@ -56,12 +56,13 @@ class CalibrationCuts(FileModel):
 
 
 class Conformal(FileModel):
-    """Split-conformal sets: the coverage asked for, the threshold found, and on how much data."""
+    """Split-conformal sets, as `pixq.calibration.conformal.Sets`, and how many groups they were learned from."""
 
     coverage: Annotated[float, Field(gt=0.0, lt=1.0)]
-    threshold: float
-    patches: Annotated[int, Field(ge=0)]
-    groups: Annotated[int, Field(ge=0)]
+    threshold: tuple[Share, Share, Share] = Field(strict=False)
+    patches: Annotated[int, Field(ge=1)]
+    by_class: bool
+    groups: Annotated[int, Field(ge=1)]
 
 
 class Calibration(FileModel):
@@ -77,10 +78,14 @@ class Calibration(FileModel):
         Version of pixq.
     data
         The calibration split; test is never looked at.
+    photos
+        What tells the photos of the calibration split from others: `pixq evaluate` refuses them.
     objective, cost
         What the cuts maximise; for `cost` the matrix they minimise: a row a true class, a column an answer.
     achieved
         Figures on the very data that the cuts were chosen on, and so too good; by a name of `METRICS`.
+    out_of_bag
+        Balanced accuracy of the cuts of each resample on the groups that it did not draw.
     mapping
         What `pixq.calibration.curves.Mapping` reads back.
     conformal
@@ -92,10 +97,12 @@ class Calibration(FileModel):
     pixq: str
     model: ModelReference
     data: Data
+    photos: list[str]
     objective: Literal["balanced_accuracy", "accuracy", "macro_f1", "cost"]
     cost: tuple[CostRow, CostRow, CostRow] | None = Field(strict=False)
     cuts: CalibrationCuts
     achieved: dict[str, Estimate]
+    out_of_bag: Estimate
     bootstrap: Bootstrap
     mapping: dict[str, Any]
     conformal: Conformal | None

@@ -17,7 +17,7 @@ from pixq.patches.build import BuildState
 if TYPE_CHECKING:
     from pixq.train.loop import Progress as TrainState
 
-__all__ = ["BuildProgress", "TrainProgress", "counted"]
+__all__ = ["BuildProgress", "TrainProgress", "counted", "staged"]
 
 #: Seconds between two lines where stderr is not a terminal.
 LINE_EVERY = 10.0
@@ -76,6 +76,27 @@ def counted(doing: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(doing, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def staged() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for work in stages; the function it gives is told the stage, and how many are done of how many."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task, now, last = bar.add_task("", total=None), "", time.monotonic()
+
+        def update(stage: str, done: int, total: int) -> None:
+            nonlocal now, last
+            if stage != now:
+                now = stage
+                bar.reset(task, description=stage, total=total)
+            bar.update(task, completed=done, total=total)
+            if not console.is_terminal and time.monotonic() - last >= LINE_EVERY:
+                last = time.monotonic()
+                print(f"pixq: {stage}: {done} of {total}", file=sys.stderr, flush=True)
+
+        yield update
 
 
 class TrainProgress:

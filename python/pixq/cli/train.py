@@ -23,6 +23,8 @@ def train(
     *,
     out: Path,
     recipe: str | None = None,
+    source: Annotated[Path | None, Parameter(name="--from")] = None,
+    only: Literal["head"] | None = None,
     overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     folds: Annotated[bool, Parameter(negative="")] = False,
     leave_out: Literal["distortion"] | None = None,
@@ -38,7 +40,12 @@ def train(
     out
         Directory of the run.
     recipe
-        seed, strong, or a TOML file. Default: seed; with --resume, the run's own.
+        seed, strong, or a TOML file. Default: seed; with --resume, the run's own; with --from, that of the run started
+        from, with a learning rate of 0.3 times as much.
+    source
+        Directory of a finished run: start from its best model instead of random weights.
+    only
+        With --from: train the head alone, and leave the body as it is.
     overrides
         A key of the recipe and its value, as optimiser.lr=0.001 or 'balance.by=["quality"]'; may be given more than
         once. README lists the keys.
@@ -56,9 +63,14 @@ def train(
     first = os.environ.get("RANK", "0") == "0"
     from pixq.train import folds as cross
     from pixq.train import loop, parts
-    from pixq.train.recipe import read_recipe
+    from pixq.train.recipe import check_used, read_recipe
     from pixq.train.run import RunDirectory
+    from pixq.train.start import Start, finetuning_recipe
 
+    if source is not None and (folds or leave_out is not None):
+        raise PixqError("--from starts one run; leave out --folds and --leave-out")
+    if only is not None and source is None:
+        raise PixqError(f"--only {only} belongs to --from RUN; name the run to start from, or leave out --only")
     opened = PatchSet(patches)
     opened.check_not_empty()
     several = folds or leave_out is not None
@@ -67,8 +79,11 @@ def train(
         print(f"pixq: {out}: holds no run yet; one is begun", file=sys.stderr)
     if resume and recipe is None and not overrides and begun.exists():
         chosen = begun.recipe_of(begun.read_info())
+    elif source is not None:
+        chosen = finetuning_recipe(source, recipe, overrides)
     else:
         chosen = read_recipe(recipe or "seed", overrides)
+        check_used(chosen, overrides)
     if several:
         with TrainProgress(quiet=not first) as progress:
             summary = cross.train_folds(
@@ -86,7 +101,10 @@ def train(
     if (out / cross.FOLDS).exists():
         raise PixqError(f"{out}: holds runs of --folds; choose another --out")
     with TrainProgress(quiet=not first) as progress:
-        info = loop.train(parts.by_split(opened), out, chosen, device=device, resume=resume, watch=progress.update)
+        start = None if source is None else Start.of(source, only)
+        info = loop.train(
+            parts.by_split(opened), out, chosen, device=device, resume=resume, start=start, watch=progress.update
+        )
     best = info.best or {"epoch": 0, "loss": float("nan")}
     if first:
         print(

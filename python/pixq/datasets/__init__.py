@@ -11,6 +11,7 @@ from pixq.datasets.kadid10k import KADID10K
 from pixq.datasets.pairs import PAIRS
 from pixq.datasets.tid2008 import TID2008
 from pixq.datasets.tid2013 import TID2013
+from pixq.datasets.triplets import TRIPLETS
 from pixq.errors import PixqError, unknown
 
 __all__ = ["ADAPTERS", "Adapter", "DatasetIndex", "ImagePair", "Problem", "adapter", "index"]
@@ -21,6 +22,7 @@ ADAPTERS: dict[str, Adapter] = {
     "tid2013": TID2013,
     "kadid10k": KADID10K,
     "pairs": PAIRS,
+    "triplets": TRIPLETS,
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pixq.labels import LabelContract
 
@@ -19,6 +20,8 @@ class ImagePair:
     `group` names what must stay on one side of a split: the reference unless the dataset knows better.
     `blend_with` is set on the synthetic pairs of the `same_score` bucket: the distorted image is then the mean of
     `distorted` and `blend_with`, rounded half up.
+    `split` is the side that the dataset itself puts the pair on, where it has sides; `both` where it names it on
+    both. `attributes` are what else it says of the pair, e.g. its method, as texts.
     """
 
     image_id: str
@@ -31,6 +34,8 @@ class ImagePair:
     score: float
     quality: float
     blend_with: str | None = None
+    split: Literal["train", "test", "both"] | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Problem:
     """One thing wrong with the files of a dataset.
 
     `kind` is `missing` (named by the scores, not on disk), `duplicate` (two lines or two files for one image),
-    `extra` (on disk, without a score) or `corrupt` (on disk, can't be decoded). `file` is the path relative to the
+    `extra` (on disk, without a score), `corrupt` (on disk, can't be decoded) or `leak` (the dataset's own split has
+    pairs on two sides that belong together). `file` is the path relative to the
     root, as the scores or the disk have it; `detail` says where, and what was done about it; `left_out` whether an
     image pair is left out for it.
     """

@@ -22,7 +22,10 @@ IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".
 
 @dataclass(frozen=True, slots=True)
 class ScoreLine:
-    """One line of a score file. `distorted` and `reference` are paths relative to the root, as the line has them."""
+    """One line of a score file. `distorted` and `reference` are paths relative to the root, as the line has them.
+
+    `where` names the line in messages, where it isn't a line of one file.
+    """
 
     line: int
     image_id: str
@@ -33,6 +36,11 @@ class ScoreLine:
     distortion_type: str
     level: float | None
     score: float
+    where: str = ""
+
+    def named(self, scores: str) -> str:
+        """How a message names this line of the file called `scores`."""
+        return self.where or f"{scores}, line {self.line}"
 
 
 @dataclass(frozen=True)
@@ -187,7 +195,7 @@ def assemble(
         accounted.update(rivals)
         if found.path is not None:
             accounted.add(found.path)
-            detail = f"{found.path} was taken, whose name is exactly that in {scores}, line {line.line}"
+            detail = f"{found.path} was taken, whose name is exactly that in {line.named(scores)}"
             problems.extend(Problem("duplicate", rival, detail) for rival in rivals)
         return found.path
 
@@ -202,7 +210,7 @@ def assemble(
                 continue
             # A missing reference is told of each image that needs it: that is what will be absent from a build.
             found = tree.find(name, by_stem=by_stem)
-            where = f"{scores}, line {line.line}"
+            where = line.named(scores)
             if found.rivals:
                 detail = f"{name}{whose} fits {' and '.join(found.rivals)} ({where}); the image is left out"
                 problems.append(Problem("duplicate", line.distorted, detail, left_out=True))
@@ -253,11 +261,15 @@ def _once(lines: Sequence[ScoreLine], scores: str, problems: list[Problem]) -> l
         differing = [other for other in others if (other.score, other.reference) != (first.score, first.reference)]
         if differing:
             numbers = ", ".join(str(line.line) for line in (first, *others))
-            detail = f"lines {numbers} of {scores} disagree on its score or reference; the image is left out"
+            named = " and ".join(line.where for line in (first, *others)) if first.where else ""
+            detail = (
+                f"{named or f'lines {numbers} of {scores}'} disagree on its score or reference; the image is left out"
+            )
             problems.append(Problem("duplicate", first.distorted, detail, left_out=True))
             continue
         for other in others:
-            detail = f"{scores}, line {other.line}, repeats line {first.line}, which was taken"
+            before = first.where or f"line {first.line}"
+            detail = f"{other.named(scores)}, repeats {before}, which was taken"
             problems.append(Problem("duplicate", other.distorted, detail))
         kept.append(first)
     return kept

@@ -11,7 +11,7 @@ import numpy as np
 from pixq.distort.kinds import DISTORTIONS, LEVELS, Image
 from pixq.errors import PixqError
 
-__all__ = ["check_image", "distort", "synthetic_quality"]
+__all__ = ["check_image", "distort", "generator", "synthetic_quality"]
 
 
 def distort(image: Image, kind: str, level: int, seed: int, *, name: str = "") -> Image:
@@ -56,7 +56,7 @@ def distort(image: Image, kind: str, level: int, seed: int, *, name: str = "") -
     if not 1 <= level <= LEVELS:
         raise PixqError(f"distortion {kind!r} has no level {level}; give 1 to {LEVELS}")
     distortion = DISTORTIONS[kind]
-    return distortion.apply(image, distortion.values[level - 1], _generator(seed, name, kind, level))
+    return distortion.apply(image, distortion.values[level - 1], generator(seed, name, kind, level))
 
 
 def synthetic_quality(reference: Image, distorted: Image) -> float:
@@ -102,7 +102,8 @@ def check_image(image: Image, what: str) -> None:
         raise PixqError(f"{what!r} is {image.dtype} of shape {image.shape}; give uint8 RGB of shape (height, width, 3)")
 
 
-def _generator(seed: int, name: str, kind: str, level: int) -> np.random.Generator:
+def generator(seed: int, name: str, kind: str, level: int) -> np.random.Generator:
+    """A generator of its own for each seed, image, kind and level."""
     # Not hash(), which differs from process to process; and JSON keeps ["a", "bc"] apart from ["ab", "c"].
     digest = hashlib.sha256(json.dumps([seed, name, kind, level]).encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

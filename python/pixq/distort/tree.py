@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pixq.distort.apply import check_image, distort, synthetic_quality
 from pixq.distort.kinds import DISTORTIONS, LEVELS, Image
+from pixq.distort.whole import MAKER, save_png, write_whole
 from pixq.errors import PixqError
 
 __all__ = ["write_tree"]
 
-_MAKER = "pixq.distort"
 _NOTE = (
     "No person gave these scores: each is pixq.distort.synthetic_quality of its image, "
     "a function of the PSNR (0 to 1, higher is better)."
@@ -91,7 +90,7 @@ def write_tree(
     made = {
         "synthetic": True,
         "note": _NOTE,
-        "made_by": _MAKER,
+        "made_by": MAKER,
         "version": _VERSION,
         "seed": seed,
         "levels": ladders,
@@ -111,33 +110,24 @@ def write_tree(
     }
     labels = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
     wanted = {"labels.json", "mos.txt", *(f"ref_img/{i}.png" for i in ids), *(f"jnd_img/{f}" for f in files)}
-    ours = _is_ours(root)
-    if ours and (root / "labels.json").read_text(encoding="utf-8") == labels and _listing(root) == wanted:
-        return False
 
-    root.parent.mkdir(parents=True, exist_ok=True)
-    # Dotted, and beside `root`: on one file system, so that the rename is atomic, and out of sight if we are killed.
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent, ignore_cleanup_errors=True) as scratch:
-        new = Path(scratch, "new")
-        (new / "ref_img").mkdir(parents=True)
+    def fill(new: Path) -> None:
+        (new / "ref_img").mkdir()
         (new / "jnd_img").mkdir()
         for image_id, name in ids.items():
-            _save(references[name], new / "ref_img" / f"{image_id}.png")
+            save_png(references[name], new / "ref_img" / f"{image_id}.png")
 
         def write(file: str) -> str:
             image_id, kind, level = files[file]
             reference = references[ids[image_id]]
             distorted = distort(reference, kind, level, seed, name=image_id)
-            _save(distorted, new / "jnd_img" / file)
+            save_png(distorted, new / "jnd_img" / file)
             return f"{file} {synthetic_quality(reference, distorted):.6g}\n"
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             (new / "mos.txt").write_text("".join(pool.map(write, files)), encoding="utf-8")
-        (new / "labels.json").write_text(labels, encoding="utf-8")
-        if ours:
-            root.rename(Path(scratch, "old"))
-        new.rename(root)
-    return True
+
+    return write_whole(root, labels, wanted, fill)
 
 
 def _ladder(kind: str, levels: Sequence[int] | Mapping[str, Sequence[int]]) -> list[int]:
@@ -147,29 +137,3 @@ def _ladder(kind: str, levels: Sequence[int] | Mapping[str, Sequence[int]]) -> l
     if not ladder or not 1 <= ladder[0] <= ladder[-1] <= LEVELS:
         raise PixqError(f"the levels of {kind!r} are {ladder}; give at least one, from 1 to {LEVELS}")
     return ladder
-
-
-def _is_ours(root: Path) -> bool:
-    """Whether `root` is a tree that `write_tree` made; False if there is nothing; otherwise an error."""
-    try:
-        if not any(root.iterdir()):
-            return False
-        if json.loads((root / "labels.json").read_text(encoding="utf-8")).get("made_by") == _MAKER:
-            return True
-    except FileNotFoundError:
-        if not root.exists():
-            return False
-    except (NotADirectoryError, ValueError, AttributeError):
-        pass
-    raise PixqError(f"{root} holds something that pixq did not make; name a new folder, or remove it first")
-
-
-def _listing(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
-
-
-def _save(image: Image, path: Path) -> None:
-    from PIL import Image as Pillow
-
-    # Fast rather than small: these trees are made to be read once or twice.
-    Pillow.fromarray(image).save(path, compress_level=1)

@@ -53,9 +53,13 @@ class Regression(nn.Module):
         """The link of what the linear layer gives."""
         return torch.sigmoid(linear.float()) if self.link == "sigmoid" else linear
 
+    def score(self, raw: Tensor) -> Tensor:
+        """(n, 1) to (n,): quality before it is clamped."""
+        return raw[:, 0]
+
     def quality(self, raw: Tensor) -> Tensor:
         """(n, 1) to quality (n,), 0 to 1."""
-        return raw[:, 0].clamp(0.0, 1.0)
+        return self.score(raw).clamp(0.0, 1.0)
 
     def loss(self, raw: Tensor, quality: Tensor, error: nn.Module) -> Tensor:
         """The loss of each patch (n,): `error` between what is predicted and `quality` (n,)."""
@@ -76,9 +80,13 @@ class Members(nn.Module):
         super().__init__()
         self.outputs = members
 
+    def score(self, raw: Tensor) -> Tensor:
+        """(n, members) to (n,): quality before it is clamped."""
+        return raw.mean(dim=1)
+
     def quality(self, raw: Tensor) -> Tensor:
         """(n, members) to quality (n,), 0 to 1."""
-        return raw.mean(dim=1).clamp(0.0, 1.0)
+        return self.score(raw).clamp(0.0, 1.0)
 
     def loss(self, raw: Tensor, quality: Tensor, error: nn.Module) -> Tensor:
         """The loss of each patch (n,): the mean of the members' errors."""
@@ -120,6 +128,10 @@ class Ordinal(nn.Module):
         """(n, 2) to probabilities (n, 3) in the order of `pixq.classes.CLASSES`."""
         above = torch.sigmoid(raw)
         return torch.stack([1.0 - above[:, 0], above[:, 0] - above[:, 1], above[:, 1]], dim=1)
+
+    def score(self, raw: Tensor) -> Tensor:
+        """(n, 2) to (n,): the number that both cut points are compared with, up to a constant."""
+        return raw.mean(dim=1)
 
     def quality(self, raw: Tensor) -> Tensor:
         """(n, 2) to (n,): the expected class, Red 0, Orange 0.5, Green 1."""

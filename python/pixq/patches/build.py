@@ -145,7 +145,11 @@ def build(
     out = Path(out)
 
     def report(manifest: Manifest, resumed: int, complete_before: bool) -> BuildReport:
-        warnings = (*seen.warnings(plan.sides), *_empty_splits(manifest))
+        warnings = (
+            *(problem.detail for problem in plan.problems),
+            *seen.warnings(plan.sides),
+            *_empty_splits(manifest),
+        )
         return BuildReport(out, manifest, warnings, resumed, complete_before, time.perf_counter() - started)
 
     before = complete(out, identity, index, threads)

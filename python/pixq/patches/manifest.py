@@ -48,6 +48,7 @@ def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[
                 **{key: info[key] for key in ("height", "width", "reference_icc", "distorted_icc")},
                 **{key: info[key] for key in ("reference_blake3", "distorted_blake3", "blend_with_blake3")},
                 **{key: info[key] for key in ("patches", "records", "unchanged", "identical")},
+                **({"attributes": dict(pair.attributes)} if pair.attributes else {}),
             }
             yield json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
 
@@ -94,9 +95,10 @@ def compose(
         skipped += [{"kind": "unusable", **item} for item in whole["skipped"]]
         kept = {key: whole[key] for key in ("reference_rows", "distorted_rows", "records", "files")}
         shards.append({"name": shard.name, "split": shard.split, "groups": list(shard.groups), **kept})
+    problems = [*index.problems, *plan.problems]
     skipped += [
         {"kind": problem.kind, "image_id": None, "file": problem.file, "reason": problem.detail, "blake3": None}
-        for problem in index.problems
+        for problem in problems
         if problem.left_out
     ]
     return {
@@ -123,17 +125,18 @@ def compose(
             "folds": plan.folds,
             "images": {split: per_split[split] for split in ("train", "validation", "test")},
             "groups": {group: {"split": side.split, "fold": side.fold} for group, side in sorted(plan.groups.items())},
+            **({} if plan.given is None else {"given": plan.given.told}),
         },
         "photos": seen.to_json(),
         "counts": {
             "images": counted["images"],
             "skipped": len(skipped),
-            "problems": len(index.problems),
+            "problems": len(problems),
             **{key: counted[key] for key in ("patches", "records", "unchanged", "identical")},
             "dropped": counted["unchanged"] if plan.settings.unchanged == "drop" else 0,
         },
         "skipped": skipped,
-        "problems": [asdict(problem) for problem in index.problems],
+        "problems": [asdict(problem) for problem in problems],
         "images": {"file": "images.jsonl", "lines": counted["images"], **asdict(images)},
         "shards": shards,
         "identity": dict(identity),

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from pixq import buckets as bucketing
 from pixq import splits
-from pixq.datasets.base import Adapter, DatasetIndex, ImagePair
+from pixq.datasets.base import Adapter, DatasetIndex, ImagePair, Problem
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
+from pixq.patches.given import GivenSplit, assign, given_split
 
 __all__ = ["BuildSettings", "Plan", "PlannedImage", "PlannedShard", "Sampling", "make_plan"]
 
@@ -202,6 +203,12 @@ class Plan:
     groups: Mapping[str, splits.SplitOf]
     folds: int
     excluded: Mapping[str, int]
+    given: GivenSplit | None = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the dataset's own split."""
+        return () if self.given is None else self.given.problems
 
     @property
     def images(self) -> int:
@@ -228,6 +235,8 @@ class Plan:
                     pair.score,
                 ]
                 row += [pair.quality, list(image.buckets), image.split, image.fold, files_of(pair)]
+                if pair.attributes or pair.split:
+                    row += [dict(pair.attributes), pair.split]
                 digest.update(json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n")
         return digest.hexdigest()
 
@@ -274,7 +283,8 @@ def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSet
         seen.add(pair.image_id)
     names = {groups[pair.reference_id] for pair, _ in entries}
     folds = min(DEFAULT_FOLDS, len(names)) if settings.folds is None else settings.folds
-    sides = splits.assign(names, ratio=settings.ratio, folds=folds, seed=settings.seed)
+    given = given_split((pair.split, groups[pair.reference_id]) for pair, _ in entries)
+    sides = assign(names, given, ratio=settings.ratio, folds=folds, seed=settings.seed)
     by_group: dict[str, list[PlannedImage]] = {}
     for pair, buckets in entries:
         group = groups[pair.reference_id]
@@ -283,7 +293,7 @@ def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSet
     for images in by_group.values():
         # Pairs of one reference stand together, so it is decoded once.
         images.sort(key=lambda image: (image.pair.reference_id, image.pair.image_id))
-    return Plan(settings, _shards(by_group, sides), sides, folds, excluded)
+    return Plan(settings, _shards(by_group, sides), sides, folds, excluded, given)
 
 
 def _shards(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
@@ -149,6 +149,8 @@ class ImageLine(TypedDict):
     records: int
     unchanged: int
     identical: int
+    #: Only where the dataset gives some.
+    attributes: NotRequired[dict[str, str]]
 
 
 _MANIFEST = TypeAdapter(Manifest)

@@ -254,6 +254,15 @@ class PatchSet:
         """The records at `rows` (a slice, numbers or a mask) of this selection, in that order."""
         return self._with(np.atleast_1d(self.rows[rows if isinstance(rows, slice) else np.asarray(rows)]))
 
+    def photos(self) -> set[str]:
+        """What tells the selection's reference photos from others: 16 digits of SHA-256 of their pixels.
+
+        A photo has the same in every patch set, whatever its file is called.
+        """
+        known: dict[str, str] = self._manifest["photos"]["sha256"]
+        names = {self._images[number]["reference_id"] for number in np.unique(self.records.image).tolist()}
+        return {known[name][:16] for name in names if name in known}
+
     def check_not_empty(self) -> None:
         """An error that says what to do, unless there is a record."""
         if len(self._all) == 0:

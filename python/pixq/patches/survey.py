@@ -10,7 +10,10 @@ from pixq import photos, splits
 from pixq.datasets.base import DatasetIndex
 from pixq.patches.plan import files_of
 
-__all__ = ["Survey", "survey"]
+__all__ = ["NEAR_SIDE", "Survey", "survey"]
+
+#: References with a side below this many pixels are not called alike: any two smooth crops of 20x20 would be.
+NEAR_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -74,4 +77,9 @@ def survey(index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: int | Non
     by_reference = {reference_id: (given[reference_id], photo) for reference_id, photo in seen.items()}
     merged = photos.merge_groups(by_reference, together=together)
     groups = {reference_id: merged.groups.get(group, group) for reference_id, group in given.items()}
-    return Survey(groups, merged.notes, merged.near, seen)
+    near = tuple(pair for pair in merged.near if min(map(_side, (seen[pair.first], seen[pair.second]))) >= NEAR_SIDE)
+    return Survey(groups, merged.notes, near, seen)
+
+
+def _side(photo: photos.Photo) -> int:
+    return min(photo.height, photo.width)

@@ -13,7 +13,7 @@ from pixq.evaluation.files import Histogram, ReliabilityBin
 from pixq.evaluation.shared import Cut
 from pixq.report.svg import Scale, Svg, number
 
-__all__ = ["Series", "cut_line", "histogram", "intervals", "lines", "reliability"]
+__all__ = ["Series", "cut_line", "histogram", "intervals", "lines", "meaning", "reliability"]
 
 WIDTH = 360.0
 
@@ -23,7 +23,7 @@ class Series:
     """A line of a chart: its name, the mark of its points, and the points known."""
 
     name: str
-    shape: Literal["circle", "square"]
+    shape: Literal["circle", "square", "none"]
     points: Sequence[tuple[float, float]]
 
 
@@ -68,6 +68,28 @@ def lines(key: str, title: str, series: Sequence[Series], y_label: str, *, best:
     return picture.render(
         "; ".join([*known, *([f"epoch {best} was kept"] if best is not None else [])]) or "no epoch yet"
     )
+
+
+def meaning(key: str, title: str, series: Sequence[Series]) -> str:
+    """Quality and probabilities, 0 to 1, by score."""
+    picture = Svg(key, title, WIDTH, 250)
+    left, right, top, bottom = 40.0, WIDTH - 14, 52.0, 208.0
+    scores = [x for each in series for x, _ in each.points]
+    x_scale, y_scale = Scale.over(scores, left, right, pad=0.02), Scale(0.0, 1.0, bottom, top)
+    picture.x_axis(x_scale, bottom, "score", top=top)
+    picture.y_axis(y_scale, left, "quality, or probability", right=right)
+    at = 6.0
+    told = []
+    for number_of, each in enumerate(series):
+        kind = f"series-{number_of + 1}"
+        picture.line(at, 12, at + 22, 12, kind)
+        picture.text(at + 27, 16, each.name, "label")
+        at += 46 + 6.3 * len(each.name)
+        picture.polyline([(x_scale(x), y_scale(y)) for x, y in each.points], kind)
+        if each.points:
+            ends = [f"{number(y)} at {number(x)}" for x, y in (each.points[0], each.points[-1])]
+            told.append(f"{each.name}: from {ends[0]} to {ends[1]}")
+    return picture.render("; ".join(told) or "no curve")
 
 
 def _region(picture: Svg, x: float, width: float, y: float, which: int) -> None:

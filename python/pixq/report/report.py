@@ -92,6 +92,7 @@ def view(path: Path) -> dict[str, Any]:
         "recipe": found.recipe.text(),
         "curves": _curves(found),
         "kept": _kept(found),
+        "adapted": info.adapted is not None,
         "calibrations": [
             sections.calibration(number, each) for number, each in enumerate(found.calibrations.values(), 1)
         ],
@@ -159,13 +160,15 @@ def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
     ]
     if "model.safetensors" in info.files:
         rows.append(("weights", f"model.safetensors, BLAKE3 {info.files['model.safetensors'].get('blake3')}"))
-    # What a later run.json says beside: where a run began, how it was adapted.
-    known = set(RunInfo.model_fields) - {"origin"}
-    rows += [
-        (name.replace("_", " "), "; ".join(f"{key} {part}" for key, part in value.items()))
-        for name, value in info.model_dump().items()
-        if name not in known and isinstance(value, dict)
-    ]
+    if info.started_from is not None:
+        only = "" if info.started_from.only is None else f"; only its {info.started_from.only} was trained"
+        rows.insert(1, ("started from", f"the best model of {info.started_from.directory}{only}"))
+    if info.adapted is not None:
+        begun, target = info.adapted.get("from", {}), info.adapted.get("to", {})
+        told = (
+            f"by {info.adapted.get('how')} from {begun.get('directory')} to {target.get('directory')}, without labels"
+        )
+        rows.insert(1, ("adapted", told))
     return rows
 
 

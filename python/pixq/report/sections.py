@@ -41,12 +41,16 @@ def calibration(place: int, it: Calibration) -> dict[str, Any]:
     """A calibration, the `place`-th of the page."""
     cuts = {"orange": it.cuts.orange, "green": it.cuts.green}
     sets = it.conformal
+    honest = it.out_of_bag
+    span = words.interval(honest.low, honest.high)
     conformal = "No conformal sets were asked for."
     if sets is not None:
+        kind = "of each class" if sets.by_class else "like these"
+        thresholds = ", ".join(map(number, sets.threshold))
         conformal = (
-            f"Conformal sets hold the truth in {_level(sets.coverage)} of patches like these, by {sets.patches:,} "
-            f"patches of {sets.groups:,} groups (threshold {number(sets.threshold)}); a patch whose set is not exactly "
-            "one class is unsure."
+            f"Conformal sets hold the truth in {_level(sets.coverage)} of patches {kind}, "
+            f"by {sets.patches:,} patches of {sets.groups:,} groups (thresholds {thresholds}); a patch whose set is not "
+            "exactly one class is unsure."
         )
     return {
         "calibration": it,
@@ -59,8 +63,22 @@ def calibration(place: int, it: Calibration) -> dict[str, Any]:
             for which, cut in ((ORANGE, it.cuts.orange), (GREEN, it.cuts.green))
         ],
         "metrics": [name for name in METRICS if name in it.achieved],
+        "meaning": _meaning(place, it),
+        "honest": f"{words.plain(honest.value)} ({span})" if span else words.plain(honest.value),
         "conformal": conformal,
     }
+
+
+def _meaning(place: int, it: Calibration) -> str:
+    """The curves of `Mapping.to_json`; nothing for a mapping of another kind."""
+    named = (("expected quality", "quality"), ("Orange or Green", "orange_or_better"), ("Green", "green"))
+    series = []
+    for name, key in named:
+        curve = it.mapping.get(key)
+        if not isinstance(curve, dict) or not isinstance(curve.get("score"), list):
+            return ""
+        series.append(charts.Series(name, "none", list(zip(curve["score"], curve["value"], strict=True))))
+    return charts.meaning(f"meaning-{place}", f"What a score of {it.name} means", series)
 
 
 def _span(low: CutPoint | None, high: CutPoint | None) -> str:

@@ -38,8 +38,8 @@ def number(value: float) -> str:
     if 1e-3 <= abs(value) < 1e5:
         text = f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
         return text.replace("-", "−") if value < 0 else text
-    mantissa, _, exponent = f"{value:.2g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

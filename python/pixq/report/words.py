@@ -219,7 +219,14 @@ def build_command(manifest: Manifest, out: str) -> str:
 
 
 def train_command(info: RunInfo, run: str, out: str, *options: str) -> str:
-    """The `pixq train` that makes a run again in `out`, by its own recipe."""
+    """The `pixq train`, or `pixq adapt`, that makes a run again in `out`, by its own recipe."""
+    if info.adapted is not None:
+        begun, target = info.adapted.get("from", {}), info.adapted.get("to", {})
+        where = [begun.get("directory", "RUN"), "--to", target.get("directory", "PATCHES")]
+        return _command("pixq", "adapt", *where, "--how", info.adapted.get("how", ""), "--out", out)
+    if info.started_from is not None:
+        options += ("--from", info.started_from.directory)
+        options += () if info.started_from.only is None else ("--only", info.started_from.only)
     words = ["pixq", "train", info.patches["directory"], "--recipe", f"{run}/recipe.toml", "--out", out]
     return _command(*words, "--device", info.hardware.get("device", "auto"), *options)
 
@@ -231,12 +238,16 @@ def status(info: RunInfo) -> str:
 
 
 def calibrate_command(calibration: Calibration, run: str) -> str:
-    """The `pixq calibrate` that makes a calibration again."""
+    """The `pixq calibrate` that makes a calibration again, in its own place."""
     words = ["pixq", "calibrate", run, "--target", calibration.data.directory, "--name", calibration.name]
-    words += ["--objective", calibration.objective]
+    words += ["--split", calibration.data.split, "--objective", calibration.objective]
+    if calibration.cost is not None:
+        words += ["--cost", "/".join(",".join(f"{cost!r}" for cost in row) for row in calibration.cost)]
     if calibration.conformal is not None:
-        words += ["--coverage", f"{calibration.conformal.coverage:g}"]
-    return _command(*words)
+        words += ["--coverage", repr(calibration.conformal.coverage)]
+    drawn = calibration.bootstrap
+    words += ["--resamples", str(drawn.resamples), "--level", repr(drawn.level), "--seed", str(drawn.seed)]
+    return _command(*words, "--force")
 
 
 def find_warnings(

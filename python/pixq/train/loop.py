@@ -24,8 +24,9 @@ from pixq.train.parallel import World, choose_device, join
 from pixq.train.parts import Parts
 from pixq.train.predict import CHUNK, predict, validate
 from pixq.train.recipe import Recipe
-from pixq.train.run import FINISHED, FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, versions
+from pixq.train.run import FINISHED, FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, text_of, versions
 from pixq.train.sampling import balance, batches_of, generator, steps_of
+from pixq.train.start import Start
 from pixq.train.step import kind_of_step, learning_rate, make_optimiser
 
 __all__ = ["Progress", "train"]
@@ -73,6 +74,7 @@ def train(
     *,
     device: str = "auto",
     resume: bool = False,
+    start: Start | None = None,
     watch: Callable[[Progress], None] | None = None,
 ) -> RunInfo:
     """Train a model on a patch set, and leave a run directory.
@@ -90,6 +92,8 @@ def train(
     resume
         Go on with a run that was interrupted; on a CPU it ends with the bytes of an unbroken one. A finished run is
         left as it is.
+    start
+        The model to start from, instead of random weights; a run that is resumed knows its own.
     watch
         Told after each step and each epoch how far it is.
 
@@ -115,7 +119,8 @@ def train(
             raise PixqError(f"{run.path}: holds a run already; go on with --resume, or choose another --out")
         world.wait()
         if begun:
-            before = _same_run(run, parts, recipe)
+            before = _same_run(run, parts, recipe, start)
+            start = None if before.started_from is None else Start.described(before.started_from)
             if before.status in FINISHED:
                 return before
             if before.best is not None and not restored:
@@ -123,7 +128,7 @@ def train(
 
         # The same weights for one seed, whatever was drawn before.
         torch.manual_seed(recipe.train.seed)
-        model = build(recipe.model).to(world.device)
+        model = _begin(recipe, start, restored).to(world.device)
         _prepare(model, recipe, world)
         optimiser = make_optimiser(model, recipe.optimiser, world.device)
         training = Pool(parts.train, world.device, recipe.train.memory)
@@ -131,7 +136,7 @@ def train(
         weights = balance(training, recipe.balance, recipe.train.unit == "images")
         steps = steps_of(training, recipe)
         progress = Progress(steps=steps, epochs=recipe.train.epochs)
-        info = _describe(parts, recipe, model, world)
+        info = _describe(parts, recipe, model, world, start)
         if world.first and not restored:
             # Not before all that can be refused was: what is here from now on can be resumed.
             run.create()
@@ -195,7 +200,8 @@ def train(
                 )
             board.fill(lines)
         else:
-            model.calibrate(_training_patches(training))
+            if start is None:
+                model.calibrate(_training_patches(training))
             progress.epoch = 0
             finish_epoch(None, 0.0)
 
@@ -290,6 +296,18 @@ def _check(parts: Parts, recipe: Recipe, world: World) -> None:
         raise PixqError(f"{problems[0]}; delete {patches.directory} and build the patch set anew")
 
 
+def _begin(recipe: Recipe, start: Start | None, restored: bool) -> PatchModel:
+    """The model, with random weights, those of `start`, or any, where a checkpoint is read next."""
+    if start is None:
+        return build(recipe.model)
+    # The weights of a frozen backbone are in the run, too.
+    model = build(recipe.model.model_copy(update={"weights": "saved"}))
+    if not restored:
+        model.load_state_dict(start.weights())
+    start.freeze(model)
+    return model
+
+
 def _prepare(model: PatchModel, recipe: Recipe, world: World) -> None:
     """Precision on CUDA, threads on a CPU."""
     if world.device.type == "cuda":
@@ -301,8 +319,8 @@ def _prepare(model: PatchModel, recipe: Recipe, world: World) -> None:
         torch.set_num_threads(1 if model.kernel is not None else recipe.train.threads)
 
 
-def _same_run(run: RunDirectory, parts: Parts, recipe: Recipe) -> RunInfo:
-    """The run that is resumed, if it is of the same recipe and patches."""
+def _same_run(run: RunDirectory, parts: Parts, recipe: Recipe, start: Start | None) -> RunInfo:
+    """The run that is resumed, if it is of the same recipe, patches and start."""
     info = run.read_info()
     if run.recipe_of(info) != recipe:
         raise PixqError(
@@ -312,10 +330,12 @@ def _same_run(run: RunDirectory, parts: Parts, recipe: Recipe) -> RunInfo:
         raise PixqError(f"{run.path}: was begun on another patch set; name that one, or choose another --out")
     if {key: info.split[key] for key in parts.rule if key in info.split} != parts.rule:
         raise PixqError(f"{run.path}: was begun on other splits or folds; resume as it was begun")
+    if start is not None:
+        start.check_same(info.started_from, run.path)
     return info
 
 
-def _describe(parts: Parts, recipe: Recipe, model: PatchModel, world: World) -> RunInfo:
+def _describe(parts: Parts, recipe: Recipe, model: PatchModel, world: World, start: Start | None) -> RunInfo:
     patches = parts.patches
     manifest = patches.manifest
     return RunInfo(
@@ -324,8 +344,8 @@ def _describe(parts: Parts, recipe: Recipe, model: PatchModel, world: World) -> 
         versions=versions(),
         recipe=recipe.model_dump(mode="json"),
         patches={
-            # A name that is not text can't be written down; `pixq export --onnx --patches` asks for it then.
-            "directory": str(patches.directory).encode("utf-8", "backslashreplace").decode("utf-8"),
+            # Of a name that is not text, `pixq export --onnx` asks for the patch set by --patches.
+            "directory": text_of(patches.directory),
             "fingerprint": fingerprint(patches),
             "dataset": manifest["dataset"],
             "label": manifest["label"],
@@ -340,6 +360,7 @@ def _describe(parts: Parts, recipe: Recipe, model: PatchModel, world: World) -> 
         hardware=describe_hardware(world.device, recipe.train.threads, world.size),
         timings={},
         files={},
+        started_from=None if start is None else start.describe(),
     )
 
 

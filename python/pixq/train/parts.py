@@ -48,14 +48,14 @@ class Parts:
         )
 
     def describe(self) -> dict[str, Any]:
-        """The rule, and the counts of images and records of each part."""
+        """The rule, the counts of images and records of each part, and its photos, which no judge may use."""
         named = {"train": self.train, "validation": self.validation, "held_out": self.held_out}
+        parts = {name: part for name, part in named.items() if part is not None}
         counts = {
-            name: {"images": len(np.unique(part.records.image)), "records": len(part)}
-            for name, part in named.items()
-            if part is not None
+            name: {"images": len(np.unique(part.records.image)), "records": len(part)} for name, part in parts.items()
         }
-        return {**self.rule, **counts}
+        photos = {name: sorted(part.photos()) for name, part in parts.items()}
+        return {**self.rule, **counts, "photos": photos}
 
 
 def by_split(patches: PatchSet) -> Parts:

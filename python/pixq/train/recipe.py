@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
 
-__all__ = ["RECIPES", "ModelSpec", "Recipe", "read_recipe"]
+__all__ = ["RECIPES", "ModelSpec", "Recipe", "check_used", "read_recipe"]
 
 #: Recipes that come with pixq.
 RECIPES = ("seed", "strong")
@@ -233,6 +233,24 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     PixqError
         If there is no such recipe, it can't be read, or a key or a value is wrong.
     """
+    where, tables = read_tables(name, overrides)
+    return parse_recipe(tables, where)
+
+
+def read_tables(
+    name: str, overrides: Sequence[str] = (), base: dict[str, Any] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The source of a recipe for messages, and its tables with `overrides`, not checked yet; see `read_recipe`.
+
+    With `base`, those are the tables, and `name` is what messages call them.
+    """
+    where, tables = (name, base) if base is not None else _read(name)
+    for override in overrides:
+        _override(tables, override)
+    return where, tables
+
+
+def _read(name: str) -> tuple[str, dict[str, Any]]:
     if name in RECIPES:
         where, text = f"recipe {name}", (resources.files(__package__) / "recipes" / f"{name}.toml").read_text("utf-8")
     elif name.endswith(".toml"):
@@ -250,9 +268,26 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     except (ValueError, RecursionError) as error:
         # TOMLDecodeError is a ValueError, and so is the error of a number of thousands of digits.
         raise PixqError(f"{where}: {error}") from None
+    return where, tables
+
+
+def check_used(recipe: Recipe, overrides: Sequence[str]) -> None:
+    """Make sure that each of `overrides`, as `read_recipe` takes them, changes what `recipe` does.
+
+    Raises
+    ------
+    PixqError
+        If one is of a key that this recipe doesn't use.
+
+    Examples
+    --------
+    >>> check_used(read_recipe("seed", ["model.norm=none"]), ["model.norm=none"])
+    """
     for override in overrides:
-        _override(tables, override)
-    return parse_recipe(tables, where)
+        table, _, key = override.partition("=")[0].strip().partition(".")
+        used, where = _USED.get(f"{table}.{key.strip()}", (lambda _: True, ""))
+        if not used(recipe):
+            raise PixqError(f"--set {override} does nothing with this recipe: it is for {where}")
 
 
 def parse_recipe(tables: dict[str, Any], where: str) -> Recipe:
@@ -314,6 +349,27 @@ def _checked(recipe: Recipe, where: str) -> Recipe:
     if recipe.balance.how != "none" and not recipe.balance.by:
         raise PixqError(f"{where}: balance.by is empty; name {' or '.join(get_args(Cell))}, or set balance.how = none")
     return recipe
+
+
+#: Keys that not every recipe uses: when they are, and that in words.
+_USED: dict[str, tuple[Callable[[Recipe], bool], str]] = {
+    "model.norm": (lambda r: r.model.name not in ("monotone", "pretrained"), "tiny, residual, inception and dual"),
+    "model.cuts": (lambda r: r.model.head == "ordinal", "model.head=ordinal"),
+    "model.percentile": (lambda r: r.model.pooling == "percentile", "model.pooling=percentile"),
+    "model.members": (lambda r: r.model.name == "monotone", "model.name=monotone"),
+    "model.dropout": (lambda r: r.model.name == "monotone", "model.name=monotone"),
+    "model.backbone": (lambda r: r.model.name == "pretrained", "model.name=pretrained"),
+    "model.weights": (lambda r: r.model.name == "pretrained", "model.name=pretrained"),
+    "train.bag": (lambda r: r.train.unit == "images", "train.unit=images"),
+    "train.visits": (lambda r: r.train.unit == "images", "train.unit=images"),
+    "train.patches": (lambda r: r.train.unit == "patches", "train.unit=patches"),
+    "loss.name": (lambda r: r.model.head == "regression", "model.head=regression"),
+    "loss.beta": (lambda r: (r.model.head, r.loss.name) == ("regression", "smooth_l1"), "loss.name=smooth_l1"),
+    "stopping.min_delta": (lambda r: r.stopping.patience > 0, "stopping.patience above 0"),
+    "augment.alpha": (lambda r: "blend" in r.augment.fusions, 'augment.fusions=["blend"]'),
+    "balance.by": (lambda r: r.balance.how != "none", "balance.how=weights or sampler"),
+    "balance.bins": (lambda r: r.balance.how != "none" and "quality" in r.balance.by, "balance by quality"),
+}
 
 
 def _override(tables: dict[str, Any], override: str) -> None:

@@ -22,7 +22,18 @@ from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
 from pixq.train.recipe import Recipe, parse_recipe
 
-__all__ = ["FINISHED", "FORMAT", "RUN", "RunDirectory", "RunInfo", "describe_hardware", "fingerprint", "versions"]
+__all__ = [
+    "FINISHED",
+    "FORMAT",
+    "RUN",
+    "RunDirectory",
+    "RunInfo",
+    "StartedFrom",
+    "describe_hardware",
+    "fingerprint",
+    "text_of",
+    "versions",
+]
 
 RUN = "run.json"
 FORMAT: Literal["pixq run"] = "pixq run"
@@ -32,6 +43,16 @@ FINISHED = ("epochs", "patience")
 
 #: What `run.json` says of the patch set.
 PATCHES_KEYS = ("directory", "fingerprint", "dataset", "label", "label_contract", "geometry", "fusions")
+
+
+class StartedFrom(BaseModel):
+    """What `run.json` says of the run whose best model a run started from."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    directory: str
+    model_blake3: str
+    only: Literal["head"] | None
 
 
 class RunInfo(BaseModel):
@@ -53,6 +74,11 @@ class RunInfo(BaseModel):
         Epoch and validation loss of `model.safetensors`; epoch 0 is before the first step.
     files
         Size and BLAKE3 of the files of a finished run.
+    started_from
+        The run whose best model it started from, and `only`, what alone was trained; `None`: from random weights.
+    adapted
+        For a model that `pixq adapt` made without any training: `how`, `from` (directory and `model_blake3`), and
+        `to`, the target's directory and `fingerprint`.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
@@ -69,6 +95,8 @@ class RunInfo(BaseModel):
     hardware: dict[str, Any]
     timings: dict[str, Any]
     files: dict[str, dict[str, Any]]
+    started_from: StartedFrom | None = None
+    adapted: dict[str, Any] | None = None
 
 
 class RunDirectory:
@@ -252,6 +280,11 @@ def _image_lines(predictions: Any, patches: PatchSet) -> Iterator[str]:
 def fingerprint(patches: PatchSet) -> str:
     """BLAKE3 of the manifest, which holds the checksums of all other files: it changes if any byte of the set does."""
     return checksum(patches.directory / MANIFEST).blake3
+
+
+def text_of(path: str | os.PathLike[str]) -> str:
+    """A path as `run.json` keeps it: a name that is not text can't be written down."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def versions(packages: Iterable[str] = ("torch", "numpy", "safetensors")) -> dict[str, str]:

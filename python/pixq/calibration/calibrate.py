@@ -1,0 +1,288 @@
+"""From a model's scores to Red, Orange and Green on a target domain."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import pixq
+from pixq.calibration.conformal import Sets, divide_groups, fit_sets
+from pixq.calibration.curves import Mapping, fit_mapping
+from pixq.calibration.cuts import Cuts, Objective, bootstrap_cuts, find_cuts
+from pixq.calibration.files import Calibration, CalibrationCuts, Conformal, ModelReference
+from pixq.classes import NAMES, classify
+from pixq.errors import PixqError
+from pixq.evaluation.bootstrap import Resamples, interval, resample_groups
+from pixq.evaluation.metrics import Answers, measure
+from pixq.evaluation.scored import Judged, judged, model_scores
+from pixq.evaluation.shared import Bootstrap, Cut, Estimate, check_name
+from pixq.patches.store import PatchSet
+from pixq.scorer import Scorer, load
+from pixq.train.run import RunDirectory
+
+__all__ = ["CalibrateSettings", "calibrate", "check_photos", "out_of_bag"]
+
+#: Fewer patches of a class than this, or fewer groups, are too few for cuts to be trusted.
+FEW_PATCHES = 30
+FEW_GROUPS = 20
+
+
+BALANCED = Objective()
+
+
+@dataclass(frozen=True)
+class CalibrateSettings:
+    """How a calibration is made.
+
+    Parameters
+    ----------
+    name
+        What it is called among those of the run.
+    split
+        The split of the target that cuts are chosen on: `validation`, or `train` where nothing was trained on it.
+    objective
+        What cuts are best at.
+    coverage
+        For conformal sets: the share of patches whose true class is to be in its set; `None` for no sets.
+    resamples, level, seed
+        Of the bootstrap over groups.
+    """
+
+    name: str = "default"
+    split: str = "validation"
+    objective: Objective = BALANCED
+    coverage: float | None = None
+    resamples: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.split == "test":
+            raise PixqError("cuts are never chosen on the test split; give --split validation, or train")
+        if not 0.0 < self.level < 1.0:
+            raise PixqError(f"--level is {self.level:g}; give a share between 0 and 1, like 0.95")
+        if self.resamples < 100:
+            raise PixqError(f"--resamples is {self.resamples}; give 100 or more")
+        if self.seed < 0:
+            raise PixqError(f"--seed is {self.seed}; give 0 or more")
+
+
+def calibrate(
+    run: str | os.PathLike[str],
+    target: PatchSet | str | os.PathLike[str],
+    settings: CalibrateSettings | None = None,
+    *,
+    device: str = "cpu",
+    watch: Callable[[int], None] | None = None,
+) -> Calibration:
+    """Choose cut points for a run's scores on a target's calibration split; see `add_calibration` to keep them.
+
+    Cuts are the exact best on that split. Their intervals are of resamples of its groups, and so is `out_of_bag`, the
+    balanced accuracy of a resample's cuts on the groups that it did not draw: what new groups may expect.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    target
+        A patch set.
+    settings
+        See `CalibrateSettings`.
+    device
+        Where the model computes.
+    watch
+        Told how many patches are scored.
+
+    Raises
+    ------
+    PixqError
+        If the run or the target can't be used, one photo was trained on and is calibrated on, there is one class or
+        one group alone, or too little data for the coverage.
+    """
+    settings = settings or CalibrateSettings()
+    scorer = load(run, device)
+    data = judged(target, settings.split)
+    warnings = check_photos(scorer, data, ("train",))
+    counts = np.bincount(data.truth, minlength=len(NAMES))
+    if np.count_nonzero(counts) < 2:
+        raise PixqError(
+            f"{data.patches.directory}: all {len(data)} patches of its {data.split} split are "
+            f"{NAMES[int(counts.argmax())]}; there is nothing to tell apart"
+        )
+    if len(np.unique(data.group)) < 2:
+        raise PixqError(
+            f"{data.patches.directory}: its {data.split} split is one group, which says nothing of others; "
+            "build it with more references, or with a larger share for this split"
+        )
+    score = model_scores(scorer, data, watch).patches
+    cuts, intervals, resamples, honest = _cuts(score, data, settings)
+    mapping, sets, conformal = _curves(score, data, settings)
+    answers = Answers(
+        truth=data.truth,
+        answer=classify(score, cuts.pair),
+        quality=data.quality,
+        score=score,
+        mapped=mapping.quality(score),
+        probability=mapping.probabilities(score),
+        sets=None if sets is None else sets.of(mapping.probabilities(score)),
+        group=data.group,
+    )
+    achieved = measure(answers, resamples, settings.level).to_json()["estimates"]
+    warnings += _warnings(counts, data, cuts, honest)
+    return Calibration(
+        name=settings.name,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        pixq=pixq.__version__,
+        model=ModelReference(blake3=model_fingerprint(scorer)),
+        data=data.describe(),
+        photos=sorted(data.patches.photos()),
+        objective=settings.objective.name,  # type: ignore[arg-type]  # one of OBJECTIVES
+        cost=settings.objective.cost,
+        cuts=intervals,
+        achieved={name: Estimate(**each) for name, each in achieved.items()},
+        out_of_bag=honest,
+        bootstrap=Bootstrap(resamples=settings.resamples, level=settings.level, seed=settings.seed),
+        mapping=mapping.to_json(),
+        conformal=conformal,
+        warnings=warnings,
+    )
+
+
+def model_fingerprint(scorer: Scorer) -> str:
+    """BLAKE3 of the weights, as `run.json` has it."""
+    return str(scorer.info.files[RunDirectory(".").model.name]["blake3"])
+
+
+def _cuts(
+    score: NDArray[np.float64], data: Judged, settings: CalibrateSettings
+) -> tuple[Cuts, CalibrationCuts, Resamples, Estimate]:
+    cuts = find_cuts(score, data.truth, settings.objective)
+    resamples = resample_groups(data.group, settings.resamples, settings.seed)
+    drawn = bootstrap_cuts(score, data.truth, data.group, resamples, settings.objective)
+
+    def cut(value: float, column: int) -> Cut:
+        ends = interval(drawn[:, column], settings.level) or (None, None)
+        return Cut(value=value, low=ends[0], high=ends[1])
+
+    unseen = out_of_bag(score, data, resamples, drawn)
+    ends = interval(unseen, settings.level) or (None, None)
+    known = unseen[~np.isnan(unseen)]
+    honest = Estimate(value=float(known.mean()) if len(known) else None, low=ends[0], high=ends[1])
+    return cuts, CalibrationCuts(orange=cut(cuts.orange, 0), green=cut(cuts.green, 1)), resamples, honest
+
+
+def out_of_bag(
+    score: NDArray[np.float64], data: Judged, resamples: Resamples, cuts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Balanced accuracy of each resample's `cuts` (count, 2) on the groups that it did not draw.
+
+    NaN where these don't have all classes that `data` has.
+    """
+    rows = resamples.rows(data.group)
+    classes = np.unique(data.truth)
+    found = np.full(resamples.count, np.nan)
+    truth = data.truth.astype(np.int64)
+    for number, (times, pair) in enumerate(zip(resamples.multiplicity, cuts, strict=True)):
+        left = times[rows] == 0
+        if not left.any() or np.isnan(pair).any():
+            continue
+        answer = classify(score[left], (float(pair[0]), float(pair[1])))
+        confusion = np.bincount(truth[left] * len(NAMES) + answer, minlength=len(NAMES) ** 2)
+        confusion = confusion.reshape(len(NAMES), len(NAMES))[classes]
+        totals = confusion.sum(axis=1)
+        if (totals > 0).all():
+            found[number] = float(np.mean(confusion[np.arange(len(classes)), classes] / totals))
+    return found
+
+
+def _curves(
+    score: NDArray[np.float64], data: Judged, settings: CalibrateSettings
+) -> tuple[Mapping, Sets | None, Conformal | None]:
+    """The isotonic curves, and conformal sets of them.
+
+    Sets hold what they promise where they are fitted to patches that the curves have not seen: half of the groups is
+    for either.
+    """
+    if settings.coverage is None:
+        return fit_mapping(score, data.quality, data.truth), None, None
+    fitted = divide_groups(data.group_names[data.group], seed=settings.seed)
+    mapping = fit_mapping(score[fitted], data.quality[fitted], data.truth[fitted])
+    rest = ~fitted
+    try:
+        sets = fit_sets(mapping.probabilities(score[rest]), data.truth[rest], settings.coverage)
+    except PixqError as error:
+        raise PixqError(f"{data.patches.directory}: {error}") from None
+    groups = len(np.unique(data.group[rest]))
+    return mapping, sets, Conformal.model_validate({**sets.to_json(), "groups": groups})
+
+
+def _warnings(counts: NDArray[np.int64], data: Judged, cuts: Cuts, honest: Estimate) -> list[str]:
+    """What a reader must know before these cuts are used, in words."""
+    found = []
+    for name, count in zip(NAMES, counts.tolist(), strict=True):
+        if count == 0:
+            found.append(f"no patch of the {data.split} split is {name}: nothing is known of that class")
+        elif count < FEW_PATCHES:
+            found.append(f"only {count} patches are {name}; with fewer than {FEW_PATCHES} its cut is a guess")
+    groups = len(np.unique(data.group))
+    if groups < FEW_GROUPS:
+        found.append(
+            f"the {data.split} split has {groups} groups; intervals from fewer than {FEW_GROUPS} are too narrow"
+        )
+    for name, never in (("Red", cuts.orange == -math.inf), ("Green", cuts.green == math.inf)):
+        if never:
+            found.append(f"with these cuts no patch is ever {name}")
+    if cuts.orange == cuts.green:
+        found.append("both cuts are the same: no patch is ever Orange")
+    chance = 1.0 / np.count_nonzero(counts)
+    if honest.low is None:
+        found.append("too few groups to tell how well these cuts do on groups they have not seen")
+    elif honest.low <= chance:
+        found.append(
+            f"the scores don't separate the classes: on groups that the cuts have not seen, the interval of balanced "
+            f"accuracy, {honest.low:.3f} to {honest.high:.3f}, includes chance, {chance:.3f}"
+        )
+    return found
+
+
+def check_photos(scorer: Scorer, data: Judged, parts: tuple[str, ...]) -> list[str]:
+    """Make sure that the model has not learned from these photos; a warning where that can't be known.
+
+    Parameters
+    ----------
+    scorer
+        The model.
+    data
+        What it is to be judged on.
+    parts
+        What of the run must not be there: `train`, and `validation`, which chose the epoch.
+
+    Raises
+    ------
+    PixqError
+        If a photo is in both: a leak.
+    """
+    known = scorer.info.split.get("photos")
+    if not isinstance(known, dict):
+        return ["the run does not say which photos it was trained on, so a leak can't be ruled out; train it anew"]
+    mine = data.patches.photos()
+    for part in parts:
+        if shared := sorted(mine & set(known.get(part, []))):
+            names = [
+                image["reference_id"]
+                for image in data.patches.images
+                if str(data.patches.manifest["photos"]["sha256"].get(image["reference_id"], ""))[:16] in shared
+            ]
+            did = "trained" if part == "train" else "chosen"
+            raise PixqError(
+                f"{data.patches.directory}: a leak: {len(shared)} photos of its {data.split} split, like {names[0]!r}, "
+                f"are among those the model was {did} on; take a split or a set without them"
+            )
+    return []

@@ -1,0 +1,48 @@
+"""`pixq adapt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from pixq.models import require
+from pixq.patches.store import PatchSet
+
+__all__ = ["adapt"]
+
+
+def adapt(
+    run: Path,
+    /,
+    *,
+    to: Path,
+    how: Literal["norm", "coral"],
+    out: Path,
+    source: Annotated[Path | None, Parameter(name="--source")] = None,
+) -> int:
+    """Adapt a trained model to patches that nobody has labelled.
+
+    Parameters
+    ----------
+    run
+        Directory of a finished run.
+    to
+        Directory of the target's patch set; the pixels of its train split are used, and no label.
+    how
+        norm: its contrast and the size of its differences become those of the patches trained on; coral: mean and
+        covariance of its features do.
+    out
+        Directory of the new run.
+    source
+        The patch set that the run was trained on. Default: the one that its run.json names.
+    """
+    require("torch")
+    from pixq.train.adapt import adapt as adapted
+
+    info = adapted(run, PatchSet(to), how, out, None if source is None else PatchSet(source))
+    assert info.adapted is not None
+    patches = info.adapted["to"]["patches"]
+    print(f"{out}: {info.recipe['model']['name']}, adapted by {how} to {patches:,} patches; calibrate it before use")
+    return 0

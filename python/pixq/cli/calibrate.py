@@ -1,0 +1,121 @@
+"""`pixq calibrate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from pixq.cli.progress import counted
+from pixq.errors import PixqError
+
+if TYPE_CHECKING:
+    from pixq.calibration.cuts import Cost
+
+__all__ = ["calibrate"]
+
+
+def calibrate(
+    run: Path,
+    /,
+    *,
+    target: Path,
+    name: str = "default",
+    split: Literal["train", "validation"] = "validation",
+    objective: Literal["balanced_accuracy", "accuracy", "macro_f1", "cost"] = "balanced_accuracy",
+    cost: str | None = None,
+    coverage: float | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    device: str = "auto",
+    force: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Choose the scores from which a patch is Orange, and Green, for a target domain.
+
+    The cuts are the best there are for the target's calibration split; the test split is never looked at. They are
+    kept in calibration.json of the run, by name.
+
+    Parameters
+    ----------
+    run
+        Directory of a finished run.
+    target
+        A patch set, or a tree of Samsung-style triplets, of which one is built beside it.
+    name
+        What the calibration is called; one run can hold several.
+    split
+        The target's calibration split.
+    objective
+        What the cuts are to be best at.
+    cost
+        For --objective cost: what each answer costs, a row a true class, Red first, like 0,1,4/1,0,1/4,1,0.
+    coverage
+        Learn conformal sets that hold the true class with this probability; an answer of several classes, or none, is
+        `unsure`.
+    resamples
+        Of the bootstrap over groups.
+    level
+        Of the intervals.
+    seed
+        Of the bootstrap, and of the halves of --coverage.
+    device
+        cpu, cuda, cuda:1, or auto.
+    force
+        Replace a calibration of the same name.
+    """
+    from pixq.calibration.calibrate import CalibrateSettings
+    from pixq.calibration.calibrate import calibrate as choose
+    from pixq.calibration.cuts import Objective
+    from pixq.calibration.files import CALIBRATION, add_calibration, read_calibrations
+    from pixq.evaluation.target import open_target
+    from pixq.train.parallel import choose_device
+
+    settings = CalibrateSettings(
+        name=name,
+        split=split,
+        objective=Objective(objective, None if cost is None else _cost(cost)),
+        coverage=coverage,
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+    if name in read_calibrations(run) and not force:
+        raise PixqError(f"{run / CALIBRATION}: holds a calibration {name} already; give another --name, or --force")
+    patches, made = open_target(target)
+    if made is not None:
+        print(f"pixq: {target}: is a tree of triplets; its patch set is {made}", file=sys.stderr)
+    with counted("scoring", len(patches.select(split=split))) as watch:
+        found = choose(run, patches, settings, device=str(choose_device(device)), watch=watch)
+    path = add_calibration(run, found)
+    for warning in found.warnings:
+        print(f"pixq: warning: {warning}", file=sys.stderr)
+    for label, cut in (("Orange", found.cuts.orange), ("Green", found.cuts.green)):
+        print(f"{label:7} from {_number(cut.value)}  {_between(cut.low, cut.high)}")
+    achieved, honest = found.achieved["balanced_accuracy"], found.out_of_bag
+    print(
+        f"balanced accuracy {_number(achieved.value)} on these patches, {_number(honest.value)} "
+        f"{_between(honest.low, honest.high)} on groups that cuts have not seen"
+    )
+    print(f"{path}: {name}, from {found.data.patches:,} patches of {found.data.groups:,} groups")
+    return 0
+
+
+def _cost(text: str) -> Cost:
+    try:
+        rows = [tuple(float(part) for part in row.split(",")) for row in text.split("/")]
+    except ValueError:
+        rows = []
+    if len(rows) != 3 or any(len(row) != 3 for row in rows):
+        raise PixqError(f"--cost is {text!r}; give three rows of three numbers, like 0,1,4/1,0,1/4,1,0")
+    return tuple(rows)  # type: ignore[return-value]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "(no interval)" if low is None or high is None else f"({low:.4f} to {high:.4f})"

@@ -1,0 +1,265 @@
+"""Triplets in Samsung's layout: a clean 20x20 crop and two ways of filling in its dead pixels, with a class each."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from pixq import classes
+from pixq.datasets.base import Adapter, DatasetIndex, ImagePair
+from pixq.datasets.records import Rectangle, TripletRecord, read_records
+from pixq.datasets.scores import contract_of
+from pixq.datasets.tree import ScoreLine, Tree, assemble
+from pixq.errors import PixqError
+from pixq.labels import LabelContract
+
+__all__ = ["TRIPLETS", "group_records", "overlapping"]
+
+#: Rows and columns of a crop, unless its record's roi states others.
+SIZE = 20
+
+CONTRACT = LabelContract(
+    name="score",
+    polarity="higher-is-better",
+    minimum=0.0,
+    maximum=1.0,
+    unit="class of a patch: " + ", ".join(f"{each.quality:g} {each.name} ({each.meaning})" for each in classes.CLASSES),
+    subject="patch",
+)
+
+_SPLIT_FILES: dict[str, Literal["train", "test"]] = {"train_metadata.json": "train", "test_metadata.json": "test"}
+_WHOLE_FILE = "dataset_metadata.json"
+
+
+def index_triplets(root: Path) -> DatasetIndex:
+    """The index of a tree of triplets.
+
+    A pair is a record: `clean/<clean_image>.png` and `<method>/<distorted_image>.png`. Its group is all records tied
+    to it by a clean crop (the same number, or the same pixels) or by rois that overlap on one image source,
+    however many steps away; it has the name of the first clean crop in it.
+
+    Raises
+    ------
+    PixqError
+        If the tree isn't laid out so, a record is wrong or contradicts itself, or a crop hasn't the stated size.
+    """
+    tree = Tree(root)
+    metadata = [name for name in (*_SPLIT_FILES, _WHOLE_FILE) if tree.find(name, by_stem=False).path]
+    clean, new, ref = tree.require("clean", "new", "ref", *(() if metadata else _SPLIT_FILES))[:3]
+    folders = {"clean": clean, "new": new, "ref": ref}
+    records = _records(tree, root)
+    numbered = {name: _numbered(tree, folder) for name, folder in folders.items()}
+
+    def path(folder: str, number: int) -> str:
+        return numbered[folder].get(number, f"{folders[folder]}/{number}.png")
+
+    lines = [
+        ScoreLine(
+            line=record.position,
+            image_id=f"{record.method}/{record.distorted:06d}",
+            reference_id=f"clean/{record.clean:06d}",
+            group="",
+            reference=path("clean", record.clean),
+            distorted=path(record.method, record.distorted),
+            distortion_type=record.method,
+            level=None,
+            score=record.score,
+            where=record.where,
+        )
+        for record in records
+    ]
+    _check_sizes(root, zip(records, lines, strict=True))
+    index = assemble(
+        "triplets", tree, contract_of(root, CONTRACT), "the metadata", lines, folders=(clean, new, ref), by_stem=False
+    )
+    groups = group_records(records, _pixels(root, {line.reference_id: line.reference for line in lines}))
+    of_image: dict[str, list[TripletRecord]] = defaultdict(list)
+    for record, line in zip(records, lines, strict=True):
+        of_image[line.image_id].append(record)
+
+    def completed(pair: ImagePair) -> ImagePair:
+        found = of_image[pair.image_id]
+        sides = {record.side for record in found}
+        side = found[0].side if len(sides) == 1 else "both"
+        return replace(pair, group=groups[pair.reference_id], split=side, attributes=found[0].attributes)
+
+    return replace(index, pairs=tuple(completed(pair) for pair in index.pairs))
+
+
+def group_records(records: Iterable[TripletRecord], pixels: Mapping[str, str]) -> dict[str, str]:
+    """The group of each clean crop.
+
+    Parameters
+    ----------
+    records
+        All records of the dataset.
+    pixels
+        By reference_id (`clean/000012`), what is equal for crops of equal pixels, such as a digest. Crops that are not
+        in it are like no other.
+
+    Returns
+    -------
+    dict
+        Group by reference_id: the reference_id that sorts first among those tied together.
+    """
+    parent: dict[str, str] = {}
+
+    def head(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    def tie(first: str, second: str) -> None:
+        low, high = sorted((head(first), head(second)))
+        parent[high] = low
+
+    of_pixels: dict[str, str] = {}
+    of_source: dict[str, list[tuple[str, Rectangle]]] = defaultdict(list)
+    for record in records:
+        name = f"clean/{record.clean:06d}"
+        parent.setdefault(name, name)
+        if name in pixels:
+            tie(name, of_pixels.setdefault(pixels[name], name))
+        if record.source is not None and record.roi is not None:
+            of_source[record.source].append((name, record.roi))
+    for placed in of_source.values():
+        names = [name for name, _ in placed]
+        for one, other in overlapping([roi for _, roi in placed]):
+            tie(names[one], names[other])
+    return {name: head(name) for name in sorted(parent)}
+
+
+def overlapping(rectangles: list[Rectangle]) -> Iterable[tuple[int, int]]:
+    """Pairs of places in `rectangles`, each an (x, y, width, height) in pixels, that share a pixel.
+
+    A sweep from left to right: only rectangles that share a column are compared.
+
+    Examples
+    --------
+    >>> list(overlapping([(0, 0, 20, 20), (20, 0, 20, 20), (39, 19, 20, 20)]))
+    [(1, 2)]
+    """
+    open_ones: list[int] = []
+    for place in sorted(range(len(rectangles)), key=lambda place: rectangles[place][0]):
+        x, y, _, height = rectangles[place]
+        open_ones = [other for other in open_ones if rectangles[other][0] + rectangles[other][2] > x]
+        for other in open_ones:
+            _, top, _, rows = rectangles[other]
+            if top < y + height and y < top + rows:
+                yield other, place
+        open_ones.append(place)
+
+
+def _records(tree: Tree, root: Path) -> list[TripletRecord]:
+    """The records of the two files of the split, or, where neither is there, of the file of all."""
+    files = {side: tree.find(name, by_stem=False).path for name, side in _SPLIT_FILES.items()}
+    records = []
+    for side, file in files.items():
+        if file is not None:
+            records += read_records(root / file, file, side)
+    whole = tree.find(_WHOLE_FILE, by_stem=False).path
+    if not any(files.values()) and whole is not None:
+        records += read_records(root / whole, whole, None)
+    if not records:
+        raise PixqError(f"{root}: the metadata names no image; give a tree with records in it")
+    return records
+
+
+def _numbered(tree: Tree, folder: str) -> dict[int, str]:
+    """The files of a folder by number: `12.png` is 12, and so is `0012.png` where it stands alone."""
+    found: dict[int, str] = {}
+    for path in tree.images(folder):
+        stem, _, suffix = path.rpartition("/")[2].rpartition(".")
+        if suffix.lower() != "png" or not (stem.isascii() and stem.isdecimal()):
+            continue
+        number = int(stem)
+        if number in found:
+            raise PixqError(f"{tree.root}: {found[number]} and {path} are both number {number}; remove one of them")
+        found[number] = path
+    return found
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """The size that a record states of its crops, in pixels."""
+
+    width: int
+    height: int
+    says: str
+
+
+def _stated(record: TripletRecord) -> _Stated:
+    if record.roi is None:
+        return _Stated(SIZE, SIZE, f"crops are {SIZE}x{SIZE}")
+    _, _, width, height = record.roi
+    return _Stated(width, height, f"the roi of {record.where}, says {width}x{height}")
+
+
+def _check_sizes(root: Path, rows: Iterable[tuple[TripletRecord, ScoreLine]]) -> None:
+    """An error that names the first crop whose size isn't the stated one. What is no PNG is for the build to tell."""
+    stated: dict[str, _Stated] = {}
+    for record, line in rows:
+        for file in (line.reference, line.distorted):
+            size = _stated(record)
+            before = stated.setdefault(file, size)
+            if (before.width, before.height) != (size.width, size.height):
+                raise PixqError(f"{root / file}: {before.says}, and {size.says}; mend the roi that is wrong")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (file, size), found in zip(
+            stated.items(), pool.map(lambda file: _png_size(root / file), stated), strict=True
+        ):
+            if found is not None and found != (size.width, size.height):
+                raise PixqError(
+                    f"{root / file}: is {found[0]}x{found[1]} pixels, and {size.says}; cut it anew, or mend the record"
+                )
+
+
+def _png_size(path: Path) -> tuple[int, int] | None:
+    """Width and height in the header of a PNG file; `None` if there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(24)
+    except OSError:
+        return None
+    if len(header) < 24 or header[:8] != b"\x89PNG\r\n\x1a\n" or header[12:16] != b"IHDR":
+        return None
+    return int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big")
+
+
+def _pixels(root: Path, references: Mapping[str, str]) -> dict[str, str]:
+    """A digest of the pixels of each clean crop that can be decoded, by reference_id."""
+
+    def digest(path: str) -> str | None:
+        try:
+            # Imported here: photos imports datasets.
+            from pixq.photos import fingerprint
+
+            return fingerprint(root / path).sha256
+        except (OSError, ValueError):
+            return None  # Named as missing here, or as unusable by the build.
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = dict(zip(references, pool.map(digest, references.values()), strict=True))
+    return {reference_id: sha256 for reference_id, sha256 in found.items() if sha256 is not None}
+
+
+TRIPLETS = Adapter(
+    name="triplets",
+    title="Triplets in Samsung's layout: clean 20x20 crops and two ways of filling in their dead pixels",
+    needs=(
+        "clean/<n>.png, new/<n>.png, ref/<n>.png (20x20), train_metadata.json and test_metadata.json (lists of "
+        'records, or {"data": [...]}: clean_image, distorted_image, score 0, 0.5 or 1, metadata with method, color, '
+        "roi, image_source, bp_case), or dataset_metadata.json in their place; "
+        'labels.json ({"synthetic": true, "note": "..."}) where no person gave the scores'
+    ),
+    licence="that of its owner: the original is private; trees of pixq distort have that of their references",
+    citation="none: the original is not published",
+    contract=CONTRACT,
+    index=index_triplets,
+)

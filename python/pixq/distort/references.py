@@ -1,0 +1,81 @@
+"""Reading the references that are to be distorted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pixq.datasets.tree import IMAGE_SUFFIXES, printable
+from pixq.distort.kinds import Image
+from pixq.errors import PixqError
+
+__all__ = ["read_references"]
+
+
+def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict[str, Image]:
+    """Images by file name, in the order of `paths`; of a folder, all image files in it, by name.
+
+    Parameters
+    ----------
+    paths
+        Image files and folders. What is no image in a folder is passed over, and so are hidden files.
+    max_pixels
+        Larger images are refused before memory is taken.
+
+    Returns
+    -------
+    dict
+        uint8 RGB of shape (height, width, 3) by file name; samples of 16 bits lose the lower eight.
+
+    Raises
+    ------
+    PixqError
+        If there is no image, one can't be read, or two have one name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image as Pillow
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> Pillow.new("RGB", (40, 30)).save(folder / "black.png")
+    >>> {name: image.shape for name, image in read_references([folder]).items()}
+    {'black.png': (30, 40, 3)}
+    """
+    # Not at the top: `pixq.photos` would be imported with `pixq.distort`, for whoever only distorts arrays.
+    from pixq.photos import read_pixels
+
+    images: dict[str, Image] = {}
+    files: dict[str, Path] = {}
+    for file in (file for path in paths for file in _files(path)):
+        name = printable(file.name)
+        if files.setdefault(name, file) != file:
+            raise PixqError(f"{file}: {files[name]} has the same name, and names tell references; rename one of them")
+        try:
+            pixels = read_pixels(file, max_pixels=max_pixels)
+        except (OSError, ValueError) as error:
+            what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise PixqError(
+                f"{file}: {' '.join(what.split()).removeprefix(f'{file}: ')}; give images that can be read"
+            ) from None
+        images[name] = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
+    if not images:
+        raise PixqError("no reference is named; give image files or folders of them, like photos/")
+    return images
+
+
+def _files(path: Path) -> list[Path]:
+    """An image file, or those in a folder."""
+    if not path.is_dir():
+        if not path.exists():
+            raise PixqError(f"{path}: no such file or folder; give image files or folders of them")
+        return [path]
+    found = sorted(
+        each
+        for each in path.iterdir()
+        if each.suffix.lower() in IMAGE_SUFFIXES and each.name[0] != "." and each.is_file()
+    )
+    if not found:
+        raise PixqError(f"{path}: holds no image file; give a folder with {', '.join(sorted(IMAGE_SUFFIXES))} files")
+    return found

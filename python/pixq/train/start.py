@@ -1,0 +1,158 @@
+"""Where a run starts from when not from random weights: the best model of another run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from pixq.errors import PixqError
+from pixq.models.base import PatchModel
+from pixq.models.heads import Members
+from pixq.scorer import load_model
+from pixq.train.recipe import Recipe, parse_recipe, read_tables
+from pixq.train.run import RUN, RunDirectory, StartedFrom, text_of
+
+__all__ = ["RATE", "Start", "finetuning_recipe"]
+
+#: The learning rate of fine-tuning is that of the source run times this, unless a recipe says otherwise.
+RATE = 0.3
+
+Only = Literal["head"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """The best model of a finished run, that another one starts from.
+
+    Parameters
+    ----------
+    directory
+        The run's directory.
+    blake3
+        Checksum of its `model.safetensors`.
+    only
+        `head`: the body is frozen, and only what makes a score of its features is trained. `None`: all is trained.
+
+    Examples
+    --------
+    >>> Start(Path("runs/one"), "0f", "head").describe().model_dump()
+    {'directory': 'runs/one', 'model_blake3': '0f', 'only': 'head'}
+    """
+
+    directory: Path
+    blake3: str
+    only: Only | None = None
+
+    @classmethod
+    def of(cls, run: Path, only: Only | None = None) -> Start:
+        """The start from the finished run in `run`.
+
+        Raises
+        ------
+        PixqError
+            If the run is not there, not finished or damaged, or `only` is of no use to its model.
+        """
+        model, _, info = load_model(run)
+        start = cls(run, info.files[RunDirectory(run).model.name]["blake3"], only)
+        start.freeze(model)
+        return start
+
+    @classmethod
+    def described(cls, described: StartedFrom) -> Start:
+        """What `describe` gave, as `run.json` keeps it; the run itself is not looked for yet."""
+        return cls(Path(described.directory), described.model_blake3, described.only)
+
+    def describe(self) -> StartedFrom:
+        """For `run.json`."""
+        return StartedFrom(directory=text_of(self.directory), model_blake3=self.blake3, only=self.only)
+
+    def check_same(self, described: StartedFrom | None, run: Path) -> None:
+        """An error, unless the run in `run` was begun from here; the source may have moved since."""
+        if described is None:
+            raise PixqError(f"{run}: was begun from random weights; leave out --from, or choose another --out")
+        if described.model_blake3 != self.blake3:
+            raise PixqError(
+                f"{run}: was begun from another model, that of {described.directory}; leave out --from, or choose "
+                "another --out"
+            )
+        if described.only != self.only:
+            before = "without --only" if described.only is None else f"with --only {described.only}"
+            raise PixqError(f"{run}: was begun {before}; go on with that, or choose another --out")
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every weight and buffer of the model that is started from.
+
+        Raises
+        ------
+        PixqError
+            If the run is not there any more, or holds another model by now.
+        """
+        model, _, info = load_model(self.directory)
+        if info.files[RunDirectory(self.directory).model.name]["blake3"] != self.blake3:
+            raise PixqError(f"{self.directory}: holds another model than this run was begun from; train anew")
+        return dict(model.state_dict())
+
+    def freeze(self, model: PatchModel) -> None:
+        """Leave only what `only` names to training.
+
+        The head is the layer that makes a score of the body's features; the one that weighs patches, where the
+        pooling is learned, goes with it.
+
+        Raises
+        ------
+        PixqError
+            If the model has no such part.
+        """
+        if self.only is None:
+            return
+        if isinstance(model.head, Members):
+            raise PixqError(f"--only {self.only}: {model.spec.name} has no head apart from its body; leave out --only")
+        model.requires_grad_(False)
+        for part in (model.head, model.weigh):
+            if part is not None:
+                part.requires_grad_(True)
+
+
+def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a run that starts from the run in `run`.
+
+    Parameters
+    ----------
+    run
+        The run that is started from: its model is kept as it is.
+    name
+        One of `RECIPES`, or the path of a TOML file, for all but the model. Default: that of `run`, with a learning
+        rate of `RATE` times as much.
+    overrides
+        As in `read_recipe`.
+
+    Raises
+    ------
+    PixqError
+        If a recipe can't be read, or asks for another model.
+    """
+    files = RunDirectory(run)
+    source = files.recipe_of(files.read_info())
+    if name is None:
+        base = source.model_dump(mode="json")
+        # Rounded, so that 0.002 becomes 0.0006 and not what floats make of it.
+        base["optimiser"]["lr"] = float(f"{source.optimiser.lr * RATE:.6g}")
+        where, tables = read_tables(str(files.path / RUN), overrides, base)
+    else:
+        where, tables = read_tables(name, overrides)
+    known = source.model.model_dump(mode="json")
+    asked = tables.get("model", {})
+    if isinstance(asked, dict):
+        tables["model"] = {**known, **asked}
+    recipe = parse_recipe(tables, where)
+    for key, value in recipe.model.model_dump(mode="json").items():
+        if value != known[key]:
+            raise PixqError(
+                f"{where}: model.{key} is {value!r}, that of {run} is {known[key]!r}; leave it out: a model that is "
+                "started from stays as it is"
+            )
+    return recipe
