@@ -131,8 +131,12 @@ def test_a_full_report_says_who_wins(run: Path) -> None:
 
 def test_warnings_come_before_every_number(run: Path) -> None:
     files.calibrate(run, warnings=["Scores hardly separate."])
-    files.evaluate(run)
+    files.evaluate(run, warnings=["calibration default: Scores hardly separate.", "Few groups."])
     markup = page(run)
+    assert markup.count("Calibration default: Scores hardly separate.") == 1
+    # Once is enough at the top; its own section has it too.
+    assert markup.count("calibration default: Scores hardly separate.") == 1
+    assert markup.count("Few groups.") == 2
     warnings = markup.index("read these first")
     assert warnings < markup.index("Scores hardly separate.") < markup.index("In short") < markup.index("<svg")
 
@@ -223,6 +227,10 @@ def test_a_class_without_patches_has_dashes(run: Path) -> None:
     said = text(page(run))
     assert "0 – 0 – 0 –" in said
     assert "balanced accuracy is not defined" in said
+    # Of two classes, a coin finds half.
+    figures["estimates"]["balanced_accuracy"] = files.estimate(0.52)
+    files.evaluate(run, methods=methods)
+    assert "balanced accuracy 0.520 (0.490 to 0.550) on patches, not above chance (0.500)" in text(page(run))
 
 
 def test_a_patch_set_that_is_gone_is_said_so(run: Path, tmp_path: Path) -> None:

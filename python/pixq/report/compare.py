@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixq.classes import CLASSES
 from pixq.errors import PixqError
 from pixq.evaluation.files import METRICS, Estimate, EvaluationFile
 from pixq.report import charts, words
@@ -296,5 +295,5 @@ def _chart(key: str, common: Common, metric: str) -> tuple[str, str] | None:
         value = entry.evaluation.model.patches.estimates.get(metric, Estimate(value=None, low=None, high=None))
         rows.append((entry.label, value.value, value.low, value.high))
     title = METRICS[metric][0]
-    chance = 1 / len(CLASSES) if metric == "balanced_accuracy" else None
+    chance = words.chance(common.entries[0].evaluation.model.patches) if metric == "balanced_accuracy" else None
     return f"{title[0].upper()}{title[1:]}", charts.intervals(key, f"{title} on patches", rows, chance=chance)

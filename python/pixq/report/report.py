@@ -26,7 +26,7 @@ USES = {
     "test": "evaluation alone",
 }
 GLOSSARY = (
-    ("balanced accuracy", "mean of the three recalls; guessing gives 1/3 however common a class is"),
+    ("balanced accuracy", "mean of the recalls; guessing gives one in the number of classes, however common each is"),
     ("accuracy", "share of right answers; always giving the commonest class can make it high"),
     ("macro F1", "mean over the classes of F1, which falls with patches missed and with false alarms"),
     ("recall", "share of the patches of a class that are called by it"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pixq.calibration.files import Calibration
-from pixq.classes import CLASSES, GREEN, NAMES, ORANGE
+from pixq.classes import GREEN, NAMES, ORANGE
 from pixq.evaluation.files import METRICS, Estimate, EvaluationFile, Method, Metrics
 from pixq.evaluation.shared import CutPoint
 from pixq.report import charts, words
@@ -49,8 +49,8 @@ def calibration(place: int, it: Calibration) -> dict[str, Any]:
         thresholds = ", ".join(map(number, sets.threshold))
         conformal = (
             f"Conformal sets hold the truth in {_level(sets.coverage)} of patches {kind}, "
-            f"by {sets.patches:,} patches of {sets.groups:,} groups (thresholds {thresholds}); a patch whose set is not "
-            "exactly one class is unsure."
+            f"by {sets.patches:,} patches of {sets.groups:,} groups (thresholds {thresholds}); a patch whose set is "
+            "not exactly one class is unsure."
         )
     return {
         "calibration": it,
@@ -62,7 +62,11 @@ def calibration(place: int, it: Calibration) -> dict[str, Any]:
             (NAMES[which], _cut(cut.value), _span(cut.low, cut.high))
             for which, cut in ((ORANGE, it.cuts.orange), (GREEN, it.cuts.green))
         ],
-        "metrics": [name for name in METRICS if name in it.achieved],
+        "achieved": [
+            (f"{title} on the calibration split", [(it.name, {"estimates": it.achieved})], shown)
+            for title, names in (("Decisions", DECISIONS), ("Scores", SCORES))
+            if (shown := [name for name in names if name in it.achieved])
+        ],
         "meaning": _meaning(place, it),
         "honest": f"{words.plain(honest.value)} ({span})" if span else words.plain(honest.value),
         "conformal": conformal,
@@ -120,12 +124,12 @@ def summary(it: EvaluationFile) -> str:
     each = it.model.patches.estimates.get("balanced_accuracy")
     if it.model.patches.n == 0:
         return "There was no patch to evaluate on."
-    told = f"{it.model.title} ({it.run.model}, {it.run.head})"
+    told = it.model.title
     if each is None or each.value is None:
         return f"{told}: balanced accuracy is not defined."
     span = words.interval(each.low, each.high)
     told += f": balanced accuracy {words.plain(each.value)}{f' ({span})' if span else ''} on patches"
-    chance = words.chance_words(each)
+    chance = words.chance_words(it.model.patches)
     return f"{told}, {chance}." if chance else f"{told}."
 
 
@@ -145,7 +149,7 @@ def _rivals(key: str, methods: Sequence[Method], metric: str) -> str:
     for method in methods:
         each = method.patches.estimates.get(metric, Estimate(value=None, low=None, high=None))
         rows.append((method.title, each.value, each.low, each.high))
-    chance = 1 / len(CLASSES) if metric == "balanced_accuracy" else None
+    chance = words.chance(methods[0].patches) if metric == "balanced_accuracy" else None
     return charts.intervals(key, f"{METRICS[metric][0]} on patches", rows, chance=chance)
 
 

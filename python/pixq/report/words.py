@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pixq.calibration.files import Calibration
-from pixq.classes import CLASSES
-from pixq.evaluation.files import METRICS, Difference, Estimate, EvaluationFile
+from pixq.evaluation.files import METRICS, Difference, EvaluationFile, Metrics
 from pixq.patches.schema import Manifest
 from pixq.train.run import RunInfo
 
 __all__ = [
     "build_command",
     "calibrate_command",
+    "chance",
     "contract",
     "fusion_name",
     "interval",
@@ -139,12 +139,18 @@ def verdict(difference: Difference, title: str) -> tuple[str, str]:
     return ("better", f"beats {title}: {span}") if wins else ("worse", f"loses to {title}: {span}")
 
 
-def chance_words(estimate: Estimate | None) -> str:
-    """Whether a balanced accuracy is better than guessing among the classes."""
-    if estimate is None or estimate.value is None or estimate.low is None:
+def chance(figures: Metrics) -> float | None:
+    """The balanced accuracy of guessing: one in the classes that there are; `None` where there is none."""
+    classes = sum(any(row) for row in figures.confusion)
+    return 1 / classes if classes else None
+
+
+def chance_words(figures: Metrics) -> str:
+    """Whether a balanced accuracy is better than guessing; nothing where that can't be told."""
+    each, guess = figures.estimates.get("balanced_accuracy"), chance(figures)
+    if each is None or each.low is None or guess is None:
         return ""
-    chance = 1 / len(CLASSES)
-    return f"above chance ({chance:.3f})" if estimate.low > chance else f"not above chance ({chance:.3f})"
+    return f"above chance ({guess:.3f})" if each.low > guess else f"not above chance ({guess:.3f})"
 
 
 def _rgb(color: str) -> tuple[int, int, int]:
@@ -287,7 +293,9 @@ def find_warnings(
     contracts += [(f"The labels of calibration {each.name}", each.data.label_contract) for each in calibrations]
     found += [f"{what} are synthetic: no person gave them." for what, label in contracts if label.get("synthetic")]
     found += [f"Calibration {each.name}: {text}" for each in calibrations for text in each.warnings]
-    found += [f"Evaluation {each.name}: {text}" for each in evaluations for text in each.warnings]
+    # An evaluation repeats what its calibration warned of.
+    said = {f"calibration {each.name}: {text}" for each in calibrations for text in each.warnings}
+    found += [f"Evaluation {each.name}: {text}" for each in evaluations for text in each.warnings if text not in said]
     if manifest is not None and (problems := len(manifest["problems"])):
         found.append(
             f"The dataset had {problems} problems when it was cut; {len(manifest['skipped'])} images were left out."
