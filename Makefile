@@ -32,6 +32,7 @@ demo: $(STAMPS)/pixq  ## Set up, and build a patch set from photographs that com
 	@$(PY) -m pixq demo --out "$(OUT)"
 
 test: lint test-rust $(STAMPS)/test  ## Set up, and run every check and test
+	@$(PY) tests/browser.py
 	$(PY) -m pytest
 
 test-fast: $(STAMPS)/pixq $(STAMPS)/test  ## The Python tests that take less than a few seconds each

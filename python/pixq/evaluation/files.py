@@ -47,8 +47,8 @@ __all__ = [
 EVALUATIONS = "evaluations"
 FORMAT: Literal["pixq evaluation"] = "pixq evaluation"
 
-#: What `Metrics.estimates` may hold, in the order it is shown: how people call it, and whether more is better. Whether
-#: more or fewer answers should be `unsure` is for the user to say.
+#: What `Metrics.estimates` may hold, in the order it is shown: how people call it, and whether more is better. Neither
+#: is, of coverage, which should be what was asked for, and of how many answers are `unsure`.
 METRICS: Mapping[str, tuple[str, bool | None]] = {
     "balanced_accuracy": ("balanced accuracy", True),
     "accuracy": ("accuracy", True),
@@ -61,7 +61,7 @@ METRICS: Mapping[str, tuple[str, bool | None]] = {
     "plcc": ("PLCC, after a logistic fit", True),
     "mse": ("MSE", False),
     "ece": ("ECE", False),
-    "coverage": ("coverage of the sets", True),
+    "coverage": ("coverage of the sets", None),
     "unsure": ("share of unsure answers", None),
 }
 
@@ -191,8 +191,8 @@ class Example(FileModel):
     answer: Literal["Red", "Orange", "Green"]
     score: float
     quality: float
-    reference_png: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
-    distorted_png: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+    reference_png: Annotated[str, Field(pattern=r"^iVBORw0KGgo[A-Za-z0-9+/]+={0,2}$")]
+    distorted_png: Annotated[str, Field(pattern=r"^iVBORw0KGgo[A-Za-z0-9+/]+={0,2}$")]
 
 
 class Examples(FileModel):

@@ -1,0 +1,84 @@
+"""The report of the runs of `pixq train --folds`: pooled figures, and one line a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pixq.errors import PixqError
+from pixq.evaluation.shared import FileModel, read_model
+from pixq.report import words
+from pixq.train.recipe import parse_recipe
+from pixq.train.run import RunDirectory
+
+__all__ = ["FOLDS", "FoldsFile", "is_folds", "view"]
+
+FOLDS = "folds.json"
+
+
+class FoldsFile(FileModel):
+    """`folds.json`: with a type of distortion left out, `mean` is there and `image` is not."""
+
+    format: Literal["pixq folds"] = "pixq folds"
+    schema_version: Literal[1] = 1
+    patches: str
+    recipe: dict[str, Any]
+    leave_out: Literal["distortion"] | None
+    runs: list[str]
+    patch: dict[str, float | None]
+    image: dict[str, float | None] | None = None
+    by_distortion: dict[str, float | dict[str, float | None] | None]
+    mean: dict[str, float | None] | None = None
+
+
+def is_folds(path: Path) -> bool:
+    """Whether `path` holds the runs of a cross-validation, and no run of its own."""
+    return (path / FOLDS).exists() and not RunDirectory(path).exists()
+
+
+def view(path: Path) -> dict[str, Any]:
+    """What the template shows.
+
+    Raises
+    ------
+    PixqError
+        If `folds.json`, or a run that it names, is missing or damaged.
+    """
+    pooled = read_model(FoldsFile, path / FOLDS, "pixq train --folds")
+    recipe = parse_recipe(pooled.recipe, str(path / FOLDS))
+    if not pooled.runs:
+        raise PixqError(f"{path / FOLDS}: names no run; delete it, and run pixq train --folds anew")
+    runs = [(name, RunDirectory(path / name).read_info()) for name in pooled.runs]
+    first = runs[0][1]
+    how = ["--folds"] if pooled.leave_out is None else ["--leave-out", pooled.leave_out]
+    command = words.train_command(first, str(path / pooled.runs[0]), f"{path}-again", *how)
+    seconds = [info.timings.get("seconds", 0.0) for _, info in runs]
+    return {
+        "title": f"{recipe.model.name} on {first.patches['dataset'].get('name', 'a patch set')}, {len(runs)} folds",
+        "run": str(path),
+        "left_out": pooled.leave_out is not None,
+        "pooled": [("patches", pooled.patch), *([("images", pooled.image)] if pooled.image is not None else [])],
+        "by_distortion": pooled.by_distortion,
+        "mean": pooled.mean,
+        "synthetic": bool(first.patches["label_contract"].get("synthetic")),
+        "facts_rows": [
+            ("model", f"{recipe.model.name}, head {recipe.model.head}, {first.parameters:,} weights"),
+            ("dataset", first.patches["dataset"].get("title", "")),
+            ("licence", first.patches["dataset"].get("licence", "not stated")),
+            ("labels", words.contract(first.patches["label_contract"])),
+            ("patch set", f"{first.patches['directory']}, fingerprint {pooled.patches}"),
+            ("time", words.seconds(sum(seconds))),
+        ],
+        "runs": [
+            (
+                name,
+                words.status(info),
+                (info.best or {}).get("epoch"),
+                (info.best or {}).get("loss"),
+                words.seconds(spent),
+            )
+            for (name, info), spent in zip(runs, seconds, strict=True)
+        ],
+        "recipe": recipe.text(),
+        "command": command,
+    }

@@ -1,0 +1,163 @@
+"""What a report is made of, read from a run and from its patch set, and checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pixq.calibration.files import Calibration, read_calibrations
+from pixq.errors import PixqError
+from pixq.evaluation.files import EvaluationFile, read_evaluations
+from pixq.patches.files import checksum
+from pixq.patches.schema import MANIFEST, ImageLine, Manifest, read_images, read_manifest
+from pixq.train.recipe import Recipe
+from pixq.train.run import RunDirectory, RunInfo
+
+__all__ = ["Epoch", "Gathered", "PatchesInfo", "gather"]
+
+
+class _Loose(BaseModel):
+    """A part of a file of which only some keys are shown."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class Contract(_Loose):
+    """A label contract."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", allow_inf_nan=False)
+
+    name: str
+    polarity: str
+    minimum: float
+    maximum: float
+
+
+class FusionInfo(_Loose):
+    """A fusion."""
+
+    type: str
+    alpha: float | None
+
+
+class GeometryInfo(_Loose):
+    """Pixels of a patch and of its RoI."""
+
+    size: int
+    roi: int
+
+
+class PatchesInfo(_Loose):
+    """What `run.json` says of the patch set."""
+
+    directory: str
+    fingerprint: str
+    dataset: dict[str, str]
+    label: dict[str, str]
+    label_contract: Contract
+    geometry: GeometryInfo
+    fusions: list[FusionInfo]
+
+
+class TrainLoss(_Loose):
+    """Of an epoch's steps."""
+
+    loss: float
+
+
+class Epoch(_Loose):
+    """A line of `metrics.jsonl`."""
+
+    epoch: int
+    train: TrainLoss | None
+    validation: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """All that is known of a run.
+
+    Parameters
+    ----------
+    path
+        The run's directory.
+    manifest, images
+        Those of the patch set, where it is still there and unchanged in kind.
+    no_manifest
+        Why there is none; empty where there is one.
+    changed
+        Whether the patch set there is another than was trained on.
+    """
+
+    path: Path
+    info: RunInfo
+    patches: PatchesInfo
+    recipe: Recipe
+    epochs: Sequence[Epoch]
+    calibrations: Mapping[str, Calibration]
+    evaluations: Sequence[EvaluationFile]
+    manifest: Manifest | None
+    images: Sequence[ImageLine]
+    no_manifest: str
+    changed: bool
+
+
+def gather(run: str | os.PathLike[str]) -> Gathered:
+    """Read a run.
+
+    Raises
+    ------
+    PixqError
+        If it is none, or one of its files is damaged. A patch set that is gone is no error.
+    """
+    files = RunDirectory(run)
+    info = files.read_info()
+    manifest: Manifest | None = None
+    images: Sequence[ImageLine] = ()
+    changed = False
+    patches = _checked(PatchesInfo, info.patches, files.path / "run.json", "patches")
+    directory = Path(patches.directory)
+    reason = ""
+    try:
+        manifest = read_manifest(directory)
+        images = read_images(directory, manifest)
+        changed = checksum(directory / MANIFEST).blake3 != patches.fingerprint
+    except (PixqError, OSError) as error:
+        manifest = None
+        reason = f"The patch set can't be read, so its splits and groups are not shown ({error})."
+    if changed:
+        manifest = None
+        reason = f"{directory} holds another patch set than was trained on, so its splits and groups are not shown."
+    return Gathered(
+        path=files.path,
+        info=info,
+        patches=patches,
+        recipe=files.recipe_of(info),
+        epochs=[
+            _checked(Epoch, line, files.metrics, f"line {number}")
+            for number, line in enumerate(files.read_metrics(), 1)
+        ],
+        calibrations=read_calibrations(run),
+        evaluations=read_evaluations(run),
+        manifest=manifest,
+        images=images,
+        no_manifest=reason,
+        changed=changed,
+    )
+
+
+def _checked(kind: type[Any], value: object, path: Path, part: str) -> Any:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join([part, *map(str, first["loc"])])
+        raise PixqError(
+            f"{path}: {where}: {first['msg']}; it is damaged or of another version of pixq: take the whole directory "
+            "of the run from where it was trained, or train anew"
+        ) from None
