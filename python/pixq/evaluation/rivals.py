@@ -2,7 +2,7 @@
 
 All scores are oriented, higher is better, by `Baseline.higher_is_better` alone. Metrics other than PSNR are piq's, on
 patches as small as they are: none of them shrinks an image of 20 pixels but GMSD, which halves any image. Gradients
-next to the edge (GMSD, MDSI, VSI) see black beyond it, in both patches alike, so a border of similarity is counted in. VSI
+next to the edge (GMSD, MDSI, VSI) see black beyond it, in both patches alike, so a border of similarity counts. VSI
 is strained at that size: its saliency, made for photographs, is of the patch resized to 256x256 pixels, falls off from
 the patch's centre, and is 0 where a patch is of one colour, so that it calls any two such patches equal. It takes 20 ms
 a patch on one core, the others 0.1 ms or less.
