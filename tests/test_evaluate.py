@@ -108,6 +108,19 @@ def test_boosting_is_fitted_to_the_train_split(own: Path, target: PatchSet) -> N
     assert [list(row) for row in found.methods[1].patches.confusion] == expected
 
 
+def test_rivals_never_learn_from_what_is_evaluated(own: Path, target: PatchSet) -> None:
+    """Neither from the train split, when that is evaluated, nor from the validation split."""
+    train, base = target.select(split="train"), target.select(split="validation")
+    found = evaluate(own, target, EvaluateSettings(split="train", resamples=100, rivals=("boosting",)))
+    answer, _ = Boosting().fit(base).answer(train)
+    expected = metrics.confusion_matrix(classify(train.records.quality), answer, labels=[0, 1, 2]).tolist()
+    assert [list(row) for row in found.methods[1].patches.confusion] == expected
+    (own / "calibration.json").unlink()
+    alone = evaluate(own, target, EvaluateSettings(split="validation", resamples=100, rivals=judging.QUICK_RIVALS))
+    assert [method.name for method in alone.methods] == ["model"]
+    assert any("the validation split, which is evaluated here" in warning for warning in alone.warnings)
+
+
 def test_differences_are_paired(found: EvaluationFile) -> None:
     assert {each.name for each in found.against} == set(judging.QUICK_RIVALS)
     for each in found.against:
@@ -300,6 +313,7 @@ def test_turned_scores_are_noticed(
     ("arguments", "expected"),
     [
         (["--rivals", "psnr,vmaf"], "there is no rival 'vmaf'; choose"),
+        (["--rivals", "psnr,PSNR"], "--rivals names psnr twice"),
         (["--calibration", "defualt"], "default"),
         (["--name", "../x"], "--name is '../x'"),
         (["--resamples", "5"], "--resamples is 5"),

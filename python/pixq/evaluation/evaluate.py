@@ -79,6 +79,8 @@ class EvaluateSettings:
         for rival in self.rivals:
             if rival not in known:
                 raise PixqError(f"there is no rival {rival!r}; choose {', '.join(known)}")
+            if self.rivals.count(rival) > 1:
+                raise PixqError(f"--rivals names {rival} twice; name each once")
         if self.resamples < 100:
             raise PixqError(f"--resamples is {self.resamples}; give 100 or more")
         if not 0.0 < self.level < 1.0:
@@ -128,7 +130,8 @@ def evaluate(
     """Measure a run on one split of a patch set; see `files.write_evaluation` to keep it.
 
     Rivals get what the model gets: cuts and curves from the split that the model was calibrated on; boosted trees are
-    fitted to the train split of the same set, too. All methods are measured on the same resamples of groups.
+    fitted to the train split of the same set, or to that split where photos of `train` are evaluated. All methods are
+    measured on the same resamples of groups.
 
     Parameters
     ----------
@@ -226,6 +229,8 @@ def _decision(calibration: Calibration | None) -> Decision:
 def _base(calibration: Calibration | None, data: Judged) -> tuple[Judged | None, list[str]]:
     """The patches that rivals get their cuts from: those that the model got its cuts from."""
     if calibration is None:
+        if data.split == "validation":
+            return None, ["rivals get their cuts from the validation split, which is evaluated here: none is shown"]
         try:
             return judged(PatchSet(data.patches.directory), "validation"), []
         except PixqError:
@@ -328,8 +333,9 @@ def _rivals(
         elif name == "boosting":
             note("boosting", 0, len(data))
             trained = PatchSet(base.patches.directory).select(split="train")
-            fit_to = trained if len(trained) else base.patches
-            answer, probability = Boosting(device).fit(fit_to).answer(data.patches)
+            # What is evaluated may be that split, or have photos of it; those of `base` are known to be others.
+            apart = len(trained) > 0 and not trained.photos() & data.patches.photos()
+            answer, probability = Boosting(device).fit(trained if apart else base.patches).answer(data.patches)
             yield _probable(name, "boosted trees", "boosting", data, answer, probability)
         else:
             cut, found = (_metric(name, part, device, run, note) for part in (base, data))
