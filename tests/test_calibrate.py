@@ -224,7 +224,8 @@ def test_few_groups_are_told(run: Path, levels: PatchSet) -> None:
 
 def test_one_run_holds_several_by_name(run: Path, target: PatchSet) -> None:
     first = calibrate(run, target, CalibrateSettings(name="one", resamples=100))
-    cost = ((0.0, 1.0, 4.0), (1.0, 0.0, 1.0), (4.0, 1.0, 0.0))
+    # A negative cost is a gain.
+    cost = ((-0.5, 1.0, 4.0), (1.0, 0.0, 1.0), (4.0, 1.0, 0.0))
     second = calibrate(
         run, target, CalibrateSettings(name="two", resamples=100, objective=Objective("cost", cost), coverage=0.8)
     )
@@ -244,7 +245,7 @@ def test_one_run_holds_several_by_name(run: Path, target: PatchSet) -> None:
         (["--cost", "1,2"], "--cost is '1,2'; give three rows"),
         (["--cost", "0,1,2/1,0,1/2,1,0"], "a cost matrix goes with the objective cost"),
         (["--objective", "cost"], "a cost matrix goes with the objective cost"),
-        (["--coverage", "1.5"], "1.5"),
+        (["--coverage", "1.5"], "--coverage is 1.5"),
         (["--level", "0"], "--level is 0"),
         (["--resamples", "5"], "--resamples is 5"),
         (["--seed", "-1"], "--seed is -1"),

@@ -18,6 +18,9 @@ from pixq.evaluation.files import METRICS, EvaluationFile, read_evaluation, read
 from pixq.evaluation.shared import Cut, check_name
 
 
+MAPPING = files.calibration("ab" * 32)["mapping"]
+
+
 def calibration(**changes: Any) -> Calibration:
     return Calibration.model_validate_json(json.dumps(files.calibration("ab" * 32, **changes)))
 
@@ -103,6 +106,9 @@ def test_infinite_cuts_come_back_with_their_sign(
         ({"objective": "cost"}, "cost matrix"),
         ({"cost": [[0, 1, 2], [1, 0, 1], [2, 1, 0]]}, "cost matrix"),
         ({"surprise": 1}, "surprise"),
+        ({"mapping": {"kind": "steps"}}, "mapping: a mapping must have"),
+        ({"mapping": MAPPING | {"green": {"score": [0.2, 0.8], "value": [0.0]}}}, "mapping: a curve has 2 scores and 1"),
+        ({"mapping": MAPPING | {"green": {"score": [0.2], "value": ["a"]}}}, "mapping: the value of a curve is not"),
         ({"data": files.data(by_class={"Red": 1})}, "by_class must hold Red, Orange, Green"),
         ({"bootstrap": {"resamples": 1000, "level": 95, "seed": 0}}, "level"),
     ],
@@ -110,6 +116,13 @@ def test_infinite_cuts_come_back_with_their_sign(
 def test_a_calibration_that_is_none_is_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         calibration(**changes)
+
+
+def test_brackets_without_end_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "calibration.json").write_text("[" * 100_000)
+    with pytest.raises(PixqError, match="calibration.json: is not JSON") as caught:
+        read_calibrations(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_evaluation_comes_back_as_it_was(tmp_path: Path) -> None:

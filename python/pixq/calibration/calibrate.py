@@ -68,6 +68,8 @@ class CalibrateSettings:
             raise PixqError("cuts are never chosen on the test split; give --split validation, or train")
         if not 0.0 < self.level < 1.0:
             raise PixqError(f"--level is {self.level:g}; give a share between 0 and 1, like 0.95")
+        if self.coverage is not None and not 0.0 < self.coverage < 1.0:
+            raise PixqError(f"--coverage is {self.coverage:g}; give a share between 0 and 1, like 0.9")
         if self.resamples < 100:
             raise PixqError(f"--resamples is {self.resamples}; give 100 or more")
         if self.seed < 0:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pixq.calibration.curves import Mapping
 from pixq.errors import PixqError, unknown
 from pixq.evaluation.shared import Bootstrap, Cut, Data, Estimate, FileModel, Share, check_name, read_model, write_model
 
@@ -27,8 +28,7 @@ __all__ = [
 CALIBRATION = "calibration.json"
 FORMAT: Literal["pixq calibration"] = "pixq calibration"
 
-Cost = Annotated[float, Field(ge=0.0)]
-CostRow = Annotated[tuple[Cost, Cost, Cost], Field(strict=False)]
+CostRow = Annotated[tuple[float, float, float], Field(strict=False)]
 
 
 class ModelReference(FileModel):
@@ -112,6 +112,10 @@ class Calibration(FileModel):
     def _agrees(self) -> Self:
         if (self.cost is not None) != (self.objective == "cost"):
             raise ValueError("there must be a cost matrix for the objective cost, and for no other")
+        try:
+            Mapping.from_json(self.mapping)
+        except PixqError as error:
+            raise ValueError(f"mapping: {error}") from None
         return self
 
 

@@ -178,7 +178,7 @@ def read_model(kind: type[Model], path: Path, make: str) -> Model:
     mend = f"delete it, and run {make} anew"
     try:
         loose = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PixqError(f"{path}: is not JSON ({error}); {mend}") from None
     wanted = kind.model_fields["format"].default
     if not isinstance(loose, dict) or loose.get("format") != wanted:
