@@ -197,6 +197,18 @@ def test_without_a_calibration_it_says_so(run: Path, target: PatchSet) -> None:
     assert (cuts.orange, cuts.green) == QUALITY_CUTS
 
 
+def test_groups_that_say_little_are_told(own: Path, target: PatchSet, levels: PatchSet) -> None:
+    told = " ".join(evaluate(own, target, EvaluateSettings(resamples=100, rivals=())).warnings)
+    groups = len({line["group"] for line in target.images if line["split"] == "test"})
+    assert f"the test split has {groups} groups; intervals from fewer than 20 are too narrow" in told
+    assert f"the {groups} groups of the test split are crops of 1 image: intervals are for other crops" in told
+    told = " ".join(evaluate(own, levels, EvaluateSettings(resamples=100, rivals=())).warnings)
+    assert "the test split has 4 groups; intervals" in told
+    assert "groups of the test split are crops" not in told
+    absent = set(NAMES) - {NAMES[each] for each in classify(levels.select(split="test").records.quality)}
+    assert {name for name in NAMES if f"no patch of the test split is {name}" in told} == absent
+
+
 def test_a_calibration_set_that_is_gone_leaves_no_rivals(own: Path, levels: PatchSet) -> None:
     path = own / "calibration.json"
     path.write_text(path.read_text().replace(str(Path("target")), "moved"))

@@ -28,10 +28,8 @@ from pixq.train.run import RunDirectory
 
 __all__ = ["CalibrateSettings", "calibrate", "check_photos", "out_of_bag"]
 
-#: Fewer patches of a class than this, or fewer groups, are too few for cuts to be trusted.
+#: Fewer patches of a class than this are too few for cuts to be trusted.
 FEW_PATCHES = 30
-FEW_GROUPS = 20
-
 
 BALANCED = Objective()
 
@@ -233,11 +231,7 @@ def _warnings(counts: NDArray[np.int64], data: Judged, cuts: Cuts, honest: Estim
             found.append(f"no patch of the {data.split} split is {name}: nothing is known of that class")
         elif count < FEW_PATCHES:
             found.append(f"only {count} patches are {name}; with fewer than {FEW_PATCHES} its cut is a guess")
-    groups = len(np.unique(data.group))
-    if groups < FEW_GROUPS:
-        found.append(
-            f"the {data.split} split has {groups} groups; intervals from fewer than {FEW_GROUPS} are too narrow"
-        )
+    found += data.warnings()
     for name, never in (("Red", cuts.orange == -math.inf), ("Green", cuts.green == math.inf)):
         if never:
             found.append(f"with these cuts no patch is ever {name}")

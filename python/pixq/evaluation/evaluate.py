@@ -167,6 +167,13 @@ def evaluate(
     resamples = resample_groups(data.group, settings.resamples, settings.seed)
     if len(resamples.groups) < 2:
         warnings.append("these patches are of one group, so there are no intervals")
+    else:
+        warnings += data.warnings()
+    warnings += [
+        f"no patch of the {data.split} split is {name}: metrics are over the classes that are there"
+        for name, count in zip(NAMES, np.bincount(data.truth, minlength=len(NAMES)).tolist(), strict=True)
+        if count == 0
+    ]
     scores = model_scores(scorer, data, lambda done: note("scoring", done, len(data)))
     model = _answered("model", f"{scorer.recipe.model.name} (this run)", "model", data, scores, _decision(calibration))
     methods = [model]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Judged", "Scores", "judged", "model_scores"]
 
+#: Fewer groups than this, or fewer sources of them, are too few for intervals to be trusted.
+FEW_GROUPS = 20
+
 #: Patches scored at a time, as in training.
 CHUNK = 256
 
@@ -106,6 +109,25 @@ class Judged:
             if column not in found.values():
                 found[key] = column
         return {key: values for key, values in found.items() if 1 < len(set(values)) <= MOST_VALUES}
+
+    def warnings(self) -> list[str]:
+        """What a reader must know before intervals over these groups are believed, in words."""
+        found = []
+        groups = len(np.unique(self.group))
+        if groups < FEW_GROUPS:
+            found.append(
+                f"the {self.split} split has {groups} groups; intervals from fewer than {FEW_GROUPS} are too narrow"
+            )
+        images = [self.patches.images[number] for number in np.unique(self.image).tolist()]
+        sources = {dict(image.get("attributes", {})).get("source") for image in images}
+        # Crops of one photo that don't overlap are groups of their own, and yet alike.
+        if None not in sources and len(sources) < min(groups, FEW_GROUPS):
+            many = "" if len(sources) == 1 else "s"
+            found.append(
+                f"the {groups} groups of the {self.split} split are crops of {len(sources)} image{many}: intervals are "
+                "for other crops of these, and too narrow for other images"
+            )
+        return found
 
     def describe(self) -> Data:
         """What `calibration.json` and evaluations say of it."""
