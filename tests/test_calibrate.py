@@ -267,6 +267,15 @@ def test_a_run_that_is_none_or_damaged(run: Path, target: PatchSet, tmp_path: Pa
     assert "model.safetensors" in built.mistake(built.pixq("calibrate", run, "--target", target.directory))
 
 
+def test_a_class_that_is_never_given_is_said_in_words(run: Path, target: PatchSet, tmp_path: Path) -> None:
+    few = relabelled(target, tmp_path / "few", lambda number: 0.0 if number % 20 else 1.0)
+    done = built.pixq("calibrate", run, "--target", few, "--objective", "accuracy", "--resamples", 100)
+    assert done.code == 0, done.err
+    assert math.inf in get_calibration(run).cuts.values
+    assert "never" in done.out
+    assert "inf" not in done.out
+
+
 def test_the_command_takes_a_tree_and_builds_its_patch_set_beside_it(
     run: Path, target: PatchSet, tmp_path: Path
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -93,7 +95,8 @@ def calibrate(
     for warning in found.warnings:
         print(f"pixq: warning: {warning}", file=sys.stderr)
     for label, cut in (("Orange", found.cuts.orange), ("Green", found.cuts.green)):
-        print(f"{label:7} from {_number(cut.value)}  {_between(cut.low, cut.high)}")
+        where = "from " if math.isfinite(cut.value) else ""
+        print(f"{label:7} {where}{_point(cut.value)}  {_between(cut.low, cut.high, _point)}")
     achieved, honest = found.achieved["balanced_accuracy"], found.out_of_bag
     print(
         f"balanced accuracy {_number(achieved.value)} on these patches, {_number(honest.value)} "
@@ -117,5 +120,10 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _between(low: float | None, high: float | None) -> str:
-    return "(no interval)" if low is None or high is None else f"({low:.4f} to {high:.4f})"
+def _point(value: float) -> str:
+    """A cut; where it is infinite the word that calibration.json has."""
+    return f"{value:.4f}" if math.isfinite(value) else "never" if value > 0 else "always"
+
+
+def _between(low: float | None, high: float | None, show: Callable[[float], str] = _number) -> str:
+    return "(no interval)" if low is None or high is None else f"({show(low)} to {show(high)})"
