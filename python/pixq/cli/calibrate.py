@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -114,8 +115,10 @@ def _cost(text: str) -> Cost:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if math.isfinite(value) else "never" if value > 0 else "always"
 
 
 def _between(low: float | None, high: float | None) -> str:
-    return "(no interval)" if low is None or high is None else f"({low:.4f} to {high:.4f})"
+    return "(no interval)" if low is None or high is None else f"({_number(low)} to {_number(high)})"
