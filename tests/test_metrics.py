@@ -406,3 +406,21 @@ def test_calibrated_and_measured_together() -> None:
     assert values["coverage"] > 0.84
     assert found["srcc"].low > 0.9
     assert interval(found["srcc"].resampled) == (found["srcc"].low, found["srcc"].high)
+
+
+def test_the_interval_of_the_ece_is_not_above_it() -> None:
+    """Answers whose probabilities are right: of resamples alone, each would look miscalibrated."""
+    random = np.random.default_rng(5)
+    probability = random.dirichlet([1.0, 1.0, 1.0], 400)
+    held = 0
+    for _ in range(20):
+        truth = (random.random((400, 1)) > probability.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+        group = np.arange(400)
+        answers = Answers(truth, probability.argmax(axis=1), truth / 2, probability[:, 2], group, None, probability)
+        found = measure(answers, resample_groups(group, 200)).estimates["ece"]
+        assert found.value is not None
+        assert found.low is not None
+        assert found.high is not None
+        assert 0.0 <= found.low <= found.high
+        held += found.low <= found.value <= found.high
+    assert held == 20

@@ -17,7 +17,10 @@ from pixq import _core
 from pixq.cli import app
 
 ROOT = Path(__file__).parents[1]
-VERBS = ("datasets", "inspect", "build-patches", "verify", "show", "export", "distort", "demo")
+VERBS = (
+    "datasets", "inspect", "build-patches", "verify", "show", "train", "adapt", "calibrate", "evaluate", "report",
+    "compare", "export", "distort", "demo",
+)  # fmt: skip
 
 
 def toml(name: str) -> dict[str, object]:

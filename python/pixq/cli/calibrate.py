@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -96,7 +95,7 @@ def calibrate(
         print(f"pixq: warning: {warning}", file=sys.stderr)
     for label, cut in (("Orange", found.cuts.orange), ("Green", found.cuts.green)):
         where = "from " if math.isfinite(cut.value) else ""
-        print(f"{label:7} {where}{_point(cut.value)}  {_between(cut.low, cut.high, _point)}")
+        print(f"{label:7} {where}{_number(cut.value)}  {_between(cut.low, cut.high)}")
     achieved, honest = found.achieved["balanced_accuracy"], found.out_of_bag
     print(
         f"balanced accuracy {_number(achieved.value)} on these patches, {_number(honest.value)} "
@@ -117,13 +116,10 @@ def _cost(text: str) -> Cost:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _point(value: float) -> str:
-    """A cut; where it is infinite the word that calibration.json has."""
+    if value is None:
+        return "-"
     return f"{value:.4f}" if math.isfinite(value) else "never" if value > 0 else "always"
 
 
-def _between(low: float | None, high: float | None, show: Callable[[float], str] = _number) -> str:
-    return "(no interval)" if low is None or high is None else f"({show(low)} to {show(high)})"
+def _between(low: float | None, high: float | None) -> str:
+    return "(no interval)" if low is None or high is None else f"({_number(low)} to {_number(high)})"

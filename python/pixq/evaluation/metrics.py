@@ -177,8 +177,8 @@ def measure(answers: Answers, resamples: Resamples, level: float = 0.95) -> Meas
     and true quality; ECE of the most probable class (the worse one of equals), in `BINS` bins; the share of conformal
     sets that hold the true class, and of those that don't hold exactly one.
 
-    The ECE is a sum of absolute gaps, and resampling adds noise to each: its interval lies too high where the
-    probabilities are good, and may even leave out the value.
+    The ECE is a sum of absolute gaps, and resampling adds noise to each: its values on resamples lie too high. So its
+    interval is moved by how much their mean lies above the ECE itself, and ends at 0.
 
     Parameters
     ----------
@@ -212,6 +212,7 @@ def measure(answers: Answers, resamples: Resamples, level: float = 0.95) -> Meas
     again = tables.metrics(resamples.multiplicity) if present > 1 else {}
     undefined = np.full(resamples.count, np.nan)
     estimates = {name: _estimate(float(once[name][0]), again.get(name, undefined), level) for name in names}
+    estimates["ece"] = _unbiased(estimates["ece"])
     confusion = np.bincount(answers.truth.astype(np.int64) * 3 + answers.answer, minlength=9).reshape(3, 3)
     return Measured(len(answers), present, confusion, estimates)
 
@@ -284,6 +285,14 @@ def _estimate(value: float, resampled: Values, level: float) -> Estimate:
         return Estimate(None, None, None, resampled)
     low, high = interval(resampled, level) or (None, None)
     return Estimate(value, low, high, resampled)
+
+
+def _unbiased(found: Estimate) -> Estimate:
+    """The same with its interval moved by the bootstrap's own estimate of the bias; for what can't be below 0."""
+    if found.value is None or found.low is None or found.high is None:
+        return found
+    bias = float(np.nanmean(found.resampled)) - found.value
+    return replace(found, low=max(found.low - bias, 0.0), high=max(found.high - bias, 0.0))
 
 
 class _Tables:

@@ -105,9 +105,10 @@ def view(path: Path) -> dict[str, Any]:
 def _short(found: Gathered) -> list[str]:
     """The run in a few sentences."""
     info, patches, model = found.info, found.patches, found.recipe.model
+    images = info.split.get("train", {}).get("images", 0)
     told = [
-        f"{model.name} ({info.parameters:,} weights, {model.head}) was trained on {patches.dataset.get('title', '')}"
-        f"{_seconds(info)}: {words.status(info)}.",
+        f"{model.name} ({info.parameters:,} weights, {model.head}) was trained on {images:,} images of "
+        f"{patches.dataset.get('name', '')}{_seconds(info)}: {words.status(info)}.",
     ]
     if info.best is not None:
         told.append(f"The weights of epoch {info.best.get('epoch')} were kept: the lowest validation loss.")
@@ -133,8 +134,8 @@ def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
     geometry = patches.geometry
     split = ", ".join(
         f"{part}: {counts.get('images', 0):,} images, {counts.get('records', 0):,} records"
-        for part, counts in info.split.items()
-        if isinstance(counts, dict)
+        for part in ("train", "validation", "held_out")
+        if isinstance(counts := info.split.get(part), dict)
     )
     rule = "by the patch set's splits" if info.split.get("rule") == "split" else f"rule: {info.split.get('rule')}"
     device = hardware.get("gpu") or hardware.get("cpu") or "unknown"

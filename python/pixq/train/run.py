@@ -53,7 +53,7 @@ class StartedFrom(BaseModel):
     directory: str
     model_blake3: str
     only: Literal["head"] | None
-    photos: dict[str, list[str]]
+    photos: dict[str, list[str]] = {}
 
 
 class RunInfo(BaseModel):
