@@ -223,6 +223,35 @@ def test_few_groups_are_told(run: Path, levels: PatchSet) -> None:
     assert any("has 2 groups; intervals from fewer than 20" in each for each in calibrate(run, levels, QUICK).warnings)
 
 
+def test_scores_against_the_labels_or_all_the_same_are_told(
+    run: Path, target: PatchSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pixq import Scorer
+
+    quality = relabelled(target, tmp_path / "set", lambda number: float(number % 3) / 2)
+    labels = PatchSet(quality).select(split="validation").records
+    order = np.argsort(labels.image, kind="stable")
+    falling = iter(np.array_split(-labels.quality[order], range(256, len(order), 256)))
+
+    def against(self: Scorer, reference: np.ndarray, distorted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return next(falling), np.ones(len(reference), np.float32)
+
+    monkeypatch.setattr(Scorer, "scores", against)
+    found = calibrate(run, quality, QUICK).warnings
+    assert any("the scores run against the labels, SRCC -1.000" in warning for warning in found)
+    monkeypatch.setattr(
+        Scorer, "scores", lambda self, reference, _: (np.full(len(reference), 0.5), np.ones(len(reference), np.float32))
+    )
+    found = calibrate(run, quality, QUICK).warnings
+    assert any("every patch gets the same score" in warning for warning in found)
+
+
+def test_sets_that_say_nothing_are_told(run: Path, target: PatchSet) -> None:
+    found = calibrate(run, target, CalibrateSettings(resamples=100, coverage=0.97))
+    assert (found.achieved["unsure"].value or 0.0) > 0.9
+    assert any("% of answers are unsure; ask for a lower coverage" in warning for warning in found.warnings)
+
+
 def test_one_run_holds_several_by_name(run: Path, target: PatchSet) -> None:
     first = calibrate(run, target, CalibrateSettings(name="one", resamples=100))
     # A negative cost is a gain.
@@ -234,6 +263,10 @@ def test_one_run_holds_several_by_name(run: Path, target: PatchSet) -> None:
     add_calibration(run, second)
     assert read_calibrations(run) == {"one": first, "two": second}
     assert get_calibration(run, "two").cost == cost
+    assert first.value == first.achieved["balanced_accuracy"].value
+    score, truth = scores(run, target, "validation")
+    paid = np.array(cost)[truth, classify(score, second.cuts.values)]
+    assert second.value == pytest.approx(paid.mean())
     with pytest.raises(PixqError, match="holds several calibrations; choose one of one, two"):
         get_calibration(run)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,10 +27,15 @@ from pixq.calibration.files import add_calibration
 from pixq.classes import NAMES, QUALITY_CUTS, classify
 from pixq.errors import PixqError
 from pixq.evaluation import evaluate as module
-from pixq.evaluation.evaluate import EvaluateSettings, evaluate
+from pixq.evaluation.evaluate import EvaluateSettings, evaluate, planned
 from pixq.evaluation.files import EVALUATIONS, EvaluationFile, read_evaluations, write_evaluation
 from pixq.evaluation.rivals import Boosting, patch_scores
+from pixq.evaluation.shared import check_name
+from pixq.geometry import PatchGeometry
+from pixq.patches.build import build
+from pixq.patches.plan import BuildSettings, Sampling
 from pixq.patches.store import PatchSet
+from trees import write_tid
 
 torch.set_num_threads(1)
 QUICK = EvaluateSettings(resamples=100, rivals=judging.QUICK_RIVALS)
@@ -324,7 +330,7 @@ def test_turned_scores_are_noticed(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--rivals", "psnr,vmaf"], "there is no rival 'vmaf'; choose"),
+        (["--rivals", "psnr,vmaf"], "unknown rival 'vmaf'; "),
         (["--rivals", "psnr,PSNR"], "--rivals names psnr twice"),
         (["--calibration", "defualt"], "default"),
         (["--name", "../x"], "--name is '../x'"),
@@ -347,8 +353,10 @@ def test_the_command(own: Path, target: PatchSet) -> None:
     assert "majority class" in done.out
     assert "RoI-PSNR" in done.out
     [kept] = read_evaluations(own)
-    assert kept.name == "target-test"
-    assert str(own / EVALUATIONS / "target-test.json") in done.out
+    assert kept.name == "target-test-default"
+    assert str(own / EVALUATIONS / "target-test-default.json") in done.out
+    for name in ("coverage of the sets", "share of unsure answers"):
+        assert f"{name}: 0." in done.out or f"{name}: 1." in done.out
     printed = built.pixq(*arguments, "--json")
     assert printed.code == 0, printed.err
     first = json.loads(printed.out)
@@ -358,6 +366,35 @@ def test_the_command(own: Path, target: PatchSet) -> None:
     again = built.pixq(*words[1:], "--json")
     assert again.code == 0, again.err
     assert {**json.loads(again.out), "created": 0} == {**first, "created": 0}
+    other = built.pixq(*arguments[:4], "--resamples", 100, "--rivals", "none")
+    assert "target-test-default.json: is there already, by `pixq evaluate" in built.mistake(other)
+    assert [len(each.methods) for each in read_evaluations(own)] == [3]
     alone = built.pixq(*arguments[:4], "--resamples", 100, "--rivals", "none", "--name", "alone")
     assert alone.code == 0, alone.err
     assert [len(each.methods) for each in read_evaluations(own)] == [3, 1]
+    forced = built.pixq(*arguments[:4], "--resamples", 100, "--rivals", "none", "--force")
+    assert forced.code == 0, forced.err
+    assert [len(each.methods) for each in read_evaluations(own)] == [1, 1]
+
+
+def test_the_name_is_that_of_a_file(own: Path, target: PatchSet, tmp_path: Path) -> None:
+    strange = PatchSet(shutil.copytree(target.directory, tmp_path / ("ünd so weiter" * 8)))
+    name, command = planned(own, strange, QUICK)
+    assert len(name) == 64
+    assert name.endswith("-test-default")
+    assert check_name(name) == name
+    assert shlex.split(command)[4] == str(strange.directory)
+
+
+def test_a_calibration_of_another_dataset_is_told(own: Path, levels: PatchSet) -> None:
+    found = evaluate(own, levels, EvaluateSettings(resamples=100, rivals=()))
+    assert any("is of triplets, these patches are of jianjin008: other cuts may fit" in each for each in found.warnings)
+
+
+def test_patches_of_another_size_are_refused(run: Path, tmp_path: Path) -> None:
+    write_tid(tmp_path / "tid", references=5, types=(1,), levels=4)
+    settings = BuildSettings(geometry=PatchGeometry(16, 8), sampling=Sampling("grid", 16))
+    small = PatchSet(build("tid2013", tmp_path / "tid", tmp_path / "small", settings=settings).out)
+    for judge in (calibrate, evaluate):
+        with pytest.raises(PixqError, match="small: its patches have 16 pixels a side, those of the run 20; build"):
+            judge(run, small)  # type: ignore[operator]

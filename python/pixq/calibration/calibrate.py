@@ -26,10 +26,12 @@ from pixq.patches.store import PatchSet
 from pixq.scorer import Scorer, load
 from pixq.train.run import RunDirectory
 
-__all__ = ["CalibrateSettings", "calibrate", "check_photos", "out_of_bag"]
+__all__ = ["CalibrateSettings", "calibrate", "check_photos", "check_target", "out_of_bag"]
 
 #: Fewer patches of a class than this are too few for cuts to be trusted.
 FEW_PATCHES = 30
+#: With more unsure answers than this share, conformal sets are of no use.
+MOSTLY = 0.9
 
 BALANCED = Objective()
 
@@ -109,6 +111,7 @@ def calibrate(
     settings = settings or CalibrateSettings()
     scorer = load(run, device)
     data = judged(target, settings.split)
+    check_target(scorer, data)
     warnings = check_photos(scorer, data, ("train",))
     counts = np.bincount(data.truth, minlength=len(NAMES))
     if np.count_nonzero(counts) < 2:
@@ -134,8 +137,9 @@ def calibrate(
         sets=None if sets is None else sets.of(mapping.probabilities(score)),
         group=data.group,
     )
-    achieved = measure(answers, resamples, settings.level).to_json()["estimates"]
-    warnings += _warnings(counts, data, cuts, honest)
+    measured = measure(answers, resamples, settings.level).to_json()["estimates"]
+    achieved = {name: Estimate(**each) for name, each in measured.items()}
+    warnings += _warnings(counts, data, cuts, honest, achieved)
     return Calibration(
         name=settings.name,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -146,7 +150,8 @@ def calibrate(
         objective=settings.objective.name,  # type: ignore[arg-type]  # one of OBJECTIVES
         cost=settings.objective.cost,
         cuts=intervals,
-        achieved={name: Estimate(**each) for name, each in achieved.items()},
+        value=cuts.value,
+        achieved=achieved,
         out_of_bag=honest,
         bootstrap=Bootstrap(resamples=settings.resamples, level=settings.level, seed=settings.seed),
         mapping=mapping.to_json(),
@@ -223,9 +228,21 @@ def _curves(
     return mapping, sets, Conformal.model_validate({**sets.to_json(), "groups": groups})
 
 
-def _warnings(counts: NDArray[np.int64], data: Judged, cuts: Cuts, honest: Estimate) -> list[str]:
+def _warnings(
+    counts: NDArray[np.int64], data: Judged, cuts: Cuts, honest: Estimate, achieved: dict[str, Estimate]
+) -> list[str]:
     """What a reader must know before these cuts are used, in words."""
     found = []
+    srcc, unsure = achieved["srcc"], achieved.get("unsure")
+    if srcc.value is None:
+        found.append("every patch gets the same score: the model says nothing of these patches; train or adapt it anew")
+    elif srcc.high is not None and srcc.high < 0.0:
+        found.append(
+            f"the scores run against the labels, SRCC {srcc.value:.3f}: better patches get lower ones; see whether the "
+            "labels' polarity is right, then adapt or fine-tune the model"
+        )
+    if unsure is not None and unsure.value is not None and unsure.value > MOSTLY:
+        found.append(f"with these sets {100 * unsure.value:.0f} % of answers are unsure; ask for a lower coverage")
     for name, count in zip(NAMES, counts.tolist(), strict=True):
         if count == 0:
             found.append(f"no patch of the {data.split} split is {name}: nothing is known of that class")
@@ -246,6 +263,22 @@ def _warnings(counts: NDArray[np.int64], data: Judged, cuts: Cuts, honest: Estim
             f"accuracy, {honest.low:.3f} to {honest.high:.3f}, includes chance, {chance:.3f}"
         )
     return found
+
+
+def check_target(scorer: Scorer, data: Judged) -> None:
+    """Make sure that a target's patches are as large as those that the model was trained on.
+
+    Raises
+    ------
+    PixqError
+        If they aren't.
+    """
+    size = scorer.info.patches["geometry"]["size"]
+    if data.patches.geometry.size != size:
+        raise PixqError(
+            f"{data.patches.directory}: its patches have {data.patches.geometry.size} pixels a side, those of the run "
+            f"{size}; build the target with --size {size}"
+        )
 
 
 def check_photos(scorer: Scorer, data: Judged, parts: tuple[str, ...]) -> list[str]:

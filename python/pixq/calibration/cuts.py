@@ -70,7 +70,10 @@ class Objective:
         if self.name not in OBJECTIVES:
             raise PixqError(f"there is no objective {self.name!r}; choose {', '.join(OBJECTIVES)}")
         if (self.name == "cost") != (self.cost is not None):
-            raise PixqError("a cost matrix goes with the objective cost, and only with it")
+            raise PixqError(
+                "a cost matrix goes with the objective cost, and only with it: give --objective cost and a --cost "
+                "like 0,1,4/1,0,1/4,1,0"
+            )
         if self.cost is not None:
             if len(self.cost) != 3 or any(len(row) != 3 for row in self.cost):
                 raise PixqError("the cost matrix is not 3 x 3; rows are the true class, columns the answer")

@@ -82,6 +82,8 @@ class Calibration(FileModel):
         What tells the photos of the calibration split from others: `pixq evaluate` refuses them.
     objective, cost
         What the cuts maximise; for `cost` the matrix they minimise: a row a true class, a column an answer.
+    value
+        The objective at these cuts, on the patches that they were chosen on.
     achieved
         Figures on the very data that the cuts were chosen on, and so too good; by a name of `METRICS`.
     out_of_bag
@@ -101,6 +103,7 @@ class Calibration(FileModel):
     objective: Literal["balanced_accuracy", "accuracy", "macro_f1", "cost"]
     cost: tuple[CostRow, CostRow, CostRow] | None = Field(strict=False)
     cuts: CalibrationCuts
+    value: float
     achieved: dict[str, Estimate]
     out_of_bag: Estimate
     bootstrap: Bootstrap

@@ -101,6 +101,12 @@ def calibrate(
         f"balanced accuracy {_number(achieved.value)} on these patches, {_number(honest.value)} "
         f"{_between(honest.low, honest.high)} on groups that cuts have not seen"
     )
+    if objective != "balanced_accuracy":
+        print(f"{objective.replace('_', ' ')} {_number(found.value)} on these patches")
+    if found.conformal is not None and found.achieved["unsure"].value is not None:
+        print(
+            f"sets of {coverage:g} coverage: {100 * found.achieved['unsure'].value:.0f} % of these answers are unsure"
+        )
     print(f"{path}: {name}, from {found.data.patches:,} patches of {found.data.groups:,} groups")
     return 0
 

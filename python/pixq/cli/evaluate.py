@@ -30,6 +30,7 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,
+    force: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Measure a run's decisions, beside those of simpler methods.
 
@@ -47,7 +48,7 @@ def evaluate(
     calibration
         Name of the calibration; the only one by default.
     name
-        What the evaluation is called; after the patch set and the split by default.
+        What the evaluation is called; after the patch set, the split and the calibration by default.
     rivals
         With commas between: majority, psnr, roi_psnr, ssim, mdsi, vsi, gmsd, boosting; none for the model alone.
         Default: all but gmsd.
@@ -61,10 +62,12 @@ def evaluate(
         cpu, cuda, cuda:1, or auto.
     json
         Print the file instead of a table.
+    force
+        Replace an evaluation of the same name that another command made.
     """
-    from pixq.evaluation.evaluate import RIVALS, EvaluateSettings
+    from pixq.evaluation.evaluate import RIVALS, EvaluateSettings, planned
     from pixq.evaluation.evaluate import evaluate as judge
-    from pixq.evaluation.files import write_evaluation
+    from pixq.evaluation.files import check_free, write_evaluation
     from pixq.evaluation.target import open_target
     from pixq.train.parallel import choose_device
 
@@ -73,6 +76,9 @@ def evaluate(
     patches, made = open_target(on)
     if made is not None:
         print(f"pixq: {on}: is a tree of triplets; its patch set is {made}", file=sys.stderr)
+    if not force:
+        # Before minutes of work, not after.
+        check_free(run, *planned(run, patches, settings))
     with staged() as watch:
         found = judge(run, patches, settings, device=str(choose_device(device)), watch=watch)
     path = write_evaluation(run, found)
@@ -90,12 +96,17 @@ SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "srcc", "plcc")
 
 
 def _table(found: EvaluationFile, path: Path) -> None:
+    from pixq.evaluation.files import METRICS
+
     print(f"{found.data.patches:,} patches of {found.data.groups:,} groups, {found.data.split} split")
     print(f"{'':18}" + "".join(f"{name.replace('_', ' '):>26}" for name in SHOWN))
     for method in found.methods:
         print(f"{method.title:18.18}" + "".join(f"{_estimate(method.patches, name):>26}" for name in SHOWN))
     if found.model.images is not None:
         print(f"{'model, images':18}" + "".join(f"{_estimate(found.model.images, name):>26}" for name in SHOWN))
+    for name in ("coverage", "unsure"):
+        if (cell := _estimate(found.model.patches, name)) != "-":
+            print(f"{METRICS[name][0]}: {cell}")
     for each in found.against:
         if each.metric == "balanced_accuracy" and each.value is not None:
             title = next(method.title for method in found.methods if method.name == each.name)

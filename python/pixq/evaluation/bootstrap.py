@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from pixq.errors import PixqError
 
-__all__ = ["MAX_UNDEFINED", "Resamples", "interval", "resample_groups"]
+__all__ = ["FEW_GROUPS", "MAX_UNDEFINED", "Resamples", "interval", "resample_groups"]
 
+#: Fewer groups than this, or fewer sources of them, are too few for intervals to be trusted.
+FEW_GROUPS = 20
 #: There is no interval where more than this share of resamples has no value.
 MAX_UNDEFINED = 0.1
 

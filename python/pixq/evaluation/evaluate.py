@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pixq
-from pixq.calibration.calibrate import check_photos, model_fingerprint
+from pixq.calibration.calibrate import check_photos, check_target, model_fingerprint
 from pixq.calibration.conformal import Sets
 from pixq.calibration.curves import Mapping, fit_mapping
 from pixq.calibration.cuts import Objective, find_cuts
 from pixq.calibration.files import Calibration, get_calibration, read_calibrations
 from pixq.classes import CLASSES, NAMES, QUALITY_CUTS, classify
-from pixq.errors import PixqError
+from pixq.errors import PixqError, unknown
 from pixq.evaluation import files
 from pixq.evaluation.bootstrap import Resamples, resample_groups
 from pixq.evaluation.metrics import Answers, Measured, difference, measure, reliability
@@ -32,7 +32,7 @@ from pixq.patches.store import PatchSet
 from pixq.scorer import Scorer, load
 from pixq.train.run import text_of
 
-__all__ = ["RIVALS", "EvaluateSettings", "Watch", "evaluate"]
+__all__ = ["RIVALS", "EvaluateSettings", "Watch", "evaluate", "planned"]
 
 #: What a model is held against unless told otherwise.
 RIVALS = ("majority", "psnr", "roi_psnr", "ssim", "mdsi", "vsi", "boosting")
@@ -53,7 +53,7 @@ class EvaluateSettings:
     Parameters
     ----------
     name
-        Of the evaluation, and of its file; that of the patch set's folder and the split by default.
+        Of the evaluation, and of its file; of the patch set's folder, the split and the calibration by default.
     split
         `test`, unless one knows better.
     calibration
@@ -78,7 +78,7 @@ class EvaluateSettings:
         known = ("majority", "boosting", *METRICS)
         for rival in self.rivals:
             if rival not in known:
-                raise PixqError(f"there is no rival {rival!r}; choose {', '.join(known)}")
+                raise unknown("rival", rival, known)
             if self.rivals.count(rival) > 1:
                 raise PixqError(f"--rivals names {rival} twice; name each once")
         if self.resamples < 100:
@@ -155,15 +155,22 @@ def evaluate(
     note = watch or (lambda *_: None)
     scorer = load(run, device)
     data = judged(on, settings.split)
+    check_target(scorer, data)
     warnings = check_photos(scorer, data, ("train", "validation"))
     calibration = _calibration(run, scorer, settings, data)
     if calibration is None:
         warnings.append(
             f"the run is not calibrated: its scores are cut at {QUALITY_CUTS[0]:g} and {QUALITY_CUTS[1]:g}, as if "
-            "their scale were that of these patches; pixq calibrate chooses cuts for them"
+            "their scale were that of these patches, while rivals have cuts that were chosen for them; pixq calibrate "
+            "does so for the model"
         )
     else:
         warnings += [f"calibration {calibration.name}: {text}" for text in calibration.warnings]
+        before, here = calibration.data.dataset.get("name"), data.patches.manifest["dataset"]["name"]
+        if before != here:
+            warnings.append(
+                f"calibration {calibration.name} is of {before}, these patches are of {here}: other cuts may fit"
+            )
     resamples = resample_groups(data.group, settings.resamples, settings.seed)
     if len(resamples.groups) < 2:
         warnings.append("these patches are of one group, so there are no intervals")
@@ -185,12 +192,12 @@ def evaluate(
     for number, method in enumerate(methods):
         note("measuring", number, len(methods))
         measured.append(_measured(method, data, resamples, settings.level))
-    name = settings.name or _name(data)
+    name, command = planned(run, data.patches, settings, calibration)
     return files.EvaluationFile(
         name=name,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         pixq=pixq.__version__,
-        command=_command(run, data, settings, calibration, name),
+        command=command,
         run=files.RunReference(
             directory=text_of(run),
             model_blake3=model_fingerprint(scorer),
@@ -499,36 +506,29 @@ def _png(pixels: NDArray[np.uint8]) -> str:
     return base64.b64encode(data.getvalue()).decode("ascii")
 
 
-def _name(data: Judged) -> str:
-    """A file's name from the patch set's folder."""
-    folder = "".join(
-        c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in data.patches.directory.resolve().name
-    )
-    return f"{folder.strip('._-')[:50] or 'patches'}-{data.split}"
+def planned(
+    run: str | os.PathLike[str], on: PatchSet, settings: EvaluateSettings, calibration: Calibration | None = None
+) -> tuple[str, str]:
+    """The name that an evaluation will have, and the command that makes it again.
 
-
-def _command(
-    run: str | os.PathLike[str],
-    data: Judged,
-    settings: EvaluateSettings,
-    calibration: Calibration | None,
-    name: str,
-) -> str:
-    """The command that makes the evaluation again."""
-    words = [
-        "pixq",
-        "evaluate",
-        text_of(run),
-        "--on",
-        text_of(data.patches.directory),
-        "--split",
-        data.split,
-        "--name",
-        name,
-    ]
+    Parameters
+    ----------
+    run, on, settings
+        As in `evaluate`.
+    calibration
+        Where it is read already; else it is looked for.
+    """
+    if calibration is None and (settings.calibration is not None or read_calibrations(run)):
+        calibration = get_calibration(run, settings.calibration)
+    # Letters, digits and a few signs, as a file is called on any system.
+    letters = on.directory.resolve().name
+    folder = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in letters).strip("._-")
+    rest = f"-{settings.split}" + ("" if calibration is None else f"-{calibration.name}")
+    name = settings.name or (folder or "patches")[: max(64 - len(rest), 1)] + rest[:63]
+    words = ["pixq", "evaluate", text_of(run), "--on", text_of(on.directory), "--split", settings.split, "--name", name]
     if calibration is not None:
         words += ["--calibration", calibration.name]
     if settings.rivals != RIVALS:
-        words += ["--rivals", ",".join(settings.rivals)]
+        words += ["--rivals", ",".join(settings.rivals) or "none"]
     words += ["--resamples", str(settings.resamples), "--level", f"{settings.level:g}", "--seed", str(settings.seed)]
-    return shlex.join(words)
+    return name, shlex.join(words)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pixq.classes import NAMES
+from pixq.errors import PixqError
 from pixq.evaluation.shared import (
     Bootstrap,
     Count,
@@ -38,6 +39,7 @@ __all__ = [
     "Metrics",
     "ReliabilityBin",
     "RunReference",
+    "check_free",
     "read_evaluation",
     "read_evaluations",
     "write_evaluation",
@@ -256,6 +258,19 @@ class EvaluationFile(FileModel):
     def model(self) -> Method:
         """The run's own figures."""
         return self.methods[0]
+
+
+def check_free(run: str | os.PathLike[str], name: str, command: str) -> None:
+    """Make sure that the run has no evaluation called `name` but one that the same command made.
+
+    Raises
+    ------
+    PixqError
+        If it has another.
+    """
+    path = Path(run) / EVALUATIONS / f"{check_name(name)}.json"
+    if path.exists() and (before := read_evaluation(path).command) != command:
+        raise PixqError(f"{path}: is there already, by `{before}`; give another --name, or --force")
 
 
 def write_evaluation(run: str | os.PathLike[str], evaluation: EvaluationFile) -> Path:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pixq.classes import NAMES, QUALITY_CUTS, classify
 from pixq.errors import PixqError
+from pixq.evaluation.bootstrap import FEW_GROUPS
 from pixq.evaluation.shared import Data
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from pixq.scorer import Scorer
 
 __all__ = ["Judged", "Scores", "judged", "model_scores"]
-
-#: Fewer groups than this, or fewer sources of them, are too few for intervals to be trusted.
-FEW_GROUPS = 20
 
 #: Patches scored at a time, as in training.
 CHUNK = 256

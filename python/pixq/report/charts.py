@@ -27,19 +27,23 @@ class Series:
     points: Sequence[tuple[float, float]]
 
 
-def lines(key: str, title: str, series: Sequence[Series], y_label: str, *, best: int | None = None) -> str:
-    """Numbers by epoch; the y axis is by powers of ten where all are above 0 and they differ by more than tenfold.
+def lines(
+    key: str, title: str, series: Sequence[Series], y_label: str, *, best: int | None = None, powers: bool = False
+) -> str:
+    """Numbers by epoch.
 
     Parameters
     ----------
     best
         The epoch that is marked as kept.
+    powers
+        Whether the y axis is by powers of ten where all numbers are above 0 and differ by more than tenfold.
     """
     picture = Svg(key, title, WIDTH, 250)
     left, right, top, bottom = 52.0, WIDTH - 10, 52.0, 208.0
     values = [y for each in series for _, y in each.points]
     epochs = [x for each in series for x, _ in each.points]
-    log = bool(values) and min(values) > 0 and max(values) > 10 * min(values)
+    log = powers and bool(values) and min(values) > 0 and max(values) > 10 * min(values)
     y_scale = Scale.over(values, bottom, top, log=log)
     x_scale = Scale(min(epochs, default=0.0), max(max(epochs, default=1.0), min(epochs, default=0.0) + 1), left, right)
     picture.x_axis(x_scale, bottom, "epoch", top=top, whole=True)

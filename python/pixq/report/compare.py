@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
+from pixq.evaluation.bootstrap import FEW_GROUPS
 from pixq.evaluation.files import METRICS, Estimate, EvaluationFile
 from pixq.report import charts, words
 from pixq.report.gather import Gathered, gather
@@ -19,7 +20,9 @@ __all__ = ["Comparison", "compare", "write_compare"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A run's evaluation: `label` is the run's name, and the evaluation's where a run has several."""
+    """A run's evaluation: `label` is the run's name, the evaluation's where a run has several, and the calibration's
+    where they differ.
+    """
 
     label: str
     evaluation: EvaluationFile
@@ -48,6 +51,15 @@ class Common:
     metrics: Sequence[str]
     entries: Sequence[Entry]
     best: Mapping[str, str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the evaluations warn of, each once, with those it is of."""
+        told: dict[str, list[str]] = {}
+        for entry in self.entries:
+            for text in entry.evaluation.warnings:
+                told.setdefault(text, []).append(entry.label)
+        return [f"{', '.join(labels)}: {text}" for text, labels in told.items()]
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,7 @@ class Comparison:
                         for entry in each.entries
                     ],
                     "best": dict(each.best),
+                    "warnings": each.warnings,
                 }
                 for each in self.common
             ],
@@ -125,6 +138,7 @@ class Comparison:
                     cells.append(words.DASH if value is None else _estimate(value, name) + star)
                 rows.append([METRICS[name][0], *cells])
             parts.append(_table(f"{each.dataset}, split {each.split} ({each.fingerprint[:12]})", rows))
+            parts += [f"warning: {text}" for text in each.warnings]
         if any(each.best for each in self.common):
             parts.append("* better than all others: the intervals are apart")
         parts += self.alone
@@ -229,8 +243,13 @@ def _matched(names: Sequence[str], found: Sequence[Gathered]) -> tuple[list[Comm
                 f"Only {name} was evaluated on {evaluations[0].data.dataset.get('name')}, split {split} ({told})."
             )
             continue
+        one = len({each.calibration for evaluations in runs.values() for each in evaluations}) == 1
         entries = [
-            Entry(name if len(evaluations) == 1 else f"{name}: {each.name}", each)
+            Entry(
+                (name if len(evaluations) == 1 else f"{name}: {each.name}")
+                + ("" if one else f" ({each.calibration or 'not calibrated'})"),
+                each,
+            )
             for name, evaluations in runs.items()
             for each in evaluations
         ]
@@ -248,8 +267,13 @@ def _matched(names: Sequence[str], found: Sequence[Gathered]) -> tuple[list[Comm
 
 
 def _best(metric: str, entries: Sequence[Entry]) -> str | None:
-    """The entry whose interval is on the good side of all others', which must be known."""
+    """The entry whose interval is on the good side of all others', which must be known and of groups enough.
+
+    There is no best recall: to answer one class alone gives a recall of 1.
+    """
     higher = METRICS[metric][1]
+    if metric.startswith("recall_") or any(each.evaluation.model.patches.groups < FEW_GROUPS for each in entries):
+        return None
     ends = []
     for entry in entries:
         value = entry.evaluation.model.patches.estimates.get(metric)

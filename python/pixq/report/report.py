@@ -204,7 +204,7 @@ def _curves(found: Gathered) -> list[tuple[str, str]]:
         charts.Series("images", "square", validation("image_srcc")),
     ]
     return [
-        ("Loss", charts.lines("loss", "Loss by epoch", loss, "loss", best=best)),
+        ("Loss", charts.lines("loss", "Loss by epoch", loss, "loss", best=best, powers=True)),
         ("Rank correlation on validation", charts.lines("srcc", "SRCC by epoch", order, "SRCC", best=best)),
     ]
 

@@ -168,6 +168,10 @@ class RunDirectory:
         try:
             info = RunInfo.model_validate_json(path.read_bytes())
         except FileNotFoundError:
+            if (self.path / "folds.json").exists():
+                raise PixqError(
+                    f"{self.path}: holds runs of --folds; give one of them, like {self.path}/fold-0"
+                ) from None
             raise PixqError(f"{self.path}: holds no {RUN}; give the directory of a run of pixq train") from None
         except OSError as error:
             raise PixqError(f"{path}: {error.strerror or error}") from None
