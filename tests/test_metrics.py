@@ -104,6 +104,8 @@ def test_resamples_are_those_of_what_was_drawn(seed: int, n: int, digits: int, c
     for row, times in enumerate(resamples.multiplicity):
         drawn = np.repeat(np.arange(n), times[resamples.rows(answers.group)])
         values = expected(answers.take(drawn)) if len(drawn) else dict.fromkeys(set(METRICS) - {"plcc"})
+        if set(answers.truth[drawn]) < set(answers.truth):
+            values["balanced_accuracy"] = values["macro_f1"] = None
         for name, value in values.items():
             found = float(measured.estimates[name].resampled[row])
             if measured.groups == 1:
@@ -217,8 +219,13 @@ def test_a_class_of_one_group_has_no_interval() -> None:
     answers = Answers(
         np.array([0, 1, 1, 2, 2, 2]), np.array([0, 1, 2, 2, 2, 1]), np.linspace(0, 1, 6), np.arange(6.0), np.arange(6)
     )
-    red = measure(answers, resample_groups(answers.group, 300)).estimates["recall_red"]
+    found = measure(answers, resample_groups(answers.group, 300)).estimates
+    red = found["recall_red"]
     assert (red.value, red.low, red.high) == (1.0, None, None)
+    # A mean of the other two recalls is no draw of a mean of three.
+    for name in ("balanced_accuracy", "macro_f1"):
+        assert np.isnan(found[name].resampled[np.isnan(red.resampled)]).all()
+        assert (found[name].low, found[name].high) == (None, None)
     assert 0.25 < np.isnan(red.resampled).mean() < 0.42
 
 

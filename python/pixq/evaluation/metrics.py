@@ -172,7 +172,8 @@ class Measured:
 def measure(answers: Answers, resamples: Resamples, level: float = 0.95) -> Measured:
     """Every metric, with its bootstrap interval.
 
-    Accuracy; balanced accuracy and macro-F1, means over the classes that are there; the recall of each class; Cohen's
+    Accuracy; balanced accuracy and macro-F1, means over the classes that are there, undefined on a resample without
+    one of them; the recall of each class; Cohen's
     kappa with quadratic weights; SRCC and PLCC (see `pixq.evaluation.correlation`) of score and quality; MSE of mapped
     and true quality; ECE of the most probable class (the worse one of equals), in `BINS` bins; the share of conformal
     sets that hold the true class, and of those that don't hold exactly one.
@@ -331,14 +332,16 @@ class _Tables:
         truth, answer = counts.sum(axis=2), counts.sum(axis=1)
         right = np.diagonal(counts, axis1=1, axis2=2)
         recall = _ratio(right, truth)
+        # A mean over fewer classes than there are would be of something else, as a rule far higher.
+        whole = (truth[:, self.confusion.reshape(3, -1).any(axis=1)] > 0).all(axis=1)
         f1 = np.where(truth > 0, _ratio(2 * right, truth + answer), np.nan)
         apart = np.subtract.outer(np.arange(3.0), np.arange(3.0)) ** 2
         by_chance = np.einsum("ri,rj,ij->r", truth, answer, apart)
         undefined = np.full(len(multiplicity), np.nan)
         found = {
             "accuracy": _ratio(right.sum(axis=1), n),
-            "balanced_accuracy": _mean_of_known(recall),
-            "macro_f1": _mean_of_known(f1),
+            "balanced_accuracy": np.where(whole, _mean_of_known(recall), np.nan),
+            "macro_f1": np.where(whole, _mean_of_known(f1), np.nan),
             **{name: recall[:, each] for each, name in enumerate(_RECALLS)},
             "kappa": 1.0 - _ratio(np.einsum("rij,ij->r", counts, apart) * n, by_chance),
             "srcc": undefined.copy(),
