@@ -47,7 +47,7 @@ def estimate(value: float | None, half: float = 0.03) -> dict[str, float | None]
     return {"value": value, "low": value - half, "high": value + half}
 
 
-def metrics(share: float, n: int = 1200, groups: int = 12, half: float = 0.03) -> dict[str, Any]:
+def metrics(share: float, n: int = 1200, groups: int = 40, half: float = 0.03) -> dict[str, Any]:
     """Figures of a method that is right in `share` of each class."""
     per_class = n // 3
     right = round(share * per_class)

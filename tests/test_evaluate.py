@@ -26,7 +26,7 @@ from pixq.calibration.cuts import find_cuts
 from pixq.calibration.files import add_calibration
 from pixq.classes import NAMES, QUALITY_CUTS, classify
 from pixq.errors import PixqError
-from pixq.evaluation import evaluate as module
+from pixq.evaluation import methods as module
 from pixq.evaluation.evaluate import EvaluateSettings, evaluate, planned
 from pixq.evaluation.files import EVALUATIONS, EvaluationFile, read_evaluations, write_evaluation
 from pixq.evaluation.rivals import Boosting, patch_scores

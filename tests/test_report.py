@@ -88,7 +88,7 @@ def text(markup: str) -> str:
 def test_a_run_alone_says_what_to_do_next(run: Path) -> None:
     said = text(page(run))
     assert "tiny on jianjin008" in said
-    assert "4,417 weights" in said
+    assert "4,417 trained weights" in said
     assert "pixq calibrate" in said
     assert "pixq evaluate" in said
     assert "Its scores are not calibrated yet." in said
@@ -431,6 +431,43 @@ def test_a_lower_error_is_the_better_one(two: tuple[Path, Path]) -> None:
         methods[0]["patches"]["estimates"]["mse"] = files.estimate(error, 0.001)
         files.evaluate(path, methods=methods, against=[])
     assert compare(two).common[0].best == {"mse": "run"}
+
+
+def test_nothing_is_best_where_it_can_not_be_known(two: tuple[Path, Path]) -> None:
+    """A recall alone, few groups, intervals of other levels, weights of before."""
+
+    def best(**changes: Any) -> dict[str, str]:
+        files.evaluate(two[0], methods=better(0.70), against=[])
+        files.evaluate(two[1], methods=better(0.80), against=[], **changes)
+        return dict(compare(two).common[0].best)
+
+    told = best()
+    assert "balanced_accuracy" in told
+    assert not [name for name in told if name.startswith("recall_")]
+    files.evaluate(two[0], methods=better(0.70), against=[])
+    few = better(0.80)
+    few[0]["patches"]["groups"] = 19
+    files.evaluate(two[1], methods=few, against=[])
+    assert compare(two).common[0].best == {}
+    assert best(bootstrap={"resamples": 1000, "level": 0.5, "seed": 0}) == {}
+    assert best() == told
+    (path,) = (two[1] / "evaluations").glob("*.json")
+    data = json.loads(path.read_text())
+    data["run"]["model_blake3"] = "00" * 32
+    path.write_text(json.dumps(data))
+    found = compare(two)
+    assert list(found.common) == []
+    assert "is of other weights; run pixq evaluate anew" in " ".join(found.alone)
+
+
+def test_calibrations_are_named_where_they_differ_and_warnings_told(two: tuple[Path, Path], tmp_path: Path) -> None:
+    files.evaluate(two[0], calibration="one", warnings=["few groups"])
+    files.evaluate(two[1], calibration="two", warnings=["few groups"])
+    found = compare(two)
+    assert [each.label for each in found.common[0].entries] == ["run (one)", "other (two)"]
+    assert "warning: run (one), other (two): few groups" in found.text()
+    write_compare(two, tmp_path / "two.html")
+    assert "few groups" in (tmp_path / "two.html").read_text("utf-8")
 
 
 def test_only_the_same_patches_are_compared(two: tuple[Path, Path]) -> None:

@@ -179,7 +179,8 @@ def _cuts(
     unseen = out_of_bag(score, data, resamples, drawn)
     ends = interval(unseen, settings.level) or (None, None)
     known = unseen[~np.isnan(unseen)]
-    honest = Estimate(value=float(known.mean()) if len(known) else None, low=ends[0], high=ends[1])
+    # Without an interval it is the mean of few resamples, and says nothing.
+    honest = Estimate(value=None if ends[0] is None else float(known.mean()), low=ends[0], high=ends[1])
     return cuts, CalibrationCuts(orange=cut(cuts.orange, 0), green=cut(cuts.green, 1)), resamples, honest
 
 

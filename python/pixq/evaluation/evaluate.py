@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
-import io
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 import pixq
 from pixq.calibration.calibrate import check_photos, check_target, model_fingerprint
 from pixq.calibration.conformal import Sets
-from pixq.calibration.curves import Mapping, fit_mapping
-from pixq.calibration.cuts import Objective, find_cuts
+from pixq.calibration.curves import Mapping
 from pixq.calibration.files import Calibration, get_calibration, read_calibrations
-from pixq.classes import CLASSES, NAMES, QUALITY_CUTS, classify
+from pixq.classes import NAMES, QUALITY_CUTS
 from pixq.errors import PixqError, unknown
 from pixq.evaluation import files
 from pixq.evaluation.bootstrap import Resamples, resample_groups
-from pixq.evaluation.metrics import Answers, Measured, difference, measure, reliability
-from pixq.evaluation.rivals import METRICS, Boosting, Majority, patch_scores
-from pixq.evaluation.scored import Judged, Scores, judged, model_scores
+from pixq.evaluation.methods import Answered, Decision, Watch, by_cuts, rival_base, rivals
+from pixq.evaluation.metrics import Measured, difference, measure
+from pixq.evaluation.pictures import examples, histogram, reliability_bins
+from pixq.evaluation.rivals import METRICS
+from pixq.evaluation.scored import Judged, judged, model_scores
 from pixq.evaluation.shared import check_name
 from pixq.patches.store import PatchSet
 from pixq.scorer import Scorer, load
@@ -38,12 +36,6 @@ __all__ = ["RIVALS", "EvaluateSettings", "Watch", "evaluate", "planned"]
 RIVALS = ("majority", "psnr", "roi_psnr", "ssim", "mdsi", "vsi", "boosting")
 #: What the model's differences from its rivals are of.
 COMPARED = ("balanced_accuracy", "srcc")
-#: Pictures of the patches that the model is most right about, and most wrong.
-EXAMPLES = 12
-BINS = 30
-
-#: Told what is done, how many of how many patches.
-Watch = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -87,36 +79,6 @@ class EvaluateSettings:
             raise PixqError(f"--level is {self.level:g}; give a share between 0 and 1, like 0.95")
         if self.seed < 0:
             raise PixqError(f"--seed is {self.seed}; give 0 or more")
-
-
-@dataclass(frozen=True, eq=False)
-class Answered:
-    """What one method says of the evaluated patches.
-
-    Parameters
-    ----------
-    score
-        Of patches and images; expected quality for a method that gives probabilities.
-    cuts
-        `None` for a method whose answer is its most probable class.
-    """
-
-    name: str
-    title: str
-    kind: str
-    score: Scores
-    cuts: tuple[float, float] | None
-    patches: Answers
-    images: Answers | None
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """What makes scores into answers, chosen on the calibration split."""
-
-    cuts: tuple[float, float]
-    mapping: Mapping | None
-    sets: Sets | None = None
 
 
 def evaluate(
@@ -182,12 +144,12 @@ def evaluate(
         if count == 0
     ]
     scores = model_scores(scorer, data, lambda done: note("scoring", done, len(data)))
-    model = _answered("model", f"{scorer.recipe.model.name} (this run)", "model", data, scores, _decision(calibration))
+    model = by_cuts("model", f"{scorer.recipe.model.name} (this run)", "model", data, scores, _decision(calibration))
     methods = [model]
-    base, missing = _base(calibration, data)
+    base, missing = rival_base(calibration, data)
     warnings += missing
     if base is not None:
-        methods += _rivals(settings.rivals, base, data, calibration, device, Path(run), note)
+        methods += rivals(settings.rivals, base, data, calibration, device, Path(run), note)
     measured = []
     for number, method in enumerate(methods):
         note("measuring", number, len(methods))
@@ -210,9 +172,9 @@ def evaluate(
         warnings=warnings,
         methods=[method for method, _ in measured],
         against=list(_differences(measured, settings.level)),
-        histogram=_histogram(scores.patches, data.truth),
-        reliability=_reliability(model.patches),
-        examples=_examples(model, data),
+        histogram=histogram(scores.patches, data.truth),
+        reliability=reliability_bins(model.patches),
+        examples=examples(model, data),
     )
 
 
@@ -238,147 +200,6 @@ def _decision(calibration: Calibration | None) -> Decision:
     conformal = calibration.conformal
     sets = None if conformal is None else Sets.from_json(conformal.model_dump())
     return Decision(calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
-
-
-def _base(calibration: Calibration | None, data: Judged) -> tuple[Judged | None, list[str]]:
-    """The patches that rivals get their cuts from: those that the model got its cuts from."""
-    if calibration is None:
-        if data.split == "validation":
-            return None, ["rivals get their cuts from the validation split, which is evaluated here: none is shown"]
-        try:
-            return judged(PatchSet(data.patches.directory), "validation"), []
-        except PixqError:
-            return None, ["the patch set has no validation split to choose the rivals' cuts on: none is shown"]
-    known = calibration.data
-    for directory in (data.patches.directory, Path(known.directory)):
-        try:
-            found = judged(PatchSet(directory), known.split)
-        except PixqError:
-            continue
-        if found.describe().fingerprint == known.fingerprint:
-            return found, []
-    return None, [
-        f"the patch set of calibration {calibration.name}, {known.directory}, is not there, so there are no cuts for "
-        "rivals: none is shown"
-    ]
-
-
-def _answered(
-    name: str, title: str, kind: str, data: Judged, score: Scores, decision: Decision, *, images: bool = True
-) -> Answered:
-    """Answers by cuts of a score."""
-
-    def answers(values: NDArray[np.float64], quality: NDArray[np.float64], group: NDArray[np.int64]) -> Answers:
-        mapping = decision.mapping
-        probability = None if mapping is None else mapping.probabilities(values)
-        return Answers(
-            truth=classify(quality),
-            answer=classify(values, decision.cuts),
-            quality=quality,
-            score=values,
-            mapped=values.clip(0.0, 1.0) if mapping is None and kind == "model" else _mapped(mapping, values),
-            probability=probability,
-            sets=None if decision.sets is None or probability is None else decision.sets.of(probability),
-            group=group,
-        )
-
-    starts = data.spans[0]
-    return Answered(
-        name,
-        title,
-        kind,
-        score,
-        decision.cuts,
-        answers(score.patches, data.quality, data.group),
-        answers(score.images, data.by_image(data.quality), data.group[starts]) if images and data.has_images else None,
-    )
-
-
-def _mapped(mapping: Mapping | None, values: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    return None if mapping is None else mapping.quality(values)
-
-
-def _probable(
-    name: str, title: str, kind: str, data: Judged, answer: NDArray[np.int8], probability: NDArray[np.float64]
-) -> Answered:
-    """Answers of a method that gives probabilities; an image's are the mean of its patches'."""
-    worth = np.array([each.quality for each in CLASSES])
-
-    def answers(
-        own: NDArray[np.int8], shares: NDArray[np.float64], quality: NDArray[np.float64], group: NDArray[np.int64]
-    ) -> Answers:
-        expected = shares @ worth
-        return Answers(
-            truth=classify(quality),
-            answer=own,
-            quality=quality,
-            score=expected,
-            mapped=expected,
-            probability=shares,
-            sets=None,
-            group=group,
-        )
-
-    patches = answers(answer, probability, data.quality, data.group)
-    images = None
-    if data.has_images:
-        shares = data.by_image(probability)
-        own = shares.argmax(axis=1).astype(np.int8)
-        images = answers(own, shares, data.by_image(data.quality), data.group[data.spans[0]])
-    score = Scores(patches.score, patches.score if images is None else images.score)
-    return Answered(name, title, kind, score, None, patches, images)
-
-
-def _rivals(
-    names: Sequence[str],
-    base: Judged,
-    data: Judged,
-    calibration: Calibration | None,
-    device: str,
-    run: Path,
-    note: Watch,
-) -> Iterator[Answered]:
-    """The rivals, each decided by what `base` says."""
-    objective = Objective() if calibration is None else Objective(calibration.objective, calibration.cost)
-    for name in names:
-        if name == "majority":
-            answer, probability = Majority().fit(base.patches).answer(data.patches)
-            yield _probable(name, "majority class", "majority", data, answer, probability)
-        elif name == "boosting":
-            note("boosting", 0, len(data))
-            trained = PatchSet(base.patches.directory).select(split="train")
-            # What is evaluated may be that split, or have photos of it; those of `base` are known to be others.
-            apart = len(trained) > 0 and not trained.photos() & data.patches.photos()
-            answer, probability = Boosting(device).fit(trained if apart else base.patches).answer(data.patches)
-            yield _probable(name, "boosted trees", "boosting", data, answer, probability)
-        else:
-            cut, found = (_metric(name, part, device, run, note) for part in (base, data))
-            decision = Decision(find_cuts(cut, base.truth, objective).pair, fit_mapping(cut, base.quality, base.truth))
-            score = Scores(found, data.by_image(found))
-            yield _answered(name, METRICS[name].title, "metric", data, score, decision)
-
-
-def _metric(name: str, data: Judged, device: str, run: Path, note: Watch) -> NDArray[np.float64]:
-    """The metric's scores; kept in the run's folder, as some take minutes and a stop must not lose them."""
-    kept = run / files.EVALUATIONS / f".{data.describe().fingerprint[:16]}-{data.split}-{name}.npy"
-    try:
-        found: NDArray[np.float64] = np.load(kept, allow_pickle=False)
-        if found.shape == (len(data),) and found.dtype == np.float64:
-            return found
-    except (OSError, ValueError, EOFError):
-        pass
-    title = METRICS[name].title
-    found = patch_scores(data.patches, [name], device, lambda done: note(title, done, len(data)))[name]
-    scratch = kept.with_name(f"{kept.name}.partial-{os.getpid()}")
-    try:
-        kept.parent.mkdir(exist_ok=True)
-        with scratch.open("wb") as file:
-            np.save(file, found)
-        scratch.replace(kept)
-    except OSError:
-        # Only the next evaluation would have been faster.
-        scratch.unlink(missing_ok=True)
-    return found
 
 
 def _measured(method: Answered, data: Judged, resamples: Resamples, level: float) -> tuple[files.Method, Measured]:
@@ -425,85 +246,6 @@ def _differences(measured: Sequence[tuple[files.Method, Measured]], level: float
         for metric in COMPARED:
             found = difference(model.estimates[metric], rival.estimates[metric], level)
             yield files.Difference(name=method.name, metric=metric, **found.to_json())
-
-
-def _histogram(score: NDArray[np.float64], truth: NDArray[np.int8]) -> files.Histogram:
-    low, high = float(score.min()), float(score.max())
-    if not low < high:
-        low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, BINS + 1)
-    counts = {name: np.histogram(score[truth == number], edges)[0].tolist() for number, name in enumerate(NAMES)}
-    return files.Histogram(edges=edges.tolist(), counts=counts)
-
-
-def _reliability(answers: Answers) -> list[files.ReliabilityBin]:
-    """Whether the most probable class is right as often as its probability says; bins with patches alone."""
-    if answers.probability is None:
-        return []
-    bins = reliability(answers.probability, answers.truth)
-    return [
-        files.ReliabilityBin(
-            low=each.low, high=each.high, confidence=each.confidence, accuracy=each.accuracy, count=each.count
-        )
-        for each in bins
-        if each.confidence is not None and each.accuracy is not None
-    ]
-
-
-def _examples(model: Answered, data: Judged) -> files.Examples:
-    """Wrong answers, the furthest from the truth first; right ones, the surest first. One of each image at most."""
-    answers = model.patches
-    apart = np.abs(answers.answer.astype(int) - answers.truth)
-    cuts = np.array([cut for cut in model.cuts or QUALITY_CUTS if np.isfinite(cut)])
-    # How far the score is from the nearest cut: how sure it was.
-    sure = np.abs(answers.score[:, None] - cuts).min(axis=1) if len(cuts) else np.zeros(len(data))
-    worst = np.lexsort((-sure, -apart))
-    best = [np.flatnonzero((apart == 0) & (answers.truth == each)) for each in range(len(NAMES))]
-    best = [own[np.argsort(-sure[own], kind="stable")] for own in best]
-    turns = [row for rank in range(EXAMPLES) for own in best for row in own[rank : rank + 1].tolist()]
-    return files.Examples(
-        best=_pictures(turns, answers, data),
-        worst=_pictures([row for row in worst.tolist() if apart[row]], answers, data),
-    )
-
-
-def _pictures(rows: Sequence[int], answers: Answers, data: Judged) -> list[files.Example]:
-    chosen: list[int] = []
-    seen: set[int] = set()
-    for row in rows:
-        if int(data.image[row]) not in seen:
-            seen.add(int(data.image[row]))
-            chosen.append(row)
-        if len(chosen) == EXAMPLES:
-            break
-    if not chosen:
-        return []
-    some = data.patches[np.array(chosen)]
-    batch = next(some.batches(len(chosen)))
-    records = some.records
-    return [
-        files.Example(
-            row=int(some.rows[k]),
-            image_id=data.patches.images[int(records.image[k])]["image_id"],
-            distortion_type=data.patches.images[int(records.image[k])]["distortion_type"],
-            fusion=str(data.patches.fusions[int(records.fusion[k])]),
-            truth=NAMES[answers.truth[row]],
-            answer=NAMES[answers.answer[row]],
-            score=float(answers.score[row]),
-            quality=float(answers.quality[row]),
-            reference_png=_png(batch.reference[k]),
-            distorted_png=_png(batch.fused[k]),
-        )
-        for k, row in enumerate(chosen)
-    ]
-
-
-def _png(pixels: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, format="PNG")
-    return base64.b64encode(data.getvalue()).decode("ascii")
 
 
 def planned(

@@ -217,7 +217,7 @@ def _facts(found: Sequence[Gathered]) -> dict[str, list[str]]:
 
     return {
         "model": [f"{each.recipe.model.name}, {each.recipe.model.head}" for each in found],
-        "weights": [f"{each.info.parameters:,}" for each in found],
+        "trained weights": [f"{each.info.parameters:,}" for each in found],
         "trained on": [each.patches.dataset.get("name", "") for each in found],
         "its fingerprint": [each.patches.fingerprint[:12] for each in found],
         "status": [words.status(each.info) for each in found],
@@ -229,12 +229,16 @@ def _facts(found: Sequence[Gathered]) -> dict[str, list[str]]:
 
 
 def _matched(names: Sequence[str], found: Sequence[Gathered]) -> tuple[list[Common], list[str]]:
+    common: list[Common] = []
+    alone: list[str] = []
     by_data: dict[tuple[str, str], dict[str, list[EvaluationFile]]] = {}
     for name, each in zip(names, found, strict=True):
         for evaluation in each.evaluations:
+            if evaluation.run.model_blake3 != each.info.files["model.safetensors"]["blake3"]:
+                alone.append(f"Evaluation {evaluation.name} of {name} is of other weights; run pixq evaluate anew.")
+                continue
             key = (evaluation.data.fingerprint, evaluation.data.split)
             by_data.setdefault(key, {}).setdefault(name, []).append(evaluation)
-    common, alone = [], []
     for (fingerprint, split), runs in by_data.items():
         if len(runs) < 2:
             (name, evaluations), *_ = runs.items()
@@ -267,12 +271,15 @@ def _matched(names: Sequence[str], found: Sequence[Gathered]) -> tuple[list[Comm
 
 
 def _best(metric: str, entries: Sequence[Entry]) -> str | None:
-    """The entry whose interval is on the good side of all others', which must be known and of groups enough.
+    """The entry whose interval is on the good side of all others', which must be known, of groups enough
+    and of one level.
 
     There is no best recall: to answer one class alone gives a recall of 1.
     """
     higher = METRICS[metric][1]
-    if metric.startswith("recall_") or any(each.evaluation.model.patches.groups < FEW_GROUPS for each in entries):
+    few = any(each.evaluation.model.patches.groups < FEW_GROUPS for each in entries)
+    levels = {each.evaluation.bootstrap.level for each in entries}
+    if metric.startswith("recall_") or few or len(levels) > 1:
         return None
     ends = []
     for entry in entries:

@@ -107,7 +107,7 @@ def _short(found: Gathered) -> list[str]:
     info, patches, model = found.info, found.patches, found.recipe.model
     images = info.split.get("train", {}).get("images", 0)
     told = [
-        f"{model.name} ({info.parameters:,} weights, {model.head}) was trained on {images:,} images of "
+        f"{model.name} ({info.parameters:,} trained weights, {model.head}) was trained on {images:,} images of "
         f"{patches.dataset.get('name', '')}{_seconds(info)}: {words.status(info)}.",
     ]
     if info.best is not None:
@@ -140,7 +140,7 @@ def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
     rule = "by the patch set's splits" if info.split.get("rule") == "split" else f"rule: {info.split.get('rule')}"
     device = hardware.get("gpu") or hardware.get("cpu") or "unknown"
     rows = [
-        ("model", f"{found.recipe.model.name}, head {found.recipe.model.head}, {info.parameters:,} weights"),
+        ("model", f"{found.recipe.model.name}, head {found.recipe.model.head}, {info.parameters:,} trained weights"),
         ("dataset", f"{dataset.get('title', '')} ({dataset.get('name', '')})"),
         ("licence", dataset.get("licence", "not stated")),
         ("citation", dataset.get("citation", "not stated")),
