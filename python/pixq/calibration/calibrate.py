@@ -18,7 +18,7 @@ from pixq.calibration.cuts import Cuts, Objective, bootstrap_cuts, find_cuts
 from pixq.calibration.files import Calibration, CalibrationCuts, Conformal, ModelReference
 from pixq.classes import NAMES, classify
 from pixq.errors import PixqError
-from pixq.evaluation.bootstrap import Resamples, interval, resample_groups
+from pixq.evaluation.bootstrap import Resamples, check_bootstrap, interval, resample_groups
 from pixq.evaluation.metrics import Answers, measure
 from pixq.evaluation.scored import Judged, judged, model_scores
 from pixq.evaluation.shared import Bootstrap, Cut, Estimate, check_name
@@ -66,14 +66,7 @@ class CalibrateSettings:
         check_name(self.name)
         if self.split == "test":
             raise PixqError("cuts are never chosen on the test split; give --split validation, or train")
-        if not 0.0 < self.level < 1.0:
-            raise PixqError(f"--level is {self.level:g}; give a share between 0 and 1, like 0.95")
-        if self.coverage is not None and not 0.0 < self.coverage < 1.0:
-            raise PixqError(f"--coverage is {self.coverage:g}; give a share between 0 and 1, like 0.9")
-        if self.resamples < 100:
-            raise PixqError(f"--resamples is {self.resamples}; give 100 or more")
-        if self.seed < 0:
-            raise PixqError(f"--seed is {self.seed}; give 0 or more")
+        check_bootstrap(self.resamples, self.level, self.seed)
 
 
 def calibrate(

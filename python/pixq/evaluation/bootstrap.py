@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pixq.errors import PixqError
 
-__all__ = ["FEW_GROUPS", "MAX_UNDEFINED", "Resamples", "interval", "resample_groups"]
+__all__ = ["FEW_GROUPS", "MAX_UNDEFINED", "Resamples", "check_bootstrap", "interval", "resample_groups"]
 
 #: Fewer groups than this, or fewer sources of them, are too few for intervals to be trusted.
 FEW_GROUPS = 20
@@ -61,6 +61,22 @@ class Resamples:
                 "the resamples are of other groups; draw them from the groups of the patches that are measured"
             )
         return found.astype(np.int64)
+
+
+def check_bootstrap(resamples: int, level: float, seed: int) -> None:
+    """Make sure that a bootstrap was asked for that gives intervals.
+
+    Raises
+    ------
+    PixqError
+        If there are fewer than 100 resamples, the level is no share, or the seed is negative; it names the option.
+    """
+    if resamples < 100:
+        raise PixqError(f"--resamples is {resamples}; give 100 or more")
+    if not 0.0 < level < 1.0:
+        raise PixqError(f"--level is {level:g}; give a share between 0 and 1, like 0.95")
+    if seed < 0:
+        raise PixqError(f"--seed is {seed}; give 0 or more")
 
 
 def resample_groups(groups: ArrayLike, count: int = 1000, seed: int = 0) -> Resamples:

@@ -19,7 +19,7 @@ from pixq.calibration.files import Calibration, get_calibration, read_calibratio
 from pixq.classes import NAMES, QUALITY_CUTS
 from pixq.errors import PixqError, unknown
 from pixq.evaluation import files
-from pixq.evaluation.bootstrap import Resamples, resample_groups
+from pixq.evaluation.bootstrap import Resamples, check_bootstrap, resample_groups
 from pixq.evaluation.methods import Answered, Decision, Watch, by_cuts, rival_base, rivals
 from pixq.evaluation.metrics import Measured, difference, measure
 from pixq.evaluation.pictures import examples, histogram, reliability_bins
@@ -73,12 +73,7 @@ class EvaluateSettings:
                 raise unknown("rival", rival, known)
             if self.rivals.count(rival) > 1:
                 raise PixqError(f"--rivals names {rival} twice; name each once")
-        if self.resamples < 100:
-            raise PixqError(f"--resamples is {self.resamples}; give 100 or more")
-        if not 0.0 < self.level < 1.0:
-            raise PixqError(f"--level is {self.level:g}; give a share between 0 and 1, like 0.95")
-        if self.seed < 0:
-            raise PixqError(f"--seed is {self.seed}; give 0 or more")
+        check_bootstrap(self.resamples, self.level, self.seed)
 
 
 def evaluate(
