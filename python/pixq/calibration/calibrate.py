@@ -66,6 +66,8 @@ class CalibrateSettings:
         check_name(self.name)
         if self.split == "test":
             raise PixqError("cuts are never chosen on the test split; give --split validation, or train")
+        if self.coverage is not None and not 0.0 < self.coverage < 1.0:
+            raise PixqError(f"--coverage is {self.coverage:g}; give a share between 0 and 1, like 0.9")
         check_bootstrap(self.resamples, self.level, self.seed)
 
 
