@@ -78,8 +78,22 @@ def test_a_run_starts_from_the_best_weights_of_another(patches: Path, source: Pa
         "directory": str(source),
         "model_blake3": checksum(source / "model.safetensors").blake3,
         "only": None,
+        "photos": RunDirectory(source).read_info().seen(),
     }
     assert RunDirectory(source).read_info().started_from is None
+
+
+def test_what_the_source_has_seen_is_not_forgotten(source: Path, target: pixq.PatchSet, tmp_path: Path) -> None:
+    """Not by a run on other photos, nor by one that starts from that."""
+    train(target.directory, tmp_path / "second", finetuning_recipe(source), Start.of(source))
+    train(target.directory, tmp_path / "third", finetuning_recipe(source), Start.of(tmp_path / "second"))
+    first = RunDirectory(source).read_info().seen()
+    assert set(first) == {"train", "validation"}
+    for run in ("second", "third"):
+        seen = RunDirectory(tmp_path / run).read_info().seen()
+        for part in first:
+            assert set(seen[part]) == set(first[part]) | target.select(split=part).photos()
+            assert set(seen[part]) > set(first[part])
 
 
 def test_scales_of_the_source_are_kept(monotone: Path, tmp_path: Path) -> None:

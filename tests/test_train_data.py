@@ -361,7 +361,9 @@ def test_a_plain_run_looks_at_train_and_validation_alone(patches: PatchSet) -> N
         "rule": "split",
         "train": {"images": len(parts.train) // 30, "records": len(parts.train)},
         "validation": {"images": len(parts.validation) // 30, "records": len(parts.validation)},
+        "photos": {"train": sorted(parts.train.photos()), "validation": sorted(parts.validation.photos())},
     }
+    assert len(parts.train.photos()) == len({patches.images[i]["reference_id"] for i in parts.train.records.image})
 
 
 def every_fold(patches: PatchSet, left_out: str | None = None) -> Iterator[Parts]:
