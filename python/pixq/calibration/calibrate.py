@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import os
 from collections.abc import Callable
@@ -20,13 +19,12 @@ from pixq.classes import NAMES, classify
 from pixq.errors import PixqError
 from pixq.evaluation.bootstrap import Resamples, check_bootstrap, interval, resample_groups
 from pixq.evaluation.metrics import Answers, measure
-from pixq.evaluation.scored import Judged, judged, model_scores
-from pixq.evaluation.shared import Bootstrap, Cut, Estimate, check_name
+from pixq.evaluation.scored import Judged, check_photos, check_target, judged, model_fingerprint, model_scores
+from pixq.evaluation.shared import Bootstrap, Cut, Estimate, check_name, now
 from pixq.patches.store import PatchSet
-from pixq.scorer import Scorer, load
-from pixq.train.run import RunDirectory
+from pixq.scorer import load
 
-__all__ = ["CalibrateSettings", "calibrate", "check_photos", "check_target", "out_of_bag"]
+__all__ = ["CalibrateSettings", "calibrate", "out_of_bag"]
 
 #: Fewer patches of a class than this are too few for cuts to be trusted.
 FEW_PATCHES = 30
@@ -122,14 +120,15 @@ def calibrate(
     score = model_scores(scorer, data, watch).patches
     cuts, intervals, resamples, honest = _cuts(score, data, settings)
     mapping, sets, conformal = _curves(score, data, settings)
+    probability = mapping.probabilities(score)
     answers = Answers(
         truth=data.truth,
         answer=classify(score, cuts.pair),
         quality=data.quality,
         score=score,
         mapped=mapping.quality(score),
-        probability=mapping.probabilities(score),
-        sets=None if sets is None else sets.of(mapping.probabilities(score)),
+        probability=probability,
+        sets=None if sets is None else sets.of(probability),
         group=data.group,
     )
     measured = measure(answers, resamples, settings.level).to_json()["estimates"]
@@ -137,7 +136,7 @@ def calibrate(
     warnings += _warnings(counts, data, cuts, honest, achieved)
     return Calibration(
         name=settings.name,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=now(),
         pixq=pixq.__version__,
         model=ModelReference(blake3=model_fingerprint(scorer)),
         data=data.describe(),
@@ -153,11 +152,6 @@ def calibrate(
         conformal=conformal,
         warnings=warnings,
     )
-
-
-def model_fingerprint(scorer: Scorer) -> str:
-    """BLAKE3 of the weights, as `run.json` has it."""
-    return str(scorer.info.files[RunDirectory(".").model.name]["blake3"])
 
 
 def _cuts(
@@ -196,10 +190,9 @@ def out_of_bag(
             continue
         answer = classify(score[left], (float(pair[0]), float(pair[1])))
         confusion = np.bincount(truth[left] * len(NAMES) + answer, minlength=len(NAMES) ** 2)
-        confusion = confusion.reshape(len(NAMES), len(NAMES))[classes]
-        totals = confusion.sum(axis=1)
-        if (totals > 0).all():
-            found[number] = float(np.mean(confusion[np.arange(len(classes)), classes] / totals))
+        confusion = confusion.reshape(len(NAMES), len(NAMES))
+        if (confusion[classes].sum(axis=1) > 0).all():
+            found[number] = BALANCED.value(confusion)
     return found
 
 
@@ -259,55 +252,3 @@ def _warnings(
             f"accuracy, {honest.low:.3f} to {honest.high:.3f}, includes chance, {chance:.3f}"
         )
     return found
-
-
-def check_target(scorer: Scorer, data: Judged) -> None:
-    """Make sure that a target's patches are as large as those that the model was trained on.
-
-    Raises
-    ------
-    PixqError
-        If they aren't.
-    """
-    size = scorer.info.patches["geometry"]["size"]
-    if data.patches.geometry.size != size:
-        raise PixqError(
-            f"{data.patches.directory}: its patches have {data.patches.geometry.size} pixels a side, those of the run "
-            f"{size}; build the target with --size {size}"
-        )
-
-
-def check_photos(scorer: Scorer, data: Judged, parts: tuple[str, ...]) -> list[str]:
-    """Make sure that the model has not learned from these photos; a warning where that can't be known.
-
-    Parameters
-    ----------
-    scorer
-        The model.
-    data
-        What it is to be judged on.
-    parts
-        What of the run must not be there: `train`, and `validation`, which chose the epoch.
-
-    Raises
-    ------
-    PixqError
-        If a photo is in both: a leak.
-    """
-    known = scorer.info.seen()
-    if not known:
-        return ["the run does not say which photos it was trained on, so a leak can't be ruled out; train it anew"]
-    mine = data.patches.photos()
-    for part in parts:
-        if shared := sorted(mine & set(known.get(part, []))):
-            names = [
-                image["reference_id"]
-                for image in data.patches.images
-                if str(data.patches.manifest["photos"]["sha256"].get(image["reference_id"], ""))[:16] in shared
-            ]
-            did = "trained" if part == "train" else "chosen"
-            raise PixqError(
-                f"{data.patches.directory}: a leak: {len(shared)} photos of its {data.split} split, like {names[0]!r}, "
-                f"are among those the model was {did} on; take a split or a set without them"
-            )
-    return []

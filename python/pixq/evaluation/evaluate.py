@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 import pixq
-from pixq.calibration.calibrate import check_photos, check_target, model_fingerprint
 from pixq.calibration.conformal import Sets
 from pixq.calibration.curves import Mapping
 from pixq.calibration.files import Calibration, get_calibration, read_calibrations
@@ -24,8 +22,8 @@ from pixq.evaluation.methods import Answered, Decision, Watch, by_cuts, rival_ba
 from pixq.evaluation.metrics import Measured, difference, measure
 from pixq.evaluation.pictures import examples, histogram, reliability_bins
 from pixq.evaluation.rivals import METRICS
-from pixq.evaluation.scored import Judged, judged, model_scores
-from pixq.evaluation.shared import check_name
+from pixq.evaluation.scored import Judged, check_photos, check_target, judged, model_fingerprint, model_scores
+from pixq.evaluation.shared import check_name, now
 from pixq.patches.store import PatchSet
 from pixq.scorer import Scorer, load
 from pixq.train.run import text_of
@@ -152,7 +150,7 @@ def evaluate(
     name, command = planned(run, data.patches, settings, calibration)
     return files.EvaluationFile(
         name=name,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=now(),
         pixq=pixq.__version__,
         command=command,
         run=files.RunReference(
@@ -201,7 +199,7 @@ def _measured(method: Answered, data: Judged, resamples: Resamples, level: float
     patches = measure(method.patches, resamples, level)
     images = None if method.images is None else measure(method.images, resamples, level)
     by: dict[str, dict[str, files.Metrics]] = {}
-    for key, values in data.labels().items():
+    for key, values in data.labels.items():
         column = np.array(values)
         by[key] = {
             value: _metrics(measure(method.patches.take(np.flatnonzero(column == value)), resamples, level))

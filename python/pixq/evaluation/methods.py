@@ -22,6 +22,7 @@ from pixq.evaluation.metrics import Answers
 from pixq.evaluation.rivals import METRICS, Boosting, Majority, patch_scores
 from pixq.evaluation.scored import Judged, Scores, judged
 from pixq.patches.store import PatchSet
+from pixq.train.run import fingerprint
 
 __all__ = ["Answered", "Decision", "Watch", "by_cuts", "rival_base", "rivals"]
 
@@ -74,7 +75,7 @@ def rival_base(calibration: Calibration | None, data: Judged) -> tuple[Judged | 
             found = judged(PatchSet(directory), known.split)
         except PixqError:
             continue
-        if found.describe().fingerprint == known.fingerprint:
+        if fingerprint(found.patches) == known.fingerprint:
             return found, []
     return None, [
         f"the patch set of calibration {calibration.name}, {known.directory}, is not there, so there are no cuts for "
@@ -183,7 +184,7 @@ def rivals(
 
 def _metric(name: str, data: Judged, device: str, run: Path, note: Watch) -> NDArray[np.float64]:
     """The metric's scores; kept in the run's folder, as some take minutes and a stop must not lose them."""
-    kept = run / files.EVALUATIONS / f".{data.describe().fingerprint[:16]}-{data.split}-{name}-{pixq.__version__}.npy"
+    kept = run / files.EVALUATIONS / f".{fingerprint(data.patches)[:16]}-{data.split}-{name}-{pixq.__version__}.npy"
     try:
         found: NDArray[np.float64] = np.load(kept, allow_pickle=False)
         if found.shape == (len(data),) and found.dtype == np.float64 and np.isfinite(found).all():

@@ -18,12 +18,12 @@ from pixq.evaluation.shared import Data
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
 from pixq.train.data import image_spans
-from pixq.train.run import fingerprint, text_of
+from pixq.train.run import RunDirectory, fingerprint, text_of
 
 if TYPE_CHECKING:
     from pixq.scorer import Scorer
 
-__all__ = ["Judged", "Scores", "judged", "model_scores"]
+__all__ = ["Judged", "Scores", "check_photos", "check_target", "judged", "model_fingerprint", "model_scores"]
 
 #: Patches scored at a time, as in training.
 CHUNK = 256
@@ -89,6 +89,7 @@ class Judged:
         sums = np.add.reduceat(values, starts, axis=0)
         return sums / counts.reshape(-1, *[1] * (values.ndim - 1))
 
+    @cached_property
     def labels(self) -> dict[str, list[str]]:
         """What patches can be told apart by: `distortion_type`, `level`, `fusion` and the dataset's attributes.
 
@@ -212,3 +213,57 @@ def model_scores(scorer: Scorer, data: Judged, watch: Callable[[int], None] | No
     if not np.isfinite(score).all():
         raise PixqError(f"{data.patches.directory}: the model gives a score that is not a number; train anew")
     return Scores(score, scorer.image_scores(data.image, score, weight))
+
+
+def model_fingerprint(scorer: Scorer) -> str:
+    """BLAKE3 of the weights, as `run.json` has it."""
+    return str(scorer.info.files[RunDirectory(".").model.name]["blake3"])
+
+
+def check_target(scorer: Scorer, data: Judged) -> None:
+    """Make sure that a target's patches are as large as those that the model was trained on.
+
+    Raises
+    ------
+    PixqError
+        If they aren't.
+    """
+    size = scorer.info.patches["geometry"]["size"]
+    if data.patches.geometry.size != size:
+        raise PixqError(
+            f"{data.patches.directory}: its patches have {data.patches.geometry.size} pixels a side, those of the run "
+            f"{size}; build the target with --size {size}"
+        )
+
+
+def check_photos(scorer: Scorer, data: Judged, parts: tuple[str, ...]) -> list[str]:
+    """Make sure that the model has not learned from these photos; a warning where that can't be known.
+
+    Parameters
+    ----------
+    scorer
+        The model.
+    data
+        What it is to be judged on.
+    parts
+        What of the run must not be there: `train`, and `validation`, which chose the epoch.
+
+    Raises
+    ------
+    PixqError
+        If a photo is in both: a leak.
+    """
+    known = scorer.info.seen()
+    if not known:
+        return ["the run does not say which photos it was trained on, so a leak can't be ruled out; train it anew"]
+    mine = data.patches.photos()
+    for part in parts:
+        if shared := mine & set(known.get(part, [])):
+            references = sorted({data.patches.images[number]["reference_id"] for number in set(data.image.tolist())})
+            name = next(each for each in references if data.patches.select(reference=each).photos() & shared)
+            did = "trained" if part == "train" else "chosen"
+            raise PixqError(
+                f"{data.patches.directory}: a leak: {len(shared)} photos of its {data.split} split, like {name!r}, "
+                f"are among those the model was {did} on; take a split or a set without them"
+            )
+    return []

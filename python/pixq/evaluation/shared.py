@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import os
@@ -25,6 +26,7 @@ __all__ = [
     "FileModel",
     "Share",
     "check_name",
+    "now",
     "read_model",
     "write_model",
 ]
@@ -150,6 +152,11 @@ def check_name(name: str, option: str = "--name") -> str:
             f"{option} is {name!r}; give up to 64 letters, digits, '.', '_' or '-', a letter or digit first"
         )
     return name
+
+
+def now() -> str:
+    """The time, as files have it: ISO 8601, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def read_model(kind: type[Model], path: Path, make: str) -> Model:
