@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pixq._core import (
     __version__,
     decode,
+    equal_at,
     feather_mask,
     fuse,
     fuse_at,
@@ -51,6 +52,7 @@ __all__ = [
     "__version__",
     "build",
     "decode",
+    "equal_at",
     "feather_mask",
     "fuse",
     "fuse_at",

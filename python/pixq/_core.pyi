@@ -24,6 +24,7 @@ __all__ = [
     "build_shard",
     "checksum",
     "decode",
+    "equal_at",
     "feather_mask",
     "fuse",
     "fuse_at",
@@ -40,6 +41,7 @@ __all__ = [
     "set_num_threads",
     "tile",
     "tiny_score",
+    "tiny_score_at",
     "untile",
 ]
 
@@ -126,6 +128,11 @@ def psnr(
 ) -> Any:
     """PSNR in dB, infinite where there is no error: a float between images, (n,) float64 between batches."""
 
+def equal_at(
+    reference: _Image[_Pixel], distorted: _Image[_Pixel], coords: _Int64, *, size: _Size = 20
+) -> npt.NDArray[np.bool_]:
+    """Whether the patches of two images are equal in every pixel, (n,) bool; NaN equals nothing."""
+
 def local_variance(image: _Image[_Pixel], *, size: _Size = 20) -> _Float64:
     """Population variance of every box of an image, mean over the channels."""
 
@@ -146,6 +153,20 @@ def tiny_score(
     out: _Float32,
 ) -> None:
     """Scores of pairs of patches by TinyPatchRegressor, written to `out`."""
+
+def tiny_score_at(
+    parameters: _Float32,
+    reference: npt.NDArray[np.uint8],
+    distorted: npt.NDArray[np.uint8],
+    coords: _Int64,
+    *,
+    size: _Size = 20,
+    norm: bool,
+    scale: Sequence[float] | _Float32,
+    shift: Sequence[float] | _Float32,
+    out: _Float32,
+) -> None:
+    """Scores of pairs of patches where they lie in two images, written to `out`: those of `tiny_score`, bit for bit."""
 
 @final
 class TinyTape:

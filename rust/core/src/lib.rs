@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod decode;
+pub mod equal;
 pub mod error;
 pub mod fuse;
 pub mod parallel;

@@ -145,7 +145,7 @@ pub(super) fn gradient<L: Lanes>(
         write(&bias, &mut row[B1..B1 + 2]);
     }
     let inputs = scratch.inputs.flat();
-    let plane = plane(height, width);
+    let plane = plane(scratch.block);
     for (run, weights) in row[W1..B1].as_chunks_mut::<18>().0.iter_mut().enumerate() {
         for from in (0..rows).step_by(fold) {
             let mut outer = Outer::<L, 2, 9>::new(lanes);

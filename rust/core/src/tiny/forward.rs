@@ -16,7 +16,7 @@ pub(super) fn scale<L: Lanes>(
     scratch: &mut Scratch,
 ) {
     let (height, width) = (reference.height(), reference.width());
-    let plane = plane(height, width);
+    let plane = plane((height, width));
     let out = scratch.inputs.flat();
     let (first, rest) = out.split_at_mut(plane);
     let (second, third) = rest.split_at_mut(plane);
@@ -50,56 +50,112 @@ pub(super) fn scale<L: Lanes>(
     }
 }
 
+/// A row of the first layer, from scaled inputs of `height` x `width`.
+#[inline(always)]
+pub(super) fn first_row<L: Lanes>(
+    lanes: L,
+    weights: &Weights,
+    inputs: &[f32],
+    (height, width): (usize, usize),
+    y: usize,
+    out: &mut [[Line; 2]],
+) {
+    let plane = plane((height, width));
+    let mut starts = [0; 9];
+    for (run, at) in starts.iter_mut().enumerate() {
+        *at = run % 3 * plane + (y + run / 3) * width * 3;
+    }
+    Row { lanes, inputs, starts, step: 3, weights: weights.w1(), bias: weights.b1()[0], out }.run();
+}
+
+/// A row of the second layer.
+#[inline(always)]
+pub(super) fn second_row<L: Lanes>(lanes: L, weights: &Weights, inputs: &[[Line; 2]], out: &mut [[Line; 1]]) {
+    let inputs = inputs.as_flattened().as_flattened();
+    Row { lanes, inputs, starts: [0], step: 32, weights: weights.w2(), bias: weights.b2()[0], out }.run();
+}
+
+/// Two rows of the third layer, from `y` on, from inputs with `columns` pixels a row.
+#[inline(always)]
+pub(super) fn third_rows<L: Lanes>(
+    lanes: L,
+    weights: &Weights,
+    inputs: &[f32],
+    columns: usize,
+    y: usize,
+    out: &mut [[Line; 1]],
+) {
+    let [bias, _] = weights.b3();
+    let mut both = [[0.0; 16]];
+    both[0][..8].copy_from_slice(&bias);
+    both[0][8..].copy_from_slice(&bias);
+    let mut starts = [0; 4];
+    for (row, at) in starts.iter_mut().enumerate() {
+        *at = (y + row) * columns * 16;
+    }
+    Row { lanes, inputs, starts, step: 16, weights: weights.w3(), bias: both, out }.run();
+}
+
+/// The sums of the first layer for a whole block, and, if `totals` are given, their sums over all pixels.
+#[inline(always)]
+pub(super) fn first<L: Lanes>(lanes: L, weights: &Weights, scratch: &mut Scratch, mut totals: Option<&mut Totals<2>>) {
+    let (height, width) = scratch.block;
+    let (rows, columns) = (height - 2, width - 2);
+    let inputs = scratch.inputs.flat();
+    let raw = &mut scratch.raw[0].lines_mut().as_chunks_mut::<2>().0[..rows * columns];
+    for (y, raw) in raw.chunks_exact_mut(columns).enumerate() {
+        first_row(lanes, weights, inputs, (height, width), y, raw);
+        if let Some(totals) = &mut totals {
+            sum(lanes, raw, totals);
+        }
+    }
+}
+
 /// 1 / deviation of the channels of both normalisations.
 pub(super) type Scales = ([Line; 2], [Line; 1]);
 
-/// The first two layers.
+/// The first two layers of a patch, from its sums of the first layer: those of the block from pixel `start` on, which add up
+/// to `totals`. Where they are not to be kept, they are left as they are.
 #[inline(always)]
-pub(super) fn layers<L: Lanes>(lanes: L, weights: &Weights, scratch: &mut Scratch, keep: bool) -> Scales {
+pub(super) fn layers<L: Lanes>(
+    lanes: L,
+    weights: &Weights,
+    scratch: &mut Scratch,
+    (start, totals): (usize, &Totals<2>),
+    keep: bool,
+) -> Scales {
     let (height, width) = scratch.size;
     let (rows, columns) = (height - 2, width - 2);
-    let plane = plane(height, width);
+    let stride = scratch.block.1 - 2;
     let pixels = rows * columns;
-    let inputs = scratch.inputs.flat();
     let [raw1, raw2] = &mut scratch.raw;
     let [out1, out2] = &mut scratch.out;
-    let raw1 = &mut raw1.lines_mut().as_chunks_mut::<2>().0[..pixels];
+    let raw1 = &mut raw1.lines_mut().as_chunks_mut::<2>().0[start..][..(rows - 1) * stride + columns];
     let out1 = &mut out1.lines_mut().as_chunks_mut::<2>().0[..pixels];
     let raw2 = &mut raw2.lines_mut().as_chunks_mut::<1>().0[..pixels];
     let out2 = &mut out2.lines_mut().as_chunks_mut::<1>().0[..pixels];
-    let mut totals = [[0.0; 16]; 2];
-    for (y, raw) in raw1.chunks_exact_mut(columns).enumerate() {
-        let start = |run: usize| run % 3 * plane + (y + run / 3) * width * 3;
-        let mut starts = [0; 9];
-        for (run, at) in starts.iter_mut().enumerate() {
-            *at = start(run);
-        }
-        Row { lanes, inputs, starts, step: 3, weights: weights.w1(), bias: weights.b1()[0], out: raw }.run();
-        if weights.norm {
-            sum(lanes, raw, &mut totals);
-        }
-    }
-    let scale1 = if weights.norm { norm::moments(lanes, raw1, columns, &totals) } else { [[[0.0; 16]; 2]; 2] };
+    let scale1 = if weights.norm { norm::moments(lanes, raw1, (columns, stride), totals) } else { [[[0.0; 16]; 2]; 2] };
     let mut totals = [[0.0; 16]; 1];
     for y in 0..rows {
         let span = y * columns..(y + 1) * columns;
+        let raw = &mut raw1[y * stride..][..columns];
         let out = &mut out1[span.clone()];
-        activate(lanes, weights.norm.then_some(&scale1), weights.b1(), &mut raw1[span.clone()], out, keep);
+        activate(lanes, weights.norm.then_some(&scale1), weights.b1(), raw, out, keep);
         let raw = &mut raw2[span];
-        let inputs = out.as_flattened().as_flattened();
-        Row { lanes, inputs, starts: [0], step: 32, weights: weights.w2(), bias: weights.b2()[0], out: raw }.run();
+        second_row(lanes, weights, out, raw);
         if weights.norm {
             sum(lanes, raw, &mut totals);
         }
     }
-    let scale2 = if weights.norm { norm::moments(lanes, raw2, columns, &totals) } else { [[[0.0; 16]; 1]; 2] };
+    let scale2 =
+        if weights.norm { norm::moments(lanes, raw2, (columns, columns), &totals) } else { [[[0.0; 16]; 1]; 2] };
     activate(lanes, weights.norm.then_some(&scale2), weights.b2(), raw2, out2, keep);
     (scale1[1], scale2[1])
 }
 
 /// Adds a row's sums.
 #[inline(always)]
-fn sum<L: Lanes, const V: usize>(lanes: L, row: &[[Line; V]], totals: &mut Totals<V>) {
+pub(super) fn sum<L: Lanes, const V: usize>(lanes: L, row: &[[Line; V]], totals: &mut Totals<V>) {
     let mut sums = RowSums::<L, V>::new(lanes);
     for (p, pixel) in row.iter().enumerate() {
         for (v, x) in pixel.iter().enumerate() {
@@ -111,7 +167,7 @@ fn sum<L: Lanes, const V: usize>(lanes: L, row: &[[Line; V]], totals: &mut Total
 
 /// Normalises, if there are moments, and cuts what is below 0. `keep` leaves the normalised values in `raw`.
 #[inline(always)]
-fn activate<L: Lanes, const V: usize>(
+pub(super) fn activate<L: Lanes, const V: usize>(
     lanes: L,
     moments: Option<&[[Line; V]; 2]>,
     affine: &[[Line; V]],
@@ -150,18 +206,10 @@ pub(super) fn third<L: Lanes>(lanes: L, weights: &Weights, scratch: &mut Scratch
     let (rows, columns) = (height - 4, width - 4);
     let inputs = scratch.out[1].flat();
     let last = scratch.last.lines_mut().as_chunks_mut::<1>().0;
-    let [bias, _] = weights.b3();
-    let mut both = [[0.0; 16]];
-    both[0][..8].copy_from_slice(&bias);
-    both[0][8..].copy_from_slice(&bias);
     let (mut sums, mut counts) = ([0.0; 8], [0.0; 8]);
     for (i, out) in last.chunks_exact_mut(columns).take(rows.div_ceil(2)).enumerate() {
         let y = 2 * i;
-        let mut starts = [0; 4];
-        for (row, at) in starts.iter_mut().enumerate() {
-            *at = (y + row) * (width - 2) * 16;
-        }
-        Row { lanes, inputs, starts, step: 16, weights: weights.w3(), bias: both, out }.run();
+        third_rows(lanes, weights, inputs, width - 2, y, out);
         let (mut row, mut above) = (RowSums::<L, 1>::new(lanes), RowSums::<L, 1>::new(lanes));
         let one = lanes.splat(1.0);
         for (p, [out]) in out.iter_mut().enumerate() {

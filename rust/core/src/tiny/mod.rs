@@ -15,7 +15,9 @@
 //! A pair's score and gradient are taken on one thread, and sums over pairs in `f64` in their order: results are bit-identical for
 //! any number of threads. Processors without fused multiplication round differently.
 
+mod at;
 mod backward;
+mod block;
 mod forward;
 mod lanes;
 mod norm;
@@ -27,6 +29,7 @@ mod tests;
 
 use std::sync::Mutex;
 
+pub use self::at::{block_pixels, score_at};
 use self::lanes::{Line, with_lanes};
 use self::pack::{Buffer, LINES, Weights};
 use self::patch::{Scaling, Scratch};
@@ -188,8 +191,13 @@ fn check(network: &Network<'_>, reference: &Batch<'_, u8>, distorted: &Batch<'_,
         let value = format!("{height}x{width} with {channels} channels");
         return Err(Error::Value { what: "a patch", value, expected: "at least 5x5 with 3 channels" });
     }
+    check_len(network, n, out)
+}
+
+/// An error unless there are as many parameters as the network has, and as much room as there are pairs.
+fn check_len(network: &Network<'_>, pairs: usize, out: usize) -> Result<()> {
     same_len("the parameters", network.parameters.len(), pack::count(network.norm))?;
-    same_len("the scores", out, n)
+    same_len("the scores", out, pairs)
 }
 
 /// Weights as the kernels read them, and room for the work of each thread.
@@ -201,6 +209,19 @@ struct State {
 impl State {
     fn new(norm: bool) -> Self {
         Self { weights: Weights::new(norm), scratch: Vec::new() }
+    }
+
+    /// The network as the kernels read it, and room for `workers` threads.
+    fn ready(
+        &mut self,
+        arch: pulp::Arch,
+        network: &Network<'_>,
+        workers: usize,
+    ) -> (&Weights, Scaling, &mut [Scratch]) {
+        let weights = &mut self.weights;
+        with_lanes!(arch, lanes => { let _ = lanes; weights.set(network.parameters) });
+        self.scratch.resize_with(workers.max(self.scratch.len()), Scratch::default);
+        (&self.weights, patch::scaling(network.scale, network.shift), &mut self.scratch[..workers])
     }
 
     /// Scores, and, if `rows` are given, their gradients.
@@ -217,24 +238,19 @@ impl State {
         if n == 0 {
             return;
         }
-        let weights = &mut self.weights;
-        with_lanes!(arch, lanes => { let _ = lanes; weights.set(network.parameters) });
-        let scaling = patch::scaling(network.scale, network.shift);
         let shared = n * height * width >= PARALLEL_PIXELS;
         let workers = if shared { parallel::num_threads().min(n) } else { 1 };
-        self.scratch.resize_with(workers.max(self.scratch.len()), Scratch::default);
-
-        let (weights, scaling) = (&self.weights, &scaling);
+        let (weights, scaling, scratch) = self.ready(arch, network, workers);
         let none = std::iter::repeat_with(|| None);
         let pairs = (0..n).zip(out);
         match rows {
             Some(rows) => {
                 let jobs = Mutex::new(pairs.zip(rows.chunks_exact_mut(LINES).map(Some)));
-                share(arch, weights, scaling, [reference, distorted], &mut self.scratch[..workers], &jobs);
+                share(arch, weights, &scaling, [reference, distorted], scratch, &jobs);
             }
             None => {
                 let jobs = Mutex::new(pairs.zip(none));
-                share(arch, weights, scaling, [reference, distorted], &mut self.scratch[..workers], &jobs);
+                share(arch, weights, &scaling, [reference, distorted], scratch, &jobs);
             }
         }
     }

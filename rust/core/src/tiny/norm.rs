@@ -59,21 +59,22 @@ pub(super) fn grouped<const V: usize>(totals: &Totals<V>, f: impl Fn(f64) -> f64
     out
 }
 
-/// Normalises `raw`, rows of `width` pixels, whose sums are `totals`: mean and 1 / deviation of each channel's group.
+/// Normalises `raw`, rows of `width` pixels that begin `stride` apart, whose sums are `totals`: mean and 1 / deviation of each
+/// channel's group.
 #[inline(always)]
 pub(super) fn moments<L: Lanes, const V: usize>(
     lanes: L,
     raw: &[[Line; V]],
-    width: usize,
+    (width, stride): (usize, usize),
     totals: &Totals<V>,
 ) -> [[Line; V]; 2] {
-    let count = (raw.len() * 4) as f64;
+    let count = (raw.len().div_ceil(stride) * width * 4) as f64;
     let mean = grouped(totals, |sum| sum / count);
     let mut squares = [[0.0; 16]; V];
     let means = load(lanes, &mean);
-    for row in raw.chunks_exact(width) {
+    for row in raw.chunks(stride) {
         let mut sums = RowSums::<L, V>::new(lanes);
-        for (p, pixel) in row.iter().enumerate() {
+        for (p, pixel) in row[..width].iter().enumerate() {
             for v in 0..V {
                 let difference = lanes.sub(lanes.load(&pixel[v]), means[v]);
                 sums.add_product(p, v, difference, difference);

@@ -9,7 +9,11 @@ use crate::view::View;
 /// those of two rows of pixels, one after the other.
 #[derive(Default)]
 pub(super) struct Scratch {
+    /// Rows and columns of a patch.
     pub size: (usize, usize),
+    /// Those of the part of the images that is worked on: the patch itself, or a block of patches, of which the inputs are, and
+    /// the sums of the first layer.
+    pub block: (usize, usize),
     /// Scaled inputs: reference, distorted, |difference|, rows of (column, channel).
     pub inputs: Buffer,
     /// First and second layer: the sums, which become normalised values; the outputs; the gradients.
@@ -25,22 +29,24 @@ pub(super) struct Scratch {
 pub(super) const CHUNK: usize = 48;
 
 impl Scratch {
-    /// Floats of the largest part, for patches of `height` x `width`.
-    fn resize(&mut self, height: usize, width: usize, back: bool) {
-        if self.size != (height, width) {
-            self.size = (height, width);
-            let pixels = (height - 2) * (width - 2);
-            self.inputs.resize(3 * plane(height, width) / 16);
-            self.raw[0].resize(2 * pixels);
+    /// Makes room for a block, for patches of `size` in it, and for gradients if they are to be taken `back`.
+    pub fn resize(&mut self, block: (usize, usize), size: (usize, usize), back: bool) {
+        let (height, width) = size;
+        let pixels = (height - 2) * (width - 2);
+        if (self.block, self.size) != (block, size) {
+            (self.block, self.size) = (block, size);
+            self.inputs.resize(3 * plane(block) / 16);
+            self.raw[0].resize(2 * (block.0 - 2) * (block.1 - 2));
             self.raw[1].resize(pixels);
             self.out[0].resize(2 * pixels);
-            // A pair of rows of the third layer reads four rows: one below the last, where their number is odd.
+            // A pair of rows of the third layer reads four rows: one below the last, where their number is odd. It counts for
+            // nothing, but 0 times what is no number would be none.
             self.out[1].resize(pixels + width - 2);
+            self.out[1].lines_mut()[pixels..][..width - 2].fill([0.0; 16]);
             self.last.resize((height - 4).div_ceil(2) * (width - 4));
             self.above.clear();
         }
         if back && self.above.is_empty() {
-            let pixels = (height - 2) * (width - 2);
             self.back[0].resize(2 * pixels);
             self.back[1].resize(pixels);
             self.above.resize(height * width, 0);
@@ -49,7 +55,7 @@ impl Scratch {
 }
 
 /// Floats of one scaled image: a chunk more than it has, as the last one may be written whole.
-pub(super) fn plane(height: usize, width: usize) -> usize {
+pub(super) fn plane((height, width): (usize, usize)) -> usize {
     (height * width * 3 + CHUNK).next_multiple_of(16)
 }
 
@@ -72,15 +78,24 @@ pub(super) fn run<L: Lanes>(
     scratch: &mut Scratch,
     row: &mut Option<&mut [Line]>,
 ) -> f32 {
-    let (height, width) = (pair[0].height(), pair[0].width());
-    scratch.resize(height, width, row.is_some());
+    let size = (pair[0].height(), pair[0].width());
+    scratch.resize(size, size, row.is_some());
     forward::scale(lanes, scaling, pair, scratch);
-    let scales = forward::layers(lanes, weights, scratch, row.is_some());
+    let mut totals = [[0.0; 16]; 2];
+    forward::first(lanes, weights, scratch, weights.norm.then_some(&mut totals));
+    let scales = forward::layers(lanes, weights, scratch, (0, &totals), row.is_some());
     let means = forward::third(lanes, weights, scratch, row.is_some());
-    let [_, linear] = weights.b3();
-    let score = linear.iter().zip(means.0).map(|(&w, mean)| f64::from(w) * mean).sum::<f64>() + f64::from(weights.bias);
+    let score = score(weights, &means.0);
     if let Some(row) = row {
         backward::gradient(lanes, weights, scratch, &scales, means, &mut row[..LINES]);
     }
-    score as f32
+    score
+}
+
+/// The last layer: the score from the means of the third layer's outputs.
+#[inline(always)]
+pub(super) fn score(weights: &Weights, means: &[f64; 8]) -> f32 {
+    let [_, linear] = weights.b3();
+    let sum = linear.iter().zip(means).map(|(&w, mean)| f64::from(w) * mean).sum::<f64>();
+    (sum + f64::from(weights.bias)) as f32
 }

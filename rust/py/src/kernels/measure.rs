@@ -1,8 +1,9 @@
-//! Bindings of [`pixq_core::psnr`] and [`pixq_core::sample::local_variance`].
+//! Bindings of [`pixq_core::psnr`], [`pixq_core::equal`] and [`pixq_core::sample::local_variance`].
 
-use pixq_core::{psnr, sample};
+use pixq_core::{equal, psnr, sample, tile};
 use pyo3::prelude::*;
 
+use super::corners;
 use super::given::{self, Maybe, size_or_20};
 use crate::array::{Output, Pixels, by_dtype};
 use crate::error::to_py;
@@ -10,6 +11,7 @@ use crate::error::to_py;
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(mse, m)?)?;
     m.add_function(wrap_pyfunction!(psnr_py, m)?)?;
+    m.add_function(wrap_pyfunction!(equal_at, m)?)?;
     m.add_function(wrap_pyfunction!(local_variance, m)?)
 }
 
@@ -133,6 +135,71 @@ fn measured<'py>(
     })
 }
 
+/// Whether patches of two images are equal in every pixel.
+///
+/// A patch is looked at up to the first rows that differ. Floats are compared as numbers: -0.0 equals 0.0, and NaN nothing,
+/// itself included.
+///
+/// Parameters
+/// ----------
+/// reference, distorted
+///     (height, width) or (height, width, 1 or 3), uint8, uint16 or float32; one shape and dtype; rows may be strided or
+///     reversed.
+/// coords
+///     (n, 2) int64: y, x of each patch. Patches may overlap.
+/// size
+///     Pixels, one number or (rows, columns).
+///
+/// Returns
+/// -------
+/// (n,) bool.
+///
+/// Raises
+/// ------
+/// TypeError
+///     If a dtype is another, or a size is not whole numbers.
+/// ValueError
+///     If shapes differ, a patch does not lie inside the images (it is named), or pixels are not contiguous within rows.
+/// MemoryError
+///     If the results do not fit memory.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> from pixq import _core
+/// >>> reference = np.zeros((40, 40, 3), np.uint8)
+/// >>> distorted = reference.copy()
+/// >>> distorted[5, 30] = 1
+/// >>> _core.equal_at(reference, distorted, _core.grid(40, 40)).tolist()
+/// [True, False, True, True]
+#[pyfunction]
+#[pyo3(
+    signature = (reference, distorted, coords, *, size = None),
+    text_signature = "(reference, distorted, coords, *, size=20)"
+)]
+fn equal_at<'py>(
+    py: Python<'py>,
+    reference: &Bound<'py, PyAny>,
+    distorted: &Bound<'py, PyAny>,
+    coords: &Bound<'py, PyAny>,
+    size: Maybe<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let reference = Pixels::new("reference", reference)?;
+    let distorted = reference.and("distorted", distorted)?;
+    reference.same_shape(&distorted)?;
+    reference.image_channels()?;
+    let size = size_or_20(size)?;
+    let corners = corners(coords)?;
+    tile::check_corners(reference.shape()[0], reference.shape()[1], size, &corners).map_err(to_py)?;
+    by_dtype!(reference.dtype, T => {
+        let (r, d) = (reference.view::<T>()?, distorted.view::<T>()?);
+        let mut out = Output::<bool>::zeros(py, &[corners.len()])?;
+        let values = out.samples();
+        py.detach(|| equal::equal_at(&r, &d, &corners, size, values)).map_err(to_py)?;
+        Ok(out.finish().into_any())
+    })
+}
+
 /// Population variance of every box of an image, mean over the channels.
 ///
 /// Parameters
@@ -175,7 +242,7 @@ fn local_variance<'py>(
     image.image_channels()?;
     let size = size_or_20(size)?;
     // A box that does not fit is the core's to refuse; it gets an array of zero rows.
-    let (rows, columns) = pixq_core::tile::grid_shape(image.shape()[0], image.shape()[1], size, (1, 1));
+    let (rows, columns) = tile::grid_shape(image.shape()[0], image.shape()[1], size, (1, 1));
     by_dtype!(image.dtype, T => {
         let view = image.view::<T>()?;
         let mut out = Output::<f64>::zeros(py, &[rows, columns])?;
