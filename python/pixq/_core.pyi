@@ -31,6 +31,7 @@ __all__ = [
     "fuse_rows",
     "grid",
     "local_variance",
+    "monotone_score_at",
     "mse",
     "num_threads",
     "probe",
@@ -167,6 +168,22 @@ def tiny_score_at(
     out: _Float32,
 ) -> None:
     """Scores of pairs of patches where they lie in two images, written to `out`: those of `tiny_score`, bit for bit."""
+
+def monotone_score_at(
+    parameters: _Float32,
+    reference: npt.NDArray[np.uint8],
+    distorted: npt.NDArray[np.uint8],
+    coords: _Int64,
+    *,
+    size: _Size = 20,
+    members: int,
+    learned: bool,
+    scale: Sequence[float] | _Float32,
+    shift: Sequence[float] | _Float32,
+    raw: _Float32,
+    weight: _Float32,
+) -> None:
+    """Scores and weights by the model `monotone` of the pairs of patches at corners of two images."""
 
 @final
 class TinyTape:

@@ -14,6 +14,7 @@ pub mod decode;
 pub mod equal;
 pub mod error;
 pub mod fuse;
+pub mod monotone;
 pub mod parallel;
 pub mod psnr;
 pub mod records;

@@ -11,6 +11,7 @@ use crate::array::readonly;
 mod fuse;
 mod given;
 mod measure;
+mod monotone;
 mod sample;
 mod tile;
 mod tiny;
@@ -21,7 +22,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     fuse::register(m)?;
     measure::register(m)?;
     sample::register(m)?;
-    tiny::register(m)
+    tiny::register(m)?;
+    monotone::register(m)
 }
 
 /// An (n, 2) int64 array of corners.

@@ -36,7 +36,7 @@ fn fits(name: &str, contiguous: bool, found: usize, expected: usize, what: &str)
 const VECTOR: &str = "a float32 array of shape (n,)";
 
 /// `count` float32 numbers, which are `what`.
-fn given<'py>(
+pub(super) fn given<'py>(
     name: &str,
     object: &Bound<'py, PyAny>,
     count: usize,
@@ -48,7 +48,7 @@ fn given<'py>(
 }
 
 /// Room for `count` float32 numbers, which will be `what`.
-fn asked<'py>(
+pub(super) fn asked<'py>(
     name: &str,
     object: &Bound<'py, PyAny>,
     count: usize,
@@ -66,7 +66,7 @@ fn parameters_of(norm: bool) -> &'static str {
 const A_SCORE_EACH: &str = "a score of each pair";
 
 /// Numbers for the nine channels.
-fn channels(name: &str, object: &Bound<'_, PyAny>) -> PyResult<[f32; 9]> {
+pub(super) fn channels(name: &str, object: &Bound<'_, PyAny>) -> PyResult<[f32; 9]> {
     object.extract().map_err(|_| {
         let expected = "nine numbers, three each of the reference, the distorted and their difference";
         match object.len() {
@@ -101,7 +101,7 @@ fn pairs<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -
 }
 
 /// Two images that have patches the network can take.
-fn images<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -> PyResult<[View<'a, u8>; 2]> {
+pub(super) fn images<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -> PyResult<[View<'a, u8>; 2]> {
     let [reference, distorted] = bytes(reference, distorted)?;
     match *reference.shape() {
         [_, _, 3] => Ok([reference.view()?, distorted.view()?]),

@@ -1,0 +1,62 @@
+"""Makes `python/pixq/default`, the model that `pixq predict` uses unless it is given a run.
+
+    python tools/default_model.py TID2013 LADDERS...
+
+TID2013 is a tree of that dataset, or of a part of it; LADDERS are folders with a ground_truth.json, images with all
+their levels, and the range in which people notice them. The model is trained on the first alone, and its cuts are
+chosen on the others. On a CPU, the same data give the same weights. The numbers of MODEL_CARD.md are those that
+`benches/ladders.py` prints; write them down there when they change. Some ten minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from pixq import BuildSettings, Fusion, PatchSet, build
+from pixq.patches.files import write_json
+from pixq.train import loop
+from pixq.train.parts import by_split
+from pixq.train.recipe import read_recipe
+from pixq.train.run import RUN
+
+OUT = Path(__file__).resolve().parents[1] / "python" / "pixq" / "default"
+
+#: What is needed to use the run and to repeat it; the rest of a run's files are of its training.
+KEPT = ("recipe.toml", "model.safetensors")
+
+#: Whole patches, and patches that differ in their RoI alone, as local changes do.
+FUSIONS = (Fusion("none"), Fusion("paste"))
+
+
+def train(tid2013: Path) -> None:
+    """Train on `tid2013`, in a directory of its own: run.json has no path of this machine."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)
+        try:
+            settings = BuildSettings(fusions=FUSIONS, label="energy", ratio=(0.8, 0.2, 0.0))
+            patches = PatchSet(build("tid2013", tid2013, Path("tid2013"), settings=settings).out)
+            loop.train(by_split(patches), Path("run"), read_recipe("strong", ()), device="cpu")
+            OUT.mkdir(exist_ok=True)
+            for name in KEPT:
+                shutil.copyfile(Path("run", name), OUT / name)
+            info = json.loads(Path("run", RUN).read_text("utf-8"))
+        finally:
+            os.chdir(before)
+    # Of one machine, and other each time.
+    info.update(hardware={}, timings={}, files={name: info["files"][name] for name in KEPT})
+    write_json(OUT / f".{RUN}.partial", OUT / RUN, info)
+
+
+def main() -> None:
+    tid2013, *_ladders = (Path(each).resolve() for each in sys.argv[1:])
+    train(tid2013)
+
+
+if __name__ == "__main__":
+    main()
