@@ -81,6 +81,12 @@ class Scorer:
         size: int = self.info.patches["geometry"]["size"]
         return size
 
+    @property
+    def blake3(self) -> str:
+        """Of `model.safetensors`, in hexadecimal."""
+        digest: str = self.info.files[RunDirectory(".").model.name]["blake3"]
+        return digest
+
     @cached_property
     def model(self) -> PatchModel:
         """The network as a module of PyTorch, which is imported if it is not the engine."""
@@ -99,7 +105,7 @@ class Scorer:
         if self._calibration is None and not read_calibrations(self.run):
             return None
         found = get_calibration(self.run, self._calibration)
-        if found.model.blake3 != self.info.files[RunDirectory(".").model.name]["blake3"]:
+        if found.model.blake3 != self.blake3:
             raise PixqError(f"{self.run}: calibration {found.name} is of other weights; run pixq calibrate anew")
         return found
 
@@ -222,7 +228,7 @@ class Scorer:
         stride
             Pixels between neighbouring patches, 1 to `size`.
         watch
-            Is told how many patches the model has scored, of how many.
+            Is told how many patches are done, of how many.
 
         Raises
         ------
@@ -242,29 +248,57 @@ class Scorer:
         if reference.shape != distorted.shape:
             raise ValueError(f"'reference' has shape {reference.shape}, 'distorted' {distorted.shape}; make them equal")
         grid = Grid(r.shape[0], r.shape[1], self.size, stride)
-        decision = _Decision.by(self.calibration)
+        # Before the work, since it may be refused.
+        _ = self._decision
         corners = grid.corners
-        identical = identical_at(r, d, corners, self.size)
+        tell = watch or (lambda done, total: None)
+        identical = identical_at(r, d, corners, self.size, lambda: tell(0, len(corners)))
         # Where the model says how much a patch counts, it is asked that of all patches, and of nothing else.
         asked = np.ones_like(identical) if self.recipe.model.pooling == "learned" else ~identical
-        found = self.engine.scores_at(r, d, corners[asked], self.size, watch)
+        before = len(corners) - int(np.count_nonzero(asked))
+        found = self.engine.scores_at(
+            r, d, corners[asked], self.size, lambda done, _: tell(before + done, len(corners))
+        )
         score = np.full(len(corners), np.inf)
         quality, weight = np.ones((2, len(corners)), np.float32)
         for column, values in ((score, found.score), (quality, found.quality), (weight, found.weight)):
             column[asked] = values
         score[identical], quality[identical] = np.inf, 1.0
-        unsure = decision.unsure(score, identical)
+        pooled = pool(self.recipe.model, quality, weight)
+        shape = grid.shape
+        return self.judged(grid, score.reshape(shape), quality.reshape(shape), identical.reshape(shape), pooled)
+
+    def judged(
+        self,
+        grid: Grid,
+        score: NDArray[np.float64],
+        quality: NDArray[np.float32],
+        identical: NDArray[np.bool_],
+        pooled: float,
+    ) -> QualityMap:
+        """The map of scores that are known already, by this scorer's calibration; see `QualityMap`.
+
+        Raises
+        ------
+        PixqError
+            If the calibration can't be used.
+        """
+        decision = self._decision
         return QualityMap(
             grid=grid,
-            score=score.reshape(grid.shape),
-            quality=quality.reshape(grid.shape),
-            classes=classify(score if decision.of == "score" else quality, decision.cuts).reshape(grid.shape),
-            identical=identical.reshape(grid.shape),
-            unsure=None if unsure is None else unsure.reshape(grid.shape),
-            pooled=pool(self.recipe.model, quality, weight),
+            score=score,
+            quality=quality,
+            classes=classify(score if decision.of == "score" else quality, decision.cuts),
+            identical=identical,
+            unsure=decision.unsure(score, identical),
+            pooled=pooled,
             cuts=decision.cuts,
             calibration=decision.name,
         )
+
+    @cached_property
+    def _decision(self) -> _Decision:
+        return _Decision.by(self.calibration)
 
     def score(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> float:
         """Quality of an image pair, 0 to 1, 1 = nobody notices, pooled as the run's recipe says; see `map`."""
@@ -295,8 +329,8 @@ class _Decision(NamedTuple):
         """Which patches' sets have not exactly one class; nothing is surer than that two patches are equal."""
         if self.sets is None or self.mapping is None:
             return None
-        members = self.sets.of(self.mapping.probabilities(score)).sum(axis=1)
-        unsure: NDArray[np.bool_] = (members != 1) & ~identical
+        members = self.sets.of(self.mapping.probabilities(score.ravel())).sum(axis=1)
+        unsure: NDArray[np.bool_] = (members != 1).reshape(score.shape) & ~identical
         return unsure
 
 

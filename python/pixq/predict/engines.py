@@ -113,11 +113,19 @@ def cut_ahead(
             yield done
 
 
-def identical_at(reference: Bytes, distorted: Bytes, corners: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
-    """Whether the patches of two images are equal in every pixel, bool (n,)."""
+def identical_at(
+    reference: Bytes,
+    distorted: Bytes,
+    corners: NDArray[np.int64],
+    size: int,
+    watch: Callable[[], None] | None = None,
+) -> NDArray[np.bool_]:
+    """Whether the patches of two images are equal in every pixel, bool (n,); `watch` is called now and then."""
     found = np.empty(len(corners), np.bool_)
     for at, r, d in cut_ahead(reference, distorted, corners, size):
         found[at : at + len(r)] = (r.reshape(len(r), -1) == d.reshape(len(d), -1)).all(axis=1)
+        if watch is not None:
+            watch()
     return found
 
 

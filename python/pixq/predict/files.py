@@ -23,6 +23,7 @@ from pixq.train.run import text_of
 
 __all__ = [
     "FORMAT",
+    "Files",
     "GridEntry",
     "ImageEntry",
     "ModelEntry",
@@ -44,6 +45,20 @@ class ModelEntry(FileModel):
 
     name: str
     blake3: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class FileEntry(FileModel):
+    """Size in bytes and BLAKE3 of a file."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    blake3: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Files(FileModel):
+    """The files that a pair was read from."""
+
+    reference: FileEntry
+    distorted: FileEntry
 
 
 class GridEntry(FileModel):
@@ -139,6 +154,8 @@ class Prediction(FileModel):
         Version of pixq.
     reference, distorted
         Names of the files, as they were given.
+    files
+        Their checksums; `None` where the pair came from elsewhere. `pixq predict` goes on by them.
     calibration
         Name of the calibration that gave the cuts; `None` where there was none, and the cuts are of quality.
     cuts
@@ -150,6 +167,7 @@ class Prediction(FileModel):
     pixq: str
     reference: str
     distorted: str
+    files: Files | None = None
     model: ModelEntry
     calibration: str | None
     cuts: Cuts
@@ -195,6 +213,7 @@ def prediction(
     distorted: str | os.PathLike[str],
     model: str,
     blake3: str,
+    files: Files | None = None,
     warnings: Sequence[str] = (),
 ) -> Prediction:
     """What is written of a map.
@@ -207,6 +226,8 @@ def prediction(
         Names of the files, as they were given; what is not text in them is escaped.
     model, blake3
         The model's name, and BLAKE3 (hex) of its `model.safetensors`.
+    files
+        Checksums of the files.
     warnings
         What a reader should know, in one line each.
 
@@ -232,6 +253,7 @@ def prediction(
         pixq=pixq.__version__,
         reference=text_of(reference),
         distorted=text_of(distorted),
+        files=files,
         model=ModelEntry(name=model, blake3=blake3),
         calibration=found.calibration,
         cuts=Cuts(orange=float(orange), green=float(green)),
