@@ -266,9 +266,9 @@ class Scorer:
         score[identical], quality[identical] = np.inf, 1.0
         pooled = pool(self.recipe.model, quality, weight)
         shape = grid.shape
-        return self.judged(grid, score.reshape(shape), quality.reshape(shape), identical.reshape(shape), pooled)
+        return self._judged(grid, score.reshape(shape), quality.reshape(shape), identical.reshape(shape), pooled)
 
-    def judged(
+    def _judged(
         self,
         grid: Grid,
         score: NDArray[np.float64],

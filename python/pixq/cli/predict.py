@@ -52,7 +52,7 @@ def predict(
     values
         Quality by pixel: .npy (float32), or .tif (16 bit); .npy in a folder.
     json
-        Everything, as JSON. Of folders, pairs that are there are not computed again.
+        Everything, as JSON. Of folders, pairs that are done are not computed again.
     csv
         A line a patch; of folders, a line a pair.
     stride

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -23,7 +24,6 @@ from pixq.train.run import text_of
 
 __all__ = [
     "FORMAT",
-    "Files",
     "GridEntry",
     "ImageEntry",
     "ModelEntry",
@@ -45,20 +45,6 @@ class ModelEntry(FileModel):
 
     name: str
     blake3: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class FileEntry(FileModel):
-    """Size in bytes and BLAKE3 of a file."""
-
-    bytes: Annotated[int, Field(ge=0)]
-    blake3: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Files(FileModel):
-    """The files that a pair was read from."""
-
-    reference: FileEntry
-    distorted: FileEntry
 
 
 class GridEntry(FileModel):
@@ -131,7 +117,14 @@ class Patches(FileModel):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        columns = (self.x, self.score, self.quality, self.name, self.identical, self.y if self.unsure is None else self.unsure)
+        columns = (
+            self.x,
+            self.score,
+            self.quality,
+            self.name,
+            self.identical,
+            self.y if self.unsure is None else self.unsure,
+        )
         if any(len(column) != len(self.y) for column in columns):
             raise ValueError("the lists differ in length")
         if any((score is None) != same for score, same in zip(self.score, self.identical, strict=True)):
@@ -154,8 +147,6 @@ class Prediction(FileModel):
         Version of pixq.
     reference, distorted
         Names of the files, as they were given.
-    files
-        Their checksums; `None` where the pair came from elsewhere. `pixq predict` goes on by them.
     calibration
         Name of the calibration that gave the cuts; `None` where there was none, and the cuts are of quality.
     cuts
@@ -167,7 +158,6 @@ class Prediction(FileModel):
     pixq: str
     reference: str
     distorted: str
-    files: Files | None = None
     model: ModelEntry
     calibration: str | None
     cuts: Cuts
@@ -183,8 +173,8 @@ class Prediction(FileModel):
             raise ValueError("the patches' corners are not those of the grid")
         if (self.image.unsure is None) != (self.patches.unsure is None):
             raise ValueError("unsure must be null of the image and of its patches, or of neither")
-        for name, share in self.image.shares.items():
-            if abs(share - self.patches.name.count(name) / len(corners)) > 1e-9:
+        for name, count in Counter[str](self.patches.name).items():
+            if abs(self.image.shares[name] - count / len(corners)) > 1e-9:
                 raise ValueError(f"image: shares: {name} is not the share of such patches")
         return self
 
@@ -213,7 +203,6 @@ def prediction(
     distorted: str | os.PathLike[str],
     model: str,
     blake3: str,
-    files: Files | None = None,
     warnings: Sequence[str] = (),
 ) -> Prediction:
     """What is written of a map.
@@ -226,8 +215,6 @@ def prediction(
         Names of the files, as they were given; what is not text in them is escaped.
     model, blake3
         The model's name, and BLAKE3 (hex) of its `model.safetensors`.
-    files
-        Checksums of the files.
     warnings
         What a reader should know, in one line each.
 
@@ -238,9 +225,9 @@ def prediction(
 
     Examples
     --------
-    >>> one = np.ones((1, 1), bool)
+    >>> one = np.ones((1, 1), np.int8)
     >>> found = QualityMap(
-    ...     Grid(20, 20), np.array([[np.inf]]), one.astype(np.float32), 2 * one.astype(np.int8), one, None, 1, (0.3, 0.6), None
+    ...     Grid(20, 20), one * np.inf, one.astype(np.float32), 2 * one, one > 0, None, 1, (0.3, 0.6), None
     ... )
     >>> made = prediction(found, reference="a.png", distorted="b.png", model="tiny", blake3="ab" * 32)
     >>> made.patches.score, made.patches.name, made.image.shares["Green"]
@@ -253,7 +240,6 @@ def prediction(
         pixq=pixq.__version__,
         reference=text_of(reference),
         distorted=text_of(distorted),
-        files=files,
         model=ModelEntry(name=model, blake3=blake3),
         calibration=found.calibration,
         cuts=Cuts(orange=float(orange), green=float(green)),
@@ -272,12 +258,14 @@ def prediction(
             unsure=verdict.unsure,
             identical=verdict.identical,
         ),
-        warnings=list(warnings),
+        warnings=[text_of(each) for each in warnings],
         patches=Patches.model_validate(
             {
                 "y": corners[:, 0].tolist(),
                 "x": corners[:, 1].tolist(),
-                "score": [None if own else score for own, score in zip(same, found.score.ravel().tolist(), strict=True)],
+                "score": [
+                    None if own else score for own, score in zip(same, found.score.ravel().tolist(), strict=True)
+                ],
                 # As short as float32 allows: 0.83, and not 0.8299999833106995.
                 "quality": found.quality.ravel().astype("U").astype(np.float64).tolist(),
                 "class": [CLASSES[each].name for each in found.classes.ravel().tolist()],
@@ -301,7 +289,9 @@ def write_prediction(made: Prediction, path: str | os.PathLike[str]) -> Path:
     values = made.model_dump(mode="json", by_alias=True)
     patches = values.pop("patches")
     # A line a list, not a line a number: what is said of the pair is on the first screen of an editor.
-    lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(column, allow_nan=False)}" for name, column in patches.items())
+    lines = ",\n".join(
+        f"    {json.dumps(name)}: {json.dumps(column, allow_nan=False)}" for name, column in patches.items()
+    )
     head = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq._core import __version__
 from pixq.errors import PixqError
-from pixq.patches.files import checksum, write_picture
+from pixq.patches.files import write_picture
 from pixq.predict import pictures
-from pixq.predict.decoding import Opened, explained
-from pixq.predict.files import FileEntry, Files, prediction, read_prediction, write_prediction
+from pixq.predict.decoding import Opened
+from pixq.predict.files import prediction, write_prediction
 from pixq.predict.pairs import Matched, Pair
 from pixq.predict.quality_map import QualityMap
 from pixq.predict.tables import Predicted, write_table
@@ -24,7 +22,7 @@ from pixq.predict.values import ENDINGS as VALUES
 from pixq.predict.values import write_values
 from pixq.scorer import Scorer
 
-__all__ = ["NO_CALIBRATION", "Outputs", "files_of", "kept", "write"]
+__all__ = ["NO_CALIBRATION", "Outputs", "write"]
 
 #: What is said of a map whose classes no target domain has set.
 NO_CALIBRATION = (
@@ -45,7 +43,8 @@ class Outputs:
     values
         Quality by pixel: `.npy`, `.tif` or `.tiff`; in a folder `.npy`.
     json
-        Everything, as `pixq.predict.files.Prediction`. In a folder, pairs whose JSON is there are not computed again.
+        Everything, as `pixq.predict.files.Prediction`. In a folder, pairs that are done are not computed again; see
+        `pixq.predict.ledger`.
     csv
         A line a patch; of many pairs, one file with a line a pair.
     safe
@@ -97,9 +96,9 @@ class Outputs:
         }
         return replace(self, **files, csv=None)
 
-    def there(self) -> bool:
-        """Whether all of a pair's outputs are there."""
-        return all(path.exists() for _, path, _ in self._given())
+    def files(self) -> dict[str, Path]:
+        """A pair's outputs by name."""
+        return {name: path for name, path, _ in self._given()}
 
     def _given(self) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
         endings = {"map": (".png",), "heat": (".png",), "side": (".png",), "values": VALUES, "json": (".json",)}
@@ -109,51 +108,8 @@ class Outputs:
                 yield name, path, endings.get(name, (".csv",))
 
 
-def files_of(pair: Pair) -> Files:
-    """Checksums of both files.
-
-    Raises
-    ------
-    PixqError
-        If one can't be read.
-    """
-    reference, distorted = (explained(path, partial(checksum, path)) for path in (pair.reference, pair.distorted))
-    return Files(
-        reference=FileEntry(bytes=reference.bytes, blake3=reference.blake3),
-        distorted=FileEntry(bytes=distorted.bytes, blake3=distorted.blake3),
-    )
-
-
-def kept(outputs: Outputs, scorer: Scorer, files: Files, stride: int) -> QualityMap | None:
-    """The map of a pair's JSON, if this very command made it: of these files, by this model, calibration and stride.
-
-    `None` if any output is missing, or anything is another; a JSON that is damaged is made again.
-    """
-    if outputs.json is None or not outputs.there():
-        return None
-    try:
-        made = read_prediction(outputs.json)
-    except PixqError:
-        return None
-    same = made.pixq == __version__ and made.model.blake3 == scorer.blake3 and made.files == files
-    if not same or (made.grid.size, made.grid.stride) != (scorer.size, stride):
-        return None
-    found = made.map
-    # Scores are of the model; what is said of them is of the calibration, which may have been made anew.
-    now = scorer.judged(found.grid, found.score, found.quality, found.identical, found.pooled)
-    agree = (now.cuts, now.calibration) == (found.cuts, found.calibration)
-    agree = agree and np.array_equal(now.classes, found.classes)
-    if now.unsure is None or found.unsure is None:
-        agree = agree and now.unsure is found.unsure
-    else:
-        agree = agree and np.array_equal(now.unsure, found.unsure)
-    return found if agree else None
-
-
-def write(
-    found: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs: Outputs, files: Files | None = None
-) -> None:
-    """Write the outputs of one pair, each whole or not at all, the JSON last: where it is, the others are.
+def write(found: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs: Outputs) -> None:
+    """Write the outputs of one pair, each whole or not at all.
 
     Raises
     ------
@@ -182,7 +138,6 @@ def write(
             distorted=pair.distorted,
             model=scorer.recipe.model.name,
             blake3=scorer.blake3,
-            files=files,
             warnings=[NO_CALIBRATION] if found.calibration is None else [],
         )
         write_prediction(made, outputs.json)

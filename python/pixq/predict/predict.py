@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pixq.errors import PixqError
 from pixq.predict.decoding import MEMORY, MIB, Opened, Plan, open_pair, plan
-from pixq.predict.files import Files
 from pixq.predict.grid import STRIDE, Grid
-from pixq.predict.outputs import Outputs, files_of, kept, write
+from pixq.predict.ledger import Ledger
+from pixq.predict.outputs import Outputs, write
 from pixq.predict.pairs import Matched, Pair, pairs
 from pixq.predict.quality_map import QualityMap, Verdict
 from pixq.predict.tables import Predicted, image_table
@@ -70,7 +71,7 @@ class _Prepared:
     """A pair on its way: computed before, planned, opened, or refused."""
 
     pair: Pair
-    files: Files | None = None
+    made: dict[str, Any] | None = None
     known: QualityMap | None = None
     planned: Plan | None = None
     opened: Opened | None = None
@@ -86,6 +87,7 @@ class _Work:
     stride: int
     folder: bool
     memory: int
+    ledger: Ledger | None
     watch: Stages = field(repr=False)
 
     def outputs_of(self, pair: Pair) -> Outputs:
@@ -95,10 +97,10 @@ class _Work:
         """Everything up to scoring that fits into `free` bytes."""
         done = _Prepared(pair)
         try:
-            if self.outputs.json is not None:
-                done.files = files_of(pair)
-                if self.folder:
-                    done.known = kept(self.outputs_of(pair), self.scorer, done.files, self.stride)
+            if self.ledger is not None:
+                outputs = self.outputs_of(pair)
+                done.made = self.ledger.made(pair, outputs)
+                done.known = self.ledger.known(pair, outputs, done.made)
             if done.known is None:
                 done.planned = plan(pair, self.scorer.size, self.stride)
                 if done.planned.together <= free:
@@ -117,7 +119,10 @@ class _Work:
                 self.watch("patches", done, total)
 
         found = self.scorer.map(opened.reference, opened.distorted, stride=self.stride, watch=watch)
-        write(found, opened, ready.pair, self.scorer, self.outputs_of(ready.pair), ready.files)
+        outputs = self.outputs_of(ready.pair)
+        write(found, opened, ready.pair, self.scorer, outputs)
+        if self.ledger is not None and ready.made is not None:
+            self.ledger.add(ready.pair, outputs, ready.made)
         return found
 
 
@@ -174,7 +179,8 @@ def predict(
     matched = pairs(reference, distorted)
     outputs.check(matched, (reference, distorted))
     tell, say = watch or (lambda stage, done, total: None), note or (lambda line: None)
-    work = _Work(scorer, outputs, stride, matched.folder, memory * MIB, tell)
+    ledger = Ledger(outputs.json, scorer, stride) if matched.folder and outputs.json is not None else None
+    work = _Work(scorer, outputs, stride, matched.folder, memory * MIB, ledger, tell)
     results: list[Result] = []
     failed: list[str] = []
     table: AbstractContextManager[Callable[[Predicted], None]] = nullcontext(lambda row: None)
