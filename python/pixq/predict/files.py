@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -116,7 +117,14 @@ class Patches(FileModel):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        columns = (self.x, self.score, self.quality, self.name, self.identical, self.y if self.unsure is None else self.unsure)
+        columns = (
+            self.x,
+            self.score,
+            self.quality,
+            self.name,
+            self.identical,
+            self.y if self.unsure is None else self.unsure,
+        )
         if any(len(column) != len(self.y) for column in columns):
             raise ValueError("the lists differ in length")
         if any((score is None) != same for score, same in zip(self.score, self.identical, strict=True)):
@@ -165,8 +173,8 @@ class Prediction(FileModel):
             raise ValueError("the patches' corners are not those of the grid")
         if (self.image.unsure is None) != (self.patches.unsure is None):
             raise ValueError("unsure must be null of the image and of its patches, or of neither")
-        for name, share in self.image.shares.items():
-            if abs(share - self.patches.name.count(name) / len(corners)) > 1e-9:
+        for name, count in Counter[str](self.patches.name).items():
+            if abs(self.image.shares[name] - count / len(corners)) > 1e-9:
                 raise ValueError(f"image: shares: {name} is not the share of such patches")
         return self
 
@@ -217,9 +225,9 @@ def prediction(
 
     Examples
     --------
-    >>> one = np.ones((1, 1), bool)
+    >>> one = np.ones((1, 1), np.int8)
     >>> found = QualityMap(
-    ...     Grid(20, 20), np.array([[np.inf]]), one.astype(np.float32), 2 * one.astype(np.int8), one, None, 1, (0.3, 0.6), None
+    ...     Grid(20, 20), one * np.inf, one.astype(np.float32), 2 * one, one > 0, None, 1, (0.3, 0.6), None
     ... )
     >>> made = prediction(found, reference="a.png", distorted="b.png", model="tiny", blake3="ab" * 32)
     >>> made.patches.score, made.patches.name, made.image.shares["Green"]
@@ -250,12 +258,14 @@ def prediction(
             unsure=verdict.unsure,
             identical=verdict.identical,
         ),
-        warnings=list(warnings),
+        warnings=[text_of(each) for each in warnings],
         patches=Patches.model_validate(
             {
                 "y": corners[:, 0].tolist(),
                 "x": corners[:, 1].tolist(),
-                "score": [None if own else score for own, score in zip(same, found.score.ravel().tolist(), strict=True)],
+                "score": [
+                    None if own else score for own, score in zip(same, found.score.ravel().tolist(), strict=True)
+                ],
                 # As short as float32 allows: 0.83, and not 0.8299999833106995.
                 "quality": found.quality.ravel().astype("U").astype(np.float64).tolist(),
                 "class": [CLASSES[each].name for each in found.classes.ravel().tolist()],
@@ -279,7 +289,9 @@ def write_prediction(made: Prediction, path: str | os.PathLike[str]) -> Path:
     values = made.model_dump(mode="json", by_alias=True)
     patches = values.pop("patches")
     # A line a list, not a line a number: what is said of the pair is on the first screen of an editor.
-    lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(column, allow_nan=False)}" for name, column in patches.items())
+    lines = ",\n".join(
+        f"    {json.dumps(name)}: {json.dumps(column, allow_nan=False)}" for name, column in patches.items()
+    )
     head = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,15 @@ from pixq.errors import PixqError
 from pixq.predict.quality_map import QualityMap
 from pixq.train.run import text_of
 
-__all__ = ["IMAGE_COLUMNS", "PATCH_COLUMNS", "Predicted", "image_table", "patch_table", "write_image_table", "write_table"]
+__all__ = [
+    "IMAGE_COLUMNS",
+    "PATCH_COLUMNS",
+    "Predicted",
+    "image_table",
+    "patch_table",
+    "write_image_table",
+    "write_table",
+]
 
 PATCH_COLUMNS = ("reference", "distorted", "y", "x", "score", "quality", "class", "identical", "unsure")
 IMAGE_COLUMNS = (
@@ -166,34 +174,33 @@ def _cell(name: str | os.PathLike[str]) -> str:
 
 
 @contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
+
+
+@contextmanager
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
     scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    mend = "make room, or make it writable"
     try:
-        try:
+        with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = scratch.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
         with file:
             table = csv.writer(file, lineterminator="\n")
 
             def write(lines: Iterable[Sequence[object]]) -> None:
-                # Not round the whole block: an error of the caller's own is none of this file's.
-                try:
+                # Not round the whole block: an OSError of the caller's own is not this file's.
+                with _told(path):
                     table.writerows(lines)
-                except OSError as error:
-                    raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
 
             write([columns])
             yield write
-            try:
+            with _told(path):
                 file.flush()
-            except OSError as error:
-                raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
-        try:
+        with _told(path):
             scratch.replace(path)
-        except OSError as error:
-            raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
     finally:
         scratch.unlink(missing_ok=True)
