@@ -314,7 +314,9 @@ def _colours() -> NDArray[np.uint8]:
     """`_STOPS`, 256 of them, on straight lines."""
     stops = np.array(_STOPS, np.float64)
     at = np.linspace(0, len(stops) - 1, 256)
-    return np.rint(np.stack([np.interp(at, np.arange(len(stops)), own) for own in stops.T], axis=1)).astype(np.uint8)
+    channels = [np.interp(at, np.arange(len(stops)), own) for own in stops.T]
+    colours: NDArray[np.uint8] = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    return colours
 
 
 def _check_opacity(opacity: float) -> None:
