@@ -14,11 +14,26 @@ from pixq.predict.quality_map import WORST, QualityMap
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageFont import FreeTypeFont, ImageFont
 
-__all__ = ["BACKGROUND", "Entry", "Text", "colour_bar", "draw_legend", "entries", "facts", "rgb", "shares", "text_size"]
+__all__ = [
+    "BACKGROUND",
+    "INK",
+    "LUMA",
+    "Entry",
+    "Text",
+    "colour_bar",
+    "draw_legend",
+    "entries",
+    "facts",
+    "rgb",
+    "shares",
+    "text_size",
+]
 
 BACKGROUND, INK, FAINT, HAIRLINE = (250, 250, 248), (30, 30, 30), (100, 100, 100), (190, 190, 186)
+
+#: What a colour weighs in grey: Rec. 601, as JPEG has it.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 #: Swatches and marks are drawn this many times as large and shrunk: Pillow's own edges are jagged.
 _FINE = 4
@@ -93,16 +108,12 @@ def entries(found: QualityMap, *, safe: bool = False) -> list[Entry]:
 
 
 def facts(found: QualityMap) -> str:
-    """What else is said of the pair, in a line.
-
-    Examples
-    --------
-    >>> WORST
-    5.0
-    """
+    """What else is said of the pair, in a line."""
     verdict = found.verdict
     cuts = "cuts of quality, no calibration" if found.calibration is None else f"calibration {found.calibration}"
-    return f"image quality {verdict.quality:.2f}; worst {WORST:g} % of patches: {verdict.worst:.2f} or less; {cuts}"
+    return (
+        f"image quality {verdict.quality:.2f}; worst {WORST:g}\u00a0% of patches: {verdict.worst:.2f} or less; {cuts}"
+    )
 
 
 def text_size(width: int) -> int:
@@ -117,7 +128,7 @@ class Text:
         from PIL import ImageFont
 
         self.size = size
-        self.line = round(size * 1.55)
+        self.line = round(size * 1.75)
         self.font, self.small = ImageFont.load_default(size), ImageFont.load_default(max(round(size * 0.86), 12))
 
     def length(self, words: str, *, small: bool = False) -> int:
@@ -127,15 +138,18 @@ class Text:
     def wrap(self, words: str, width: int) -> list[str]:
         """`words` in the smaller size, on as many lines as it takes."""
         lines: list[str] = []
-        for word in words.split():
+        for word in words.split(" "):
             if lines and self.length(f"{lines[-1]} {word}", small=True) <= width:
                 lines[-1] += f" {word}"
             else:
                 lines.append(word)
-        return lines
+        # The default font has no glyph for a space that does not break.
+        return [line.replace("\u00a0", " ") for line in lines]
 
 
-def draw_legend(found: QualityMap, width: int, *, safe: bool = False, hatch: Callable[..., Any]) -> NDArray[np.uint8]:
+def draw_legend(
+    found: QualityMap, width: int, *, size: int, safe: bool = False, hatch: Callable[..., Any]
+) -> NDArray[np.uint8]:
     """The strip below a picture: uint8 (height, width, 3), wider than asked where the words would not fit.
 
     Parameters
@@ -144,6 +158,8 @@ def draw_legend(found: QualityMap, width: int, *, safe: bool = False, hatch: Cal
         The map.
     width
         Of the picture, in pixels.
+    size
+        Height of letters, in pixels; see `text_size`.
     safe
         Colours for colour-blind readers.
     hatch
@@ -151,27 +167,25 @@ def draw_legend(found: QualityMap, width: int, *, safe: bool = False, hatch: Cal
     """
     from PIL import Image, ImageDraw
 
-    text = Text(text_size(width))
+    text = Text(size)
     listed = entries(found, safe=safe)
     pad, gap, side = round(text.size * 0.9), round(text.size * 2.2), round(text.size * 1.35)
     widths = [side + _words(text, entry)[-1][0] for entry in listed]
     room = width - 2 * pad
-    across = next(
-        (n for n in range(len(listed), 1, -1) if _columns(widths, n, gap)[-1] <= room), 1
-    )
+    across = next((n for n in range(len(listed), 1, -1) if _columns(widths, n, gap)[-1] <= room), 1)
     lefts = _columns(widths, across, gap)
     width = max(width, lefts[-1] + 2 * pad)
     notes = text.wrap(facts(found), width - 2 * pad)
     rows = -(-len(listed) // across)
-    small = round(text.line * 0.86)
-    strip = Image.new("RGB", (width, 2 * pad + rows * text.line + len(notes) * small), BACKGROUND)
+    small = round(text.line * 0.8)
+    strip = Image.new("RGB", (width, round(pad * 1.6) + rows * text.line + len(notes) * small), BACKGROUND)
     draw = ImageDraw.Draw(strip)
     for number, entry in enumerate(listed):
         left, top = pad + lefts[number % across], round(pad * 0.8) + number // across * text.line
-        strip.paste(_swatch(entry, side, hatch), (left, top))
+        strip.paste(_swatch(entry, side, hatch), (left, top + (text.line - side) // 2))
         words = _words(text, entry)
         for (at, _), word, ink in zip(words, (entry.name, entry.meaning, entry.share), (INK, FAINT, INK), strict=False):
-            draw.text((left + side + at, top + side / 2), word, ink, text.font, anchor="lm")
+            draw.text((left + side + at, top + text.line / 2), word, ink, text.font, anchor="lm")
     for number, note in enumerate(notes):
         top = round(pad * 0.8) + rows * text.line + number * small
         draw.text((pad, top + small / 2), note, FAINT, text.small, anchor="lm")
@@ -200,21 +214,31 @@ def _swatch(entry: Entry, side: int, hatch: Callable[..., Any]) -> Image:
 
     if entry.mark is None:
         lines = hatch((side, side))
-        return Image.fromarray(np.where(lines[..., None], np.uint8(INK), np.uint8(entry.color)).astype(np.uint8))
+        return Image.fromarray(np.where(lines[..., None], INK, entry.color).astype(np.uint8))
     large = side * _FINE
     swatch = Image.new("RGB", (large, large), BACKGROUND)
     draw = ImageDraw.Draw(swatch)
     draw.rounded_rectangle((0, 0, large - 1, large - 1), large // 6, entry.color)
     # The default font has no such signs.
-    ink = INK if np.dot(entry.color, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)
+    ink = INK if np.dot(entry.color, LUMA) > 140 else (255, 255, 255)
     middle, half = large / 2, large * 0.26
     if entry.mark == "●":
         draw.ellipse((middle - half, middle - half, middle + half, middle + half), ink)
     elif entry.mark == "◆":
         reach = half * 1.15
-        draw.polygon([(middle, middle - reach), (middle + reach, middle), (middle, middle + reach), (middle - reach, middle)], ink)
+        draw.polygon(
+            [(middle, middle - reach), (middle + reach, middle), (middle, middle + reach), (middle - reach, middle)],
+            ink,
+        )
     else:
-        draw.polygon([(middle, middle - half), (middle + half * 1.1, middle + half * 0.85), (middle - half * 1.1, middle + half * 0.85)], ink)
+        draw.polygon(
+            [
+                (middle, middle - half),
+                (middle + half * 1.1, middle + half * 0.85),
+                (middle - half * 1.1, middle + half * 0.85),
+            ],
+            ink,
+        )
     return swatch.resize((side, side), Image.Resampling.BOX)
 
 
@@ -237,12 +261,12 @@ def colour_bar(found: QualityMap, width: int, colours: NDArray[np.uint8]) -> NDA
     ends = [each for each in CLASSES if each.quality in (0.0, 1.0)]
     least = sum(text.length(each.meaning, small=True) for each in ends) + 2 * text.size
     width = max(width, least + 2 * pad)
-    long, small = width - 2 * pad, round(text.line * 0.86)
+    long, small = width - 2 * pad, round(text.line * 0.8)
     between = [each for each in CLASSES if each not in ends]
     if long >= least + sum(text.length(each.meaning, small=True) for each in between) + 4 * text.size:
         ends += between
     notes = text.wrap(facts(found), long)
-    strip = Image.new("RGB", (width, 2 * pad + tall + (2 + len(notes)) * small + text.size // 2), BACKGROUND)
+    strip = Image.new("RGB", (width, round(pad * 1.8) + tall + (2 + len(notes)) * small + text.size // 4), BACKGROUND)
     draw = ImageDraw.Draw(strip)
     bar = colours[np.rint(np.linspace(0, 255, long)).astype(np.intp)]
     strip.paste(Image.fromarray(np.ascontiguousarray(np.broadcast_to(bar, (tall, long, 3)))), (pad, pad))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from pixq.classes import CLASSES, GREEN, ORANGE, RED
 from pixq.errors import PixqError
-from pixq.predict.legend import BACKGROUND, INK, Text, colour_bar, draw_legend, rgb, text_size
+from pixq.predict.legend import BACKGROUND, INK, LUMA, Text, colour_bar, draw_legend, rgb, text_size
 from pixq.predict.quality_map import QualityMap
 from pixq.predict.shown import LONGEST, Scale, bands, cells, check_image, pixels, places, scale_of
 
@@ -22,8 +23,10 @@ OPACITY = 0.45
 _STRENGTH = {RED: 1.0, ORANGE: 0.85, GREEN: 0.2}
 #: How an outline of a class differs from its area: it is nearly opaque.
 _OUTLINE = 0.9
+#: The smallest cells, in pixels of the picture, that are outlined.
+_OUTLINED = 6
 #: Lines of the hatching, over what they lie on.
-_HATCH = 0.6
+_HATCH = 0.4
 
 #: From quality 0 to 1: pale yellow, orange, red, purple, nearly black. Lightness falls all the way, so that the order
 #: can be read in grey and by colour-blind people; hues are those of matplotlib's inferno (CC0), at eight places.
@@ -82,17 +85,21 @@ def overlay(
 
     Examples
     --------
-    >>> quality = np.zeros((1, 1), np.float32)
-    >>> flat = np.zeros((1, 1), bool)
     >>> from pixq.predict.grid import Grid
-    >>> found = QualityMap(Grid(20, 20), quality.astype(float), quality, flat.astype(np.int8), flat, None, 0, (0.3, 0.6), None)
+    >>> zero = np.zeros((1, 1), np.int8)
+    >>> found = QualityMap(
+    ...     Grid(20, 20), zero.astype(float), zero.astype(np.float32), zero, zero > 0, None, 0, (0.3, 0.6), None
+    ... )
     >>> overlay(found, np.zeros((20, 20, 3), np.uint8), legend=False).shape
     (500, 500, 3)
     """
     check_image(image, found.grid, "image")
     scale = scale_of(found.grid, longest)
     picture = _tint(found, pixels(image, scale), scale, safe=safe, opacity=opacity)
-    return _below(picture, draw_legend(found, picture.shape[1], safe=safe, hatch=_hatch_of)) if legend else picture
+    if not legend:
+        return picture
+    width = picture.shape[1]
+    return _below(picture, draw_legend(found, width, size=text_size(width), safe=safe, hatch=_hatch_of))
 
 
 def heat(
@@ -142,8 +149,7 @@ def heat(
     for band in bands(len(ys), 3 * len(xs)):
         values = colours[np.rint(found.at(ys[band], xs) * np.float32(255)).astype(np.intp)]
         if image is not None:
-            # Rec. 601, as JPEG has it.
-            grey = picture[band] @ np.array([0.299, 0.587, 0.114], np.float32)
+            grey = picture[band] @ LUMA
             values = np.rint(grey[..., None] * np.float32(1 - opacity) + values * np.float32(opacity)).astype(np.uint8)
         picture[band] = values
     return _below(picture, colour_bar(found, picture.shape[1], colours)) if legend else picture
@@ -193,7 +199,8 @@ def side_by_side(
     tinted = _tint(found, shown.copy(), scale, safe=safe, opacity=opacity)
     panels = (("Reference", pixels(reference, scale)), ("Distorted", shown), ("Map", tinted))
     width = scale.shape[1] * (1 if stacked else 3)
-    text = Text(text_size(width))
+    # Between what is right for the whole and for one of three panels.
+    text = Text(text_size(width if stacked else round(width * 0.6)))
     titled = [_below(_title(name, panel.shape[1], text), panel) for name, panel in panels]
     gap = max(text.size // 2, 4)
     whole = titled[0]
@@ -204,11 +211,11 @@ def side_by_side(
         else:
             space = _blank(panel.shape[0], gap)
             whole = np.concatenate([whole, space, panel], axis=1)
-    return _below(whole, draw_legend(found, whole.shape[1], safe=safe, hatch=_hatch_of))
+    return _below(whole, draw_legend(found, whole.shape[1], size=text.size, safe=safe, hatch=_hatch_of))
 
 
 def encode(picture: NDArray[np.uint8]) -> bytes:
-    """A picture as PNG, the same bytes each time.
+    r"""A picture as PNG, the same bytes each time.
 
     Parameters
     ----------
@@ -218,7 +225,7 @@ def encode(picture: NDArray[np.uint8]) -> bytes:
     Examples
     --------
     >>> encode(np.zeros((2, 2, 3), np.uint8))[:4]
-    b'\\x89PNG'
+    b'\x89PNG'
     """
     from PIL import Image
 
@@ -237,43 +244,54 @@ def _tint(
     shown = cells((2 * found.classes + sure).astype(np.int8), found.grid, scale)
     classes, unsure = shown >> 1, (shown & 1) == 0
     cell = found.grid.stride * scale.enlarge / scale.shrink
-    thick, period = min(max(round(cell / 12), 1), 6), _period(cell)
-    table = _table(safe, opacity)
+    # Outlines would leave nothing of smaller cells; that a few of Red are seen at once, they are tinted more.
+    outlined = cell >= _OUTLINED
+    thick, period = min(max(round(cell / 12), 1), 6) if outlined else 0, _period(cell)
+    table = _table(safe, opacity, _STRENGTH if outlined else {**_STRENGTH, RED: 1.5})
     rows, columns = classes.shape
     for band in bands(rows, 3 * columns):
         kind = classes[band].astype(np.uint16)
-        kind[_outline(classes, band, thick)] += len(CLASSES)
+        outline = _outline(classes, band, thick)
+        kind[outline] += len(CLASSES)
         if found.unsure is not None:
-            kind[unsure[band] & _hatch(band, columns, period)] += 2 * len(CLASSES)
+            # Dark lines on what is light and light ones on what is dark: visible on anything.
+            light = picture[band] @ LUMA > 127
+            lines = unsure[band] & _hatch(band, columns, period) & ~outline
+            kind[lines & ~light] += 2 * len(CLASSES)
+            kind[lines & light] += 3 * len(CLASSES)
         for channel in range(3):
             picture[band, :, channel] = table[channel][kind * np.uint16(256) + picture[band, :, channel]]
     return picture
 
 
-def _table(safe: bool, opacity: float) -> NDArray[np.uint8]:
-    """What becomes of each value: (3, 12 * 256), channel; then class, whether outlined, whether hatched; and value."""
+def _table(safe: bool, opacity: float, strength: Mapping[int, float]) -> NDArray[np.uint8]:
+    """What becomes of each value: (3, 12 * 256): channel; area, outline, light or dark line, and class; value."""
     values = np.arange(256, dtype=np.float64)
     table = np.empty((3, 4, len(CLASSES), 256))
     for number, each in enumerate(CLASSES):
+        share = min(opacity * strength[number], 1.0)
         for channel, colour in enumerate(rgb(each.safe_color if safe else each.color)):
-            for style, share in enumerate((opacity * _STRENGTH[number], _OUTLINE if opacity else 0.0)):
-                tinted = values * (1 - share) + colour * share
-                table[channel, style, number] = tinted
-                # Dark on light and light on dark: visible on anything.
-                table[channel, style + 2, number] = tinted * (1 - _HATCH) + _HATCH * np.where(tinted > 127, 0, 255)
+            area = values * (1 - share) + colour * share
+            outline = values * (1 - _OUTLINE) + colour * _OUTLINE if opacity else values
+            line = area * (1 - _HATCH)
+            table[channel, :, number] = area, outline, line + 255 * _HATCH, line
     return np.rint(table).astype(np.uint8).reshape(3, -1)
 
 
 def _outline(classes: NDArray[np.int8], band: slice, thick: int) -> NDArray[np.bool_]:
-    """Pixels of an area that have a better class within `thick` pixels, in rows or columns; inside the worse area."""
-    here = classes[band]
-    found = np.zeros(here.shape, bool)
+    """In a band of rows, pixels that have a better class within `thick` rows and columns: inside the worse area."""
+    top = max(band.start - thick, 0)
+    near = classes[top : band.stop + thick]
+    across = near.copy()
     for far in range(1, thick + 1):
-        found[:, far:] |= here[:, far:] < here[:, :-far]
-        found[:, :-far] |= here[:, :-far] < here[:, far:]
-        rows = np.arange(band.start, band.start + len(here))
-        for other in (np.maximum(rows - far, 0), np.minimum(rows + far, len(classes) - 1)):
-            found |= here < classes[other]
+        np.maximum(across[:, far:], near[:, :-far], out=across[:, far:])
+        np.maximum(across[:, :-far], near[:, far:], out=across[:, :-far])
+    best = across.copy()
+    for far in range(1, thick + 1):
+        np.maximum(best[far:], across[:-far], out=best[far:])
+        np.maximum(best[:-far], across[far:], out=best[:-far])
+    rows = slice(band.start - top, band.stop - top)
+    found: NDArray[np.bool_] = near[rows] < best[rows]
     return found
 
 
@@ -296,7 +314,9 @@ def _colours() -> NDArray[np.uint8]:
     """`_STOPS`, 256 of them, on straight lines."""
     stops = np.array(_STOPS, np.float64)
     at = np.linspace(0, len(stops) - 1, 256)
-    return np.rint(np.stack([np.interp(at, np.arange(len(stops)), own) for own in stops.T], axis=1)).astype(np.uint8)
+    channels = [np.interp(at, np.arange(len(stops)), own) for own in stops.T]
+    colours: NDArray[np.uint8] = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    return colours
 
 
 def _check_opacity(opacity: float) -> None:
@@ -305,14 +325,14 @@ def _check_opacity(opacity: float) -> None:
 
 
 def _blank(rows: int, columns: int) -> NDArray[np.uint8]:
-    return np.broadcast_to(np.array(BACKGROUND, np.uint8), (rows, columns, 3))
+    return np.full((rows, columns, 3), BACKGROUND, np.uint8)
 
 
 def _title(name: str, width: int, text: Text) -> NDArray[np.uint8]:
     from PIL import Image, ImageDraw
 
     strip = Image.new("RGB", (width, text.line), BACKGROUND)
-    ImageDraw.Draw(strip).text((text.size // 2, text.line / 2), name, INK, text.font, anchor="lm")
+    ImageDraw.Draw(strip).text((round(text.size * 0.9), text.line / 2), name, INK, text.font, anchor="lm")
     return np.asarray(strip)
 
 

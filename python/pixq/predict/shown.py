@@ -1,4 +1,4 @@
-"""From an image to the pixels of a picture: enlarged or shrunk by a whole factor, never as a float copy of the whole."""
+"""From an image to the pixels of a picture: enlarged or shrunk by a whole factor, without a float copy of it."""
 
 from __future__ import annotations
 

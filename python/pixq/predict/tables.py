@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,15 @@ from pixq.errors import PixqError
 from pixq.predict.quality_map import QualityMap
 from pixq.train.run import text_of
 
-__all__ = ["IMAGE_COLUMNS", "PATCH_COLUMNS", "Predicted", "image_table", "patch_table", "write_image_table", "write_table"]
+__all__ = [
+    "IMAGE_COLUMNS",
+    "PATCH_COLUMNS",
+    "Predicted",
+    "image_table",
+    "patch_table",
+    "write_image_table",
+    "write_table",
+]
 
 PATCH_COLUMNS = ("reference", "distorted", "y", "x", "score", "quality", "class", "identical", "unsure")
 IMAGE_COLUMNS = (
@@ -32,7 +40,7 @@ IMAGE_COLUMNS = (
 )
 
 #: What a spreadsheet takes for the start of a formula; the last four are wide forms of the first.
-_FORMULA = tuple("=+-@\t\r＝＋－＠")
+_FORMULA = tuple("=+-@\t＝＋－＠")
 
 
 class Predicted(NamedTuple):
@@ -161,39 +169,40 @@ def _cell(name: str | os.PathLike[str]) -> str:
     >>> _cell("=1+1.png"), _cell("a=b.png")
     ('./=1+1.png', 'a=b.png')
     """
-    text = text_of(name)
+    # A bare carriage return would end the line: csv does not quote for it.
+    text = text_of(name).replace("\r", "\\r")
     return f"./{text}" if text.startswith(_FORMULA) else text
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
 
 
 @contextmanager
 def _table(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
     scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    mend = "make room, or make it writable"
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = scratch.open("w", encoding="utf-8", newline="")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = scratch.open("w", encoding="utf-8", newline="")
-        except OSError as error:
-            raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
-        with file:
-            table = csv.writer(file, lineterminator="\n")
+        table = csv.writer(file, lineterminator="\n")
 
-            def write(lines: Iterable[Sequence[object]]) -> None:
-                # Not round the whole block: an error of the caller's own is none of this file's.
-                try:
-                    table.writerows(lines)
-                except OSError as error:
-                    raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
+        def write(lines: Iterable[Sequence[object]]) -> None:
+            # Not round the whole block: an OSError of the caller's own is not this file's.
+            with _told(path):
+                table.writerows(lines)
 
-            write([columns])
-            yield write
-            try:
-                file.flush()
-            except OSError as error:
-                raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
-        try:
+        write([columns])
+        yield write
+        with _told(path):
+            file.close()
             scratch.replace(path)
-        except OSError as error:
-            raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
     finally:
+        # What could not be written is told already.
+        with suppress(OSError):
+            file.close()
         scratch.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ _BAND = 1 << 20
 _ASCII, _SHORT, _LONG, _RATIONAL = 2, 3, 4, 5
 _DESCRIPTION = b"quality of each pixel by pixq: 65535 = nobody notices, 0 = obvious\0"
 _LARGEST = (1 << 32) - 1
+_Field = tuple[int, int, list[int] | bytes]
 
 
 def write_values(found: QualityMap, path: str | os.PathLike[str]) -> None:
@@ -76,7 +77,7 @@ def _write_npy(found: QualityMap, file: BinaryIO) -> None:
     shape = (found.grid.height, found.grid.width)
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
     for band in _bands(found, max(_BAND // shape[1], 1)):
-        file.write(memoryview(band.astype("<f4", copy=False)).cast("B"))
+        file.write(band.astype("<f4", copy=False).data)
 
 
 def _write_tiff(found: QualityMap, file: BinaryIO, path: Path) -> None:
@@ -86,7 +87,7 @@ def _write_tiff(found: QualityMap, file: BinaryIO, path: Path) -> None:
     strips = -(-height // rows)
     sizes = [2 * width * (min(top + rows, height) - top) for top in range(0, height, rows)]
     #: Tag, type, values; in the order of the tags, as the format demands.
-    fields = [
+    fields: list[_Field] = [
         (256, _LONG, [width]),
         (257, _LONG, [height]),
         (258, _SHORT, [16]),
@@ -107,10 +108,10 @@ def _write_tiff(found: QualityMap, file: BinaryIO, path: Path) -> None:
     offsets = [first + sum(sizes[:strip]) for strip in range(strips)]
     file.write(_directory([(tag, kind, offsets if tag == 273 else values) for tag, kind, values in fields]))
     for band in _bands(found, rows):
-        file.write(memoryview(np.rint(band * np.float64(65535)).astype("<u2")).cast("B"))
+        file.write(np.rint(band * np.float64(65535)).astype("<u2").data)
 
 
-def _directory(fields: list[tuple[int, int, list[int] | bytes]]) -> bytes:
+def _directory(fields: list[_Field]) -> bytes:
     """The header and the only directory; values that don't fit into an entry's four bytes follow it."""
     entries, further = b"", b""
     after = 8 + 2 + 12 * len(fields) + 4
