@@ -124,13 +124,14 @@ def _table(found: Report, scorer: Scorer) -> None:
     for each in found.results:
         print((each.pair.name if width else "").ljust(width) + "".join(f"{cell:>11}" for cell in _cells(each)))
     if found.matched.folder:
-        before = sum(each.before for each in found.results)
-        parts = [f"{len(found.results)} pairs"]
-        parts += [f"{before} of them were there"] if before else []
-        parts += [f"{len(found.failed)} could not be compared"] if found.failed else []
-        parts += [f"{len(found.matched.alone)} images without a partner"] if found.matched.alone else []
-        parts += [f"{found.matched.other} files are no images"] if found.matched.other else []
-        print("; ".join(parts))
+        counts = {
+            "done before": sum(each.before for each in found.results),
+            "could not be compared": len(found.failed),
+            "images without a partner": len(found.matched.alone),
+            "files that are no images": found.matched.other,
+        }
+        parts = [f"{what}: {count}" for what, count in counts.items() if count]
+        print("; ".join([f"{len(found.results)} pairs", *parts]))
 
 
 def _cells(each: Result) -> list[str]:
