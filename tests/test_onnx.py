@@ -65,7 +65,8 @@ def check_parity(run: Path, path: Path, patches: PatchSet, some: int) -> None:
         found = dict(zip(names, session.run(None, {"reference": r[:n], "distorted": d[:n]}), strict=True))
         assert all(len(values) == n for values in found.values())
         np.testing.assert_allclose(found["quality"], scorer.quality(r[:n], d[:n]), atol=TOLERANCE)
-        weight = scorer._score(r[:n], d[:n]).weight[:, 0].numpy()
+        score, weight = scorer.scores(r[:n], d[:n])
+        np.testing.assert_allclose(found["score"], score, atol=TOLERANCE)
         np.testing.assert_allclose(found["weight"], weight, atol=TOLERANCE)
         if scorer.kind == "ordinal":
             np.testing.assert_allclose(found["probabilities"], scorer.probabilities(r[:n], d[:n]), atol=TOLERANCE)
@@ -89,10 +90,11 @@ def test_a_file_scores_as_the_run_does(run: Path, patches: PatchSet, tmp_path: P
     assert shapes(session.get_inputs()) == {
         name: ("tensor(uint8)", ["n", 20, 20, 3]) for name in ("reference", "distorted")
     }
-    assert shapes(session.get_outputs()) == {name: ("tensor(float)", ["n"]) for name in ("quality", "weight")}
+    assert shapes(session.get_outputs()) == {name: ("tensor(float)", ["n"]) for name in ("quality", "weight", "score")}
     onnx.checker.check_model(onnx.load(out), full_check=True)
     said = json.loads(session.get_modelmeta().custom_metadata_map["pixq"])
     _, recipe, info = load_model(run)
+    assert said["weights"] == info.files["model.safetensors"]["blake3"]
     assert said["model"] == recipe.model.model_dump(mode="json")
     assert said["classes"] == ["Red", "Orange", "Green"]
     assert said["patches"]["fingerprint"] == info.patches["fingerprint"]
@@ -226,5 +228,5 @@ def test_every_model_and_head_on_real_patches(
     assert report.patches == CHECKED
     assert report.difference <= 1e-4
     names = [output.name for output in session_of(out).get_outputs()]
-    assert names == ["quality", "weight", "probabilities"][: 3 if head == "ordinal" else 2]
+    assert names == ["quality", "weight", "score", "probabilities"][: 4 if head == "ordinal" else 3]
     check_parity(tmp_path / "run", out, real, 300)

@@ -18,8 +18,8 @@ from pixq.cli import app
 
 ROOT = Path(__file__).parents[1]
 VERBS = (
-    "datasets", "inspect", "build-patches", "verify", "show", "train", "adapt", "calibrate", "evaluate", "report",
-    "compare", "export", "distort", "demo",
+    "datasets", "inspect", "build-patches", "verify", "show", "train", "adapt", "calibrate", "evaluate", "predict",
+    "report", "compare", "export", "distort", "demo",
 )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ VERBS = {
     "adapt": "Adapt a trained model to patches that nobody has labelled.",
     "calibrate": "Choose where scores become Red, Orange and Green, for a target domain.",
     "evaluate": "Measure a run's decisions, beside those of simpler methods.",
+    "predict": "Say where, and how visibly, images differ from their references: scores and quality maps.",
     "report": "Write the report of a run: one HTML file that opens offline.",
     "compare": "Put runs side by side.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",

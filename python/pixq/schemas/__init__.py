@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of a patch set's files."""
+"""JSON Schemas (draft 2020-12) of a patch set's files, and of a prediction."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 __all__ = ["schema"]
 
 
-def schema(name: Literal["manifest", "image", "record"]) -> dict[str, Any]:
-    """The schema of `manifest.json`, of a line of `images.jsonl`, or of a line of a shard's records.
+def schema(name: Literal["manifest", "image", "record", "prediction"]) -> dict[str, Any]:
+    """The schema of `manifest.json`, of a line of `images.jsonl`, of a line of a shard's records, or of a prediction.
 
     Examples
     --------

@@ -1,0 +1,176 @@
+"""Both images of a pair in memory, or, where they don't fit, in files that are read as they are needed."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixq import _core
+from pixq.errors import PixqError, one_line
+from pixq.photos import read_pixels
+from pixq.predict.grid import Grid
+from pixq.predict.pairs import Pair
+from pixq.predict.pixels import eight_bits
+
+T = TypeVar("T")
+
+__all__ = ["MEMORY", "MIB", "Opened", "Plan", "explained", "open_pair", "plan"]
+
+MIB = 1 << 20
+#: MiB for pixels and results, unless another number is asked for.
+MEMORY = 2048
+
+#: Bytes for patches that are cut, and a picture's bands.
+_WORK = 128 * MIB
+#: Bytes that the results of a patch take, corners and what is in between included.
+_PATCH = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What it takes to open a pair, in bytes.
+
+    Parameters
+    ----------
+    pair
+        The files.
+    decoding
+        Of each image: while it is decoded, when some formats need what they give twice.
+    held
+        Both images as the models take them.
+    work
+        What scoring needs beside the pixels.
+    """
+
+    pair: Pair
+    decoding: tuple[int, int]
+    held: int
+    work: int
+
+    @property
+    def together(self) -> int:
+        """With both images in memory."""
+        return max(sum(self.decoding), self.held) + self.work
+
+    @property
+    def apart(self) -> int:
+        """With one image in memory at a time."""
+        return max(self.decoding) + self.work
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Both images: uint8 (height, width, 3).
+
+    Parameters
+    ----------
+    reference, distorted
+        In memory, or mapped from a file that is gone when they are.
+    maps
+        What they are mapped by.
+    """
+
+    reference: NDArray[np.uint8]
+    distorted: NDArray[np.uint8]
+    maps: tuple[mmap.mmap, ...] = field(default=(), repr=False)
+
+    def release(self) -> None:
+        """Let go of pixels that were read from files: they are read again when they are looked at."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for each in self.maps:
+                each.madvise(mmap.MADV_DONTNEED)
+
+
+def explained(path: Path, call: Callable[[], T]) -> T:
+    """What `call` gives; that it can't read the file at `path` is the user's to mend.
+
+    Raises
+    ------
+    PixqError
+        If so, with the file's name.
+    """
+    try:
+        return call()
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, MemoryError) as error:
+        line = one_line(error)
+        raise PixqError(line if line.startswith(str(path)) else f"{path}: {line}") from None
+
+
+def plan(pair: Pair, size: int, stride: int) -> Plan:
+    """What it takes to open a pair; no pixel is decoded.
+
+    Raises
+    ------
+    PixqError
+        If a file can't be read or is none that pixq takes, sizes differ, or no patch fits.
+    """
+    shapes, decoding = [], []
+    for path in (pair.reference, pair.distorted):
+        said = explained(path, partial(_core.probe, path))
+        height, width = said["height"], said["width"]
+        shapes.append((height, width))
+        decoding.append(2 * 3 * height * width * said["bit_depth"] // 8)
+    (height, width), other = shapes
+    if (height, width) != other:
+        raise PixqError(
+            f"{pair.reference}: has {width}x{height} pixels, {pair.distorted} {other[1]}x{other[0]}; "
+            "give two images of one size"
+        )
+    try:
+        rows, columns = Grid(height, width, size, stride).shape
+    except PixqError as error:
+        raise PixqError(f"{pair.distorted}: {error}") from None
+    return Plan(pair, (decoding[0], decoding[1]), 2 * 3 * height * width, _WORK + _PATCH * rows * columns)
+
+
+def open_pair(planned: Plan, memory: int) -> Opened:
+    """Decode both images, in two threads if `memory` bytes allow, or one after the other into temporary files.
+
+    Raises
+    ------
+    PixqError
+        If a file is damaged, or `memory` does not do for one image alone.
+    """
+    files = (planned.pair.reference, planned.pair.distorted)
+    if planned.together <= memory:
+        with ThreadPoolExecutor(2, "pixq-decode") as pool:
+            reference, distorted = pool.map(_decode, files)
+        return Opened(reference, distorted)
+    if planned.apart > memory:
+        largest = files[int(planned.decoding[1] > planned.decoding[0])]
+        raise PixqError(
+            f"{largest}: takes {-(-planned.apart // MIB)} MiB to decode and compare; give a --memory of as many"
+        )
+    (reference, first), (distorted, second) = (_spooled(path) for path in files)
+    return Opened(reference, distorted, (first, second))
+
+
+def _decode(path: Path) -> NDArray[np.uint8]:
+    return eight_bits("pixels", explained(path, lambda: read_pixels(path)))
+
+
+def _spooled(path: Path) -> tuple[NDArray[np.uint8], mmap.mmap]:
+    pixels = _decode(path)
+    try:
+        with tempfile.TemporaryFile(prefix="pixq-") as file:
+            # The map keeps the file, which has no name.
+            file.write(np.ascontiguousarray(pixels).data)
+            file.flush()
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise PixqError(
+            f"{tempfile.gettempdir()}: {error.strerror or error}; make room for {pixels.nbytes // MIB + 1} MiB, set "
+            "TMPDIR to another folder, or give more --memory"
+        ) from None
+    return np.frombuffer(mapped, np.uint8).reshape(pixels.shape), mapped

@@ -1,0 +1,154 @@
+"""What a prediction leaves on disk, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixq.errors import PixqError
+from pixq.patches.files import write_picture
+from pixq.predict import pictures
+from pixq.predict.decoding import Opened
+from pixq.predict.files import prediction, write_prediction
+from pixq.predict.pairs import Matched, Pair
+from pixq.predict.quality_map import QualityMap
+from pixq.predict.tables import Predicted, write_table
+from pixq.predict.values import ENDINGS as VALUES
+from pixq.predict.values import write_values
+from pixq.scorer import Scorer
+
+__all__ = ["NO_CALIBRATION", "Outputs", "write"]
+
+#: What is said of a map whose classes no target domain has set.
+NO_CALIBRATION = (
+    "there is no calibration: Red, Orange and Green are by quality alone; pixq calibrate sets them for a domain"
+)
+
+_MEND = "make room, or make it writable"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files of a pair, or folders of such of many pairs; `None` is not written.
+
+    Parameters
+    ----------
+    map, heat, side
+        Pictures, PNG: the classes over the distorted image, quality as a heat map, and both images beside the map.
+    values
+        Quality by pixel: `.npy`, `.tif` or `.tiff`; in a folder `.npy`.
+    json
+        Everything, as `pixq.predict.files.Prediction`. In a folder, pairs that are done are not computed again; see
+        `pixq.predict.ledger`.
+    csv
+        A line a patch; of many pairs, one file with a line a pair.
+    safe
+        Whether pictures have the colours for colour-blind readers.
+    """
+
+    map: Path | None = None
+    heat: Path | None = None
+    side: Path | None = None
+    values: Path | None = None
+    json: Path | None = None
+    csv: Path | None = None
+    safe: bool = False
+
+    def check(self, matched: Matched, inputs: tuple[Path, Path]) -> None:
+        """See to it that everything can be written before anything is computed.
+
+        Raises
+        ------
+        PixqError
+            If a name has another ending than it must have, or is that of an input or another output.
+        """
+        seen: dict[Path, str] = {}
+        for name, path, endings in self._given():
+            if matched.folder and name != "csv":
+                if path.exists() and not path.is_dir():
+                    raise PixqError(f"--{name} {path}: is a file; for folders, give the name of a folder")
+                for folder in inputs:
+                    if folder.is_dir() and path.resolve().is_relative_to(folder.resolve()):
+                        raise PixqError(
+                            f"--{name} {path}: lies in {folder}, whose images are read; give another folder"
+                        )
+            else:
+                if path.is_dir():
+                    raise PixqError(f"--{name} {path}: is a folder; give the name of a file")
+                if path.suffix.lower() not in endings:
+                    raise PixqError(f"--{name} {path}: give a name that ends in {' or '.join(endings)}")
+                if any(path.exists() and folder.is_file() and path.samefile(folder) for folder in inputs):
+                    raise PixqError(f"--{name} {path}: is one of the images; give another name")
+            # Different things may go into one folder if they end differently.
+            key = path.resolve() / endings[0] if matched.folder else path.resolve()
+            if (other := seen.setdefault(key, name)) != name:
+                raise PixqError(f"--{name} {path}: is what --{other} writes; give another name")
+
+    def of(self, pair: Pair) -> Outputs:
+        """Where the outputs of one of many pairs go."""
+        files: dict[str, Any] = {
+            name: path / f"{pair.name}{endings[0]}" for name, path, endings in self._given() if name != "csv"
+        }
+        return replace(self, **files, csv=None)
+
+    def files(self) -> dict[str, Path]:
+        """A pair's outputs by name."""
+        return {name: path for name, path, _ in self._given()}
+
+    def _given(self) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
+        endings = {"map": (".png",), "heat": (".png",), "side": (".png",), "values": VALUES, "json": (".json",)}
+        for name in (*endings, "csv"):
+            path: Path | None = getattr(self, name)
+            if path is not None:
+                yield name, path, endings.get(name, (".csv",))
+
+
+def write(found: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs: Outputs) -> None:
+    """Write the outputs of one pair, each whole or not at all.
+
+    Raises
+    ------
+    PixqError
+        If one can't be written.
+    """
+    for path in (outputs.map, outputs.heat, outputs.side, outputs.values):
+        if path is not None:
+            _make_folder(path.parent)
+    if outputs.map is not None:
+        _picture(outputs.map, pictures.overlay(found, opened.distorted, safe=outputs.safe))
+    if outputs.heat is not None:
+        _picture(outputs.heat, pictures.heat(found, opened.distorted))
+    if outputs.side is not None:
+        side = pictures.side_by_side(found, opened.reference, opened.distorted, safe=outputs.safe)
+        _picture(outputs.side, side)
+    opened.release()
+    if outputs.values is not None:
+        write_values(found, outputs.values)
+    if outputs.csv is not None:
+        write_table([Predicted(pair.reference, pair.distorted, found)], outputs.csv)
+    if outputs.json is not None:
+        made = prediction(
+            found,
+            reference=pair.reference,
+            distorted=pair.distorted,
+            model=scorer.recipe.model.name,
+            blake3=scorer.blake3,
+            warnings=[NO_CALIBRATION] if found.calibration is None else [],
+        )
+        write_prediction(made, outputs.json)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}; {_MEND}") from None
+
+
+def _picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    write_picture(path, pictures.encode(pixels), _MEND)
