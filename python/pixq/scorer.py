@@ -17,10 +17,12 @@ from pixq.calibration.curves import Mapping
 from pixq.calibration.files import Calibration, get_calibration, read_calibrations
 from pixq.classes import NAMES, QUALITY_CUTS, classify
 from pixq.errors import PixqError, one_line, unknown
+from pixq.ladders.pjnd import PJND, PjndCuts, read_cuts
 from pixq.models import MODELS, build, require
 from pixq.patches.files import checksum
 from pixq.predict.engines import ENGINES, ONNX, CoreEngine, Engine, EngineName, OnnxEngine, Scored, Watch, identical_at
 from pixq.predict.grid import STRIDE, Grid
+from pixq.predict.monotone_engine import MonotoneEngine
 from pixq.predict.pixels import eight_bits
 from pixq.predict.pooling import pool, pool_by
 from pixq.predict.quality_map import QualityMap
@@ -34,6 +36,9 @@ __all__ = ["DEFAULT", "Scorer", "load", "load_model"]
 
 #: The run that comes with pixq.
 DEFAULT = Path(__file__).parent / "default"
+
+#: What the cuts that ranges of human PJNDs chose are called, beside a run's calibrations.
+PJND_CUTS = "pjnd"
 
 
 class Scorer:
@@ -95,18 +100,37 @@ class Scorer:
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """What makes classes of scores, read from the run when it is first asked for; `None` where there is none.
+        """What makes classes of scores, read from the run when it is first asked for; `None` where `pjnd_cuts` do.
+
+        It is `None` too where the run has neither.
 
         Raises
         ------
         PixqError
             If there are several and none was named, the file is damaged, or its cuts are of other weights.
         """
-        if self._calibration is None and not read_calibrations(self.run):
+        known = read_calibrations(self.run)
+        if self._calibration == PJND_CUTS and PJND_CUTS not in known and self.pjnd_cuts is not None:
+            return None
+        if self._calibration is None and not known:
             return None
         found = get_calibration(self.run, self._calibration)
         if found.model.blake3 != self.blake3:
             raise PixqError(f"{self.run}: calibration {found.name} is of other weights; run pixq calibrate anew")
+        return found
+
+    @cached_property
+    def pjnd_cuts(self) -> PjndCuts | None:
+        """What ranges of human PJNDs chose, if they did; see `pixq.ladders.pjnd`.
+
+        Raises
+        ------
+        PixqError
+            If the file is damaged, or its cuts are of other weights.
+        """
+        found = read_cuts(self.run)
+        if found is not None and found.blake3 != self.blake3:
+            raise PixqError(f"{self.run / PJND}: is of other weights; run pixq calibrate --ladders anew")
         return found
 
     # Batches of patches.
@@ -298,6 +322,8 @@ class Scorer:
 
     @cached_property
     def _decision(self) -> _Decision:
+        if self.calibration is None and self.pjnd_cuts is not None:
+            return _Decision(PJND_CUTS, "score", (self.pjnd_cuts.orange, self.pjnd_cuts.green))
         return _Decision.by(self.calibration)
 
     def score(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> float:
@@ -350,10 +376,11 @@ def load(
     device
         `cpu`, `cuda`, `cuda:0`, or `auto`.
     calibration
-        Name of the calibration that makes classes of scores; the only one if `None`.
+        Name of the calibration that makes classes of scores, or `pjnd` for the cuts of `pjnd.json`; the only one if
+        `None`, or else `pjnd`.
     engine
-        What computes: `core` for the tiny model, which needs no PyTorch; `onnx`, by the run's `model.onnx`; `torch`; or
-        `auto`, the first of them that can.
+        What computes: `core` for the models tiny and monotone, which needs no PyTorch; `onnx`, by the run's
+        `model.onnx`; `torch`; or `auto`, the first of them that can.
 
     Raises
     ------
@@ -376,13 +403,13 @@ def load(
 def _engine(files: RunDirectory, recipe: Recipe, info: RunInfo, device: str, engine: EngineName) -> Engine:
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
-    core = CoreEngine.takes(recipe.model)
-    if engine == "core" and not core:
+    core = next((each for each in (CoreEngine, MonotoneEngine) if each.takes(recipe.model)), None)
+    if engine == "core" and core is None:
         raise PixqError(
-            f"{files.path}: the core scores the model tiny with a regression head, and pooling that is not learned; "
-            "choose another --engine"
+            f"{files.path}: the core scores the models monotone, and tiny with a regression head and pooling that is "
+            "not learned; choose another --engine"
         )
-    if device != "cpu" and (engine in ("core", "onnx") or (core and find_spec("torch") is None)):
+    if device != "cpu" and (engine in ("core", "onnx") or (core is not None and find_spec("torch") is None)):
         if device != "auto":
             what = "PyTorch, which is not installed" if engine == "auto" else f"the engine torch, not {engine}"
             raise PixqError(f"the device {device!r} needs {what}; choose cpu")
@@ -393,8 +420,8 @@ def _engine(files: RunDirectory, recipe: Recipe, info: RunInfo, device: str, eng
 
         device = str(choose_device(device))
     on_cpu = device.partition(":")[0] == "cpu"
-    if on_cpu and (engine == "core" or (engine == "auto" and core)):
-        return CoreEngine.of(_tensors(files, info, "numpy"), recipe.model, files.model)
+    if on_cpu and core is not None and engine in ("auto", "core"):
+        return core.of(_tensors(files, info, "numpy"), recipe.model, files.model)
     if on_cpu and (engine == "onnx" or (engine == "auto" and OnnxEngine.there(files.path))):
         _tensors(files, info, "numpy")
         return OnnxEngine(files.path / ONNX, info.files[files.model.name]["blake3"])

@@ -37,6 +37,8 @@ VERBS = {
     "calibrate": "Choose where scores become Red, Orange and Green, for a target domain.",
     "evaluate": "Measure a run's decisions, beside those of simpler methods.",
     "predict": "Say where, and how visibly, images differ from their references: scores and quality maps.",
+    "pjnd": "Predict the level of a ladder at which a person begins to notice.",
+    "critical": "Say where in an image a person would see a ladder's distortion first.",
     "report": "Write the report of a run: one HTML file that opens offline.",
     "compare": "Put runs side by side.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixq.cli.progress import counted
+from pixq.cli.progress import counted, staged
 from pixq.errors import PixqError
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def calibrate(
     run: Path,
     /,
     *,
-    target: Path,
+    target: Path | None = None,
+    ladders: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     name: str = "default",
     split: Literal["train", "validation"] = "validation",
     objective: Literal["balanced_accuracy", "accuracy", "macro_f1", "cost"] = "balanced_accuracy",
@@ -39,12 +40,17 @@ def calibrate(
     The cuts are the best there are for the target's calibration split; the test split is never looked at. They are
     kept in calibration.json of the run, by name.
 
+    With --ladders in place of --target, the Green cut is chosen on ladders of rising distortion whose PJNDs people
+    gave, for pixq pjnd, pixq critical and pixq predict; it is kept in pjnd.json of the run.
+
     Parameters
     ----------
     run
         Directory of a finished run.
     target
         A patch set, or a tree of Samsung-style triplets, of which one is built beside it.
+    ladders
+        Folders with ground_truth.json and images, in the layout of LocJND and KonJND.
     name
         What the calibration is called; one run can hold several.
     split
@@ -67,6 +73,12 @@ def calibrate(
     force
         Replace a calibration of the same name.
     """
+    if ladders:
+        if target is not None:
+            raise PixqError("--target and --ladders are two ways to choose cuts; give one of them")
+        return _by_ladders(run, ladders, device, force)
+    if target is None:
+        raise PixqError("there is nothing to choose cuts by; give --target, or --ladders")
     from pixq.calibration.calibrate import CalibrateSettings
     from pixq.calibration.calibrate import calibrate as choose
     from pixq.calibration.cuts import Objective
@@ -108,6 +120,26 @@ def calibrate(
             f"sets of {coverage:g} coverage: {100 * found.achieved['unsure'].value:.0f} % of these answers are unsure"
         )
     print(f"{path}: {name}, from {found.data.patches:,} patches of {found.data.groups:,} groups")
+    return 0
+
+
+def _by_ladders(run: Path, ladders: tuple[Path, ...], device: str, force: bool) -> int:
+    from pixq.ladders.fit import fit
+    from pixq.ladders.pjnd import PJND, write_cuts
+    from pixq.scorer import load
+
+    if (run / PJND).exists() and not force:
+        raise PixqError(f"{run / PJND}: is there already; give --force to replace it")
+    with staged() as watch:
+        found = fit(load(run, device), ladders, watch=watch)
+    path = write_cuts(run, found)
+    print(f"Orange  from {_number(found.orange)}")
+    print(f"Green   from {_number(found.green)}  {_between(found.low, found.high)}")
+    for name, source in found.sources.items():
+        low, high = source.range
+        predicted = "above the ladder" if source.predicted is None else f"{source.predicted:g}"
+        print(f"{name}: PJND {predicted} by the cut of the others, {low:g} to {high:g} by people")
+    print(f"{path}: {found.within:.0%} of {len(found.sources)} sources within their ranges")
     return 0
 
 

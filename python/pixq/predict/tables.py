@@ -19,7 +19,10 @@ __all__ = [
     "PATCH_COLUMNS",
     "Predicted",
     "image_table",
+    "name_cell",
     "patch_table",
+    "table_of",
+    "word",
     "write_image_table",
     "write_table",
 ]
@@ -112,21 +115,21 @@ def patch_table(path: str | os.PathLike[str]) -> Iterator[_Add]:
     >>> with patch_table("patches.csv") as add:  # doctest: +SKIP
     ...     add(Predicted("a.png", "b.png", found))
     """
-    with _table(Path(path), PATCH_COLUMNS) as write:
+    with table_of(Path(path), PATCH_COLUMNS) as write:
         yield lambda row: write(_patch_lines(row))
 
 
 @contextmanager
 def image_table(path: str | os.PathLike[str]) -> Iterator[_Add]:
     """`write_image_table`, for pairs that come one by one; see `patch_table`."""
-    with _table(Path(path), IMAGE_COLUMNS) as write:
+    with table_of(Path(path), IMAGE_COLUMNS) as write:
         yield lambda row: write([_image_line(row)])
 
 
 def _patch_lines(row: Predicted) -> Iterator[Sequence[object]]:
-    found, names = row.found, (_cell(row.reference), _cell(row.distorted))
+    found, names = row.found, (name_cell(row.reference), name_cell(row.distorted))
     unsure: Sequence[object] = (
-        [""] * found.classes.size if found.unsure is None else [_word(each) for each in found.unsure.ravel().tolist()]
+        [""] * found.classes.size if found.unsure is None else [word(each) for each in found.unsure.ravel().tolist()]
     )
     values = (
         found.grid.corners.tolist(),
@@ -137,14 +140,14 @@ def _patch_lines(row: Predicted) -> Iterator[Sequence[object]]:
         unsure,
     )
     for (y, x), score, quality, number, same, doubt in zip(*values, strict=True):
-        yield (*names, y, x, "" if same else score, quality, NAMES[number], _word(same), doubt)
+        yield (*names, y, x, "" if same else score, quality, NAMES[number], word(same), doubt)
 
 
 def _image_line(row: Predicted) -> Sequence[object]:
     found, verdict = row.found, row.found.verdict
     return (
-        _cell(row.reference),
-        _cell(row.distorted),
+        name_cell(row.reference),
+        name_cell(row.distorted),
         found.grid.height,
         found.grid.width,
         found.classes.size,
@@ -157,16 +160,17 @@ def _image_line(row: Predicted) -> Sequence[object]:
     )
 
 
-def _word(value: bool) -> str:
+def word(value: bool) -> str:
+    """`true` or `false`, as JSON has it."""
     return "true" if value else "false"
 
 
-def _cell(name: str | os.PathLike[str]) -> str:
+def name_cell(name: str | os.PathLike[str]) -> str:
     """A file's name, such that no spreadsheet computes it: `./=1+1.png` is the same file as `=1+1.png`.
 
     Examples
     --------
-    >>> _cell("=1+1.png"), _cell("a=b.png")
+    >>> name_cell("=1+1.png"), name_cell("a=b.png")
     ('./=1+1.png', 'a=b.png')
     """
     # A bare carriage return would end the line: csv does not quote for it.
@@ -183,7 +187,14 @@ def _told(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _table(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
+def table_of(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
+    """A CSV file of these columns, whole at the end of the block or not at all; it gives what takes the lines.
+
+    Raises
+    ------
+    PixqError
+        If it can't be written.
+    """
     scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,10 @@ fn pairs<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -
 }
 
 /// Two images that have patches the network can take.
-pub(super) fn images<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -> PyResult<[View<'a, u8>; 2]> {
+pub(super) fn images<'a>(
+    reference: &'a Bound<'_, PyAny>,
+    distorted: &'a Bound<'_, PyAny>,
+) -> PyResult<[View<'a, u8>; 2]> {
     let [reference, distorted] = bytes(reference, distorted)?;
     match *reference.shape() {
         [_, _, 3] => Ok([reference.view()?, distorted.view()?]),

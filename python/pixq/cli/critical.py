@@ -1,0 +1,133 @@
+"""`pixq critical`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from pixq.cli.ladders import given_ladder, green_cut, score_ladder
+from pixq.errors import PixqError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pixq.ladders.ladder import Level
+
+__all__ = ["critical"]
+
+
+def critical(
+    *paths: Annotated[Path, Parameter(name="paths", negative="")],
+    at: float | None = None,
+    points: int = 3,
+    degree: float = 24.0,
+    level: str = "n",
+    stride: int | None = None,
+    calibration: str | None = None,
+    csv: Path | None = None,
+    map: Path | None = None,
+    values: Path | None = None,
+    safe_colors: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "cpu",
+) -> int:
+    """Say where in an image a person would see a ladder's distortion first: its JND-critical regions.
+
+    They are looked for at the predicted PJND, or at a level that you name. The map is taken as the eye takes it, under
+    a Gaussian one degree wide; where it is lowest, and not Green, is the first place.
+
+    Parameters
+    ----------
+    paths
+        [RUN] REFERENCE LEVELS..., as for pixq pjnd; one level is enough.
+    at
+        The level to look at. Default: the only one, or the predicted PJND.
+    points
+        How many places at most.
+    degree
+        Pixels of one degree of the field of view; 24 are 640 pixels on 13.8 cm, seen from 30 cm.
+    level
+        How a level follows from n, the last number in a file's name: n, or 101-n where n is a JPEG's quality.
+    stride
+        Pixels between neighbouring patches.
+    calibration
+        Name of the calibration whose cuts to take.
+    csv
+        A line a place: y, x, score, class.
+    map
+        Picture of the classes, with the places (PNG).
+    values
+        The smoothed scores, float32 (rows, columns) of the grid (NPY).
+    safe_colors
+        Colours for colour-blind readers.
+    device
+        cpu, cuda, cuda:1, or auto.
+    """
+    from dataclasses import replace
+
+    from pixq.classes import CLASSES
+    from pixq.ladders.critical import critical_map, critical_points
+    from pixq.ladders.ladder import pixels_of
+    from pixq.ladders.pictures import regions
+    from pixq.ladders.pjnd import edge, pjnd
+    from pixq.patches.files import write_picture
+    from pixq.predict.pictures import encode
+    from pixq.predict.tables import name_cell, table_of
+
+    for name, path, ending in (("map", map, ".png"), ("values", values, ".npy")):
+        if path is not None and path.suffix.lower() != ending:
+            raise PixqError(f"--{name} {path}: give a name that ends in {ending}")
+    scorer, ladder = given_ladder(paths, level, device, calibration)
+    cut, share, stride = green_cut(scorer, None, stride)
+    if at is None and len(ladder.levels) == 1:
+        at = ladder.levels[0].level
+    if at is None:
+        rows = score_ladder(scorer, ladder, stride)
+        at = pjnd([each.level for each, _ in rows], [edge(found.score, share) for _, found in rows], cut).level
+        if at is None:
+            print(
+                f"{ladder.name}: no level is noticed, up to {ladder.levels[-1].level:g}; --at looks at one all the same"
+            )
+            return 0
+        rows = [row for row in rows if row[0].level == at]
+    else:
+        chosen = tuple(each for each in ladder.levels if each.level == at)
+        if not chosen:
+            raise PixqError(f"--at {at:g}: the ladder has no such level; it has {_some(ladder.levels)}")
+        rows = score_ladder(scorer, replace(ladder, levels=chosen), stride)
+    (chosen_level, found), *_ = rows
+    places = critical_points(found, points=points, degree=degree)
+    mend = "make room, or make it writable"
+    if csv is not None:
+        with table_of(csv, ("reference", "distorted", "level", "rank", "y", "x", "score", "class")) as add:
+            names = name_cell(ladder.reference), name_cell(chosen_level.path), f"{at:g}"
+            add(
+                (*names, rank, point.y, point.x, point.score, CLASSES[point.class_].name)
+                for rank, point in enumerate(places, start=1)
+            )
+    if map is not None:
+        image = pixels_of(chosen_level.path)
+        write_picture(map, encode(regions(found, image, places, degree=degree, safe=safe_colors)), mend)
+    if values is not None:
+        write_picture(values, _npy(critical_map(found, degree=degree)), mend)
+    print(f"{ladder.name}: level {at:g}, {len(places)} {'place' if len(places) == 1 else 'places'} (y, x)")
+    for rank, point in enumerate(places, start=1):
+        print(f"{rank}  {point.y:7.1f} {point.x:7.1f}  {point.score:.3f} {CLASSES[point.class_].name}")
+    return 0
+
+
+def _npy(values: NDArray[np.float64]) -> bytes:
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, values.astype(np.float32))
+    return buffer.getvalue()
+
+
+def _some(levels: tuple[Level, ...]) -> str:
+    names = [f"{each.level:g}" for each in levels]
+    return ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-5:]])

@@ -1,0 +1,90 @@
+"""`pixq pjnd`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pixq.cli.ladders import given_ladder, green_cut, score_ladder
+from pixq.errors import PixqError
+
+__all__ = ["pjnd"]
+
+
+def pjnd(
+    *paths: Annotated[Path, Parameter(name="paths", negative="")],
+    level: str = "n",
+    share: float | None = None,
+    stride: int | None = None,
+    calibration: str | None = None,
+    csv: Path | None = None,
+    picture: Path | None = None,
+    safe_colors: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "cpu",
+) -> int:
+    """Predict the level of a ladder at which a person begins to notice: its PJND.
+
+    A level is noticed when a stated share of its patches is no longer Green. The interval is that of the Green cut:
+    pixq calibrate --ladders has chosen it on ladders whose PJNDs people gave.
+
+    Parameters
+    ----------
+    paths
+        [RUN] REFERENCE LEVELS..., distorted images or folders of them; without a run, the model that comes with pixq.
+    level
+        How a level follows from n, the last number in a file's name: n, or 101-n where n is a JPEG's quality.
+    share
+        Of patches that are no longer Green, 0 to 1. Default: that of the cut, or 0.05.
+    stride
+        Pixels between neighbouring patches. Default: that of the cut, or 10.
+    calibration
+        Name of the calibration whose Green cut to take.
+    csv
+        A line a level.
+    picture
+        The curve, with the cut and the PJND (PNG).
+    safe_colors
+        Colours for colour-blind readers.
+    device
+        cpu, cuda, cuda:1, or auto.
+    """
+    from pixq.ladders.pictures import curve, described
+    from pixq.ladders.pjnd import edge
+    from pixq.ladders.pjnd import pjnd as predict
+    from pixq.patches.files import write_picture
+    from pixq.predict.pictures import encode
+    from pixq.predict.tables import name_cell, table_of, word
+
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise PixqError(f"--picture {picture}: give a name that ends in .png")
+    scorer, ladder = given_ladder(paths, level, device, calibration)
+    cut, share, stride = green_cut(scorer, share, stride)
+    rows = score_ladder(scorer, ladder, stride)
+    levels, edges = [each.level for each, _ in rows], [edge(found.score, share) for _, found in rows]
+    answer = predict(levels, edges, cut)
+    if csv is not None:
+        columns = ("reference", "distorted", "level", "edge", "quality", "worst", "share_green", "noticed")
+        with table_of(csv, columns) as add:
+            for (each, found), at in zip(rows, edges, strict=True):
+                verdict = found.verdict
+                add([(
+                    name_cell(ladder.reference), name_cell(each.path), f"{each.level:g}",
+                    "" if at == float("inf") else at, verdict.quality, verdict.worst,
+                    verdict.shares["Green"], word(at < cut.value),
+                )])  # fmt: skip
+    if picture is not None:
+        pixels = curve(ladder.name, levels, edges, cut, answer, safe=safe_colors)
+        write_picture(picture, encode(pixels), "make room, or make it writable")
+    if len(edges) > 2 and edges[0] < edges[-1]:
+        print(
+            "pixq: warning: the highest level looks better than the lowest; if n is a quality, give --level 101-n",
+            file=sys.stderr,
+        )
+    print(f"{ladder.name}: {described(answer)}")
+    if answer.level is not None and answer.after is not None and answer.level - answer.after > 1:
+        print(f"the PJND may be lower, down to above {answer.after:g}: the ladder has no level between")
+    print(f"{len(rows)} levels, {levels[0]:g} to {levels[-1]:g}; noticed: {share:.1%} of patches below {cut.value:.3f}")
+    return 0

@@ -1,0 +1,146 @@
+"""JND-critical regions: the places of an image pair where a person would see the difference first.
+
+The eye does not look at single patches. The map is taken under a Gaussian as wide, at half of its height, as one degree
+of the field of view, about the fovea's sharpest part; where it is lowest the change is seen first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixq.classes import GREEN, classify
+from pixq.errors import PixqError
+from pixq.predict.quality_map import QualityMap
+
+__all__ = ["DEGREE", "POINTS", "CriticalPoint", "critical_map", "critical_points"]
+
+#: Pixels of one degree: images of 640 pixels that are 13.797 cm wide, seen from 30 cm, as in the study of KonJND++.
+DEGREE = 24.0
+
+#: Places that are asked for in that study.
+POINTS = 3
+
+#: The width at half height of a Gaussian of deviation 1.
+_HALF = 2.0 * math.sqrt(2.0 * math.log(2.0))
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CriticalPoint:
+    """A place where a difference is seen.
+
+    Parameters
+    ----------
+    y, x
+        Its middle, in pixels.
+    score
+        There, of the smoothed map; on the scale of `QualityMap.score`.
+    class_
+        The class of that score: a number of `pixq.classes.CLASSES`.
+    """
+
+    y: float
+    x: float
+    score: float
+    class_: int
+
+
+def critical_map(found: QualityMap, *, degree: float = DEGREE) -> Values:
+    """The map's scores as the eye takes them, float64 (rows, columns): low where a change is seen first.
+
+    Patches that equal their reference count as the best score of the map, or 1 if it is lower.
+
+    Parameters
+    ----------
+    found
+        The map of an image pair.
+    degree
+        Pixels of one degree of the field of view; 0 leaves the map as it is.
+
+    Raises
+    ------
+    PixqError
+        If `degree` is no such number.
+
+    Examples
+    --------
+    >>> import pixq
+    >>> scorer = pixq.load()
+    >>> grey = np.full((100, 100, 3), 128, np.uint8)
+    >>> dented = grey.copy()
+    >>> dented[40:52, 70:82] -= 20
+    >>> [(point.y, point.x) for point in critical_points(scorer.map(grey, dented))]
+    [(44.5, 74.5)]
+    """
+    if not (math.isfinite(degree) and degree >= 0.0):
+        raise PixqError(f"--degree is {degree:g}; give the pixels of one degree of the field of view, 0 or more")
+    finite = found.score[~found.identical]
+    best = max(1.0, float(finite.max())) if finite.size else 1.0
+    values = np.where(found.identical, best, found.score)
+    if degree == 0.0:
+        return values
+    sigma = degree / _HALF
+    grid = found.grid
+    for axis, starts in enumerate((grid.ys, grid.xs)):
+        # By where the centres are: those at the edges lie nearer to their neighbours. Sums are of few terms, in order.
+        distance = starts[:, None] - starts[None, :]
+        weight = np.where(np.abs(distance) <= 4.0 * sigma, np.exp(-(distance**2) / (2.0 * sigma * sigma)), 0.0)
+        values = _smoothed(values, weight, axis)
+    return values
+
+
+def _smoothed(values: Values, weight: Values, axis: int) -> Values:
+    """Means along an axis by rows of weights, of which few are above 0, near the diagonal."""
+    moved = np.moveaxis(values, axis, 0)
+    out = np.empty_like(moved)
+    for row, weights in enumerate(weight):
+        near = np.flatnonzero(weights)
+        some, part = weights[near], moved[near[0] : near[-1] + 1]
+        total = some[0] * part[0]
+        for each, line in zip(some[1:], part[1:], strict=True):
+            total = total + each * line
+        out[row] = total / some.sum()
+    return np.moveaxis(out, 0, axis)
+
+
+def critical_points(
+    found: QualityMap, *, points: int = POINTS, degree: float = DEGREE, apart: float | None = None
+) -> list[CriticalPoint]:
+    """The places where a change is seen first, the surest first.
+
+    Parameters
+    ----------
+    found
+        The map of an image pair.
+    points
+        How many at most. There are fewer where the rest of the image is Green.
+    degree
+        As for `critical_map`.
+    apart
+        The least distance between two places, in pixels; three degrees by default, and at least a patch's side.
+
+    Raises
+    ------
+    PixqError
+        If a number is out of its range.
+    """
+    if points < 1:
+        raise PixqError(f"--points is {points}; give 1 or more")
+    values = critical_map(found, degree=degree)
+    grid = found.grid
+    least = max(3.0 * degree, float(grid.size)) if apart is None else apart
+    ys, xs = (starts + (grid.size - 1) / 2 for starts in (grid.ys, grid.xs))
+    # A place is where a patch itself is no longer Green; the smoothed score says which such place comes first.
+    left = np.where(found.classes < GREEN, values, np.inf)
+    chosen: list[CriticalPoint] = []
+    while len(chosen) < points and np.isfinite(left.min()):
+        row, column = np.unravel_index(int(np.argmin(left)), left.shape)
+        y, x, score = float(ys[row]), float(xs[column]), float(left[row, column])
+        chosen.append(CriticalPoint(y, x, score, int(classify(score, found.cuts))))
+        left[np.hypot(ys[:, None] - y, xs[None, :] - x) < least] = np.inf
+    return chosen

@@ -1,0 +1,96 @@
+"""The Green cut by ladders whose PJNDs people gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pixq.errors import PixqError
+from pixq.ladders.ladder import maps
+from pixq.ladders.pjnd import SHARE, PjndCuts, Ranged, edge
+from pixq.ladders.truth import Truth, read_truth
+from pixq.photos import fingerprint
+from pixq.predict.decoding import explained
+from pixq.predict.grid import STRIDE
+from pixq.scorer import Scorer
+
+__all__ = ["fit", "ranged"]
+
+
+def fit(
+    scorer: Scorer,
+    folders: Sequence[Path],
+    *,
+    share: float = SHARE,
+    stride: int = STRIDE,
+    watch: Callable[[str, int, int], None] | None = None,
+) -> PjndCuts:
+    """The cuts that the sources of `folders` choose; those without a range of PJNDs take no part.
+
+    Parameters
+    ----------
+    scorer
+        The model.
+    folders
+        As `pixq.ladders.truth.read_truth` takes them.
+    share, stride
+        Of patches that must be no longer Green, and pixels between them.
+    watch
+        Is told a source's name, how many of its levels are done, and of how many.
+
+    Raises
+    ------
+    PixqError
+        If a folder or image is not as it must be, a source is there twice or less than two have a range, the model has
+        learned from a source's photo, or no cut does.
+    """
+    truths: dict[str, Truth] = {}
+    for folder in folders:
+        for truth in read_truth(folder):
+            if truth.range is None:
+                continue
+            if truth.ladder.name in truths:
+                raise PixqError(f"{folder}: {truth.ladder.name} was given already; give every source once")
+            truths[truth.ladder.name] = truth
+    if len(truths) < 2:
+        raise PixqError(f"{len(truths)} sources have a range of PJNDs; give two or more")
+    for truth in truths.values():
+        _check_unseen(scorer, truth)
+    ladders = [ranged(scorer, truth, share=share, stride=stride, watch=watch) for truth in truths.values()]
+    return PjndCuts.of(ladders, blake3=scorer.blake3, share=share, stride=stride)
+
+
+def ranged(
+    scorer: Scorer,
+    truth: Truth,
+    *,
+    share: float = SHARE,
+    stride: int = STRIDE,
+    watch: Callable[[str, int, int], None] | None = None,
+) -> Ranged:
+    """The edges of a source's maps, beside the range that people gave; see `fit`.
+
+    Raises
+    ------
+    PixqError
+        If the source has no range, or an image is not as it must be.
+    """
+    name = truth.ladder.name
+    if truth.range is None:
+        raise PixqError(f"{name}: has no range of PJNDs")
+    tell = None if watch is None else lambda done, of: watch(name, done, of)
+    found = [
+        (each.level, edge(map_.score, share)) for each, map_ in maps(scorer, truth.ladder, stride=stride, watch=tell)
+    ]
+    levels, edges = np.array(found, dtype=np.float64).T
+    return Ranged(name, levels, edges, truth.range)
+
+
+def _check_unseen(scorer: Scorer, truth: Truth) -> None:
+    reference = truth.ladder.reference
+    photo = explained(reference, lambda: fingerprint(reference)).sha256[:16]
+    for part, photos in scorer.info.seen().items():
+        if photo in photos:
+            raise PixqError(f"{reference}: a leak: the model has this photo in its {part} split; leave the source out")
