@@ -70,7 +70,7 @@ def demo_references() -> dict[str, Image]:
 
 
 def run_demo(out: Path, run: Callable[[Sequence[str]], int], say: Callable[[str], object] = print) -> int:
-    """Make a dataset tree in `out/dataset`, build it into `out/patches`, and draw `out/sheet.png`.
+    """Make a dataset tree in `out/dataset`, build it into `out/patches`, and draw `out/sheet.png` and `out/map.png`.
 
     Run again, it keeps what is whole and goes on with what is not.
 
@@ -93,7 +93,8 @@ def run_demo(out: Path, run: Callable[[Sequence[str]], int], say: Callable[[str]
     PixqError
         If scikit-image is not there, or `out` holds something else.
     """
-    dataset, patches, sheet = out / "dataset", out / "patches", out / "sheet.png"
+    dataset, patches, sheet, found = out / "dataset", out / "patches", out / "sheet.png", out / "map.png"
+    pair = dataset / "ref_img" / "I01.png", dataset / "jnd_img" / "I01_10_03.png"
     references = demo_references()
     written = write_tree(references, dataset, list(LADDERS), LADDERS)
     count = len(references) * sum(len(ladder) for ladder in LADDERS.values())
@@ -104,12 +105,13 @@ def run_demo(out: Path, run: Callable[[Sequence[str]], int], say: Callable[[str]
     for arguments in (
         ["build-patches", "--dataset", "jianjin008", "--root", str(dataset), "--out", str(patches)],
         ["show", str(patches), "--out", str(sheet)],
+        ["predict", *map(str, pair), "--side", str(found)],
     ):
         say(f"\n$ {_shell(arguments)}")
         code = run(arguments)
         if code != 0:
             return code
-    say(_next_steps(out, dataset, patches, sheet))
+    say(_next_steps(out, dataset, patches, sheet, found))
     return 0
 
 
@@ -119,10 +121,11 @@ def _shell(arguments: Sequence[str]) -> str:
     return shlex.join(["pixq", *arguments])
 
 
-def _next_steps(out: Path, dataset: Path, patches: Path, sheet: Path) -> str:
+def _next_steps(out: Path, dataset: Path, patches: Path, sheet: Path, found: Path) -> str:
     return f"""
 Made in {out}:
-  {sheet}  a contact sheet: open it first
+  {found}  where a JPEG image differs visibly from its reference: open it first
+  {sheet}  a contact sheet of the patch set
   {patches}  the patch set: manifest.json says what is in it
   {dataset}  the images it was cut from, in the layout of Jianjin008
 
@@ -131,6 +134,7 @@ Next (`. .venv/bin/activate` first, if make installed pixq):
   {_shell(["export", str(patches), "--format", "npy", "--out", str(out / "npy")])}
 
 Your own data:
+  pixq predict reference.png distorted.png --map map.png   where, and how visibly, two images differ
   pixq datasets                                      what pixq reads, and what each needs on disk
   pixq inspect --dataset tid2013 --root DIR          counts, levels, scores, missing files; inspect.png
   pixq build-patches --dataset tid2013 --root DIR --out patches"""
