@@ -18,7 +18,10 @@ import tempfile
 from pathlib import Path
 
 from pixq import BuildSettings, Fusion, PatchSet, build
+from pixq.ladders.fit import fit
+from pixq.ladders.pjnd import write_cuts
 from pixq.patches.files import write_json
+from pixq.scorer import load
 from pixq.train import loop
 from pixq.train.parts import by_split
 from pixq.train.recipe import read_recipe
@@ -54,8 +57,13 @@ def train(tid2013: Path) -> None:
 
 
 def main() -> None:
-    tid2013, *_ladders = (Path(each).resolve() for each in sys.argv[1:])
+    if len(sys.argv) < 3:
+        raise SystemExit("usage: python tools/default_model.py TID2013 LADDERS...")
+    tid2013, *ladders = (Path(each).resolve() for each in sys.argv[1:])
     train(tid2013)
+    cuts = fit(load(OUT), ladders)
+    write_cuts(OUT, cuts)
+    print(f"Green from {cuts.green:.4f}; {cuts.within:.0%} of {len(cuts.sources)} sources within their ranges")
 
 
 if __name__ == "__main__":
