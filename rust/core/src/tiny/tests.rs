@@ -319,6 +319,21 @@ fn a_nan_shows() {
 }
 
 #[test]
+fn a_nan_of_the_call_before_does_not() {
+    // The third layer takes rows in pairs, and of an odd number it reads one that is none of the patch's.
+    for norm in [true, false] {
+        let (mut large, small) = (Case::new(1, norm, [1, 20, 21]), Case::new(1, norm, [1, 19, 20]));
+        large.parameters[3300] = f32::NAN;
+        let (mut tape, mut out) = (Tape::new(norm), [0.0]);
+        for case in [&large, &small] {
+            let [reference, distorted] = case.batches();
+            tape.forward(&case.network(), &reference, &distorted, &mut out).unwrap();
+            assert_eq!(out[0].is_nan(), case.parameters[3300].is_nan());
+        }
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let case = Case::new(1, true, [2, 5, 6]);
     let [reference, distorted] = case.batches();
