@@ -162,8 +162,8 @@ pub(super) struct Case {
     pub shape: [usize; 4],
     pub images: [Vec<u8>; 2],
     pub parameters: Vec<f32>,
-    scale: [f32; 9],
-    shift: [f32; 9],
+    pub scale: [f32; 9],
+    pub shift: [f32; 9],
     back: Vec<f32>,
 }
 
