@@ -89,7 +89,7 @@ pub(super) fn score_at_on(
             if outputs(extent) < outputs(size).saturating_mul(places.len()) {
                 let block = images.map(|image| image.at(y, x, extent.0, extent.1));
                 let corners = || places.iter().map(|&(_, px, py, _)| (py - y, px - x));
-                with_lanes!(arch, lanes => block::run(lanes, weights, scaling, block, corners(), size, scratch, out));
+                with_lanes!(arch, lanes => block::run(lanes, weights, scaling, block, (size, corners()), scratch, out));
                 continue;
             }
             // Too far apart to share anything.
