@@ -44,6 +44,7 @@ def results(dtype: str, pair: list[np.ndarray[Any, Any]]) -> list[Any]:
         _core.mse(*pair),
         _core.psnr(*pair, roi=(1, 2, 690, 390)),
         _core.psnr(patches, other),
+        _core.equal_at(*pair, coords),
         _core.local_variance(pair[0]),
         _core.sample_texture(pair[0], 99, seed=1, key="I01"),
     ]
@@ -170,12 +171,21 @@ MANY = np.broadcast_to(SMALL, (60_000, 20, 20, 3))
 CORNERS = np.zeros((60_000, 2), np.int64)
 HALF = np.full((20, 20), 0.3)
 
+
+def score_at(image: np.ndarray[Any, Any], coords: np.ndarray[Any, Any]) -> None:
+    """Scores of patches of an image and itself."""
+    parameters, out = np.ones(4417, np.float32), np.empty(len(coords), np.float32)
+    _core.tiny_score_at(parameters, image, image, coords, norm=True, scale=[1.0] * 9, shift=[0.0] * 9, out=out)
+
+
 CALLS: dict[str, Callable[[], Any]] = {
     "tile": lambda: _core.tile(TALL, coords=CORNERS),
     "untile": lambda: _core.untile(np.broadcast_to(SMALL, (600_000, 20, 20, 3)), np.tile(CORNERS, (10, 1)), 20, 20),
     "fuse": lambda: _core.fuse(MANY, MANY, mask=HALF),
     "fuse_rows": lambda: _core.fuse_rows(MANY, MANY, CORNERS[:, 0], CORNERS[:, 1], fusions=[("blend", 0.3)]),
     "fuse_at": lambda: _core.fuse_at(TALL, TALL, CORNERS),
+    "equal_at": lambda: _core.equal_at(TALL, TALL, np.tile(CORNERS, (10, 1))),
+    "tiny_score_at": lambda: score_at(TALL, CORNERS[:20_000]),
     "mse": lambda: _core.mse(TALL, TALL),
     "psnr": lambda: _core.psnr(MANY, MANY, roi=(1, 1, 17, 17)),
     "local_variance": lambda: _core.local_variance(FLOATS, size=60),

@@ -9,9 +9,9 @@ use crate::parallel;
 use crate::tile::check_corners;
 use crate::view::View;
 
-/// Rows of a block of patches of 20, less one, at most: its sums of the first layer take 0.6 MB at a stride of 10, which the
-/// second cache holds. It is 6 patches of that stride.
-const BLOCK: usize = 80;
+/// The side of a block of patches, at most, where patches are small: its sums of the first layer take 0.8 MB at a stride of 10,
+/// which the second cache of most processors holds. For patches of 20 that is 7 times 7 of them.
+const BLOCK: usize = 90;
 
 /// The most patches of a block, so that there is work for all threads where patches lie close together.
 const BLOCK_PATCHES: usize = 256;
@@ -89,7 +89,7 @@ pub(super) fn score_at_on(
             if outputs(extent) < outputs(size).saturating_mul(places.len()) {
                 let block = images.map(|image| image.at(y, x, extent.0, extent.1));
                 let corners = || places.iter().map(|&(_, px, py, _)| (py - y, px - x));
-                with_lanes!(arch, lanes => block::run(lanes, weights, scaling, block, corners(), size, scratch, out));
+                with_lanes!(arch, lanes => block::run(lanes, weights, scaling, block, (size, corners()), scratch, out));
                 continue;
             }
             // Too far apart to share anything.
@@ -125,4 +125,149 @@ fn bounds(places: &[Place], size: (usize, usize)) -> ((usize, usize), (usize, us
         high = (high.0.max(y), high.1.max(x));
     }
     (low, (high.0 - low.0 + size.0, high.1 - low.1 + size.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tile::{grid, tile};
+    use crate::tiny::tests::{Case, archs};
+    use crate::tiny::{Tape, parameter_count};
+    use crate::view::Batch;
+
+    /// Two images upside down, in which scores are taken at corners and from the patches that are cut there.
+    fn check(case: &Case, corners: &[(usize, usize)], size: (usize, usize)) {
+        let [_, height, width, _] = case.shape;
+        let row = width * 3;
+        let images = [0, 1].map(|i| {
+            View::new(&case.images[i], height, width, 3, (height - 1) * row, -(row as isize)).expect("it is the image")
+        });
+        let shape = [corners.len(), size.0, size.1, 3];
+        let patches = images.map(|image| {
+            let mut patches = vec![0; shape.iter().product()];
+            tile(&image, size, corners, &mut patches).unwrap();
+            patches
+        });
+        let [reference, distorted] = [0, 1].map(|i| Batch::packed(&patches[i], shape).unwrap());
+        for arch in archs() {
+            let (mut expected, mut found) = (vec![0.5; corners.len()], vec![f32::NAN; corners.len()]);
+            Tape::new(case.norm).forward_on(arch, &case.network(), &reference, &distorted, &mut expected).unwrap();
+            score_at_on(arch, &case.network(), [&images[0], &images[1]], corners, size, &mut found).unwrap();
+            for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+                assert!(same, "{size:?} {:?}: {found}, expected {expected}, norm {}, {arch:?}", corners[i], case.norm);
+            }
+        }
+    }
+
+    fn scattered(count: usize, height: usize, width: usize, size: (usize, usize)) -> Vec<(usize, usize)> {
+        let mut generator = crate::sample::Generator::new(1, "corners");
+        let mut below = |n: usize| (generator.draw() % n as u64) as usize;
+        (0..count).map(|_| (below(height - size.0 + 1), below(width - size.1 + 1))).collect()
+    }
+
+    #[test]
+    fn scores_are_those_of_patches_alone() {
+        let (height, width) = (97, 130);
+        for norm in [true, false] {
+            let case = Case::new(7, norm, [1, height, width]);
+            for size in [(20, 20), (5, 5), (7, 31), (21, 18), (90, 97), (97, 130)] {
+                // Even and odd distances, edges, patches that lie far apart, and some twice.
+                check(&case, &grid(height, width, size, (10, 10)), size);
+                check(&case, &grid(height, width, size, (17, 9)), size);
+                check(&case, &scattered(40, height, width, size), size);
+                check(&case, &scattered(3, height, width, size), size);
+                check(&case, &[(height - size.0, width - size.1); 5], size);
+                check(&case, &[], size);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_the_same() {
+        // A bright pixel at which the first layer overflows, and no weight below 0: a patch is no number, infinite or finite
+        // by which of its rows it lies in.
+        let mut case = Case::new(9, false, [1, 60, 60]);
+        case.images = [vec![0; 60 * 60 * 3], vec![0; 60 * 60 * 3]];
+        case.images[1][(31 * 60 + 32) * 3] = 255;
+        case.parameters.iter_mut().for_each(|weight| *weight = weight.abs());
+        (case.scale, case.shift) = ([1e36; 9], [0.0; 9]);
+        check(&case, &grid(60, 60, (20, 20), (1, 4)), (20, 20));
+        check(&case, &grid(60, 60, (21, 21), (1, 4)), (21, 21));
+        let mut case = Case::new(9, true, [1, 60, 60]);
+        case.parameters[0] = f32::NAN;
+        check(&case, &grid(60, 60, (20, 20), (5, 5)), (20, 20));
+    }
+
+    #[test]
+    fn neighbours_are_one_block_and_many_are_several() {
+        let size = (20, 20);
+        let places = |corners: &[(usize, usize)]| {
+            let cells = (cell(size.0), cell(size.1));
+            let place = |(i, &(y, x)): (usize, &(usize, usize))| ((y / cells.0, x / cells.1), x, y, i);
+            let mut places: Vec<Place> = corners.iter().enumerate().map(place).collect();
+            places.sort_unstable();
+            places
+        };
+        let image = (300, 400);
+        for (corners, expected) in [
+            // Cells of 70x70 pixels: four and a row of pixels, five and 31 columns of pixels.
+            (grid(image.0, image.1, size, (10, 10)), Some((30, 49))),
+            (grid(image.0, image.1, size, (1, 1)), Some((4 * 5 * 20 + 4 * 9 + 6, 4900 / 20))),
+            (vec![(3, 4); 1000], Some((4, 250))),
+            (scattered(500, image.0, image.1, size), None),
+        ] {
+            let places = places(&corners);
+            let mut scores = vec![0.0; places.len()];
+            let jobs = jobs(&places, &mut scores);
+            let most = jobs.iter().map(|(places, _)| places.len()).max().unwrap();
+            assert_eq!((jobs.len(), most), expected.unwrap_or((jobs.len(), most)));
+            for (places, scores) in &jobs {
+                assert_eq!(places.len(), scores.len());
+                let (_, (height, width)) = bounds(places, size);
+                assert!(height * width <= block_pixels(image, size));
+            }
+            let order: Vec<_> = jobs.iter().flat_map(|(places, _)| places.iter()).collect();
+            assert!(order.iter().copied().eq(&places), "each patch once");
+        }
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        for norm in [true, false] {
+            let case = Case::new(3, norm, [1, 200, 210]);
+            let images = [0, 1].map(|i| View::packed(&case.images[i], 200, 210, 3).unwrap());
+            let corners = scattered(400, 200, 210, (20, 20));
+            let run = |threads: usize| {
+                parallel::set_num_threads(threads).unwrap();
+                let mut scores = vec![0.0; corners.len()];
+                score_at(&case.network(), &images[0], &images[1], &corners, (20, 20), &mut scores).unwrap();
+                scores.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let one = run(1);
+            for threads in [2, 3, 7] {
+                assert!(one == run(threads), "{threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let case = Case::new(1, true, [1, 30, 31]);
+        let view = |height, width, channels| View::packed(&case.images[0], height, width, channels).unwrap();
+        let (image, grey) = (view(30, 31, 3), view(30, 31, 1));
+        let network = case.network();
+        let run = |network: &Network<'_>, other: &View<'_, u8>, corner, size, room: usize| {
+            score_at(network, &image, other, &[corner], size, &mut vec![0.0; room])
+        };
+        assert!(run(&network, &image, (10, 11), (20, 20), 1).is_ok());
+        assert!(run(&network, &view(31, 30, 3), (0, 0), (20, 20), 1).is_err());
+        assert!(run(&network, &image, (11, 11), (20, 20), 1).is_err());
+        assert!(run(&network, &image, (0, 0), (4, 20), 1).is_err());
+        assert!(run(&network, &image, (0, 0), (20, 4), 1).is_err());
+        assert!(run(&network, &image, (0, 0), (20, 20), 2).is_err());
+        assert!(score_at(&network, &grey, &grey, &[(0, 0)], (20, 20), &mut [0.0]).is_err());
+        let few = Network { parameters: &case.parameters[..parameter_count(false)], ..network };
+        assert!(run(&few, &image, (0, 0), (20, 20), 1).is_err());
+    }
 }

@@ -17,8 +17,7 @@ pub(super) fn run<L: Lanes>(
     weights: &Weights,
     scaling: &Scaling,
     block: [View<'_, u8>; 2],
-    corners: impl Iterator<Item = (usize, usize)>,
-    size: (usize, usize),
+    (size, corners): ((usize, usize), impl Iterator<Item = (usize, usize)>),
     scratch: &mut Scratch,
     out: &mut [f32],
 ) {

@@ -139,7 +139,8 @@ pub(super) fn layers<L: Lanes>(
     for y in 0..rows {
         let span = y * columns..(y + 1) * columns;
         let raw = &mut raw1[y * stride..][..columns];
-        let out = &mut out1[span.clone()];
+        // The backward pass reads all of them; else one row will do, which stays in the first cache.
+        let out = if keep { &mut out1[span.clone()] } else { &mut out1[..columns] };
         activate(lanes, weights.norm.then_some(&scale1), weights.b1(), raw, out, keep);
         let raw = &mut raw2[span];
         second_row(lanes, weights, out, raw);

@@ -16,7 +16,11 @@ trait Tile {
 fn cover<L: Lanes, const V: usize>(width: usize, tile: &mut impl Tile) {
     #[inline(always)]
     fn by<const P: usize>(width: usize, tile: &mut impl Tile) {
-        for x in (0..width).step_by(P) {
+        from::<P>(0, width, tile);
+    }
+    #[inline(always)]
+    fn from<const P: usize>(start: usize, width: usize, tile: &mut impl Tile) {
+        for x in (start..width).step_by(P) {
             tile.at::<P>(x.min(width - P));
         }
     }
@@ -28,7 +32,13 @@ fn cover<L: Lanes, const V: usize>(width: usize, tile: &mut impl Tile) {
         },
         18.. if V == 1 && width.is_multiple_of(18) => by::<18>(width, tile),
         16.. if V == 1 && width.is_multiple_of(16) => by::<16>(width, tile),
-        9.. if width.is_multiple_of(9) => by::<9>(width, tile),
+        // Blocks of patches: as many wide tiles as fit.
+        32.. if V == 1 => {
+            let wide = width / 16 * 16;
+            by::<16>(wide, tile);
+            from::<8>(wide, width, tile);
+        }
+        9.. if width.next_multiple_of(9) <= width.next_multiple_of(8) => by::<9>(width, tile),
         8.. => by::<8>(width, tile),
         4.. => by::<4>(width, tile),
         _ => by::<1>(width, tile),

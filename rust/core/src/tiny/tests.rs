@@ -157,18 +157,18 @@ fn naive(norm: bool, parameters: &[f64], input: &Maps) -> (f64, Vec<f64>) {
 }
 
 /// Pairs, a network for them, and the loss's gradient by the scores.
-struct Case {
-    norm: bool,
-    shape: [usize; 4],
-    images: [Vec<u8>; 2],
-    parameters: Vec<f32>,
-    scale: [f32; 9],
-    shift: [f32; 9],
+pub(super) struct Case {
+    pub norm: bool,
+    pub shape: [usize; 4],
+    pub images: [Vec<u8>; 2],
+    pub parameters: Vec<f32>,
+    pub scale: [f32; 9],
+    pub shift: [f32; 9],
     back: Vec<f32>,
 }
 
 impl Case {
-    fn new(seed: u64, norm: bool, [n, height, width]: [usize; 3]) -> Self {
+    pub fn new(seed: u64, norm: bool, [n, height, width]: [usize; 3]) -> Self {
         let mut draw = Draw(seed);
         let shape = [n, height, width, 3];
         let images = [(); 2].map(|()| draw.bytes(shape.iter().product()));
@@ -185,7 +185,7 @@ impl Case {
     fn batches(&self) -> [Batch<'_, u8>; 2] {
         [0, 1].map(|i| Batch::packed(&self.images[i], self.shape).unwrap())
     }
-    fn network(&self) -> Network<'_> {
+    pub fn network(&self) -> Network<'_> {
         Network { norm: self.norm, parameters: &self.parameters, scale: &self.scale, shift: &self.shift }
     }
     /// Scores, and the gradient by the parameters, on one kind of processor.
@@ -233,7 +233,7 @@ fn close(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
 }
 
 /// Every kind of processor that this one can stand for.
-fn archs() -> Vec<pulp::Arch> {
+pub(super) fn archs() -> Vec<pulp::Arch> {
     let mut archs = vec![pulp::Arch::Scalar, pulp::Arch::new()];
     #[cfg(target_arch = "x86_64")]
     archs.extend(pulp::x86::V3::try_new().map(pulp::Arch::V3));
@@ -314,6 +314,21 @@ fn a_nan_shows() {
         case.parameters[at] = f32::NAN;
         for arch in archs() {
             assert!(case.run(arch)[0][0].is_nan(), "parameter {at}");
+        }
+    }
+}
+
+#[test]
+fn a_nan_of_the_call_before_does_not() {
+    // The third layer takes rows in pairs, and of an odd number it reads one that is none of the patch's.
+    for norm in [true, false] {
+        let (mut large, small) = (Case::new(1, norm, [1, 20, 21]), Case::new(1, norm, [1, 19, 20]));
+        large.parameters[3300] = f32::NAN;
+        let (mut tape, mut out) = (Tape::new(norm), [0.0]);
+        for case in [&large, &small] {
+            let [reference, distorted] = case.batches();
+            tape.forward(&case.network(), &reference, &distorted, &mut out).unwrap();
+            assert_eq!(out[0].is_nan(), case.parameters[3300].is_nan());
         }
     }
 }
