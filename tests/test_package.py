@@ -19,7 +19,7 @@ from pixq.cli import app
 ROOT = Path(__file__).parents[1]
 VERBS = (
     "datasets", "inspect", "build-patches", "verify", "show", "train", "adapt", "calibrate", "evaluate", "report",
-    "compare", "export", "distort", "demo",
+    "compare", "serve", "export", "distort", "demo",
 )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ VERBS = {
     "evaluate": "Measure a run's decisions, beside those of simpler methods.",
     "report": "Write the report of a run: one HTML file that opens offline.",
     "compare": "Put runs side by side.",
+    "serve": "Serve a page that shows where two images differ visibly.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",
     "distort": "Make a dataset with synthetic scores from references of your own.",
     "demo": "Try all of it on photographs that come along.",
