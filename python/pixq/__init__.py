@@ -86,11 +86,6 @@ def __getattr__(name: str) -> object:
     if name in _LATER:
         from importlib import import_module
 
-        if name in ("Scorer", "load"):
-            from pixq.models import require
-
-            require("torch")
-            require("safetensors")
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'pixq' has no attribute {name!r}")
 

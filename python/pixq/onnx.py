@@ -23,7 +23,7 @@ from pixq.models.heads import Ordinal
 from pixq.patches.files import write_picture
 from pixq.patches.store import PatchSet
 from pixq.scorer import load_model
-from pixq.train.run import fingerprint
+from pixq.train.run import RunDirectory, fingerprint
 
 __all__ = ["TOLERANCE", "OnnxReport", "export_onnx"]
 
@@ -54,7 +54,7 @@ class OnnxReport:
 
 
 class _Outputs(nn.Module):
-    """The outputs of the file: quality, the weight in an image's score, and an ordinal head's probabilities."""
+    """The outputs of the file: quality, the weight in an image's score, the score, an ordinal head's probabilities."""
 
     def __init__(self, model: PatchModel) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ class _Outputs(nn.Module):
 
     def forward(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, ...]:
         scores = self.model(reference, distorted)
-        outputs = (self.model.quality(scores), scores.weight.mean(dim=1))
         head = self.model.head
+        outputs = (self.model.quality(scores), scores.weight.mean(dim=1), head.score(scores.raw))
         return (*outputs, head.probabilities(scores.raw)) if isinstance(head, Ordinal) else outputs
 
 
@@ -73,8 +73,9 @@ def export_onnx(
     """Write the best model of a run as one ONNX file.
 
     Its inputs are `reference` and `distorted`, uint8 (n, size, size, 3) for any n; its outputs are `quality`, float32
-    (n,), 0 to 1; `weight`, float32 (n,), what each patch counts in an image's score; and for an ordinal head
-    `probabilities`, float32 (n, 3) of Red, Orange and Green. What it is stands in its metadata, as JSON under `pixq`.
+    (n,), 0 to 1; `weight`, float32 (n,), what each patch counts in an image's score; `score`, float32 (n,), what
+    calibrations cut; and for an ordinal head `probabilities`, float32 (n, 3) of Red, Orange and Green. What it is, and
+    the BLAKE3 of the weights it was made from, stand in its metadata, as JSON under `pixq`.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def export_onnx(
     reference, distorted = patches.reference[records.reference_row], patches[chosen].fused()
 
     outputs = _Outputs(model).eval()
-    names = ["quality", "weight", "probabilities"][: 3 if isinstance(model.head, Ordinal) else 2]
+    names = ["quality", "weight", "score", "probabilities"][: 4 if isinstance(model.head, Ordinal) else 3]
     pairs = torch.from_numpy(reference), torch.from_numpy(distorted)
     data = _export(outputs, pairs, names, onnx, _metadata(recipe.model.model_dump(mode="json"), info))
 
@@ -144,6 +145,7 @@ def _metadata(model: dict[str, Any], info: Any) -> dict[str, Any]:
     return {
         "model": model,
         "classes": list(NAMES),
+        "weights": info.files[RunDirectory(".").model.name]["blake3"],
         "versions": info.versions,
         "patches": {key: info.patches[key] for key in ("fingerprint", "label", "label_contract", "geometry")},
     }

@@ -1,27 +1,39 @@
-"""`pixq.load`: a trained model, ready to score patches."""
+"""`pixq.load`: a trained model, ready to score patches and whole images."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pixq.classes import NAMES
-from pixq.errors import PixqError, one_line
-from pixq.models import MODELS, build
-from pixq.models.base import PatchModel
-from pixq.models.heads import Ordinal, PatchScores
-from pixq.models.pooling import pool, pool_by
+from pixq.calibration.conformal import Sets
+from pixq.calibration.curves import Mapping
+from pixq.calibration.files import Calibration, get_calibration, read_calibrations
+from pixq.classes import NAMES, QUALITY_CUTS, classify
+from pixq.errors import PixqError, one_line, unknown
+from pixq.models import MODELS, build, require
 from pixq.patches.files import checksum
-from pixq.train.parallel import choose_device
-from pixq.train.predict import CHUNK
+from pixq.predict.engines import ENGINES, ONNX, CoreEngine, Engine, EngineName, OnnxEngine, Scored, Watch, identical_at
+from pixq.predict.grid import STRIDE, Grid
+from pixq.predict.pixels import eight_bits
+from pixq.predict.pooling import pool, pool_by
+from pixq.predict.quality_map import QualityMap
 from pixq.train.recipe import Recipe
 from pixq.train.run import FINISHED, RUN, RunDirectory, RunInfo
 
-__all__ = ["Scorer", "load", "load_model"]
+if TYPE_CHECKING:
+    from pixq.models.base import PatchModel
+
+__all__ = ["DEFAULT", "Scorer", "load", "load_model"]
+
+#: The run that comes with pixq.
+DEFAULT = Path(__file__).parent / "default"
 
 
 class Scorer:
@@ -29,21 +41,26 @@ class Scorer:
 
     Parameters
     ----------
-    model
-        The network, with its preprocessing inside.
+    run
+        The run's directory.
     recipe
         What it was trained by; its pooling makes an image's score.
     info
         `run.json` of its run.
-    device
-        Where it computes.
+    engine
+        What computes the scores.
+    calibration
+        Name of the calibration that makes classes of scores; the only one if `None`.
     """
 
-    def __init__(self, model: PatchModel, recipe: Recipe, info: RunInfo, device: torch.device) -> None:
-        self.model = model.to(device).eval()
+    def __init__(
+        self, run: Path, recipe: Recipe, info: RunInfo, engine: Engine, calibration: str | None = None
+    ) -> None:
+        self.run = run
         self.recipe = recipe
         self.info = info
-        self.device = device
+        self.engine = engine
+        self._calibration = calibration
 
     def __repr__(self) -> str:
         return f"<Scorer {self.recipe.model.name} ({self.kind}) on {self.device}>"
@@ -53,7 +70,46 @@ class Scorer:
         """What the head gives: `regression` of quality, or `ordinal`, the order of Red, Orange and Green."""
         return self.recipe.model.head
 
-    def _score(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> PatchScores:
+    @property
+    def device(self) -> str:
+        """Where it computes: `cpu`, `cuda:0`."""
+        return self.engine.device
+
+    @property
+    def size(self) -> int:
+        """Side of the patches that the model was trained on, in pixels; maps are of such patches."""
+        size: int = self.info.patches["geometry"]["size"]
+        return size
+
+    @cached_property
+    def model(self) -> PatchModel:
+        """The network as a module of PyTorch, which is imported if it is not the engine."""
+        model: PatchModel | None = getattr(self.engine, "model", None)
+        return load_model(self.run)[0].eval() if model is None else model
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What makes classes of scores, read from the run when it is first asked for; `None` where there is none.
+
+        Raises
+        ------
+        PixqError
+            If there are several and none was named, the file is damaged, or its cuts are of other weights.
+        """
+        if self._calibration is None and not read_calibrations(self.run):
+            return None
+        found = get_calibration(self.run, self._calibration)
+        if found.model.blake3 != self.info.files[RunDirectory(".").model.name]["blake3"]:
+            raise PixqError(f"{self.run}: calibration {found.name} is of other weights; run pixq calibrate anew")
+        return found
+
+    # Batches of patches.
+
+    def _score(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> Scored:
+        self._check(reference, distorted)
+        return self.engine.scores(reference, distorted)
+
+    def _check(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> None:
         pair = {"reference": reference, "distorted": distorted}
         for name, patches in pair.items():
             if not isinstance(patches, np.ndarray) or patches.dtype != np.uint8:
@@ -68,16 +124,6 @@ class Scorer:
             raise ValueError(f"patches have shape {sides}; this model needs {entry.smallest} pixels a side")
         if any(side % entry.multiple for side in sides):
             raise ValueError(f"patches have shape {sides}; this model needs multiples of {entry.multiple}")
-        raws, weights = [torch.empty(0, self.model.head.outputs)], [torch.empty(0, 1)]
-        for at in range(0, len(reference), CHUNK):
-            parts = (np.ascontiguousarray(patches[at : at + CHUNK]) for patches in (reference, distorted))
-            with torch.inference_mode():
-                # Read-only memory, as that of a patch set, can't become a tensor without a copy.
-                r, d = (torch.from_numpy(part if part.flags.writeable else part.copy()) for part in parts)
-                scores = self.model(r.to(self.device), d.to(self.device))
-            raws.append(scores.raw.cpu())
-            weights.append(scores.weight.mean(dim=1, keepdim=True).cpu())
-        return PatchScores(torch.cat(raws), torch.cat(weights))
 
     def quality(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Quality of patch pairs.
@@ -97,12 +143,7 @@ class Scorer:
         TypeError, ValueError
             If dtype or shape are others.
         """
-        return self._quality(self._score(reference, distorted))
-
-    def _quality(self, scores: PatchScores) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            quality: NDArray[np.float32] = self.model.head.quality(scores.raw.to(self.device)).cpu().numpy()
-        return quality
+        return self._score(reference, distorted).quality
 
     def scores(
         self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]
@@ -121,10 +162,8 @@ class Scorer:
         tuple
             Scores, float64 (n,), on no fixed scale; and what each patch counts in its image's score, float32 (n,).
         """
-        scores = self._score(reference, distorted)
-        with torch.inference_mode():
-            score: NDArray[np.float64] = self.model.head.score(scores.raw).double().numpy()
-        return score, scores.weight[:, 0].numpy()
+        found = self._score(reference, distorted)
+        return found.score, found.weight
 
     def probabilities(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of Red, Orange and Green, float32 (n, 3), of an ordinal head.
@@ -134,14 +173,12 @@ class Scorer:
         PixqError
             If the head is another.
         """
-        if not isinstance(self.model.head, Ordinal):
+        if self.kind != "ordinal":
             raise PixqError(
                 f"this run's head is {self.kind}: it gives quality, not probabilities of {', '.join(NAMES)}"
             )
-        scores = self._score(reference, distorted)
-        with torch.inference_mode():
-            found: NDArray[np.float32] = self.model.head.probabilities(scores.raw.to(self.device)).cpu().numpy()
-        return found
+        self._check(reference, distorted)
+        return self.engine.probabilities(reference, distorted)
 
     def image_score(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> float:
         """The score of one image from all of its patch pairs, pooled as the run's recipe says: 0 to 1.
@@ -151,11 +188,8 @@ class Scorer:
         ValueError
             If there is no patch.
         """
-        if len(reference) == 0:
-            raise ValueError("there is no patch to make an image's score from")
-        scores = self._score(reference, distorted)
-        quality = torch.from_numpy(self._quality(scores))
-        return float(pool(self.recipe.model, quality[None], scores.weight[None, :, 0]))
+        found = self._score(reference, distorted)
+        return pool(self.recipe.model, found.quality, found.weight)
 
     def image_scores(
         self, image: NDArray[np.int64], score: NDArray[np.float64], weight: NDArray[np.float32]
@@ -169,44 +203,203 @@ class Scorer:
         score, weight
             (n,) each, as `scores` gives them.
         """
-        numbers, own = torch.from_numpy(image), torch.from_numpy(weight).double()
-        pooled: NDArray[np.float64] = pool_by(self.recipe.model, numbers, torch.from_numpy(score), own)[1].numpy()
-        return pooled
+        return pool_by(self.recipe.model, image, score, weight)
+
+    # Whole images.
+
+    def map(
+        self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE, watch: Watch | None = None
+    ) -> QualityMap:
+        """Scores and classes of patches that cover an image pair to its edges.
+
+        A patch that equals its reference in every pixel has quality 1 and is Green; the model is not asked.
+
+        Parameters
+        ----------
+        reference, distorted
+            (height, width, 3) RGB, or (height, width, 1) or (height, width) grey, uint8 or uint16 of one shape. The
+            model takes 8 bits: deeper pixels are rounded to them, and grey has equal channels.
+        stride
+            Pixels between neighbouring patches, 1 to `size`.
+        watch
+            Is told how many patches the model has scored, of how many.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If dtype or shape are others.
+        PixqError
+            If no patch fits into the images, the stride is out of its range, or the calibration can't be used.
+
+        Examples
+        --------
+        >>> import pixq
+        >>> scorer = pixq.load("run")  # doctest: +SKIP
+        >>> scorer.map(reference, distorted).verdict.shares  # doctest: +SKIP
+        {'Red': 0.12, 'Orange': 0.2, 'Green': 0.68}
+        """
+        r, d = eight_bits("reference", reference), eight_bits("distorted", distorted)
+        if reference.shape != distorted.shape:
+            raise ValueError(f"'reference' has shape {reference.shape}, 'distorted' {distorted.shape}; make them equal")
+        grid = Grid(r.shape[0], r.shape[1], self.size, stride)
+        decision = _Decision.by(self.calibration)
+        corners = grid.corners
+        identical = identical_at(r, d, corners, self.size)
+        # Where the model says how much a patch counts, it is asked that of all patches, and of nothing else.
+        asked = np.ones_like(identical) if self.recipe.model.pooling == "learned" else ~identical
+        found = self.engine.scores_at(r, d, corners[asked], self.size, watch)
+        score = np.full(len(corners), np.inf)
+        quality, weight = np.ones((2, len(corners)), np.float32)
+        for column, values in ((score, found.score), (quality, found.quality), (weight, found.weight)):
+            column[asked] = values
+        score[identical], quality[identical] = np.inf, 1.0
+        unsure = decision.unsure(score, identical)
+        return QualityMap(
+            grid=grid,
+            score=score.reshape(grid.shape),
+            quality=quality.reshape(grid.shape),
+            classes=classify(score if decision.of == "score" else quality, decision.cuts).reshape(grid.shape),
+            identical=identical.reshape(grid.shape),
+            unsure=None if unsure is None else unsure.reshape(grid.shape),
+            pooled=pool(self.recipe.model, quality, weight),
+            cuts=decision.cuts,
+            calibration=decision.name,
+        )
+
+    def score(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> float:
+        """Quality of an image pair, 0 to 1, 1 = nobody notices, pooled as the run's recipe says; see `map`."""
+        return self.map(reference, distorted, stride=stride).pooled
+
+    def classify(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> NDArray[np.int8]:
+        """Classes of an image pair's patches, int8 (rows, columns): numbers of `pixq.classes.CLASSES`; see `map`."""
+        return self.map(reference, distorted, stride=stride).classes
 
 
-def load(run: str | os.PathLike[str], device: str = "cpu") -> Scorer:
+class _Decision(NamedTuple):
+    """What makes classes of scores, or of qualities where no target domain has set cuts."""
+
+    name: str | None
+    of: Literal["score", "quality"]
+    cuts: tuple[float, float]
+    mapping: Mapping | None = None
+    sets: Sets | None = None
+
+    @classmethod
+    def by(cls, calibration: Calibration | None) -> _Decision:
+        if calibration is None:
+            return cls(None, "quality", QUALITY_CUTS)
+        sets = None if calibration.conformal is None else Sets.from_json(calibration.conformal.model_dump())
+        return cls(calibration.name, "score", calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
+
+    def unsure(self, score: NDArray[np.float64], identical: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Which patches' sets have not exactly one class; nothing is surer than that two patches are equal."""
+        if self.sets is None or self.mapping is None:
+            return None
+        members = self.sets.of(self.mapping.probabilities(score)).sum(axis=1)
+        unsure: NDArray[np.bool_] = (members != 1) & ~identical
+        return unsure
+
+
+def load(
+    run: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    *,
+    calibration: str | None = None,
+    engine: EngineName = "auto",
+) -> Scorer:
     """The best model of a run.
 
     Parameters
     ----------
     run
-        A directory that `pixq train` left. Nothing in it is executed.
+        A directory that `pixq train` left; the model that comes with pixq if `None`. Nothing in it is executed.
     device
         `cpu`, `cuda`, `cuda:0`, or `auto`.
+    calibration
+        Name of the calibration that makes classes of scores; the only one if `None`.
+    engine
+        What computes: `core` for the tiny model, which needs no PyTorch; `onnx`, by the run's `model.onnx`; `torch`; or
+        `auto`, the first of them that can.
 
     Raises
     ------
     PixqError
-        If the run is not there, not finished or damaged, or there is no such device.
+        If the run is not there, not finished or damaged, or there is no such device, calibration or engine.
     """
-    model, recipe, info = load_model(run)
-    return Scorer(model, recipe, info, choose_device(device))
+    files = RunDirectory(DEFAULT if run is None else run)
+    if run is None and not files.exists():
+        raise PixqError(
+            "this pixq comes without a default model; name the run of one: a directory that pixq train left"
+        )
+    recipe, info = _read(files)
+    chosen = _engine(files, recipe, info, device, engine)
+    scorer = Scorer(files.path, recipe, info, chosen, calibration)
+    if calibration is not None:
+        _ = scorer.calibration
+    return scorer
+
+
+def _engine(files: RunDirectory, recipe: Recipe, info: RunInfo, device: str, engine: EngineName) -> Engine:
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    core = CoreEngine.takes(recipe.model)
+    if engine == "core" and not core:
+        raise PixqError(
+            f"{files.path}: the core scores the model tiny with a regression head, and pooling that is not learned; "
+            "choose another --engine"
+        )
+    if device != "cpu" and (engine in ("core", "onnx") or (core and find_spec("torch") is None)):
+        if device != "auto":
+            what = "PyTorch, which is not installed" if engine == "auto" else f"the engine torch, not {engine}"
+            raise PixqError(f"the device {device!r} needs {what}; choose cpu")
+        device = "cpu"
+    if device != "cpu":
+        require("torch")
+        from pixq.train.parallel import choose_device
+
+        device = str(choose_device(device))
+    on_cpu = device.partition(":")[0] == "cpu"
+    if on_cpu and (engine == "core" or (engine == "auto" and core)):
+        return CoreEngine.of(_tensors(files, info, "numpy"), recipe.model, files.model)
+    if on_cpu and (engine == "onnx" or (engine == "auto" and OnnxEngine.there(files.path))):
+        _tensors(files, info, "numpy")
+        return OnnxEngine(files.path / ONNX, info.files[files.model.name]["blake3"])
+    require("torch")
+    import torch
+
+    from pixq.predict.torch_engine import TorchEngine
+
+    return TorchEngine(_model(files, recipe, info), torch.device(device))
 
 
 def load_model(run: str | os.PathLike[str]) -> tuple[PatchModel, Recipe, RunInfo]:
-    """The best model of a run on the CPU, its recipe, and its `run.json`; see `load`."""
+    """The best model of a run as a module of PyTorch on the CPU, its recipe, and its `run.json`; see `load`."""
     files = RunDirectory(run)
+    recipe, info = _read(files)
+    return _model(files, recipe, info), recipe, info
+
+
+def _read(files: RunDirectory) -> tuple[Recipe, RunInfo]:
     info = files.read_info()
     recipe = files.recipe_of(info)
     if info.status not in FINISHED:
         raise PixqError(f"{files.path}: is not finished; go on with pixq train --resume")
-    tensors, _ = files.read_tensors(files.model)
+    return recipe, info
+
+
+def _tensors(files: RunDirectory, info: RunInfo, framework: Literal["pt", "numpy"]) -> dict[str, Any]:
+    tensors, _ = files.read_tensors(files.model, framework)
     if asdict(checksum(files.model)) != info.files.get(files.model.name):
         raise PixqError(f"{files.model}: its checksum is not that of {RUN}; take the whole directory of the run")
+    return tensors
+
+
+def _model(files: RunDirectory, recipe: Recipe, info: RunInfo) -> PatchModel:
+    tensors = _tensors(files, info, "pt")
     # The weights of a frozen backbone are in the run: they are not looked for again.
     model = build(recipe.model.model_copy(update={"weights": "saved"}))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise PixqError(f"{files.model}: does not fit its recipe ({one_line(error)})") from None
-    return model, recipe, info
+    return model

@@ -102,7 +102,8 @@ def calibrate(
         one group alone, or too little data for the coverage.
     """
     settings = settings or CalibrateSettings()
-    scorer = load(run, device)
+    # Whatever else the run holds, the same scores every time.
+    scorer = load(run, device, engine="torch")
     data = judged(target, settings.split)
     check_target(scorer, data)
     warnings = check_photos(scorer, data, ("train",))

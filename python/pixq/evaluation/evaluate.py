@@ -108,7 +108,7 @@ def evaluate(
     """
     settings = settings or EvaluateSettings()
     note = watch or (lambda *_: None)
-    scorer = load(run, device)
+    scorer = load(run, device, engine="torch")
     data = judged(on, settings.split)
     check_target(scorer, data)
     warnings = check_photos(scorer, data, ("train", "validation"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pixq.classes import CLASSES, NAMES
 from pixq.predict.grid import Grid
@@ -94,9 +94,34 @@ class QualityMap:
 
         Beyond the outermost centres it is theirs.
         """
+        return self.at(np.arange(self.grid.height), np.arange(self.grid.width))
+
+    def at(self, ys: ArrayLike, xs: ArrayLike) -> NDArray[np.float32]:
+        """`per_pixel` at some rows and columns alone: of a 100-megapixel image, what is shown, or a band.
+
+        Parameters
+        ----------
+        ys, xs
+            Rows (m,) and columns (n,) in pixels; halves lie between two pixels.
+
+        Returns
+        -------
+        ndarray
+            float32 (m, n); at whole rows and columns it equals `per_pixel()[ys][:, xs]` bit for bit.
+
+        Examples
+        --------
+        >>> quality = np.array([[0.25, 1.0]], np.float32)
+        >>> flat = np.zeros((1, 2), bool)
+        >>> found = QualityMap(
+        ...     Grid(20, 30), quality.astype(float), quality, np.array([[0, 2]], np.int8), flat, None, 0.5, (0, 1), None
+        ... )
+        >>> found.at([0], [0, 9.5, 14.5, 29]).tolist()
+        [[0.25, 0.25, 0.625, 1.0]]
+        """
         rows, columns = (
-            _weights(starts, length, self.grid.size)
-            for starts, length in ((self.grid.ys, self.grid.height), (self.grid.xs, self.grid.width))
+            _weights(starts, np.asarray(places, np.float64), self.grid.size)
+            for starts, places in ((self.grid.ys, ys), (self.grid.xs, xs))
         )
         down = _between(self.quality, rows)
         return np.ascontiguousarray(_between(np.ascontiguousarray(down.T), columns).T)
@@ -105,14 +130,13 @@ class QualityMap:
 _Weights = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def _weights(starts: NDArray[np.int64], length: int, size: int) -> _Weights:
-    """For each pixel the centre before it, and how far it is on the way to the next, 0 to 1."""
+def _weights(starts: NDArray[np.int64], places: NDArray[np.float64], size: int) -> _Weights:
+    """For each place the centre before it, and how far it is on the way to the next, 0 to 1."""
     centres = starts + (size - 1) / 2
     if len(centres) == 1:
-        return np.zeros(length, np.int64), np.zeros(length, np.float32)
-    at = np.arange(length)
-    before = np.clip(np.searchsorted(centres, at, side="right") - 1, 0, len(centres) - 2)
-    share = np.clip((at - centres[before]) / (centres[before + 1] - centres[before]), 0.0, 1.0)
+        return np.zeros(len(places), np.int64), np.zeros(len(places), np.float32)
+    before = np.clip(np.searchsorted(centres, places, side="right") - 1, 0, len(centres) - 2)
+    share = np.clip((places - centres[before]) / (centres[before + 1] - centres[before]), 0.0, 1.0)
     return before, share.astype(np.float32)
 
 

@@ -210,8 +210,10 @@ class RunDirectory:
         with _writing(path):
             write_text(self._scratch(path), path, parts)
 
-    def read_tensors(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Tensors and metadata of a safetensors file, on the CPU.
+    def read_tensors(
+        self, path: Path, framework: Literal["pt", "numpy"] = "pt"
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tensors of PyTorch or NumPy, and metadata, of a safetensors file, on the CPU.
 
         Raises
         ------
@@ -220,7 +222,7 @@ class RunDirectory:
         """
         open_file = require("safetensors").safe_open
         try:
-            with open_file(path, framework="pt") as file:
+            with open_file(path, framework=framework) as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
                 return tensors, json.loads((file.metadata() or {}).get("pixq", "{}"))
         except FileNotFoundError:
