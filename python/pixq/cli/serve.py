@@ -54,5 +54,7 @@ def serve(
 
     scorer = pixq.load(run, device, calibration=calibration)
     limit = max(round(max_upload * 2**20), 1)
-    service.serve(scorer, host=host, port=port, open_page=open, about=service.about(scorer), max_upload=limit)
+    service.serve(
+        scorer, host=host, port=port, open_page=open, about=service.about(scorer), max_upload=limit, size=scorer.size
+    )
     return 0

@@ -14,6 +14,7 @@ from pixq import _core
 from pixq.classes import CLASSES, GREEN, NAMES
 from pixq.errors import PixqError
 from pixq.predict.grid import Grid
+from pixq.predict.pixels import eight_bits
 from pixq.predict.quality_map import WORST, QualityMap, Verdict
 from pixq.serve.refused import Refused
 from pixq.serve.upload import Upload
@@ -89,9 +90,7 @@ def compare(
         )
     patches = int(np.prod(Grid(height, width, size, stride).shape))
     if patches > MAX_PATCHES:
-        raise Refused(
-            422, f"these would be {patches:,} patches; up to {MAX_PATCHES:,} are shown: take a larger stride"
-        )
+        raise Refused(422, f"these would be {patches:,} patches; up to {MAX_PATCHES:,} are shown: take a larger stride")
     try:
         return mapper.map(first, second, stride=stride, watch=watch)
     except PixqError as error:
@@ -108,10 +107,8 @@ def picture(upload: Upload, max_pixels: int) -> bytes:
     """
     from PIL import Image
 
-    pixels = decode(upload, None, max_pixels)
-    if pixels.dtype == np.uint16:
-        # As the models see it.
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    # As the models see it.
+    pixels = eight_bits("image", decode(upload, None, max_pixels))
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, format="PNG", compress_level=1)
     return data.getvalue()
@@ -122,22 +119,25 @@ def class_table() -> list[dict[str, Any]]:
     return [asdict(each) for each in CLASSES]
 
 
-def headline(verdict: Verdict) -> str:
-    """What to know first, in one sentence.
+def headline(verdict: Verdict, patches: int) -> str:
+    """What to know first of so many patches, in one sentence.
 
     Examples
     --------
-    >>> headline(Verdict(0.9, 0.5, {"Red": 0.002, "Orange": 0.1, "Green": 0.898}, None, 0.0))
-    'Obvious in 0.2 % of the patches.'
-    >>> headline(Verdict(1.0, 1.0, {"Red": 0.0, "Orange": 0.0, "Green": 1.0}, None, 1.0))
+    >>> headline(Verdict(0.9, 0.5, {"Red": 0.002, "Orange": 0.1, "Green": 0.898}, None, 0.0), 3000)
+    'Obvious in 6 of 3,000 patches.'
+    >>> headline(Verdict(1.0, 1.0, {"Red": 0.0, "Orange": 0.0, "Green": 1.0}, None, 0.9), 3000)
+    'Nobody notices any of the 3,000 patches.'
+    >>> headline(Verdict(1.0, 1.0, {"Red": 0.0, "Orange": 0.0, "Green": 1.0}, None, 1.0), 3000)
     'The two images are equal in every patch.'
     """
     if verdict.identical == 1:
         return "The two images are equal in every patch."
     for each in CLASSES[:GREEN]:
         if verdict.shares[each.name] > 0:
-            return f"{each.meaning.capitalize()} in {percent(verdict.shares[each.name])} of the patches."
-    return f"{CLASSES[GREEN].meaning.capitalize()}, in any patch."
+            count = round(verdict.shares[each.name] * patches)
+            return f"{each.meaning.capitalize()} in {count:,} of {patches:,} patches."
+    return f"{CLASSES[GREEN].meaning.capitalize()} any of the {patches:,} patches."
 
 
 def percent(share: float) -> str:
@@ -178,7 +178,7 @@ def answer(found: QualityMap, reference: str, distorted: str) -> dict[str, Any]:
         "distorted": distorted,
         "calibration": found.calibration,
         "verdict": {
-            "headline": headline(verdict),
+            "headline": headline(verdict, score.size),
             "quality": verdict.quality,
             "worst": verdict.worst,
             "worst_percentile": WORST,
@@ -190,7 +190,11 @@ def answer(found: QualityMap, reference: str, distorted: str) -> dict[str, Any]:
             ],
         },
         "classes": class_table(),
-        "cuts": [cut if np.isfinite(cut) else None for cut in found.cuts],
+        # Scores that a calibration cuts have no fixed scale; without one, it is quality that is cut.
+        "cuts": {
+            "of": "quality" if found.calibration is None else "score",
+            "values": [cut if np.isfinite(cut) else None for cut in found.cuts],
+        },
         "grid": {
             "height": grid.height,
             "width": grid.width,

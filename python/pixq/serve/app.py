@@ -150,21 +150,23 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
         return Response(content, media_type=kind)
 
     async def model(request: Request) -> Response:
-        return JSONResponse({
-            "pixq": __version__,
-            **settings.about,
-            "classes": class_table(),
-            "size": settings.size,
-            "stride": STRIDE,
-            "strides": settings.strides,
-            "limits": {
-                "bytes": settings.max_upload,
-                "pixels": settings.max_pixels,
-                "patches": MAX_PATCHES,
-                "at_a_time": settings.workers,
-                "waiting": settings.waiting,
-            },
-        })
+        return JSONResponse(
+            {
+                "pixq": __version__,
+                **settings.about,
+                "classes": class_table(),
+                "size": settings.size,
+                "stride": STRIDE,
+                "strides": settings.strides,
+                "limits": {
+                    "bytes": settings.max_upload,
+                    "pixels": settings.max_pixels,
+                    "patches": MAX_PATCHES,
+                    "at_a_time": settings.workers,
+                    "waiting": settings.waiting,
+                },
+            }
+        )
 
     async def predict(request: Request) -> Response:
         async with desk.place():
@@ -189,7 +191,7 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
             png = await desk.work(request, lambda watch: picture(upload, settings.max_pixels))
             return Response(png, media_type="image/png")
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *(Route(path, page, methods=["GET"]) for path in PAGE),
             Route("/api/model", model, methods=["GET"]),
@@ -204,6 +206,9 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
             Exception: _defect,
         },
     )
+    # What is not there is not there with another slash either.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _stride(given: str | None, known: tuple[int, ...]) -> int:

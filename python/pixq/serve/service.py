@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import webbrowser
@@ -47,21 +48,23 @@ def listen(host: str, port: int) -> socket.socket:
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
-        raise PixqError(f"--host {host}: {error.strerror or error}; give a name or an address of this machine") from None
+        raise PixqError(
+            f"--host {host}: {error.strerror or error}; give a name or an address of this machine"
+        ) from None
     try:
         return socket.create_server(address[:2], family=family, backlog=_CONNECTIONS)
     except OSError as error:
         mend = "choose another --port, or 0 for any that is free"
-        raise PixqError(f"{host}:{port}: {error.strerror or error}; {mend}") from None
+        raise PixqError(f"{host}:{port}: {os.strerror(error.errno or 0)}; {mend}") from None
 
 
 def about(scorer: Scorer) -> dict[str, str | None]:
     """What the page says of a model: its name, BLAKE3 of its weights, and its calibration."""
-    weights = scorer.info.files.get("model.safetensors", {})
+    name = None if scorer.calibration is None else scorer.calibration.name
     return {
         "model": scorer.recipe.model.name,
-        "fingerprint": weights.get("blake3"),
-        "calibration": scorer.calibration,
+        "fingerprint": scorer.info.files["model.safetensors"]["blake3"],
+        "calibration": name,
     }
 
 
@@ -73,9 +76,7 @@ def settings_for(host: str, **given: Any) -> Settings:
     return Settings(hosts=tuple(dict.fromkeys(names)), addresses=is_wildcard(host), **given)
 
 
-def serve(
-    mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_page: bool = False, **given: Any
-) -> None:
+def serve(mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_page: bool = False, **given: Any) -> None:
     """Answer until interrupted.
 
     The page's address goes to stdout, all else to stderr.

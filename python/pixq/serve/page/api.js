@@ -53,7 +53,7 @@
  * @property {string | null} calibration
  * @property {Verdict} verdict
  * @property {PatchClass[]} classes
- * @property {(number | null)[]} cuts
+ * @property {{of: "quality" | "score", values: (number | null)[]}} cuts
  * @property {Grid} grid
  * @property {Patches} patches
  */

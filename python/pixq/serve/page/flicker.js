@@ -3,8 +3,8 @@
  * Pictures that alternate in step with the display.
  *
  * What is shown changes only in `requestAnimationFrame`: timers drift against the display, and a picture would stay now
- * one refresh longer, now one shorter. A display of r Hz shows each picture for round(r / hertz) refreshes; r is
- * measured, since browsers don't tell it. Nothing here knows of the page it is on.
+ * one refresh longer, now one shorter. A display of r Hz shows each picture for round(r / hertz) refreshes, 8
+ * of them at 60 Hz; r is measured, since browsers don't tell it. Nothing here knows of the page it is on.
  */
 
 /** Pictures a second, unless another number is asked for. */
@@ -37,12 +37,13 @@ const KEPT = 512;
  */
 
 /**
- * How many refreshes a picture stays.
+ * How many refreshes a picture stays: rate / hertz, rounded. Near a half it is the larger number: 60 Hz and 8 make 7.5,
+ * and what is measured as 59.9 one time and as 60.1 the next must not be 7 once and 8 then.
  * @param {number} rate Refreshes a second.
  * @param {number} hertz Pictures a second.
  */
 export function framesPerImage(rate, hertz = HERTZ) {
-  return Math.max(1, Math.round(rate / hertz));
+  return Math.max(1, Math.floor(rate / hertz + 0.6));
 }
 
 /**

@@ -69,11 +69,11 @@ export function showVerdict({ verdict, classes, calibration, grid }, safe) {
   numbers.replaceChildren();
   /** @type {[string, string, string][]} */
   const facts = [
-    ["Image quality", verdict.quality.toFixed(3), "0 to 1; 1 = nobody notices"],
+    ["Image quality", verdict.quality.toFixed(3), "0 to 1; higher is better"],
     ["Worst", verdict.worst.toFixed(3), `quality that ${verdict.worst_percentile} % of the patches are below`],
     ["Unchanged", percent(verdict.identical), "patches equal to the reference in every pixel"],
   ];
-  if (verdict.unsure !== null) facts.push(["Unsure", percent(verdict.unsure), "patches that may be of another class"]);
+  if (verdict.unsure !== null) facts.push(["Unsure", percent(verdict.unsure), "patches that may be of another class; struck through on the map"]);
   const patches = (grid.rows * grid.columns).toLocaleString("en");
   const cuts = calibration === null ? "cuts of quality; no calibration" : `calibration ${calibration}`;
   facts.push(["Patches", patches, `${grid.size} × ${grid.size} pixels, one every ${grid.stride}; ${cuts}`]);
@@ -94,13 +94,13 @@ export function patchWords({ grid, patches, classes, cuts }, number) {
   const column = number % grid.columns;
   const score = patches.score[number];
   const sure = patches.unsure === null ? "" : patches.unsure[number] ? "unsure" : "sure";
-  const known = cuts.map((cut, at) => (cut === null ? "" : `${classes[at + 1].name} from ${cut.toFixed(3)}`)).filter(Boolean);
+  const known = cuts.values.map((cut, at) => (cut === null ? "" : `${classes[at + 1].name} from ${cut.toFixed(3)}`)).filter(Boolean);
   return {
     each: classes[patches.class[number]],
     sure,
     quality: patches.quality[number].toFixed(3),
     score: patches.identical[number] || score === null ? "none: equal to the reference" : score.toFixed(4),
-    cuts: known.join(", "),
+    cuts: { [cuts.of]: known.join(", ") },
     place: `y ${grid.ys[row]}, x ${grid.xs[column]}`,
     cell: `row ${row + 1} of ${grid.rows}, column ${column + 1} of ${grid.columns}`,
   };
@@ -122,8 +122,9 @@ export function showPatch(prediction, number, images, safe) {
     ...(words.sure ? [make("span", ` ${words.sure}`)] : []),
     make("span", words.each.meaning, "note"),
   );
-  element("patch-quality").textContent = words.quality;
-  element("patch-score").replaceChildren(make("span", words.score), make("span", words.cuts, "note"));
+  for (const name of /** @type {const} */ (["quality", "score"])) {
+    element(`patch-${name}`).replaceChildren(make("span", words[name]), make("span", words.cuts[name] ?? "", "note"));
+  }
   element("patch-place").replaceChildren(make("span", words.place), make("span", words.cell, "note"));
   const { xs, ys, size, columns } = prediction.grid;
   const [x, y] = [xs[number % columns], ys[Math.floor(number / columns)]];

@@ -15,6 +15,21 @@ import { Flicker } from "./flicker.js";
 const CLOSEST = 32;
 /** How far a pointer moves before it drags, in CSS pixels. */
 const SLACK = 4;
+/** The stage's height, in heights of the window, at most. */
+const TALLEST = 0.76;
+
+/**
+ * The scale at which all of a picture is seen.
+ * @param {number} across Room for it, in canvas pixels.
+ * @param {number} down
+ * @param {number} width The picture, in its own pixels.
+ * @param {number} height
+ */
+function fitting(across, down, width, height) {
+  const most = Math.min(across / width, down / height);
+  // A larger picture has whole pixels, so that all of them are of one size.
+  return most >= 1 ? Math.min(Math.floor(most), CLOSEST) : most;
+}
 
 export class Viewer {
   /**
@@ -46,7 +61,10 @@ export class Viewer {
     /** @type {Flicker | null} */
     this.flicker = null;
     this.asked = 0;
-    new ResizeObserver(() => this.#resize()).observe(stage);
+    // Not at once: it may change the size that is observed.
+    const resize = () => requestAnimationFrame(() => this.#resize());
+    new ResizeObserver(resize).observe(stage);
+    window.addEventListener("resize", resize);
     this.#listen();
   }
 
@@ -62,7 +80,6 @@ export class Viewer {
   show(pair, same) {
     this.pair = pair;
     const { width, height } = pair.overlay.prediction.grid;
-    this.stage.style.aspectRatio = `${width} / ${height}`;
     if (!same) {
       this.zoom = "fit";
       this.middle = { x: width / 2, y: height / 2 };
@@ -134,9 +151,7 @@ export class Viewer {
   get scale() {
     if (this.zoom !== "fit" || !this.pair) return Number(this.zoom) || 1;
     const { width, height } = this.pair.overlay.prediction.grid;
-    const most = Math.min(this.picture.width / width, this.picture.height / height);
-    // A larger picture has whole pixels, so that all of them are of one size.
-    return most >= 1 ? Math.min(Math.floor(most), CLOSEST) : most;
+    return fitting(this.picture.width, this.picture.height, width, height);
   }
 
   /** @returns {Frame} */
@@ -252,11 +267,16 @@ export class Viewer {
     }
   }
 
+  /** The picture as large as the stage may be, and the stage no higher than that. */
   #resize() {
     const { unit } = this;
-    const box = this.stage.getBoundingClientRect();
+    if (this.pair) {
+      const { width, height } = this.pair.overlay.prediction.grid;
+      const most = fitting(this.stage.clientWidth * unit, TALLEST * window.innerHeight * unit, width, height);
+      this.stage.style.height = `${Math.ceil((height * most) / unit)}px`;
+    }
     const [width, height] = [Math.round(this.stage.clientWidth * unit), Math.round(this.stage.clientHeight * unit)];
-    if (!box.width) return;
+    if (!width) return;
     for (const canvas of [this.picture, this.cursor]) {
       if (canvas.width !== width) canvas.width = width;
       if (canvas.height !== height) canvas.height = height;
