@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -174,3 +174,8 @@ def files(size: tuple[int, int] = (120, 170), seed: int = 0) -> Files:
     """`pair` as a form's files."""
     reference, distorted = pair(size, seed)
     return {"reference": ("clean.png", encoded(reference)), "distorted": ("noisy.png", encoded(distorted))}
+
+
+def replace_limit(size: int) -> Settings:
+    """Settings of a service here that takes files of up to `size` bytes."""
+    return replace(settings_for("127.0.0.1"), max_upload=size)

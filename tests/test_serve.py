@@ -250,7 +250,8 @@ def test_nothing_else_is_there(service: Service, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [("GET", "/api/predict", "POST"), ("POST", "/", "GET"), ("DELETE", "/api/model", "GET"),
-     ("PUT", "/api/predict", "POST"), ("OPTIONS", "/api/predict", "POST"), ("POST", "/page.js", "GET"), ("TRACE", "/", "GET")],
+     ("PUT", "/api/predict", "POST"), ("OPTIONS", "/api/predict", "POST"),
+     ("POST", "/page.js", "GET"), ("TRACE", "/", "GET")],
 )  # fmt: skip
 def test_other_methods(service: Service, method: str, path: str, allowed: str) -> None:
     found = service.ask(method, path, b"" if method != "TRACE" else None)
@@ -279,7 +280,8 @@ def test_hosts_that_are_meant(service: Service, host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "evil.example:8008", "127.0.0.1.evil.example", "localhost.evil.example", "",
-     "localhost@evil.example", "127.0.0.1:80:80", "[::1", "::1", "0.0.0.0", "10.0.0.7", "127.0.0.1x", "localhost:8008/x", "xn--lcalhost-54a"],
+     "localhost@evil.example", "127.0.0.1:80:80", "[::1", "::1", "0.0.0.0",
+     "10.0.0.7", "127.0.0.1x", "localhost:8008/x", "xn--lcalhost-54a"],
 )  # fmt: skip
 def test_names_that_only_point_here(service: Service, host: str) -> None:
     """DNS rebinding: a page of evil.example asks for evil.example, which has our address by now."""
@@ -478,25 +480,11 @@ def test_too_much_by_its_own_word_is_not_read(strict: Service) -> None:
 def test_too_much_without_a_word_is_counted(strict: Service) -> None:
     """Chunked, without an end, and with a part that is known: it is cut off."""
     start = body_of(NAMED.format("reference"), end="")[:-2]
-    sent = 0
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as client:
         client.sendall(head(strict, "Transfer-Encoding: chunked") + chunked(start))
-        piece = chunked(bytes(1 << 16))
-        client.settimeout(0.05)
-        try:
-            for _ in range(100_000):
-                try:
-                    client.sendall(piece)
-                    sent += 1 << 16
-                except TimeoutError:
-                    break
-        except (ConnectionError, BrokenPipeError):
-            pass
-        client.settimeout(30)
-        try:
-            status, body = reply(client)
-        except ConnectionError:
-            return
+        for _ in range(40):
+            client.sendall(chunked(bytes(1 << 16)))
+        status, body = reply(client)
     assert status == 413
     assert "x: is larger" in json.loads(body)["error"]
 

@@ -111,7 +111,8 @@ class _Desk:
         work = asyncio.get_running_loop().run_in_executor(self._pool, job, watch)
         left = asyncio.create_task(_left(request))
         try:
-            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {work, left}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise ClientDisconnect
             return work.result()

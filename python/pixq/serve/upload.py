@@ -6,12 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from pixq.serve.refused import Refused
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 __all__ = ["Form", "Upload", "read_form"]
 
@@ -89,10 +93,11 @@ async def read_form(request: Request, files: tuple[str, ...], fields: tuple[str,
         parser = MultipartParser(boundary, parts.callbacks())
         received = 0
         async for chunk in body.chunks():
+            # First, since it can name the file that is too large.
+            parser.write(chunk)
             received += len(chunk)
             if received > most:
                 raise _too_large(limit)
-            parser.write(chunk)
         parser.finalize()
     except (FormParserError, ValueError):
         await body.drain()
@@ -122,9 +127,16 @@ class _Parts:
         self._disposition = b""
         self._ended = False
 
-    def callbacks(self) -> dict[str, object]:
-        names = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "end")
-        return {f"on_{name}": getattr(self, f"_{name}") for name in names}
+    def callbacks(self) -> MultipartCallbacks:
+        return {
+            "on_part_begin": self._part_begin,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._part_data,
+            "on_end": self._end,
+        }
 
     def _part_begin(self) -> None:
         self._part, self._disposition = _Part(), b""

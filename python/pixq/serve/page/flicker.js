@@ -112,7 +112,8 @@ export class Flicker {
   async start() {
     if (this.running || this.measuring || this.disposed) return;
     // Each is drawn before, so that no change pays for bringing one to the graphics card. The last one stays.
-    for (let step = 1; step <= this.images.length; step++) this.#paint((this.shown + step) % this.images.length);
+    const { shown, images } = this;
+    for (let step = 1; step <= images.length; step++) this.#paint((shown + step) % images.length);
     if (!this.rate) {
       this.measuring = new AbortController();
       const { signal } = this.measuring;

@@ -2,7 +2,7 @@
 import { decode, getModel, predict, Refusal } from "./api.js";
 import { Zone } from "./drop.js";
 import { mapPicture, Overlay } from "./map.js";
-import { patchWords, showPatch, showVerdict } from "./verdict.js";
+import { hidePatch, patchWords, showPatch, showVerdict } from "./verdict.js";
 import { Viewer } from "./viewer.js";
 
 /**
@@ -45,9 +45,8 @@ const viewer = new Viewer({
   picture: element("picture"),
   cursor: element("cursor"),
   onPatch(number, byKey) {
-    if (!prediction || !reference.bitmap || !distorted.bitmap) return;
-    showPatch(prediction, number, { reference: reference.bitmap, distorted: distorted.bitmap }, safe.checked);
-    if (!byKey || number < 0) return;
+    telling(number);
+    if (!byKey || !prediction) return;
     const words = patchWords(prediction, number);
     element("said").textContent = `${words.each.name} ${words.sure}, quality ${words.quality}, ${words.place}`;
   },
@@ -65,6 +64,12 @@ const viewer = new Viewer({
     element("stage").classList.toggle("fits", fits);
   },
 });
+
+/** @param {number} number A patch; -1: none. */
+function telling(number) {
+  if (number < 0 || !prediction || !reference.bitmap || !distorted.bitmap) hidePatch();
+  else showPatch(prediction, number, { reference: reference.bitmap, distorted: distorted.bitmap }, safe.checked);
+}
 
 /**
  * Files for a zone: the first is its own, a second is for the other.
@@ -259,9 +264,8 @@ function listen() {
   });
   safe.addEventListener("change", () => {
     viewer.setHow({ safe: safe.checked });
-    if (!prediction || !reference.bitmap || !distorted.bitmap) return;
-    showVerdict(prediction, safe.checked);
-    showPatch(prediction, viewer.patch, { reference: reference.bitmap, distorted: distorted.bitmap }, safe.checked);
+    if (prediction) showVerdict(prediction, safe.checked);
+    telling(viewer.patch);
   });
   stride.addEventListener("change", () => void score(true));
   element("save-json").addEventListener("click", () => {

@@ -108,14 +108,13 @@ export function patchWords({ grid, patches, classes, cuts }, number) {
 
 /**
  * @param {Prediction} prediction
- * @param {number} number -1: none.
+ * @param {number} number
  * @param {{reference: ImageBitmap, distorted: ImageBitmap}} images
  * @param {boolean} safe
  */
 export function showPatch(prediction, number, images, safe) {
-  element("no-patch").hidden = number >= 0;
-  element("the-patch").hidden = number < 0;
-  if (number < 0) return;
+  element("no-patch").hidden = true;
+  element("the-patch").hidden = false;
   const words = patchWords(prediction, number);
   element("patch-class").replaceChildren(
     chip(words.each, safe),
@@ -134,4 +133,10 @@ export function showPatch(prediction, number, images, safe) {
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     context.drawImage(images[name], x, y, size, size, 0, 0, size, size);
   }
+}
+
+/** No patch is looked at. */
+export function hidePatch() {
+  element("no-patch").hidden = false;
+  element("the-patch").hidden = true;
 }
