@@ -71,7 +71,7 @@ class Shown:
     def pixel(self, x: float, y: float) -> list[int]:
         """The colour on the stage at a pixel of the image, RGB."""
         left, top, scale = self.frame()
-        at = [round(left + (x + 0.5) * scale), round(top + (y + 0.5) * scale)]
+        at = [int(left + (x + 0.5) * scale), int(top + (y + 0.5) * scale)]
         code = "([x, y]) => [...picture.getContext('2d').getImageData(x, y, 1, 1).data].slice(0, 3)"
         found: list[int] = self.page.evaluate(code, at)
         return found
@@ -427,7 +427,7 @@ def test_the_page_flips_between_the_images(shown: Shown, service: Service) -> No
       document.querySelector("input[value=flip]").click();
     })"""
     left, top, scale = shown.frame()
-    at = [round(left + 150.5 * scale), round(top + 60.5 * scale)]
+    at = [int(left + 150.5 * scale), int(top + 60.5 * scale)]
     found = page.evaluate(code, at)
     numbers = [number for number, _ in found["seen"]]
     assert numbers == [1, 0] * 4
@@ -563,7 +563,7 @@ def test_a_second_upload_replaces_the_first(shown: Shown, service: Service) -> N
     shown.settle()
     left, top, scale = shown.frame((90, 60))
     code = "([x, y]) => [...picture.getContext('2d').getImageData(x, y, 1, 1).data].slice(0, 3)"
-    at = [round(left + 30.5 * scale), round(top + 40.5 * scale)]
+    at = [int(left + 30.5 * scale), int(top + 40.5 * scale)]
     assert shown.page.evaluate(code, at) == serving.pair((90, 60), 5)[0][40, 30].tolist()
     quiet(shown, service, refused=True)
 
@@ -695,7 +695,8 @@ def test_all_text_is_legible(open_page: Any, scheme: str) -> None:
 def test_everything_has_a_name(shown: Shown) -> None:
     shown.score(serving.files())
     shown.page.keyboard.press("f")
-    nameless = """[...document.querySelectorAll("button, input, select, output, fieldset, [role=group], [role=application], [role=img]")]
+    nameless = """[...document.querySelectorAll(
+        "button, input, select, output, fieldset, [role=group], [role=application], [role=img]")]
       .filter(each => !each.closest("[hidden]") && !(each.getAttribute("aria-label") || each.labels?.length
         || each.textContent.trim() || each.getAttribute("aria-labelledby") || each.querySelector("legend")))
       .map(each => each.outerHTML.slice(0, 100))"""
