@@ -13,8 +13,10 @@ import { Viewer } from "./viewer.js";
  * @typedef {import("./viewer.js").View} View
  */
 
-/** @type {<T extends HTMLElement>(id: string) => T} */
-const element = id => /** @type {any} */ (document.getElementById(id));
+/** @param {string} id */
+function element(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}
 
 /** Keys of the views, in their order. */
 const KEYS = /** @type {Record<string, View>} */ ({
@@ -25,9 +27,9 @@ const ARROWS = /** @type {Record<string, [number, number]>} */ ({
 });
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const stride = element("stride");
-const safe = element("safe");
-const opacity = element("opacity");
+const stride = /** @type {HTMLSelectElement} */ (element("stride"));
+const safe = /** @type {HTMLInputElement} */ (element("safe"));
+const opacity = /** @type {HTMLInputElement} */ (element("opacity"));
 
 /** @type {Model | null} */
 let model = null;
@@ -42,8 +44,8 @@ const [reference, distorted] = zones;
 
 const viewer = new Viewer({
   stage: element("stage"),
-  picture: element("picture"),
-  cursor: element("cursor"),
+  picture: /** @type {HTMLCanvasElement} */ (element("picture")),
+  cursor: /** @type {HTMLCanvasElement} */ (element("cursor")),
   onPatch(number, byKey) {
     telling(number);
     if (!byKey || !prediction) return;
@@ -51,10 +53,8 @@ const viewer = new Viewer({
     element("said").textContent = `${words.each.name} ${words.sure}, quality ${words.quality}, ${words.place}`;
   },
   onFlip(log, shown, running) {
-    const hold = element("hold");
-    hold.setAttribute("aria-pressed", String(!running));
-    hold.firstChild.textContent = running ? "Hold " : "Flip ";
-    const now = zones[shown].root.querySelector("h2").textContent;
+    element("hold").setAttribute("aria-pressed", String(!running));
+    const now = element(`${zones[shown].name}-title`).textContent;
     const pace = log && log.achieved ? `${log.achieved.toFixed(1)} images a second: ${log.frames} refreshes each of a ` +
       `${log.rate.toFixed(0)} Hz display; ${log.late} late` : running ? "Measuring the display…" : "";
     element("pace").textContent = running ? pace : `Held at: ${now}. ${pace}`;
