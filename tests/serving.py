@@ -69,7 +69,7 @@ class Waiting(Judge):
         self.began.release()
         assert watch is not None
         try:
-            for _ in range(3000):
+            for _ in range(12_000):
                 watch(0, 1)
                 if self.go.wait(0.01):
                     return super().map(reference, distorted, stride=stride, watch=watch)

@@ -496,6 +496,16 @@ def test_other_parts_count_as_well(strict: Service) -> None:
     refused(found, 413, "the upload is larger")
 
 
+def test_what_is_no_part_counts_without_a_word_too(strict: Service) -> None:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as client:
+        client.sendall(head(strict, "Transfer-Encoding: chunked"))
+        for _ in range(40):
+            client.sendall(chunked(b"\r\n" * (1 << 13)))
+        status, body = reply(client)
+    assert status == 413
+    assert "the upload is larger" in json.loads(body)["error"]
+
+
 def head(service: Service, *more: str) -> bytes:
     lines = [
         "POST /api/predict HTTP/1.1", f"Host: 127.0.0.1:{service.port}",
@@ -580,6 +590,41 @@ def test_a_client_that_goes_away_ends_its_work() -> None:
         assert answer.status == 200
 
 
+def test_an_interruption_gives_up_what_is_scored_and_is_quiet() -> None:
+    code = """if True:
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import serving
+        from pixq.cli import app, main
+        from pixq.serve.service import serve
+        class Told(serving.Waiting):
+            def map(self, *images, **options):
+                print("began", flush=True)
+                return super().map(*images, **options)
+        app.command(lambda: serve(Told(), port=0), name="test")
+        sys.exit(main(["test"]))
+    """
+    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rpartition(":")[2].strip("/\n"))
+        found: list[serving.Answer] = []
+        client = threading.Thread(target=lambda: found.append(Service(port).post(serving.files((40, 40)))))
+        client.start()
+        assert process.stdout.readline() == "began\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        client.join(30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130
+    assert err == "pixq: Ctrl-C ends it\npixq: interrupted\n"
+    assert [answer.status for answer in found] == [503]
+    assert "ending" in found[0].json["error"]
+
+
 def test_the_end_of_the_service_ends_its_work() -> None:
     judge = serving.Waiting()
     with serving.running(judge) as service:
@@ -587,7 +632,7 @@ def test_the_end_of_the_service_ends_its_work() -> None:
         client = socket.create_connection(("127.0.0.1", service.port), timeout=30)
         client.sendall(head(service, f"Content-Length: {len(body)}") + body)
         assert judge.began.acquire(timeout=30)
-    assert judge.ended.wait(30)
+    assert judge.ended.wait(10)
     client.close()
 
 

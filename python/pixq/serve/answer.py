@@ -71,6 +71,7 @@ def compare(
     Refused
         If one is no image, they differ in size, or are too small or too large.
     """
+    watch(0, 1)
     first = decode(reference, "reference", max_pixels)
     watch(0, 1)
     second = decode(distorted, "distorted", max_pixels)

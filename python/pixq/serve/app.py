@@ -79,7 +79,7 @@ class Settings:
 
 
 class _Gone(Exception):
-    """Nobody waits for the answer any more."""
+    """Nobody waits for the answer any more, or the service ends."""
 
 
 class _Desk:
@@ -88,6 +88,7 @@ class _Desk:
     def __init__(self, workers: int, waiting: int) -> None:
         self._places = workers + waiting
         self._inside = 0
+        self.ending = threading.Event()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pixq-serve")
 
     @asynccontextmanager
@@ -105,7 +106,7 @@ class _Desk:
         gone = threading.Event()
 
         def watch(done: int, total: int) -> None:
-            if gone.is_set():
+            if gone.is_set() or self.ending.is_set():
                 raise _Gone
 
         work = asyncio.get_running_loop().run_in_executor(self._pool, job, watch)
@@ -140,6 +141,11 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
         What scores, such as `pixq.load` gives; it is called from several threads where `settings.workers` says so.
     settings
         What it allows; the defaults of `Settings`.
+
+    Returns
+    -------
+    Starlette
+        `state.ending` is a `threading.Event`: once it is set, what is being scored is given up.
     """
     settings = settings or Settings()
     desk = _Desk(settings.workers, settings.waiting)
@@ -202,6 +208,7 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
         middleware=[Middleware(Guard, hosts=settings.hosts, addresses=settings.addresses)],
         exception_handlers={
             Refused: _refused,
+            _Gone: _ended,
             ClientDisconnect: _nobody,
             HTTPException: _other,
             Exception: _defect,
@@ -209,6 +216,7 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
     )
     # What is not there is not there with another slash either.
     app.router.redirect_slashes = False
+    app.state.ending = desk.ending
     return app
 
 
@@ -228,6 +236,10 @@ def _told(
 
 async def _refused(request: Request, error: Any) -> Response:
     return _told(error.status, str(error), error.image, error.headers)
+
+
+async def _ended(request: Request, error: Any) -> Response:
+    return _told(503, "pixq serve is ending")
 
 
 async def _nobody(request: Request, error: Exception) -> Response:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 import webbrowser
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -24,6 +26,18 @@ __all__ = ["about", "listen", "serve", "settings_for"]
 _CONNECTIONS = 64
 #: Seconds that a running request has after Ctrl-C.
 _GRACE = 1
+
+
+class _Server(uvicorn.Server):
+    """Gives up what is being scored as soon as it is to end, not only when its grace is over."""
+
+    def __init__(self, config: uvicorn.Config, ending: threading.Event) -> None:
+        super().__init__(config)
+        self.ending = ending
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.ending.set()
+        super().handle_exit(sig, frame)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -127,4 +141,4 @@ def serve(mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_pag
             timeout_graceful_shutdown=_GRACE,
         )
         # Raises the signal that ended it again: KeyboardInterrupt.
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, app.state.ending).run(sockets=[listening])
