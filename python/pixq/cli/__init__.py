@@ -39,6 +39,7 @@ VERBS = {
     "predict": "Say where, and how visibly, images differ from their references: scores and quality maps.",
     "pjnd": "Predict the level of a ladder at which a person begins to notice.",
     "critical": "Say where in an image a person would see a ladder's distortion first.",
+    "serve": "Serve a page that shows where two images differ visibly.",
     "report": "Write the report of a run: one HTML file that opens offline.",
     "compare": "Put runs side by side.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",

@@ -86,6 +86,7 @@ def parameters(module: nn.Module) -> int:
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "tensorboard", "safetensors", "scipy", "matplotlib"), "train"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
+    **dict.fromkeys(("python_multipart", "starlette", "uvicorn"), "serve"),
     "timm": "pretrained",
 }
 

@@ -1,0 +1,60 @@
+"""`pixq serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+import pixq
+from pixq.errors import PixqError
+from pixq.models import require
+
+__all__ = ["serve"]
+
+
+def serve(
+    run: Path | None = None,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8008,
+    calibration: str | None = None,
+    device: str = "cpu",
+    max_upload: float = 64,
+    open: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Serve a page that shows where two images differ visibly: drop them, see the map, flip between them.
+
+    The page's address is printed. Uploads stay in memory. Ctrl-C ends it.
+
+    Parameters
+    ----------
+    run
+        Directory of a finished run. Default: the model that comes with pixq.
+    host
+        Where to listen. The default can be reached from this machine alone.
+    port
+        Where to listen; 0: any port that is free.
+    calibration
+        Name of the calibration of the run; the only one by default.
+    device
+        cpu, cuda, cuda:0, or auto.
+    max_upload
+        The largest file that may be uploaded, in MiB.
+    open
+        Open the page in your browser.
+    """
+    if not 0 < max_upload <= 4096:
+        raise PixqError(f"--max-upload {max_upload:g}: is not above 0 and up to 4096 MiB")
+    for package in ("starlette", "python_multipart", "uvicorn"):
+        require(package)
+    from pixq.serve import service
+
+    scorer = pixq.load(run, device, calibration=calibration)
+    limit = max(round(max_upload * 2**20), 1)
+    service.serve(
+        scorer, host=host, port=port, open_page=open, about=service.about(scorer), max_upload=limit, size=scorer.size
+    )
+    return 0

@@ -1,0 +1,1 @@
+"""`pixq serve`: a page, and the small HTTP service behind it, that show where two images differ visibly."""

@@ -1,0 +1,126 @@
+// @ts-check
+/**
+ * What the service answers.
+ *
+ * @typedef {object} PatchClass
+ * @property {string} name
+ * @property {number} quality
+ * @property {string} meaning
+ * @property {string} color
+ * @property {string} safe_color
+ * @property {string} mark
+ *
+ * @typedef {object} Model
+ * @property {string} pixq
+ * @property {string | null} [model]
+ * @property {string | null} [fingerprint]
+ * @property {string | null} [calibration]
+ * @property {PatchClass[]} classes
+ * @property {number} size
+ * @property {number} stride
+ * @property {number[]} strides
+ * @property {{bytes: number, pixels: number}} limits
+ *
+ * @typedef {object} Verdict
+ * @property {string} headline
+ * @property {number} quality
+ * @property {number} worst
+ * @property {number} worst_percentile
+ * @property {number | null} unsure
+ * @property {number} identical
+ * @property {{class: number, share: number, percent: string}[]} shares
+ *
+ * @typedef {object} Grid
+ * @property {number} height
+ * @property {number} width
+ * @property {number} size
+ * @property {number} stride
+ * @property {number} rows
+ * @property {number} columns
+ * @property {number[]} ys
+ * @property {number[]} xs
+ *
+ * @typedef {object} Patches
+ * @property {(number | null)[]} score
+ * @property {number[]} quality
+ * @property {number[]} class
+ * @property {boolean[]} identical
+ * @property {boolean[] | null} unsure
+ *
+ * @typedef {object} Prediction
+ * @property {string} reference
+ * @property {string} distorted
+ * @property {string | null} calibration
+ * @property {Verdict} verdict
+ * @property {PatchClass[]} classes
+ * @property {{of: "quality" | "score", values: (number | null)[]}} cuts
+ * @property {Grid} grid
+ * @property {Patches} patches
+ */
+
+/** What the service refused, and of which image. */
+export class Refusal extends Error {
+  /**
+   * @param {string} message
+   * @param {string | null} image `reference`, `distorted`, or null
+   */
+  constructor(message, image = null) {
+    super(message);
+    this.image = image;
+  }
+}
+
+/**
+ * @param {string} path
+ * @param {RequestInit} [options]
+ */
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (options?.signal?.aborted) throw error;
+    throw new Refusal("pixq serve does not answer; is it still running, and is the file still there?");
+  }
+  if (response.ok) return response;
+  const told = await response.json().catch(() => ({}));
+  throw new Refusal(told.error ?? `pixq serve answers ${response.status}`, told.image ?? null);
+}
+
+/** @returns {Promise<Model>} */
+export async function getModel() {
+  return (await ask("/api/model")).json();
+}
+
+/**
+ * @param {{reference: File, distorted: File}} files
+ * @param {number} stride
+ * @param {AbortSignal} signal
+ * @returns {Promise<Prediction>}
+ */
+export async function predict(files, stride, signal) {
+  const form = new FormData();
+  form.set("stride", String(stride));
+  form.set("reference", files.reference);
+  form.set("distorted", files.distorted);
+  return (await ask("/api/predict", { method: "POST", body: form, signal })).json();
+}
+
+/**
+ * A file's pixels as pixq sees them: colour profiles aside, turned as its EXIF says. What the browser can't show, such
+ * as TIFF, the service turns into PNG.
+ * @param {File} file
+ * @returns {Promise<ImageBitmap>}
+ */
+export async function decode(file) {
+  /** @type {ImageBitmapOptions} */
+  const plainly = { colorSpaceConversion: "none", imageOrientation: "from-image" };
+  try {
+    return await createImageBitmap(file, plainly);
+  } catch {
+    const form = new FormData();
+    form.set("image", file);
+    const response = await ask("/api/picture", { method: "POST", body: form });
+    return createImageBitmap(await response.blob(), plainly);
+  }
+}

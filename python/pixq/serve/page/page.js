@@ -1,0 +1,325 @@
+// @ts-check
+import { decode, getModel, predict, Refusal } from "./api.js";
+import { Zone } from "./drop.js";
+import { mapPicture, Overlay } from "./map.js";
+import { hidePatch, patchWords, showPatch, showVerdict } from "./verdict.js";
+import { Viewer } from "./viewer.js";
+
+/**
+ * What ties the parts of the page together.
+ *
+ * @typedef {import("./api.js").Model} Model
+ * @typedef {import("./api.js").Prediction} Prediction
+ * @typedef {import("./viewer.js").View} View
+ */
+
+/** @param {string} id */
+function element(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}
+
+/** Keys of the views, in their order. */
+const KEYS = /** @type {Record<string, View>} */ ({
+  1: "reference", 2: "distorted", 3: "map", 4: "flip", r: "reference", d: "distorted", m: "map", f: "flip",
+});
+const ARROWS = /** @type {Record<string, [number, number]>} */ ({
+  ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+});
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const stride = /** @type {HTMLSelectElement} */ (element("stride"));
+const safe = /** @type {HTMLInputElement} */ (element("safe"));
+const opacity = /** @type {HTMLInputElement} */ (element("opacity"));
+
+/** @type {Model | null} */
+let model = null;
+/** @type {Prediction | null} */
+let prediction = null;
+/** @type {Overlay | null} */
+let overlay = null;
+let asking = new AbortController();
+
+const zones = [new Zone(element("reference"), take), new Zone(element("distorted"), take)];
+const [reference, distorted] = zones;
+
+const viewer = new Viewer({
+  stage: element("stage"),
+  picture: /** @type {HTMLCanvasElement} */ (element("picture")),
+  cursor: /** @type {HTMLCanvasElement} */ (element("cursor")),
+  onPatch(number, byKey) {
+    telling(number);
+    if (!byKey || !prediction) return;
+    const words = patchWords(prediction, number);
+    element("said").textContent = `${words.each.name} ${words.sure}, quality ${words.quality}, ${words.place}`;
+  },
+  onFlip(log, shown, running) {
+    element("hold").setAttribute("aria-pressed", String(!running));
+    const now = element(`${zones[shown].name}-title`).textContent;
+    const pace = log && log.achieved ? `${log.achieved.toFixed(1)} images a second: ${log.frames} refreshes each of a ` +
+      `${log.rate.toFixed(0)} Hz display; ${log.late} late` : running ? "Measuring the display…" : "";
+    element("pace").textContent = running ? pace : `Held at: ${now}. ${pace}`;
+  },
+  onZoom(scale, fits) {
+    element("zoom").textContent = `${(100 * scale).toFixed(scale < 0.1 ? 1 : 0)} %`;
+    element("stage").classList.toggle("fits", fits);
+  },
+});
+
+/** @param {number} number A patch; -1: none. */
+function telling(number) {
+  if (number < 0 || !prediction || !reference.bitmap || !distorted.bitmap) hidePatch();
+  else showPatch(prediction, number, { reference: reference.bitmap, distorted: distorted.bitmap }, safe.checked);
+}
+
+/**
+ * Files for a zone: the first is its own, a second is for the other.
+ * @param {Zone} zone
+ * @param {File[]} files
+ */
+async function take(zone, files) {
+  const other = zone === reference ? distorted : reference;
+  element("error").hidden = true;
+  asking.abort();
+  const taken = await Promise.all([load(zone, files[0]), ...(files[1] ? [load(other, files[1])] : [])]);
+  if (taken.every(Boolean)) await score(false);
+}
+
+/**
+ * @param {Zone} zone
+ * @param {File} file
+ * @returns {Promise<boolean>} Whether it is an image, and the newest one for its zone.
+ */
+async function load(zone, file) {
+  const wanted = Symbol(file.name);
+  newest.set(zone, wanted);
+  zone.root.setAttribute("aria-busy", "true");
+  try {
+    if (model && file.size > model.limits.bytes) {
+      throw new Refusal(`${file.name}: is larger than the ${model.limits.bytes / 2 ** 20} MiB that a file may have`);
+    }
+    const bitmap = await decode(file);
+    if (newest.get(zone) !== wanted) {
+      bitmap.close();
+      return false;
+    }
+    zone.fill(file, bitmap);
+    return true;
+  } catch (error) {
+    if (newest.get(zone) === wanted) refuse(zone, error);
+    return false;
+  } finally {
+    if (newest.get(zone) === wanted) zone.root.removeAttribute("aria-busy");
+    arrange();
+  }
+}
+/** @type {Map<Zone, symbol>} */
+const newest = new Map();
+
+/**
+ * @param {Zone} zone
+ * @param {unknown} error
+ */
+function refuse(zone, error) {
+  conceal();
+  const { bitmap } = zone;
+  zone.empty();
+  bitmap?.close();
+  zone.complain(error instanceof Error ? error.message : String(error));
+}
+
+/** The result is of other images than those that are there now. */
+function conceal() {
+  prediction = null;
+  element("result").hidden = true;
+  viewer.clear();
+}
+
+function arrange() {
+  const both = Boolean(reference.file && distorted.file);
+  element("swap").hidden = !both;
+  element("zones").classList.toggle("both", both);
+}
+
+/**
+ * Score what is in the zones, if both are full.
+ * @param {boolean} same Whether the images are those of the result that is shown.
+ */
+async function score(same) {
+  asking.abort();
+  const own = (asking = new AbortController());
+  const files = { reference: reference.file, distorted: distorted.file };
+  element("error").hidden = true;
+  if (!files.reference || !files.distorted) return;
+  if (!same) conceal();
+  element("busy").hidden = false;
+  try {
+    const answer = await predict({ reference: files.reference, distorted: files.distorted }, Number(stride.value), own.signal);
+    if (own.signal.aborted) return;
+    show(answer, same);
+  } catch (error) {
+    if (own.signal.aborted) return;
+    const zone = error instanceof Refusal ? zones.find(each => each.name === error.image) : undefined;
+    if (zone) refuse(zone, error);
+    else {
+      if (same && prediction) stride.value = String(prediction.grid.stride);
+      element("error").textContent = error instanceof Error ? error.message : String(error);
+      element("error").hidden = false;
+    }
+    arrange();
+  } finally {
+    if (own === asking) element("busy").hidden = true;
+  }
+}
+
+/**
+ * @param {Prediction} answer
+ * @param {boolean} same
+ */
+function show(answer, same) {
+  if (!reference.bitmap || !distorted.bitmap) return;
+  prediction = answer;
+  overlay = new Overlay(answer);
+  element("result").hidden = false;
+  showVerdict(answer, safe.checked);
+  viewer.show({ reference: reference.bitmap, distorted: distorted.bitmap, overlay }, same);
+  // What flipped before is of other images: it begins anew when it is asked for again.
+  setView(same && viewer.view !== "flip" ? viewer.view : "map");
+}
+
+/** @param {View} view */
+function setView(view) {
+  for (const input of document.querySelectorAll("input[name=view]")) {
+    /** @type {HTMLInputElement} */ (input).checked = /** @type {HTMLInputElement} */ (input).value === view;
+  }
+  element("flip").hidden = view !== "flip";
+  // A system that is to keep still asks for one more press.
+  viewer.setView(view, calm.matches);
+}
+
+/**
+ * @param {Blob} blob
+ * @param {string} suffix
+ */
+function save(blob, suffix) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = `${(prediction?.distorted ?? "pixq").replace(/\.[^.]*$/, "")}${suffix}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** @param {DataTransfer | null} data */
+function filesOf(data) {
+  return [...(data?.files ?? [])];
+}
+
+/** @param {EventTarget | null} target */
+function zoneAt(target) {
+  return zones.find(zone => target instanceof Node && zone.root.contains(target));
+}
+
+/** Where a file goes that was given to no zone: to the first that is empty. */
+function free() {
+  return zones.find(zone => !zone.file) ?? distorted;
+}
+
+function listen() {
+  document.addEventListener("dragover", event => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    for (const zone of zones) zone.over = zone === (zoneAt(event.target) ?? free());
+  });
+  document.addEventListener("dragleave", event => {
+    if (!event.relatedTarget) for (const zone of zones) zone.over = false;
+  });
+  document.addEventListener("drop", event => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    for (const zone of zones) zone.over = false;
+    const files = filesOf(event.dataTransfer);
+    if (files.length) void take(zoneAt(event.target) ?? (files.length > 1 ? reference : free()), files);
+  });
+  document.addEventListener("paste", event => {
+    const files = filesOf(event.clipboardData);
+    if (files.length) void take(zoneAt(document.activeElement) ?? (files.length > 1 ? reference : free()), files);
+  });
+  element("swap").addEventListener("click", () => {
+    const [first, second] = zones.map(({ file, bitmap }) => ({ file, bitmap }));
+    if (!first.file || !first.bitmap || !second.file || !second.bitmap) return;
+    // Neither picture is closed: each goes to the other zone.
+    for (const zone of zones) zone.bitmap = null;
+    reference.fill(second.file, second.bitmap);
+    distorted.fill(first.file, first.bitmap);
+    void score(false);
+  });
+  element("views").addEventListener("change", event => setView(/** @type {any} */ (event.target).value));
+  element("hold").addEventListener("click", () => viewer.hold(!viewer.held));
+  for (const button of document.querySelectorAll("[data-zoom]")) {
+    const zoom = /** @type {HTMLElement} */ (button).dataset.zoom ?? "fit";
+    button.addEventListener("click", () => viewer.setZoom(/** @type {any} */ (Number(zoom) || zoom)));
+  }
+  opacity.addEventListener("input", () => {
+    element("opacity-value").textContent = `${opacity.value} %`;
+    viewer.setHow({ opacity: Number(opacity.value) / 100 });
+  });
+  safe.addEventListener("change", () => {
+    viewer.setHow({ safe: safe.checked });
+    if (prediction) showVerdict(prediction, safe.checked);
+    telling(viewer.patch);
+  });
+  stride.addEventListener("change", () => void score(true));
+  element("save-json").addEventListener("click", () => {
+    if (prediction) save(new Blob([JSON.stringify(prediction)], { type: "application/json" }), ".pixq.json");
+  });
+  element("save-png").addEventListener("click", async () => {
+    if (!overlay || !distorted.bitmap) return;
+    const how = { safe: safe.checked, opacity: Number(opacity.value) / 100 };
+    save(await mapPicture(distorted.bitmap, overlay, how), ".map.png");
+  });
+  document.addEventListener("keydown", pressed);
+}
+
+/** @param {KeyboardEvent} event */
+function pressed(event) {
+  if (!prediction || event.ctrlKey || event.metaKey || event.altKey) return;
+  const target = /** @type {HTMLElement} */ (event.target);
+  const stage = target === element("stage");
+  // What has keys of its own keeps them.
+  if (!stage && target.closest("select, textarea, input:not([type=radio])")) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (key in KEYS) setView(KEYS[key]);
+  else if (key === " " && viewer.view === "flip" && !target.closest("button, a")) viewer.hold(!viewer.held);
+  else if (key === "+" || key === "=") viewer.setZoom("in");
+  else if (key === "-") viewer.setZoom("out");
+  else if (key === "0") viewer.setZoom("fit");
+  else if (stage && key in ARROWS) viewer.step(...ARROWS[key]);
+  else return;
+  event.preventDefault();
+}
+
+async function begin() {
+  listen();
+  element("opacity-value").textContent = `${opacity.value} %`;
+  try {
+    model = await getModel();
+  } catch (error) {
+    element("error").textContent = /** @type {Error} */ (error).message;
+    element("error").hidden = false;
+    return;
+  }
+  for (const each of model.strides) {
+    const pixels = `${each} pixels`;
+    stride.add(new Option(pixels, String(each), each === model.stride, each === model.stride));
+  }
+  const { limits, size } = model;
+  element("limits").textContent = `PNG, JPEG, BMP, WebP or TIFF; ${size} × ${size} pixels or more, up to ` +
+    `${limits.pixels / 1e6} megapixels and ${+(limits.bytes / 2 ** 20).toFixed(2)} MiB a file. ` +
+    "Both go to the pixq that serves this page, and nowhere else; it keeps nothing.";
+  const facts = [`pixq ${model.pixq}`];
+  if (model.model) facts.push(`model ${model.model}`);
+  if (model.fingerprint) facts.push(`weights ${model.fingerprint.slice(0, 12)}`);
+  if (model.calibration) facts.push(`calibration ${model.calibration}`);
+  element("about").textContent = facts.join(" · ");
+}
+
+void begin();

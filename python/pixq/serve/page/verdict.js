@@ -1,0 +1,142 @@
+// @ts-check
+import { colorOf, inkOn } from "./map.js";
+
+/**
+ * Numbers and words: of the whole pair, and of one patch.
+ *
+ * @typedef {import("./api.js").Prediction} Prediction
+ * @typedef {import("./api.js").PatchClass} PatchClass
+ */
+
+/** @param {string} id */
+function element(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}
+
+/**
+ * @param {string} tag
+ * @param {string} text
+ * @param {string} [kind]
+ */
+function make(tag, text, kind = "") {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  made.className = kind;
+  return made;
+}
+
+/**
+ * A class by its mark, its name and its colour.
+ * @param {PatchClass} each
+ * @param {boolean} safe
+ */
+function chip(each, safe) {
+  const made = make("span", `${each.mark} ${each.name}`, "chip");
+  const color = colorOf(each, safe);
+  made.style.backgroundColor = color;
+  made.style.color = inkOn(color);
+  return made;
+}
+
+/** @param {number} share */
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/**
+ * @param {Prediction} prediction
+ * @param {boolean} safe
+ */
+export function showVerdict({ verdict, classes, calibration, grid }, safe) {
+  element("headline").textContent = verdict.headline;
+  const bar = element("bar");
+  const list = element("shares");
+  bar.replaceChildren();
+  list.replaceChildren();
+  for (const { class: number, share, percent: text } of verdict.shares) {
+    const each = classes[number];
+    const part = make("span", share > 0.06 ? each.mark : "");
+    part.style.flexGrow = String(share);
+    part.style.backgroundColor = colorOf(each, safe);
+    part.style.color = inkOn(colorOf(each, safe));
+    part.hidden = share === 0;
+    bar.append(part);
+    const item = make("li", "");
+    item.append(chip(each, safe), make("strong", text), make("span", each.meaning, "faint"));
+    list.append(item);
+  }
+  const numbers = element("numbers");
+  numbers.replaceChildren();
+  /** @type {[string, string, string][]} */
+  const facts = [
+    ["Image quality", verdict.quality.toFixed(3), "0 to 1; higher is better"],
+    ["Worst", verdict.worst.toFixed(3), `quality that ${verdict.worst_percentile} % of the patches are below`],
+    ["Unchanged", percent(verdict.identical), "patches equal to the reference in every pixel"],
+  ];
+  if (verdict.unsure !== null) facts.push(["Unsure", percent(verdict.unsure), "patches that may be of another class; struck through on the map"]);
+  const patches = (grid.rows * grid.columns).toLocaleString("en");
+  const cuts = calibration === null ? "cuts of quality; no calibration" : `calibration ${calibration}`;
+  facts.push(["Patches", patches, `${grid.size} × ${grid.size} pixels, one every ${grid.stride}; ${cuts}`]);
+  for (const [name, value, note] of facts) {
+    const box = document.createElement("div");
+    box.append(make("dt", name), make("dd", value, "value"), make("dd", note, "note"));
+    numbers.append(box);
+  }
+}
+
+/**
+ * What is said of a patch.
+ * @param {Prediction} prediction
+ * @param {number} number
+ */
+export function patchWords({ grid, patches, classes, cuts }, number) {
+  const row = Math.floor(number / grid.columns);
+  const column = number % grid.columns;
+  const score = patches.score[number];
+  const sure = patches.unsure === null ? "" : patches.unsure[number] ? "unsure" : "sure";
+  const known = cuts.values.map((cut, at) => (cut === null ? "" : `${classes[at + 1].name} from ${cut.toFixed(3)}`)).filter(Boolean);
+  return {
+    each: classes[patches.class[number]],
+    sure,
+    quality: patches.quality[number].toFixed(3),
+    score: patches.identical[number] || score === null ? "none: equal to the reference" : score.toFixed(4),
+    cuts: { [cuts.of]: known.join(", ") },
+    place: `y ${grid.ys[row]}, x ${grid.xs[column]}`,
+    cell: `row ${row + 1} of ${grid.rows}, column ${column + 1} of ${grid.columns}`,
+  };
+}
+
+/**
+ * @param {Prediction} prediction
+ * @param {number} number
+ * @param {{reference: ImageBitmap, distorted: ImageBitmap}} images
+ * @param {boolean} safe
+ */
+export function showPatch(prediction, number, images, safe) {
+  element("no-patch").hidden = true;
+  element("the-patch").hidden = false;
+  const words = patchWords(prediction, number);
+  element("patch-class").replaceChildren(
+    chip(words.each, safe),
+    ...(words.sure ? [make("span", ` ${words.sure}`)] : []),
+    make("span", words.each.meaning, "note"),
+  );
+  for (const name of /** @type {const} */ (["quality", "score"])) {
+    element(`patch-${name}`).replaceChildren(make("span", words[name]), make("span", words.cuts[name] ?? "", "note"));
+  }
+  element("patch-place").replaceChildren(make("span", words.place), make("span", words.cell, "note"));
+  const { xs, ys, size, columns } = prediction.grid;
+  const [x, y] = [xs[number % columns], ys[Math.floor(number / columns)]];
+  for (const name of /** @type {const} */ (["reference", "distorted"])) {
+    const canvas = /** @type {HTMLCanvasElement} */ (element(`crop-${name}`));
+    canvas.width = canvas.height = size;
+    const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    context.drawImage(images[name], x, y, size, size, 0, 0, size, size);
+  }
+}
+
+/** No patch is looked at. */
+export function hidePatch() {
+  element("no-patch").hidden = false;
+  element("the-patch").hidden = true;
+}
