@@ -122,11 +122,18 @@ def identical_at(
 ) -> NDArray[np.bool_]:
     """Whether the patches of two images are equal in every pixel, bool (n,); `watch` is called now and then."""
     found = np.empty(len(corners), np.bool_)
-    for at, r, d in cut_ahead(reference, distorted, corners, size):
-        found[at : at + len(r)] = (r.reshape(len(r), -1) == d.reshape(len(d), -1)).all(axis=1)
+    for at in range(0, len(corners), BLOCK):
+        here = slice(at, at + BLOCK)
+        found[here] = _equal(reference, distorted, corners[here], size)
         if watch is not None:
             watch()
     return found
+
+
+def _equal(reference: Bytes, distorted: Bytes, corners: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+    r, d = (_core.tile(image, size=size, coords=corners).reshape(len(corners), -1) for image in (reference, distorted))
+    equal: NDArray[np.bool_] = (r == d).all(axis=1)
+    return equal
 
 
 # The tiny model by the core.
@@ -215,12 +222,18 @@ class CoreEngine:
     ) -> Scored:
         """See `Engine`."""
         out = np.empty(len(corners), np.float32)
-        for at, r, d in cut_ahead(reference, distorted, corners, size):
-            done = at + len(r)
-            self._score(r, d, out[at:done])
+        for at in range(0, len(corners), BLOCK):
+            here = slice(at, at + BLOCK)
+            self._score_at(reference, distorted, corners[here], size, out[here])
             if watch is not None:
-                watch(done, len(corners))
+                watch(min(at + BLOCK, len(corners)), len(corners))
         return self._scored(out)
+
+    def _score_at(
+        self, reference: Bytes, distorted: Bytes, corners: NDArray[np.int64], size: int, out: NDArray[np.float32]
+    ) -> None:
+        r, d = (_core.tile(image, size=size, coords=corners) for image in (reference, distorted))
+        self._score(r, d, out)
 
     def _score(self, reference: Bytes, distorted: Bytes, out: NDArray[np.float32]) -> None:
         _core.tiny_score(
