@@ -16,7 +16,7 @@ import trees
 from oracles import Array
 from pixq.classes import CLASSES, GREEN, ORANGE, RED
 from pixq.errors import PixqError
-from pixq.predict import pictures, shown
+from pixq.predict import legend, pictures, shown
 from pixq.predict.grid import Grid
 from pixq.predict.legend import BACKGROUND, Text, entries, facts, rgb, shares, text_size
 from pixq.predict.pictures import encode, heat, overlay, side_by_side
@@ -157,7 +157,12 @@ def test_no_cell_of_red_goes_unseen_where_the_image_is_shrunk() -> None:
     for row in (0, 7, 333, 740):
         quality[:] = 1.0
         quality[row, 11] = 0.0
-        assert (overlay(make_map(grid, quality), image, legend=False, longest=256) != before).any()
+        after = overlay(make_map(grid, quality), image, legend=False, longest=256)
+        tinted = after[(after != before).any(axis=2)]
+        assert len(tinted)
+        # Such small cells are tinted half as much again.
+        wanted = 128 + 1.5 * 0.45 * (np.array(rgb(CLASSES[RED].color)) - 128.0)
+        assert np.abs(tinted - wanted).max() < 1
 
 
 @given(grids(), st.integers(1, 9), st.integers(1, 3), st.integers(0, 9))
@@ -241,24 +246,29 @@ def test_the_legend_stands_below_the_pixels_and_has_the_colours(grid: Grid, safe
         assert (edge == BACKGROUND).all()
 
 
-@given(st.lists(st.integers(0, 2), min_size=1, max_size=3000))
-@settings(max_examples=40)
-def test_shares_add_up(classes: list[int]) -> None:
-    grid = Grid(1, len(classes), 1, 1)
-    found = make_map(grid, np.array([[OF_CLASS[each] for each in classes]]))
+@given(st.tuples(*[st.integers(0, 3) | st.integers(0, 10**6)] * 3).filter(any))
+def test_shares_add_up(counts: tuple[int, int, int]) -> None:
     total = 0.0
-    for number, words in enumerate(shares(found)):
-        share = classes.count(number) / len(classes)
+    for count, words in zip(counts, legend._tenths(counts), strict=True):
+        share = count / sum(counts)
         matched = re.fullmatch(r"([<>]?)(\d+\.\d) %", words)
         assert matched
         sign, value = matched[1], float(matched[2])
         if sign:
-            assert (share < 0.001) if sign == "<" else (0.999 < share < 1)
+            assert (0 < share < 0.001) if sign == "<" else (0.999 < share < 1)
             value = 0.0 if sign == "<" else 100.0
         assert abs(value - 100 * share) < 0.1
+        # No class that is there has no share, and none that is not alone has all.
         assert (share == 0) == (words == "0.0 %")
+        assert (share == 1) == (words == "100.0 %")
         total += value
     assert total == pytest.approx(100.0)
+
+
+def test_shares_are_of_the_patches() -> None:
+    found = random_map(PLAIN)
+    counts = [int((found.classes == number).sum()) for number in range(3)]
+    assert shares(found) == legend._tenths(counts)
 
 
 def test_the_legend_says_what_there_is() -> None:
@@ -384,6 +394,23 @@ def test_side_by_side_has_both_images_and_the_map(grid: Grid, stacked: bool) -> 
         assert x1 - x0 == x2 - x1 > width
     assert len(whole) > y2 + height
     assert not np.array_equal(whole, side_by_side(found, reference, distorted, safe=True))
+
+
+def test_titles_of_narrow_panels_are_whole() -> None:
+    grid = Grid(600, 30)
+    image = np.zeros((600, 30), np.uint8)
+    whole = side_by_side(random_map(grid), image, image)
+    text = Text(text_size(54))
+    assert whole.shape[1] > sum(text.length(name) for name in ("Reference", "Distorted", "Map"))
+    strip = whole[: text.line]
+    left, right = (np.flatnonzero((strip != BACKGROUND).any(axis=(0, 2)))[at] for at in (0, -1))
+    assert 0 < left < right < whole.shape[1] - 1
+    # As much ink in each title as in one above a broad panel.
+    dark = (strip != BACKGROUND).any(axis=2).sum()
+    broad = sum(
+        (pictures._title(name, 500, text) != BACKGROUND).any(axis=2).sum() for name in ("Reference", "Distorted", "Map")
+    )
+    assert dark == broad
 
 
 def test_three_panels_are_within_what_was_asked_for() -> None:

@@ -329,10 +329,12 @@ def _blank(rows: int, columns: int) -> NDArray[np.uint8]:
 
 
 def _title(name: str, width: int, text: Text) -> NDArray[np.uint8]:
+    """A strip above a panel of `width`; wider where the words would not fit."""
     from PIL import Image, ImageDraw
 
-    strip = Image.new("RGB", (width, text.line), BACKGROUND)
-    ImageDraw.Draw(strip).text((round(text.size * 0.9), text.line / 2), name, INK, text.font, anchor="lm")
+    left = round(text.size * 0.9)
+    strip = Image.new("RGB", (max(width, text.length(name) + 2 * left), text.line), BACKGROUND)
+    ImageDraw.Draw(strip).text((left, text.line / 2), name, INK, text.font, anchor="lm")
     return np.asarray(strip)
 
 
