@@ -225,6 +225,7 @@ def test_a_map_is_of_each_patch_alone(
     name: str, stride: int, run_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Blocks of few patches, as if the image were large.
+    monkeypatch.setattr(engines, "BLOCK", 5)
     monkeypatch.setattr(engines.cut_ahead, "__defaults__", (5,))
     scorer = load(run_of(name))
     found = scorer.map(REFERENCE, DISTORTED, stride=stride)

@@ -37,7 +37,7 @@ from pixq.predict.grid import Grid
 from pixq.predict.ledger import LEDGER
 from pixq.predict.outputs import Outputs
 from pixq.predict.pairs import Pair, pairs
-from pixq.predict.predict import predict
+from pixq.predict.predict import _Work, predict
 from pixq.scorer import Scorer, load
 
 Bytes = NDArray[np.uint8]
@@ -105,7 +105,10 @@ def test_a_defect_changes_the_patches_that_cover_it_and_no_other(
     first, second = (scorer.map(REFERENCE, image, stride=stride) for image in (before, after))
     covers = np.array([y - 20 < top < y + 6 and x - 20 < left < x + 6 for top, left in first.grid.corners.tolist()])
     assert covers.any()
-    np.testing.assert_array_equal((first.score != second.score).ravel(), covers)
+    changed = (first.score != second.score).ravel()
+    assert not changed[~covers].any()
+    # A patch that has a pixel of it may get the very score that it had, and not many do.
+    assert changed[covers].mean() > 0.5 or covers.sum() < 9
     if not noisy:
         np.testing.assert_array_equal(~second.identical.ravel(), covers)
         assert (second.classes.ravel()[~covers] == GREEN).all()
@@ -216,6 +219,14 @@ def test_a_calibration_makes_the_classes(run: Path, target: PatchSet) -> None:
     np.testing.assert_array_equal(found.unsure, unsure)
     assert found.identical.any()
     assert (found.classes[found.identical] == GREEN).all()
+
+    # A set without any class is no answer either.
+    strict = calibration.conformal.model_copy(update={"threshold": (0.0, 0.0, 0.0)})
+    add_calibration(run, calibration.model_copy(update={"conformal": strict}))
+    empty = load(run).map(REFERENCE, half)
+    chances = Mapping.from_json(calibration.mapping).probabilities(found.score.ravel()).reshape(*found.grid.shape, 3)
+    assert (chances.max(axis=2) < 1)[~found.identical].any()
+    np.testing.assert_array_equal(empty.unsure, (chances.max(axis=2) < 1) & ~found.identical)
 
     add_calibration(run, calibration.model_copy(update={"name": "second", "conformal": None}))
     with pytest.raises(PixqError, match="holds several calibrations; choose one of"):
@@ -337,8 +348,9 @@ def test_little_memory_gives_the_same_bytes(scorer: Scorer, tmp_path: Path, monk
     monkeypatch.setattr(decoding, "_WORK", MIB)
     both = Pair(tmp_path / "a.png", tmp_path / "b.png", "b")
     planned = plan(both, 20, 10)
-    # Twice 900 * 1100 * 3 bytes, while they are decoded.
-    assert planned.decoding == (5_940_000, 5_940_000)
+    # 900 * 1100 * 3 bytes, and the file.
+    assert planned.decoding == tuple(2_970_000 + path.stat().st_size for path in (both.reference, both.distorted))
+    assert planned.held == 5_940_000
     assert MIB < planned.work < 3 * MIB
     mapped = open_pair(planned, planned.apart)
     assert len(mapped.maps) == 2
@@ -357,6 +369,32 @@ def test_little_memory_gives_the_same_bytes(scorer: Scorer, tmp_path: Path, monk
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(PixqError, match="gone: No such file or directory; make room for 3 MiB, set TMPDIR"):
         predict(scorer, both.reference, both.distorted, memory=9)
+
+
+def test_what_is_decoded_ahead_takes_what_memory_is_left(
+    scorer: Scorer, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free: list[int] = []
+    real = _Work.prepare
+
+    def prepare(self: _Work, pair: Pair, left: int) -> Any:
+        free.append(left)
+        return real(self, pair, left)
+
+    monkeypatch.setattr(_Work, "prepare", prepare)
+    first, *_ = pairs(*folders).pairs
+    planned = plan(first, 20, 10)
+    predict(scorer, *folders, memory=500)
+    assert free == [500 * MIB] + [500 * MIB - planned.held - planned.work] * 3
+    # Of little memory, none is left to decode ahead with; the pairs are the same.
+    least = -(-planned.together // MIB)
+    monkeypatch.setattr(_Work, "prepare", lambda self, pair, left: _alone(real(self, pair, left), left, least))
+    assert len(predict(scorer, *folders, memory=least).results) == 4
+
+
+def _alone(ready: Any, left: int, least: int) -> Any:
+    assert (ready.opened is not None) == (left == least * MIB)
+    return ready
 
 
 @pytest.mark.slow
@@ -384,6 +422,23 @@ def test_memory_stays_bounded(trained: Path, tmp_path: Path) -> None:
     # Two images of 86 MiB.
     assert grown(2048) > 172
     assert grown(340) < 340
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "times"),
+    [
+        ("PNG", {}, 1.0), ("BMP", {}, 1.0), ("TIFF", {}, 1.0), ("JPEG", {}, 1.0), ("JPEG", {"progressive": True}, 3.0),
+        ("WEBP", {}, 2.5), ("JPEG", {"comment": b"\xff\xc2" * 9}, 1.0), ("JPEG", {"turned": 6}, 2.0),
+    ],
+)  # fmt: skip
+def test_what_decoding_takes(kind: str, options: dict[str, Any], times: float, tmp_path: Path) -> None:
+    options = dict(options)
+    exif = Image.Exif()
+    if (turned := options.pop("turned", None)) is not None:
+        exif[0x112] = turned
+    path = corrupt(tmp_path / "file", encoded(Image.fromarray(REFERENCE), kind, exif=exif, **options))
+    planned = plan(Pair(path, path, "file"), 20, 10)
+    assert planned.decoding == (int(times * REFERENCE.size) + path.stat().st_size,) * 2
 
 
 def corrupt(path: Path, data: bytes) -> Path:

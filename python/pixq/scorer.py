@@ -7,19 +7,18 @@ from dataclasses import asdict
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq.calibration.conformal import Sets
-from pixq.calibration.curves import Mapping
 from pixq.calibration.files import Calibration, get_calibration, read_calibrations
-from pixq.classes import NAMES, QUALITY_CUTS, classify
+from pixq.classes import NAMES, classify
 from pixq.errors import PixqError, one_line, unknown
-from pixq.ladders.pjnd import PJND, PjndCuts, read_cuts
+from pixq.ladders.pjnd import PJND, PJND_CUTS, PjndCuts, read_cuts
 from pixq.models import MODELS, build, require
 from pixq.patches.files import checksum
+from pixq.predict.decision import Decision
 from pixq.predict.engines import ENGINES, ONNX, CoreEngine, Engine, EngineName, OnnxEngine, Scored, Watch, identical_at
 from pixq.predict.grid import STRIDE, Grid
 from pixq.predict.monotone_engine import MonotoneEngine
@@ -36,9 +35,6 @@ __all__ = ["DEFAULT", "Scorer", "load", "load_model"]
 
 #: The run that comes with pixq.
 DEFAULT = Path(__file__).parent / "default"
-
-#: What the cuts that ranges of human PJNDs chose are called, beside a run's calibrations.
-PJND_CUTS = "pjnd"
 
 
 class Scorer:
@@ -321,10 +317,8 @@ class Scorer:
         )
 
     @cached_property
-    def _decision(self) -> _Decision:
-        if self.calibration is None and self.pjnd_cuts is not None:
-            return _Decision(PJND_CUTS, "score", (self.pjnd_cuts.orange, self.pjnd_cuts.green))
-        return _Decision.by(self.calibration)
+    def _decision(self) -> Decision:
+        return Decision.by(self.calibration, self.pjnd_cuts)
 
     def score(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> float:
         """Quality of an image pair, 0 to 1, 1 = nobody notices, pooled as the run's recipe says; see `map`."""
@@ -333,31 +327,6 @@ class Scorer:
     def classify(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> NDArray[np.int8]:
         """Classes of an image pair's patches, int8 (rows, columns): numbers of `pixq.classes.CLASSES`; see `map`."""
         return self.map(reference, distorted, stride=stride).classes
-
-
-class _Decision(NamedTuple):
-    """What makes classes of scores, or of qualities where no target domain has set cuts."""
-
-    name: str | None
-    of: Literal["score", "quality"]
-    cuts: tuple[float, float]
-    mapping: Mapping | None = None
-    sets: Sets | None = None
-
-    @classmethod
-    def by(cls, calibration: Calibration | None) -> _Decision:
-        if calibration is None:
-            return cls(None, "quality", QUALITY_CUTS)
-        sets = None if calibration.conformal is None else Sets.from_json(calibration.conformal.model_dump())
-        return cls(calibration.name, "score", calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
-
-    def unsure(self, score: NDArray[np.float64], identical: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """Which patches' sets have not exactly one class; nothing is surer than that two patches are equal."""
-        if self.sets is None or self.mapping is None:
-            return None
-        members = self.sets.of(self.mapping.probabilities(score.ravel())).sum(axis=1)
-        unsure: NDArray[np.bool_] = (members != 1).reshape(score.shape) & ~identical
-        return unsure
 
 
 def load(

@@ -26,6 +26,7 @@ from pixq.evaluation.shared import FileModel, Share, read_model, write_model
 
 __all__ = [
     "PJND",
+    "PJND_CUTS",
     "SHARE",
     "GreenCut",
     "Pjnd",
@@ -44,6 +45,8 @@ SHARE = 0.05
 
 #: The file of a run that holds its cuts by PJND.
 PJND = "pjnd.json"
+#: What they are called beside the run's calibrations.
+PJND_CUTS = "pjnd"
 FORMAT: Literal["pixq pjnd"] = "pixq pjnd"
 
 Levels = NDArray[np.float64]

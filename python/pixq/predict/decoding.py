@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Plan:
     pair
         The files.
     decoding
-        Of each image: while it is decoded, when some formats need what they give twice.
+        Of each image: while it is decoded; the file, its pixels, and what some formats need beside them.
     held
         Both images as the models take them.
     work
@@ -120,7 +120,7 @@ def plan(pair: Pair, size: int, stride: int) -> Plan:
         said = explained(path, partial(_core.probe, path))
         height, width = said["height"], said["width"]
         shapes.append((height, width))
-        decoding.append(2 * 3 * height * width * said["bit_depth"] // 8)
+        decoding.append(explained(path, partial(_decoding, path, said)))
     (height, width), other = shapes
     if (height, width) != other:
         raise PixqError(
@@ -132,6 +132,37 @@ def plan(pair: Pair, size: int, stride: int) -> Plan:
     except PixqError as error:
         raise PixqError(f"{pair.distorted}: {error}") from None
     return Plan(pair, (decoding[0], decoding[1]), 2 * 3 * height * width, _WORK + _PATCH * rows * columns)
+
+
+def _decoding(path: Path, said: dict[str, Any]) -> int:
+    """The most bytes that decoding has been seen to take, by what the header says.
+
+    On files of 25 megapixels decoders took the file and its pixels (PNG, BMP, TIFF, JPEG), these 2.4 times (WebP), 3
+    times (progressive JPEG, which keeps 2 bytes of coefficients a sample), and once more where pixels are turned.
+    """
+    pixels = 3 * said["height"] * said["width"]
+    times = 1.0
+    if said["format"] == "webp":
+        times = 2.5
+    elif said["format"] == "jpeg" and _progressive(path):
+        times = 3.0
+    if said["orientation"] != 1:
+        times += 1.0
+    # Of 16 bits, the 8 that are kept come on top.
+    deep = 3 * pixels if said["bit_depth"] == 16 else int(times * pixels)
+    return deep + path.stat().st_size
+
+
+def _progressive(path: Path) -> bool:
+    """Whether a JPEG's frame is progressive (ITU-T T.81, B.1.1.3): segments, each with its length, up to a frame's."""
+    with path.open("rb") as file:
+        file.seek(2)
+        while len(head := file.read(4)) == 4 and head[0] == 0xFF:
+            if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC):
+                return head[1] not in (0xC0, 0xC1)
+            file.seek(int.from_bytes(head[2:]) - 2, 1)
+    # Whatever stands there instead, it takes no more than that.
+    return True
 
 
 def open_pair(planned: Plan, memory: int) -> Opened:

@@ -48,6 +48,8 @@ Bytes = NDArray[np.uint8]
 
 #: Patches that are cut at a time: 20 MB of pairs of 20x20.
 BLOCK = 8192
+#: Patches that the core scores at a time where they lie. Those of one call share work where they overlap.
+CORE_BLOCK = 1 << 15
 #: Patches a call of ONNX Runtime. In batches of 256, whose features leave the cache, it is slower.
 ONNX_BATCH = 64
 
@@ -122,8 +124,9 @@ def identical_at(
 ) -> NDArray[np.bool_]:
     """Whether the patches of two images are equal in every pixel, bool (n,); `watch` is called now and then."""
     found = np.empty(len(corners), np.bool_)
-    for at, r, d in cut_ahead(reference, distorted, corners, size):
-        found[at : at + len(r)] = (r.reshape(len(r), -1) == d.reshape(len(d), -1)).all(axis=1)
+    for at in range(0, len(corners), BLOCK):
+        here = slice(at, at + BLOCK)
+        found[here] = _core.equal_at(reference, distorted, corners[here], size=size)
         if watch is not None:
             watch()
     return found
@@ -203,7 +206,8 @@ class CoreEngine:
         """See `Engine`."""
         out = np.empty(len(reference), np.float32)
         if len(out):
-            self._score(np.ascontiguousarray(reference), np.ascontiguousarray(distorted), out)
+            r, d = np.ascontiguousarray(reference), np.ascontiguousarray(distorted)
+            _core.tiny_score(self.parameters, r, d, out=out, **self._options)
         return self._scored(out)
 
     def probabilities(self, reference: Bytes, distorted: Bytes) -> NDArray[np.float32]:
@@ -215,17 +219,18 @@ class CoreEngine:
     ) -> Scored:
         """See `Engine`."""
         out = np.empty(len(corners), np.float32)
-        for at, r, d in cut_ahead(reference, distorted, corners, size):
-            done = at + len(r)
-            self._score(r, d, out[at:done])
+        for at in range(0, len(corners), CORE_BLOCK):
+            here = slice(at, at + CORE_BLOCK)
+            _core.tiny_score_at(
+                self.parameters, reference, distorted, corners[here], size=size, out=out[here], **self._options
+            )
             if watch is not None:
-                watch(done, len(corners))
+                watch(min(at + CORE_BLOCK, len(corners)), len(corners))
         return self._scored(out)
 
-    def _score(self, reference: Bytes, distorted: Bytes, out: NDArray[np.float32]) -> None:
-        _core.tiny_score(
-            self.parameters, reference, distorted, norm=self.norm, scale=self.scale, shift=self.shift, out=out
-        )
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"norm": self.norm, "scale": self.scale, "shift": self.shift}
 
     def _scored(self, raw: NDArray[np.float32]) -> Scored:
         if self.link == "sigmoid":

@@ -202,6 +202,8 @@ def predict(
                     add(Predicted(ready.pair.reference, ready.pair.distorted, found))
                     before = ready.known is not None
                     results.append(Result(ready.pair, found.verdict, found.calibration, before))
+                    # Before the next pair is opened, not after.
+                    del opened
                 if matched.folder:
                     tell("pairs", len(results) + len(failed), len(matched.pairs))
             if not results:

@@ -1,0 +1,47 @@
+"""What makes Red, Orange and Green of a map's scores, and says which of them are not sure."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixq.calibration.conformal import Sets
+from pixq.calibration.curves import Mapping
+from pixq.calibration.files import Calibration
+from pixq.classes import QUALITY_CUTS
+from pixq.ladders.pjnd import PJND_CUTS, PjndCuts
+
+__all__ = ["Decision"]
+
+
+class Decision(NamedTuple):
+    """What makes classes of scores, or of qualities where no target domain has set cuts."""
+
+    name: str | None
+    of: Literal["score", "quality"]
+    cuts: tuple[float, float]
+    mapping: Mapping | None = None
+    sets: Sets | None = None
+
+    @classmethod
+    def by(cls, calibration: Calibration | None, people: PjndCuts | None = None) -> Decision:
+        """What a calibration decides by, or else the cuts that people's PJNDs chose.
+
+        Without either, it is the cuts of quality that datasets with finer labels have.
+        """
+        if calibration is None:
+            if people is not None:
+                return cls(PJND_CUTS, "score", (people.orange, people.green))
+            return cls(None, "quality", QUALITY_CUTS)
+        sets = None if calibration.conformal is None else Sets.from_json(calibration.conformal.model_dump())
+        return cls(calibration.name, "score", calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
+
+    def unsure(self, score: NDArray[np.float64], identical: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Which patches' sets have not exactly one class; nothing is surer than that two patches are equal."""
+        if self.sets is None or self.mapping is None:
+            return None
+        members = self.sets.of(self.mapping.probabilities(score.ravel())).sum(axis=1)
+        unsure: NDArray[np.bool_] = (members != 1).reshape(score.shape) & ~identical
+        return unsure
