@@ -40,16 +40,17 @@ fn close(found: f32, expected: f64) {
 
 /// The statistics of two images of grey, a value a pixel.
 fn statistics_of(reference: &[u8], distorted: &[u8], height: usize, width: usize) -> [f32; WIDTH] {
-    let [r, d] = [reference, distorted].map(|grey| grey.iter().flat_map(|&x| [x; 3]).collect::<Vec<u8>>());
-    let view = |data| View::packed(data, height, width, 3).unwrap();
-    let mut scaling = [[1.0; 6], [0.0; 6]];
-    let mut numbers = [f32::NAN; WIDTH];
-    statistics([view(&r), view(&d)], &scaling, &mut Room::new(height, width), &mut numbers);
-    // A factor and an offset of the pixels do what the same pixels do.
-    scaling = [[0.5; 6], [10.0; 6]];
-    let [r, d] = [r, d].map(|image| image.iter().map(|x| (x - 10) * 2).collect::<Vec<u8>>());
-    let mut scaled = [f32::NAN; WIDTH];
-    statistics([view(&r), view(&d)], &scaling, &mut Room::new(height, width), &mut scaled);
+    let rgb = |grey: &[u8], of: fn(u8) -> u8| grey.iter().flat_map(|&x| [of(x); 3]).collect::<Vec<u8>>();
+    let measured = |of: fn(u8) -> u8, scaling| {
+        let pair = [reference, distorted].map(|grey| rgb(grey, of));
+        let views = [&pair[0], &pair[1]].map(|image| View::packed(image, height, width, 3).unwrap());
+        let mut numbers = [f32::NAN; WIDTH];
+        statistics(views, &scaling, &mut Room::new(height, width), &mut numbers);
+        numbers
+    };
+    let numbers = measured(|x| x, [[1.0; 6], [0.0; 6]]);
+    // A factor and an offset of other pixels make the same of them.
+    let scaled = measured(|x| (x - 10) * 2, [[0.5; 6], [10.0; 6]]);
     for (a, b) in numbers.iter().zip(scaled) {
         close(b, f64::from(*a));
     }
