@@ -93,14 +93,14 @@ mod tests {
         // Rows shorter than a vector, longer than one, and longer than what is looked at between two tests.
         for width in [1, 5, 16, 41, 700] {
             let (height, size) = (4, (2, width));
-            let shape = |data| View::packed(data, height, width + 2, 3).unwrap();
             let image = vec![7_u16; height * (width + 2) * 3];
             for at in 0..image.len() {
                 let mut other = image.clone();
                 other[at] = 8;
                 let (y, x) = (at / (width + 2) / 3, at / 3 % (width + 2));
                 let mut out = [false; 2];
-                equal_at(&shape(&image), &shape(&other), &[(1, 1), (0, 0)], size, &mut out).unwrap();
+                let [a, b] = [&image, &other].map(|data| View::packed(data, height, width + 2, 3).unwrap());
+                equal_at(&a, &b, &[(1, 1), (0, 0)], size, &mut out).unwrap();
                 let inside = |top, left| (top..top + 2).contains(&y) && (left..left + width).contains(&x);
                 assert_eq!(out, [!inside(1, 1), !inside(0, 0)], "{width} {y} {x}");
             }
