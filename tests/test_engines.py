@@ -110,7 +110,7 @@ def cut(image: Bytes, grid: Grid) -> Bytes:
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_engine_is_the_first_that_can(name: str, run_of: Callable[[str], Path]) -> None:
     scorer = load(run_of(name))
-    assert scorer.engine.name == ("core" if name in ON_CORE else "torch on cpu")
+    assert scorer.engine.name == ("core" if name in (*ON_CORE, "monotone") else "torch on cpu")
     assert (scorer.device, scorer.size) == ("cpu", 20)
     forced = load(run_of(name), engine="torch")
     assert isinstance(forced.engine, TorchEngine)
@@ -120,7 +120,7 @@ def test_the_engine_is_the_first_that_can(name: str, run_of: Callable[[str], Pat
 def test_an_engine_that_can_not(run_of: Callable[[str], Path], tiny: Path) -> None:
     for name in ("learned", "ordinal", "residual"):
         mistake(
-            "the core scores the model tiny with a regression head, and pooling that is not",
+            "the core scores the models monotone, and tiny with a regression head and pooling that is not learned",
             run_of(name),
             engine="core",
         )

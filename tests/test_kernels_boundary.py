@@ -634,7 +634,7 @@ def test_read_only_inputs_are_taken_and_left_alone() -> None:
 DOCUMENTED = (
     *("grid", "tile", "untile", "fuse", "fuse_rows", "fuse_at", "feather_mask", "mse", "psnr", "local_variance"),
     *("sample_random", "sample_texture", "set_num_threads", "num_threads", "decode", "probe", "checksum"),
-    *("tiny_score", "tiny_score_at", "equal_at"),
+    *("tiny_score", "tiny_score_at", "equal_at", "monotone_score_at"),
 )
 
 

@@ -36,6 +36,10 @@ def green_cut(scorer: Scorer, share: float | None, stride: int | None) -> tuple[
     from pixq.ladders.pjnd import SHARE, GreenCut
     from pixq.predict.grid import STRIDE
 
+    if share is not None and not 0.0 < share <= 1.0:
+        raise PixqError(f"--share is {share:g}; give a share of the patches, above 0 and up to 1")
+    if stride is not None and not 1 <= stride <= scorer.size:
+        raise PixqError(f"--stride is {stride}; give 1 to {scorer.size} pixels")
     chosen = scorer.calibration
     if chosen is not None:
         own = chosen.cuts.green

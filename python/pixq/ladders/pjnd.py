@@ -75,7 +75,7 @@ def edge(score: ArrayLike, share: float = SHARE) -> float:
     if not 0.0 < share <= 1.0:
         raise PixqError(f"the share {share:g} is not above 0 and up to 1")
     values = np.asarray(score, dtype=np.float64).ravel()
-    last = math.ceil(share * len(values) - 1e-9) - 1
+    last = max(math.ceil(share * len(values) - 1e-9), 1) - 1
     return float(np.partition(values, last)[last])
 
 
@@ -180,12 +180,15 @@ def choose(ladders: Sequence[Ranged]) -> GreenCut:
         If there is no ladder, or no cut puts any prediction into its range.
     """
     spans = [ladder.cuts for ladder in ladders]
-    ends = np.unique([end for span in spans for end in span if math.isfinite(end)])
+    edges = np.concatenate([ladder.edges for ladder in ladders]) if ladders else np.empty(0)
+    known = edges[np.isfinite(edges)]
+    # Above the highest edge, where every level that differs is noticed, a cut tells nothing.
+    ends = np.unique([end for span in spans for end in (*span, known.max(initial=-math.inf)) if math.isfinite(end)])
     if not len(ends):
         raise PixqError(
             "no ladder has a level that could be noticed; give some whose levels differ from their reference"
         )
-    # Between neighbouring ends all cuts do equally well; above the last one, no prediction can be known to be right.
+    # Between neighbouring ends all cuts do equally well.
     hits = np.array([sum(above <= low and high <= up_to for above, up_to in spans) for low, high in pairwise(ends)])
     if not len(hits) or not hits.max():
         raise PixqError(

@@ -9,6 +9,8 @@
 
 mod nets;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 pub use self::nets::parameter_count;
 use self::nets::{Nets, WIDTH};

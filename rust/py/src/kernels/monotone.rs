@@ -57,8 +57,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// >>> raw, weight, scaling = np.empty(1, np.float32), np.empty(1, np.float32), {"scale": [1 / 255] * 9, "shift": [0] * 9}
 /// >>> options = {"members": 1, "learned": False, **scaling, "raw": raw, "weight": weight}
 /// >>> _core.monotone_score_at(parameters, image, image, corner, **options)
-/// >>> raw.round(3).tolist(), weight.tolist()  # 16 units of softplus(0), half of which is lost
-/// ([-5.545], [1.0])
+/// >>> round(raw.item(), 3), weight.item()  # 16 units of softplus(0), half of which is lost
+/// (-5.545, 1.0)
 #[pyfunction]
 #[pyo3(
     signature = (parameters, reference, distorted, coords, *, size = None, members, learned, scale, shift, raw, weight),

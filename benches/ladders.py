@@ -1,0 +1,245 @@
+"""Predicted PJNDs and JND-critical regions on ladders that people judged, beside simpler ways.
+
+    python benches/ladders.py
+
+The sources are those of LocJND and KonJND-1k that the default model's Green cut was chosen on, so each is predicted by
+the cut that the others choose. Read from PIXQ_TEST_DATA, or `../shared/data`. Nothing is drawn at random.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve, gaussian_filter
+from scipy.stats import rankdata
+
+import pixq
+from pixq import _core
+from pixq.baselines import BASELINES, oriented
+from pixq.ladders.critical import DEGREE, critical_map
+from pixq.ladders.ladder import pixels_of
+from pixq.ladders.pjnd import SHARE, Ranged, edge, leave_one_out
+from pixq.ladders.truth import Truth, read_truth
+from pixq.predict.grid import Grid
+from pixq.predict.quality_map import QualityMap
+
+Image = NDArray[np.uint8]
+Values = NDArray[np.float64]
+
+DATA = Path(os.environ.get("PIXQ_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+FOLDERS = ("locjnd", "konjnd1k")
+SHARES = (0.01, 0.02, SHARE, 0.1, 0.2)
+RIVALS = ("psnr", "mdsi", "vsi")
+#: Pixels from a clicked point within which a place is JND-critical.
+NEAR = 25.0
+
+OWN, PATCH_MSE = "default model", "worst 5 % MSE"
+
+
+def sources() -> list[Truth]:
+    return [truth for name in FOLDERS for truth in read_truth(DATA / name) if truth.range is not None]
+
+
+# PJND.
+
+
+def edges_of(truth: Truth, scorer: pixq.Scorer) -> dict[str, list[float]]:
+    """Of each way, a number a level that is lower where more is to be seen."""
+    reference = pixels_of(truth.ladder.reference)
+    grid = Grid(*reference.shape[:2], scorer.size)
+    patches = _core.tile(reference, coords=grid.corners).astype(np.float32)
+
+    def measure(distorted: Image) -> dict[str, float]:
+        score = scorer.map(reference, distorted).score
+        found = {f"{OWN}, {share:g}": edge(score, share) for share in SHARES}
+        difference = _core.tile(distorted, coords=grid.corners) - patches
+        found[PATCH_MSE] = edge(-np.square(difference).mean(axis=(1, 2, 3)), SHARE)
+        images = {name: np.array([BASELINES[name].score(reference, distorted)]) for name in RIVALS}
+        return found | {name: float(values[0]) for name, values in oriented(images).items()}
+
+    # Some levels are the same file, byte for byte.
+    known: dict[bytes, dict[str, float]] = {}
+    rows = []
+    for level in truth.ladder.levels:
+        data = level.path.read_bytes()
+        if data not in known:
+            known[data] = measure(pixels_of(level.path))
+        rows.append(known[data])
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def pjnds(truths: list[Truth], scorer: pixq.Scorer) -> None:
+    edges = {}
+    for truth in truths:
+        print(f"scoring {truth.ladder.name}", file=sys.stderr)
+        edges[truth.ladder.name] = edges_of(truth, scorer)
+    # Other shares of the model are counted only.
+    ways = [f"{OWN}, {SHARE:g}", "psnr", PATCH_MSE, "mdsi", "vsi"]
+    titles = [OWN, "PSNR", PATCH_MSE, "MDSI", "VSI"]
+    found, inside = {}, {}
+    for way in edges[truths[0].ladder.name]:
+        chosen = [
+            Ranged(
+                truth.ladder.name,
+                np.array([level.level for level in truth.ladder.levels]),
+                np.array(edges[truth.ladder.name][way]),
+                truth.range or (0.0, 0.0),
+            )
+            for truth in truths
+        ]
+        found[way] = leave_one_out(chosen)
+        inside[way] = {each.name: each.holds(found[way][each.name]) for each in chosen}
+    print(f"PJND by the cut that the other {len(truths) - 1} sources choose; * is outside the range that people gave")
+    print(f"{'source':14}{'codec':>6}{'range':>9}" + "".join(f"{title:>15}" for title in titles))
+    for truth in truths:
+        name = truth.ladder.name
+        low, high = truth.range or (0.0, 0.0)
+        cells = []
+        for way in ways:
+            level = found[way][name].level
+            cells.append(f"{'none' if level is None else f'{level:g}'}{' ' if inside[way][name] else '*'}")
+        print(f"{name:14}{truth.codec:>6}{f'{low:g}-{high:g}':>9}" + "".join(f"{cell:>15}" for cell in cells))
+    counts = [f"{sum(inside[way].values())} of {len(truths)} " for way in ways]
+    print(f"{'in range':29}" + "".join(f"{count:>15}" for count in counts))
+    others = [f"{share:g}: {sum(inside[f'{OWN}, {share:g}'].values())}" for share in SHARES if share != SHARE]
+    print(f"in range of {len(truths)}, default model by other shares of patches: {', '.join(others)}")
+
+
+# JND-critical regions.
+
+
+def difference(reference: Image, distorted: Image) -> Values:
+    """Minus the difference, mean over the channels."""
+    return -np.abs(reference.astype(np.float64) - distorted).mean(axis=2)
+
+
+def gcs(reference: Image, distorted: Image) -> Values:
+    """The gradient-chromaticity similarity of Nafchi et al. 2016, equations 3 to 9, whose deviation MDSI pools.
+
+    Of images that are averaged over f x f pixels, f = the shorter side / 256, rounded.
+    """
+    factor = max(1, round(min(reference.shape[:2]) / 256))
+    lhm = []
+    for image in (reference, distorted):
+        before, after = (factor - 1) // 2, factor // 2
+        padded = np.pad(image.astype(np.float64), ((before, after), (before, after), (0, 0)))
+        rows, columns = (side // factor for side in padded.shape[:2])
+        boxes = padded[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor, 3)
+        matrix = np.array([[0.2989, 0.587, 0.114], [0.3, 0.04, -0.35], [0.34, -0.6, 0.17]])
+        lhm.append(boxes.mean(axis=(1, 3)) @ matrix.T)
+
+    def gradient(luma: Values) -> Values:
+        prewitt = np.array([[-1, 0, 1]] * 3) / 3
+        return np.hypot(*(convolve(luma, kernel, mode="constant") for kernel in (prewitt, prewitt.T)))
+
+    def alike(a: Values, b: Values, constant: float) -> Values:
+        return (2 * a * b + constant) / (a**2 + b**2 + constant)
+
+    r, d = lhm
+    both = gradient((r[..., 0] + d[..., 0]) / 2)
+    r_gradient, d_gradient = gradient(r[..., 0]), gradient(d[..., 0])
+    gradients = alike(r_gradient, d_gradient, 140) + alike(r_gradient, both, 55) - alike(d_gradient, both, 55)
+    r, d = r[..., 1:], d[..., 1:]
+    chroma = (2 * (r * d).sum(axis=2) + 550) / ((r**2).sum(axis=2) + (d**2).sum(axis=2) + 550)
+    return 0.6 * gradients + 0.4 * chroma
+
+
+def mdsi(similarity: Values) -> float:
+    """MDSI of its map: the mean deviation of fourth roots, which are complex where the similarity is below 0."""
+    roots = similarity.astype(complex) ** 0.25
+    return float(np.abs(roots - roots.mean()).mean() ** 0.25)
+
+
+def whole(values: Values, shape: tuple[int, int]) -> Values:
+    """Boxes of pixels as the pixels of the image, the last of a side repeated where they are too few."""
+    factor = max(1, round(min(shape) / 256))
+    pixels = values.repeat(factor, axis=0).repeat(factor, axis=1)[: shape[0], : shape[1]]
+    return np.pad(pixels, [(0, side - own) for side, own in zip(shape, pixels.shape, strict=True)], mode="edge")
+
+
+def smoothed(values: Values) -> Values:
+    """Means under the Gaussian of `critical_map`, of what lies in the image."""
+    sigma = DEGREE / (2 * np.sqrt(2 * np.log(2)))
+    inside = gaussian_filter(np.ones_like(values), sigma, mode="constant")
+    return gaussian_filter(values, sigma, mode="constant") / inside
+
+
+def by_pixel(found: QualityMap, values: Values) -> Values:
+    return replace(found, quality=values.astype(np.float32)).per_pixel().astype(np.float64)
+
+
+def auc(low: Values, critical: NDArray[np.bool_]) -> float:
+    """The chance that a critical pixel is lower than another; a half where they are equal."""
+    ranks, n = rankdata(-low.ravel()), np.count_nonzero(critical)
+    return float((ranks[critical.ravel()].sum() - n * (n + 1) / 2) / (n * (critical.size - n)))
+
+
+class Looked(NamedTuple):
+    """A source at the level that is looked at, and what the ways get there."""
+
+    name: str
+    codec: str
+    level: float
+    areas: dict[str, float]
+
+
+def looked_at(truth: Truth, scorer: pixq.Scorer) -> Looked:
+    assert truth.range is not None
+    middle = sum(truth.range) / 2
+    # Of two that are as near, the lower, where less is to be seen.
+    level = min(truth.ladder.levels, key=lambda each: (abs(each.level - middle), each.level))
+    reference, distorted = pixels_of(truth.ladder.reference), pixels_of(level.path)
+    found = scorer.map(reference, distorted)
+    similarity = gcs(reference, distorted)
+    piqs = BASELINES["mdsi"].score(reference, distorted)
+    if abs(mdsi(similarity) - piqs) > 1e-3:
+        raise SystemExit(f"{level.path}: MDSI of the map is {mdsi(similarity):.5f}, that of piq {piqs:.5f}")
+    ys, xs = np.mgrid[: found.grid.height, : found.grid.width]
+    critical = np.zeros(reference.shape[:2], bool)
+    for y, x in truth.points or ():
+        critical |= np.hypot(ys - y, xs - x) <= NEAR
+    maps: dict[str, Callable[[], Values]] = {
+        "critical_map": lambda: by_pixel(found, critical_map(found)),
+        "not smoothed": lambda: by_pixel(found, critical_map(found, degree=0.0)),
+        "|difference|": lambda: smoothed(difference(reference, distorted)),
+        "MDSI's map": lambda: smoothed(whole(similarity, reference.shape[:2])),
+    }
+    return Looked(
+        truth.ladder.name, truth.codec, level.level, {name: auc(make(), critical) for name, make in maps.items()}
+    )
+
+
+def regions(truths: list[Truth], scorer: pixq.Scorer) -> None:
+    rows = [looked_at(truth, scorer) for truth in truths if truth.points]
+    print(f"JND-critical regions: AUC over pixels, those within {NEAR:g} of a clicked point against the rest")
+    names = list(rows[0].areas)
+    print(f"{'source':14}{'codec':>6}{'level':>7}" + "".join(f"{name:>15}" for name in names))
+    for row in rows:
+        areas = "".join(f"{area:>15.3f}" for area in row.areas.values())
+        print(f"{row.name:14}{row.codec:>6}{row.level:>7g}{areas}")
+    means = [float(np.mean([row.areas[name] for row in rows])) for name in names]
+    print(f"{'mean':27}" + "".join(f"{mean:>15.3f}" for mean in means))
+
+
+def main() -> None:
+    missing = [name for name in FOLDERS if not (DATA / name).is_dir()]
+    if missing:
+        print(f"no {DATA / missing[0]}; set PIXQ_TEST_DATA to the folder of real data")
+        return
+    scorer = pixq.load()
+    truths = sources()
+    print(f"pixq {pixq.__version__}, default model {scorer.blake3[:16]}, {len(truths)} sources")
+    pjnds(truths, scorer)
+    print()
+    regions(truths, scorer)
+
+
+if __name__ == "__main__":
+    main()
