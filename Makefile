@@ -88,7 +88,7 @@ $(STAMPS)/build: pyproject.toml | $(STAMPS)/venv
 $(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build
 	@case `uname -m` in x86_64|amd64|i?86) command -v nasm >/dev/null || \
 		echo "pixq: nasm was not found, so JPEG decoding will be slower; for full speed install nasm, then: make clean build" >&2;; esac
-	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo
+	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo,serve
 	@touch $@
 
 $(STAMPS)/test: pyproject.toml | $(STAMPS)/pixq

@@ -76,9 +76,12 @@ def test_it_runs_the_main_job_and_says_what_to_do_next(tmp_path: Path) -> None:
     out = tmp_path / "a demo"
     assert run_demo(out, run, said.append) == 0
     dataset, patches = str(out / "dataset"), str(out / "patches")
+    pair = [str(out / "dataset" / name) for name in ("ref_img/I01.png", "jnd_img/I01_10_03.png")]
+    assert all(Path(file).exists() for file in pair)
     assert calls == [
         ["build-patches", "--dataset", "jianjin008", "--root", dataset, "--out", patches],
         ["show", patches, "--out", str(out / "sheet.png")],
+        ["predict", *pair, "--side", str(out / "map.png")],
     ]
     assert f"{IMAGES} distorted images of {len(PHOTOGRAPHS)} photographs, written" in said[0]
     assert "synthetic" in said[0]
