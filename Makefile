@@ -57,6 +57,7 @@ bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundar
 	$(PY) benches/end_to_end.py
 	$(PY) benches/training.py
 	$(PY) benches/calibration.py
+	$(PY) benches/ladders.py
 
 build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 
