@@ -438,6 +438,14 @@ def test_no_place_where_all_is_green() -> None:
     for points in (0, -1):
         with pytest.raises(PixqError, match=f"--points is {points}; give 1 or more"):
             critical_points(some_map(0), points=points)
+    for apart in (-1.0, math.nan):
+        with pytest.raises(PixqError, match=r"places can't be .* pixels apart"):
+            critical_points(some_map(0), apart=apart)
+
+
+def test_places_that_may_be_neighbours_are_still_different_ones() -> None:
+    places = critical_points(some_map(0), points=5, apart=0.0)
+    assert len({(place.y, place.x) for place in places}) == 5
 
 
 # Pictures.

@@ -131,6 +131,8 @@ def critical_points(
     """
     if points < 1:
         raise PixqError(f"--points is {points}; give 1 or more")
+    if apart is not None and not apart >= 0.0:
+        raise PixqError(f"places can't be {apart:g} pixels apart; give 0 or more")
     values = critical_map(found, degree=degree)
     grid = found.grid
     least = max(3.0 * degree, float(grid.size)) if apart is None else apart
@@ -142,5 +144,6 @@ def critical_points(
         row, column = np.unravel_index(int(np.argmin(left)), left.shape)
         y, x, score = float(ys[row]), float(xs[column]), float(left[row, column])
         chosen.append(CriticalPoint(y, x, score, int(classify(score, found.cuts))))
+        left[row, column] = np.inf
         left[np.hypot(ys[:, None] - y, xs[None, :] - x) < least] = np.inf
     return chosen
