@@ -720,6 +720,16 @@ def test_the_verb_pjnd_of_a_run_without_cuts(shell: Shell, reference: Path, bare
     assert "warning: no cut was chosen for this run, so Green is by quality alone; pixq calibrate" in shell.warnings
 
 
+def test_a_level_whose_edge_is_the_cut_is_not_noticed(shell: Shell, reference: Path, bare: Path) -> None:
+    found = load(bare).map(pixels_of(reference), pixels_of(reference.with_name("photo_4.png")))
+    cut = edge(found.score)
+    ends = {"green": cut, "low": cut, "high": cut, "share": 0.05, "stride": 10, "orange": -9.0}
+    write_cuts(bare, some_cuts(load(bare).blake3).model_copy(update=ends))
+    table = reference.parent / "out.csv"
+    assert shell("pjnd", bare, reference, reference.parent, "--csv", table).startswith("photo: PJND 5 ")
+    assert [row["noticed"] for row in rows_of(table)] == ["false"] * 4 + ["true"] * 2
+
+
 def test_mistakes_of_pjnd(shell: Shell, reference: Path, tmp_path: Path) -> None:
     folder = reference.parent
     shell.mistake("0 paths were given; give REFERENCE LEVELS..., or RUN REFERENCE LEVELS...", "pjnd")

@@ -72,10 +72,10 @@ def critical_map(found: QualityMap, *, degree: float = DEGREE) -> Values:
     >>> import pixq
     >>> scorer = pixq.load()
     >>> grey = np.full((100, 100, 3), 128, np.uint8)
-    >>> dented = grey.copy()
-    >>> dented[40:52, 70:82] -= 20
-    >>> [(point.y, point.x) for point in critical_points(scorer.map(grey, dented))]
-    [(44.5, 74.5)]
+    >>> striped = grey.copy()
+    >>> striped[40:60:2, 60:80] -= 40
+    >>> [(point.y, point.x) for point in critical_points(scorer.map(grey, striped))]
+    [(49.5, 69.5)]
     """
     if not (math.isfinite(degree) and degree >= 0.0):
         raise PixqError(f"--degree is {degree:g}; give the pixels of one degree of the field of view, 0 or more")
