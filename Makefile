@@ -58,6 +58,7 @@ bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundar
 	$(PY) benches/training.py
 	$(PY) benches/calibration.py
 	$(PY) benches/prediction.py
+	$(PY) benches/ladders.py
 
 build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 

@@ -438,6 +438,14 @@ def test_no_place_where_all_is_green() -> None:
     for points in (0, -1):
         with pytest.raises(PixqError, match=f"--points is {points}; give 1 or more"):
             critical_points(some_map(0), points=points)
+    for apart in (-1.0, math.nan):
+        with pytest.raises(PixqError, match=r"places can't be .* pixels apart"):
+            critical_points(some_map(0), apart=apart)
+
+
+def test_places_that_may_be_neighbours_are_still_different_ones() -> None:
+    places = critical_points(some_map(0), points=5, apart=0.0)
+    assert len({(place.y, place.x) for place in places}) == 5
 
 
 # Pictures.
@@ -710,6 +718,16 @@ def test_the_verb_pjnd_of_a_run_without_cuts(shell: Shell, reference: Path, bare
     said = shell("pjnd", bare, reference, reference.parent)
     assert f"below {QUALITY_CUTS[1]:.3f}" in said
     assert "warning: no cut was chosen for this run, so Green is by quality alone; pixq calibrate" in shell.warnings
+
+
+def test_a_level_whose_edge_is_the_cut_is_not_noticed(shell: Shell, reference: Path, bare: Path) -> None:
+    found = load(bare).map(pixels_of(reference), pixels_of(reference.with_name("photo_4.png")))
+    cut = edge(found.score)
+    ends = {"green": cut, "low": cut, "high": cut, "share": 0.05, "stride": 10, "orange": -9.0}
+    write_cuts(bare, some_cuts(load(bare).blake3).model_copy(update=ends))
+    table = reference.parent / "out.csv"
+    assert shell("pjnd", bare, reference, reference.parent, "--csv", table).startswith("photo: PJND 5 ")
+    assert [row["noticed"] for row in rows_of(table)] == ["false"] * 4 + ["true"] * 2
 
 
 def test_mistakes_of_pjnd(shell: Shell, reference: Path, tmp_path: Path) -> None:

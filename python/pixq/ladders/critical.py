@@ -72,10 +72,10 @@ def critical_map(found: QualityMap, *, degree: float = DEGREE) -> Values:
     >>> import pixq
     >>> scorer = pixq.load()
     >>> grey = np.full((100, 100, 3), 128, np.uint8)
-    >>> dented = grey.copy()
-    >>> dented[40:52, 70:82] -= 20
-    >>> [(point.y, point.x) for point in critical_points(scorer.map(grey, dented))]
-    [(44.5, 74.5)]
+    >>> striped = grey.copy()
+    >>> striped[40:60:2, 60:80] -= 40
+    >>> [(point.y, point.x) for point in critical_points(scorer.map(grey, striped))]
+    [(49.5, 69.5)]
     """
     if not (math.isfinite(degree) and degree >= 0.0):
         raise PixqError(f"--degree is {degree:g}; give the pixels of one degree of the field of view, 0 or more")
@@ -131,6 +131,8 @@ def critical_points(
     """
     if points < 1:
         raise PixqError(f"--points is {points}; give 1 or more")
+    if apart is not None and not apart >= 0.0:
+        raise PixqError(f"places can't be {apart:g} pixels apart; give 0 or more")
     values = critical_map(found, degree=degree)
     grid = found.grid
     least = max(3.0 * degree, float(grid.size)) if apart is None else apart
@@ -142,5 +144,6 @@ def critical_points(
         row, column = np.unravel_index(int(np.argmin(left)), left.shape)
         y, x, score = float(ys[row]), float(xs[column]), float(left[row, column])
         chosen.append(CriticalPoint(y, x, score, int(classify(score, found.cuts))))
+        left[row, column] = np.inf
         left[np.hypot(ys[:, None] - y, xs[None, :] - x) < least] = np.inf
     return chosen

@@ -145,6 +145,7 @@ fn hidden(inputs: &[f32; WIDTH], weights: &[[f32; CONTEXTS]; HIDDEN], bias: &[f3
 }
 
 impl Net {
+    #[expect(clippy::needless_range_loop, reason = "sums of several arrays go through the same numbers at a time")]
     #[inline(always)]
     fn score(&self, inputs: &[f32; WIDTH]) -> f32 {
         let look = hidden(inputs, &self.look, &self.look_bias).map(f32::tanh);

@@ -95,7 +95,9 @@ fn stripes_that_were_not_there_are_no_lost_contrast() {
 #[test]
 fn coarse_stripes_are_of_the_coarser_bands() {
     // Stripes of two pixels vanish in the second halving, those of four are what is left after it.
-    let of = |width: usize| -> Vec<u8> { (0..64).map(|i| if (i % 8 / width) % 2 == 0 { 120 } else { 80 }).collect() };
+    let of = |width: usize| -> Vec<u8> {
+        (0..64).map(|i| if (i % 8 / width).is_multiple_of(2) { 120 } else { 80 }).collect()
+    };
     let (middle, coarse) = (statistics_of(&of(2), &[100; 64], 8, 8), statistics_of(&of(4), &[100; 64], 8, 8));
     close(middle[0], 0.0);
     close(middle[1], (400.0_f64 / 3.0 + 4.0).ln());
