@@ -17,9 +17,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from pixq import BuildSettings, Fusion, PatchSet, build
 from pixq.ladders.fit import fit
-from pixq.ladders.pjnd import write_cuts
+from pixq.ladders.pjnd import PJND, write_cuts
 from pixq.patches.files import write_json
 from pixq.scorer import load
 from pixq.train import loop
@@ -35,6 +37,10 @@ KEPT = ("recipe.toml", "model.safetensors")
 #: Whole patches, and patches that differ in their RoI alone, as local changes do.
 FUSIONS = (Fusion("none"), Fusion("paste"))
 
+#: The types of which a part looks as the whole does. A part that is brighter, or has less contrast or colour, has edges
+#: that the whole has not: what people said of the whole does not hold for it, so such patches are taken whole alone.
+LOCAL = ("07 quantization noise", "08 Gaussian blur", "10 JPEG compression")
+
 
 def train(tid2013: Path) -> None:
     """Train on `tid2013`, in a directory of its own: run.json has no path of this machine."""
@@ -44,8 +50,13 @@ def train(tid2013: Path) -> None:
         try:
             settings = BuildSettings(fusions=FUSIONS, label="energy", ratio=(0.8, 0.2, 0.0))
             patches = PatchSet(build("tid2013", tid2013, Path("tid2013"), settings=settings).out)
-            loop.train(by_split(patches), Path("run"), read_recipe("strong", ()), device="cpu")
+            types = np.array([image["distortion_type"] for image in patches.images])[patches.records.image]
+            whole = patches.records.fusion == FUSIONS.index(Fusion("none"))
+            kept = patches[np.flatnonzero(whole | np.isin(types, LOCAL))]
+            loop.train(by_split(kept), Path("run"), read_recipe("strong", ()), device="cpu")
             OUT.mkdir(exist_ok=True)
+            # Cuts of other weights.
+            (OUT / PJND).unlink(missing_ok=True)
             for name in KEPT:
                 shutil.copyfile(Path("run", name), OUT / name)
             info = json.loads(Path("run", RUN).read_text("utf-8"))
