@@ -139,26 +139,37 @@ def ladders(draw: st.DrawFn) -> Ranged:
     return Ranged(name, np.array(levels, float), np.array(edges, float), (float(low), float(high)))
 
 
-@given(ladders(), st.integers(-1, 22), st.none() | st.integers(0, 4), st.none() | st.integers(0, 4))
-def test_the_pjnd_is_the_first_level_below_the_cut(
-    ladder: Ranged, twice: int, below: int | None, above: int | None
-) -> None:
-    cut = GreenCut(
-        twice / 2, None if below is None else twice / 2 - below, None if above is None else twice / 2 + above
-    )
+@given(ladders(), st.integers(-1, 22), st.none() | st.tuples(st.integers(0, 4), st.integers(0, 4)))
+def test_the_pjnd_is_the_first_level_below_the_cut(ladder: Ranged, twice: int, ends: tuple[int, int] | None) -> None:
+    value = twice / 2
+    cut = GreenCut(value) if ends is None else GreenCut(value, value - ends[0] / 2, value + ends[1] / 2)
 
-    def first(value: float | None) -> float | None:
+    def first(value: float) -> float | None:
         pairs = zip(ladder.levels.tolist(), ladder.edges.tolist(), strict=True)
-        return None if value is None else next((level for level, at in pairs if at < value), None)
+        return next((level for level, at in pairs if at < value), None)
 
     found = pjnd(ladder.levels, ladder.edges, cut)
-    assert found == Pjnd(first(cut.value), first(cut.high), first(cut.low), found.after)
+    low = high = None
+    if ends is not None:
+        # Edges are whole, so these are all cuts in the interval that could differ; it is open below.
+        above = [value, *(value + step / 4 for step in range(1 - 2 * ends[0], 2 * ends[1] + 1))]
+        by = [first(each) for each in above]
+        low = min((level for level in by if level is not None), default=None)
+        high = None if None in by else max(level for level in by if level is not None)
+    assert found == Pjnd(first(value), low, high, found.after)
     before = [each for each in ladder.levels.tolist() if found.level is None or each < found.level]
     assert found.after == (before[-1] if before else None)
     assert ladder.holds(found) == (found.level is not None and ladder.range[0] <= found.level <= ladder.range[1])
     # Of a ladder, the span of cuts that predict within its range is the one that counting finds.
     start, stop = ladder.cuts
     assert ladder.holds(found) == (start < cut.value <= stop)
+
+
+def test_the_interval_holds_the_pjnds_of_the_cuts_that_do_as_well_and_no_other() -> None:
+    # Every cut above 0.5, up to 0.9, gives level 20.
+    chosen = Ranged("a", np.array([10.0, 20, 30]), np.array([0.9, 0.5, 0.3]), (20, 20))
+    assert choose([chosen]) == GreenCut(0.7, 0.5, 0.9)
+    assert pjnd(chosen.levels, chosen.edges, choose([chosen])) == Pjnd(20, 20, 20, 10)
 
 
 def right(chosen: list[Ranged], cut: float) -> int:
