@@ -252,6 +252,17 @@ def test_a_ladders_own_edges_do_not_choose_its_cut(own: list[float], which: int)
     assert found[changed[which].name] == pjnd(levels, own, others)
 
 
+def test_a_source_that_no_cut_can_hit_takes_nothing_from_the_others() -> None:
+    levels = np.arange(3.0)
+    good = Ranged("good", levels, np.array([0.9, 0.6, 0.2]), (1, 1))
+    # It is worse at the lower level, so the higher one is never first.
+    bad = Ranged("bad", levels, np.array([0.9, 0.1, 0.5]), (2, 2))
+    assert leave_one_out([good, bad]) == {"good": Pjnd(None, None, None, 2), "bad": Pjnd(1, 1, 1, 0)}
+    found = PjndCuts.of([good, bad], blake3="", share=0.05, stride=10)
+    assert (found.low, found.high, found.within) == (0.6, 0.9, 0)
+    assert {name: source.predicted for name, source in found.sources.items()} == {"good": None, "bad": 1}
+
+
 # Files of a ladder.
 
 
@@ -340,6 +351,14 @@ def test_truths_are_read(truths: Path) -> None:
     assert (first.codec, first.range, first.points) == ("NOISE", (4, 5), ((10, 20), (30.5, 40)))
     expected = [(level, f"first_NOISE_{101 - level:03d}.png") for level in LEVELS]
     assert names(first.ladder) == expected
+
+
+def test_a_sources_name_is_taken_to_the_letter(tmp_path: Path) -> None:
+    touch(tmp_path / "images", "a[1]*.png", "a[1]*_N[O]_100.jpg", "a[1]*_N[O]_90.jpg", "a1x_NO_80.jpg", "a1_NO_70.jpg")
+    said = {"images": {"a[1]*": {"codec": "N[O]"}}}
+    (tmp_path / "ground_truth.json").write_text(json.dumps(said))
+    (found,) = read_truth(tmp_path)
+    assert names(found.ladder) == [(1, "a[1]*_N[O]_100.jpg"), (11, "a[1]*_N[O]_90.jpg")]
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,8 @@ def _by_ladders(run: Path, ladders: tuple[Path, ...], device: str, force: bool) 
     print(f"Green   from {_number(found.green)}  {_between(found.low, found.high)}")
     for name, source in found.sources.items():
         low, high = source.range
-        predicted = "above the ladder" if source.predicted is None else f"{source.predicted:g}"
-        print(f"{name}: PJND {predicted} by the cut of the others, {low:g} to {high:g} by people")
+        predicted = "no level" if source.predicted is None else f"PJND {source.predicted:g}"
+        print(f"{name}: {predicted} by the cut of the others, {low:g} to {high:g} by people")
     print(f"{path}: {found.within:.0%} of {len(found.sources)} sources within their ranges")
     return 0
 

@@ -206,17 +206,27 @@ def choose(ladders: Sequence[Ranged]) -> GreenCut:
 
 
 def leave_one_out(ladders: Sequence[Ranged]) -> dict[str, Pjnd]:
-    """The prediction of each ladder, by its name, by the cut that all others choose: what a new source may expect."""
+    """The prediction of each ladder, by its name, by the cut that all others choose: what a new source may expect.
+
+    Where the others choose none, as no cut puts any of them into its range, no level is noticed.
+    """
     if len(ladders) < 2:
         raise PixqError("leaving one out takes two ladders or more")
-    return {
-        ladder.name: pjnd(ladder.levels, ladder.edges, choose([other for other in ladders if other is not ladder]))
-        for ladder in ladders
-    }
+    found = {}
+    for ladder in ladders:
+        try:
+            cut = choose([other for other in ladders if other is not ladder])
+        except PixqError:
+            cut = GreenCut(-math.inf)
+        found[ladder.name] = pjnd(ladder.levels, ladder.edges, cut)
+    return found
 
 
 class Source(FileModel):
-    """A source that the cut was chosen on: its accepted range, and the PJND that the others' cut predicts."""
+    """A source that the cut was chosen on: its accepted range, and the PJND that the others' cut predicts.
+
+    `None`: no level is noticed, or the others choose no cut.
+    """
 
     range: tuple[float, float] = Field(strict=False)
     predicted: float | None
