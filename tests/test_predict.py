@@ -667,6 +667,25 @@ def test_outputs_that_can_not_be(
     assert (tmp_path / "file.png").read_bytes() == b""
 
 
+def test_no_output_is_an_image(scorer: Scorer, tmp_path: Path) -> None:
+    trees.save(tmp_path / "q" / "a.png", REFERENCE)
+    trees.save(tmp_path / "d" / "a.bmp", DISTORTED)
+    reference, folder = tmp_path / "q" / "a.png", tmp_path / "d"
+    before = reference.read_bytes()
+    (tmp_path / "linked").symlink_to(tmp_path / "q")
+    (tmp_path / "hard").mkdir()
+    (tmp_path / "hard" / "a.png").hardlink_to(reference)
+    for name in ("q", "linked", "hard"):
+        with pytest.raises(PixqError, match=f"--map .*{name}: .*a.png is one of the images; give another folder"):
+            predict(scorer, reference, folder, Outputs(map=tmp_path / name))
+        with pytest.raises(PixqError, match=r"--map .*a.png: is one of the images; give another name"):
+            predict(scorer, reference, folder / "a.bmp", Outputs(map=tmp_path / name / "a.png"))
+    assert reference.read_bytes() == before
+    # A folder beside the reference's file is no matter.
+    predict(scorer, reference, folder, Outputs(heat=tmp_path / "q" / "heat"))
+    assert (tmp_path / "q" / "heat" / "a.png").exists()
+
+
 def test_what_can_not_be_written_stops_a_folder(scorer: Scorer, folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "map").mkdir()
     (tmp_path / "map" / "b.png").mkdir()
