@@ -110,6 +110,8 @@ class Scorer:
             return None
         if self._calibration is None and not known:
             return None
+        if self._calibration is not None and self._calibration not in known and (self.run / PJND).exists():
+            raise unknown("calibration", self._calibration, [*known, PJND_CUTS])
         found = get_calibration(self.run, self._calibration)
         if found.model.blake3 != self.blake3:
             raise PixqError(f"{self.run}: calibration {found.name} is of other weights; run pixq calibrate anew")
@@ -128,6 +130,30 @@ class Scorer:
         if found is not None and found.blake3 != self.blake3:
             raise PixqError(f"{self.run / PJND}: is of other weights; run pixq calibrate --ladders anew")
         return found
+
+    @cached_property
+    def decision(self) -> Decision:
+        """What makes the classes of its maps: `calibration`, or `pjnd_cuts`, or else cuts of quality.
+
+        Raises
+        ------
+        PixqError
+            As of `calibration` and `pjnd_cuts`.
+        """
+        chosen = self.calibration
+        return Decision.by(chosen, self.pjnd_cuts if chosen is None else None)
+
+    def decided_by(self, decision: Decision) -> Scorer:
+        """The same model, whose maps have classes by `decision` and not by what its run holds, which is not read.
+
+        Examples
+        --------
+        >>> scorer.decided_by(Decision.by(None)).map(reference, distorted).cuts  # doctest: +SKIP
+        (0.33, 0.66)
+        """
+        other = Scorer(self.run, self.recipe, self.info, self.engine, self._calibration)
+        other.decision = decision
+        return other
 
     # Batches of patches.
 
@@ -269,7 +295,7 @@ class Scorer:
             raise ValueError(f"'reference' has shape {reference.shape}, 'distorted' {distorted.shape}; make them equal")
         grid = Grid(r.shape[0], r.shape[1], self.size, stride)
         # Before the work, since it may be refused.
-        _ = self._decision
+        _ = self.decision
         corners = grid.corners
         tell = watch or (lambda done, total: None)
         identical = identical_at(r, d, corners, self.size, lambda: tell(0, len(corners)))
@@ -303,7 +329,7 @@ class Scorer:
         PixqError
             If the calibration can't be used.
         """
-        decision = self._decision
+        decision = self.decision
         return QualityMap(
             grid=grid,
             score=score,
@@ -315,10 +341,6 @@ class Scorer:
             cuts=decision.cuts,
             calibration=decision.name,
         )
-
-    @cached_property
-    def _decision(self) -> Decision:
-        return Decision.by(self.calibration, self.pjnd_cuts)
 
     def score(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> float:
         """Quality of an image pair, 0 to 1, 1 = nobody notices, pooled as the run's recipe says; see `map`."""
@@ -365,7 +387,7 @@ def load(
     chosen = _engine(files, recipe, info, device, engine)
     scorer = Scorer(files.path, recipe, info, chosen, calibration)
     if calibration is not None:
-        _ = scorer.calibration
+        _ = scorer.decision
     return scorer
 
 
