@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from built import make_small
 from pixq import _core
 from pixq.errors import PixqError
+from pixq.loading import load_model
 from pixq.models import pooling as torch_pooling
 from pixq.models import require
 from pixq.patches.store import PatchSet
@@ -27,7 +28,7 @@ from pixq.predict.engines import ONNX, CoreEngine, OnnxEngine, identical_at, tin
 from pixq.predict.grid import Grid
 from pixq.predict.pooling import pool, pool_by
 from pixq.predict.torch_engine import TorchEngine, gather
-from pixq.scorer import DEFAULT, Scorer, load, load_model
+from pixq.scorer import DEFAULT, Scorer, load
 from pixq.train.loop import train
 from pixq.train.parts import by_split
 from pixq.train.recipe import ModelSpec, read_recipe

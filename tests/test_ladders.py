@@ -774,7 +774,7 @@ def test_mistakes_of_pjnd(shell: Shell, reference: Path, tmp_path: Path) -> None
     shell.mistake("--share is 0; give a share of the patches", "pjnd", reference, folder, "--share", "0")
     shell.mistake("--stride is 0; give 1 to 20 pixels", "pjnd", reference, folder, "--stride", "0")
     shell.mistake("--stride is 21; give 1 to 20 pixels", "pjnd", reference, folder, "--stride", "21")
-    shell.mistake("no calibration", "pjnd", reference, folder, "--calibration", "other")
+    shell.mistake("unknown calibration 'other'", "pjnd", reference, folder, "--calibration", "other")
     trees.save(folder / "plain.png", trees.photo(0, SIZE))
     shell.mistake("plain.png: has no number in its name", "pjnd", reference, folder)
     (folder / "plain.png").unlink()

@@ -29,6 +29,7 @@ from pixq.calibration.curves import Mapping
 from pixq.calibration.files import add_calibration, get_calibration
 from pixq.classes import GREEN, NAMES, classify
 from pixq.errors import PixqError
+from pixq.ladders.pjnd import PjndCuts, write_cuts
 from pixq.patches.store import PatchSet
 from pixq.predict import decoding
 from pixq.predict.decoding import MIB, open_pair, plan
@@ -39,6 +40,7 @@ from pixq.predict.outputs import Outputs
 from pixq.predict.pairs import Pair, pairs
 from pixq.predict.predict import _Work, predict
 from pixq.scorer import Scorer, load
+from pixq.serve.service import about
 
 Bytes = NDArray[np.uint8]
 SIZE = (67, 91)
@@ -611,6 +613,46 @@ def test_a_new_calibration_is_followed(run: Path, target: PatchSet, folders: tup
     assert {each.before for each in first} == {False}
     assert {each.calibration for each in first} == {get_calibration(run).name}
     assert {each.before for each in predict(load(run), *folders, outputs).results} == {True}
+
+
+def pjnd_cuts(scorer: Scorer, green: float) -> PjndCuts:
+    return PjndCuts(
+        pixq="1", blake3=scorer.blake3, share=0.05, stride=10, orange=green, green=green, low=green, high=green,
+        within=1.0, sources={},
+    )  # fmt: skip
+
+
+def test_new_cuts_by_people_and_another_engine_are_followed(
+    run: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    outputs = Outputs(json=tmp_path / "json")
+    predict(load(run), *folders, outputs)
+    for green in (0.4, 0.5):
+        write_cuts(run, pjnd_cuts(load(run), green))
+        first = predict(load(run), *folders, outputs).results
+        assert {(each.before, each.calibration) for each in first} == {(False, "pjnd")}
+        assert read_prediction(tmp_path / "json" / "a.json").map.cuts == (green, green)
+        assert {each.before for each in predict(load(run), *folders, outputs).results} == {True}
+    # Other engines round otherwise.
+    again = predict(load(run, engine="torch"), *folders, outputs).results
+    assert {each.before for each in again} == {False}
+
+
+def test_who_decides(run: Path) -> None:
+    plain = load(run)
+    assert (plain.decision.name, plain.decision.of, about(plain)["calibration"]) == (None, "quality", None)
+    write_cuts(run, pjnd_cuts(plain, 0.5))
+    people = load(run)
+    assert (people.decision.name, people.decision.cuts) == ("pjnd", (0.5, 0.5))
+    # What the page says is what its answers say.
+    assert about(people)["calibration"] == people.map(REFERENCE, DISTORTED).calibration == "pjnd"
+    with pytest.raises(PixqError, match="unknown calibration 'nope'; choose one of pjnd"):
+        load(run, calibration="nope")
+    # Another decision needs none of the run's, which may be damaged.
+    (run / "pjnd.json").write_text("{}")
+    with pytest.raises(PixqError, match=r"pjnd\.json"):
+        load(run).map(REFERENCE, DISTORTED)
+    same(load(run).decided_by(plain.decision).map(REFERENCE, DISTORTED), plain.map(REFERENCE, DISTORTED))
 
 
 def test_an_interruption_says_how_to_go_on(
