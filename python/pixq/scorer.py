@@ -58,7 +58,8 @@ class Scorer:
         self.recipe = recipe
         self.info = info
         self.engine = engine
-        self._calibration = calibration
+        #: The name that was asked for; `None` where none was.
+        self.named = calibration
 
     def __repr__(self) -> str:
         return f"<Scorer {self.recipe.model.name} ({self.kind}) on {self.device}>"
@@ -103,13 +104,13 @@ class Scorer:
             If there are several and none was named, the file is damaged, or its cuts are of other weights.
         """
         known = read_calibrations(self.run)
-        if self._calibration == PJND_CUTS and PJND_CUTS not in known and self.pjnd_cuts is not None:
+        if self.named == PJND_CUTS and PJND_CUTS not in known and self.pjnd_cuts is not None:
             return None
-        if self._calibration is None and not known:
+        if self.named is None and not known:
             return None
-        if self._calibration is not None and self._calibration not in known and (self.run / PJND).exists():
-            raise unknown("calibration", self._calibration, [*known, PJND_CUTS])
-        found = get_calibration(self.run, self._calibration)
+        if self.named is not None and self.named not in known and (self.run / PJND).exists():
+            raise unknown("calibration", self.named, [*known, PJND_CUTS])
+        found = get_calibration(self.run, self.named)
         if found.model.blake3 != self.blake3:
             raise PixqError(f"{self.run}: calibration {found.name} is of other weights; run pixq calibrate anew")
         return found
@@ -148,7 +149,7 @@ class Scorer:
         >>> scorer.decided_by(Decision.by(None)).map(reference, distorted).cuts  # doctest: +SKIP
         (0.33, 0.66)
         """
-        other = Scorer(self.run, self.recipe, self.info, self.engine, self._calibration)
+        other = Scorer(self.run, self.recipe, self.info, self.engine, self.named)
         other.decision = decision
         return other
 
