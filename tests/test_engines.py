@@ -128,6 +128,8 @@ def test_an_engine_that_can_not(run_of: Callable[[str], Path], tiny: Path) -> No
     mistake("the device 'cuda' needs the engine torch, not core; choose cpu", tiny, "cuda", engine="core")
     mistake("the device 'cuda:0' needs the engine torch, not onnx; choose cpu", tiny, "cuda:0", engine="onnx")
     mistake("unknown engine 'onyx'; did you mean onnx\\? choose one of auto, core, onnx, torch", tiny, engine="onyx")
+    for default in (None, DEFAULT):
+        mistake("the model that comes with pixq has no ONNX file; choose --engine core", default, engine="onnx")
     mistake(r"model.onnx: is missing; make it: pixq export .*tiny --onnx --out .*tiny/model.onnx", tiny, engine="onnx")
     mistake("there is no device 'abacus'; choose auto, cpu, cuda or cuda:0", tiny, "abacus")
     assert load(tiny, "auto", engine="core").engine.name == "core"

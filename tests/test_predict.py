@@ -326,6 +326,33 @@ def test_a_file_and_a_folder(tmp_path: Path) -> None:
             pairs(first, second)
 
 
+def test_the_reference_may_lie_among_the_distorted(tmp_path: Path) -> None:
+    folder = names(tmp_path / "d", "clean.png", "noisy.png")
+    found = pairs(folder / "clean.png", folder)
+    assert ([each.name for each in found.pairs], found.alone) == (["noisy"], ())
+    (folder / "noisy.png").unlink()
+    with pytest.raises(PixqError, match="d: holds no image but the reference"):
+        pairs(folder / "clean.png", folder)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (("x.jpg", "x.png", "x.png.bmp"), ["x.jpg", "x.png", "x.png.bmp"]),
+        (("X.PNG.bmp", "x.jpg", "x.png"), ["X.PNG.bmp", "x.jpg", "x.png"]),
+        (("A.png", "a.png"), ["A.png", "a.png"]),
+        (("x.png", "x.png.bmp"), ["x", "x.png"]),
+        (
+            ("a.png", "a.png.png", "a.png.png.jpg", "a.tif"),
+            ["a.png", "a.png.png", "a.png.png.jpg", "a.tif"],
+        ),
+    ],
+)
+def test_no_two_pairs_have_one_output(tmp_path: Path, images: tuple[str, ...], expected: list[str]) -> None:
+    found = pairs(names(tmp_path, "r.png") / "r.png", names(tmp_path / "d", *images))
+    assert [each.name for each in found.pairs] == expected
+
+
 # Files, and memory.
 
 

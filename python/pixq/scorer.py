@@ -17,7 +17,7 @@ from pixq.ladders.pjnd import PJND, PJND_CUTS, PjndCuts, read_cuts
 from pixq.loading import engine_of, load_model, read_run
 from pixq.models import MODELS
 from pixq.predict.decision import Decision
-from pixq.predict.engines import Engine, EngineName, Scored, Watch, identical_at
+from pixq.predict.engines import ONNX, Engine, EngineName, Scored, Watch, identical_at
 from pixq.predict.grid import STRIDE, Grid
 from pixq.predict.pixels import eight_bits
 from pixq.predict.pooling import pool, pool_by
@@ -381,6 +381,8 @@ def load(
         raise PixqError(
             "this pixq comes without a default model; name the run of one: a directory that pixq train left"
         )
+    if engine == "onnx" and files.path == DEFAULT and not (DEFAULT / ONNX).exists():
+        raise PixqError("the model that comes with pixq has no ONNX file; choose --engine core, or name a run of yours")
     recipe, info = read_run(files)
     chosen = engine_of(files, recipe, info, device, engine)
     scorer = Scorer(files.path, recipe, info, chosen, calibration)
