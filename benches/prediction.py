@@ -75,7 +75,7 @@ def plain(folder: Path, threads: int) -> Callable[[int, int], object]:
     import torch
     from PIL import Image
 
-    from pixq.scorer import load_model
+    from pixq.loading import load_model
 
     torch.set_num_threads(threads)
     model = load_model(folder / "run")[0].eval()

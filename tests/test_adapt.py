@@ -19,12 +19,12 @@ import pixq
 import trees
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
+from pixq.loading import load_model
 from pixq.models.base import PatchModel
 from pixq.onnx import export_onnx
 from pixq.patches.files import checksum
 from pixq.patches.plan import BuildSettings
 from pixq.patches.store import PatchSet
-from pixq.scorer import load_model
 from pixq.train import adapt as adapting
 from pixq.train import loop
 from pixq.train.adapt import adapt, moments

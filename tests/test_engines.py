@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from built import make_small
 from pixq import _core
 from pixq.errors import PixqError
+from pixq.loading import load_model
 from pixq.models import pooling as torch_pooling
 from pixq.models import require
 from pixq.patches.store import PatchSet
@@ -27,7 +28,7 @@ from pixq.predict.engines import ONNX, CoreEngine, OnnxEngine, identical_at, tin
 from pixq.predict.grid import Grid
 from pixq.predict.pooling import pool, pool_by
 from pixq.predict.torch_engine import TorchEngine, gather
-from pixq.scorer import DEFAULT, Scorer, load, load_model
+from pixq.scorer import DEFAULT, Scorer, load
 from pixq.train.loop import train
 from pixq.train.parts import by_split
 from pixq.train.recipe import ModelSpec, read_recipe
@@ -127,6 +128,8 @@ def test_an_engine_that_can_not(run_of: Callable[[str], Path], tiny: Path) -> No
     mistake("the device 'cuda' needs the engine torch, not core; choose cpu", tiny, "cuda", engine="core")
     mistake("the device 'cuda:0' needs the engine torch, not onnx; choose cpu", tiny, "cuda:0", engine="onnx")
     mistake("unknown engine 'onyx'; did you mean onnx\\? choose one of auto, core, onnx, torch", tiny, engine="onyx")
+    for default in (None, DEFAULT):
+        mistake("the model that comes with pixq has no ONNX file; choose --engine core", default, engine="onnx")
     mistake(r"model.onnx: is missing; make it: pixq export .*tiny --onnx --out .*tiny/model.onnx", tiny, engine="onnx")
     mistake("there is no device 'abacus'; choose auto, cpu, cuda or cuda:0", tiny, "abacus")
     assert load(tiny, "auto", engine="core").engine.name == "core"

@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import built
+import report_files
 import trees
 from pixq.calibration.files import CALIBRATION, read_calibrations
 from pixq.classes import CLASSES, GREEN, NAMES, QUALITY_CUTS, RED, classify
@@ -43,7 +45,10 @@ from pixq.predict.grid import Grid
 from pixq.predict.pictures import overlay
 from pixq.predict.quality_map import QualityMap
 from pixq.scorer import DEFAULT, Scorer, load
-from quality_maps import CUTS, make_map
+from pixq.train.loop import train
+from pixq.train.parts import by_split
+from pixq.train.recipe import read_recipe
+from quality_maps import make_map
 
 Image = NDArray[np.uint8]
 SIZE = (100, 140)
@@ -99,6 +104,15 @@ def bare(tmp_path: Path) -> Path:
     return tmp_path / "bare"
 
 
+@pytest.fixture(scope="session")
+def ordinal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose head is ordinal: its scores are logits, and its qualities are not."""
+    folder = tmp_path_factory.mktemp("ordinal")
+    recipe = read_recipe("seed", ["train.epochs=0", "train.threads=1", "model.head=ordinal"])
+    train(by_split(built.make_small(folder)), folder / "run", recipe, device="cpu")
+    return folder / "run"
+
+
 # The edge of a map, and the PJND.
 
 scores = st.lists(st.floats(-1, 2) | st.just(math.inf), min_size=1, max_size=60)
@@ -139,26 +153,37 @@ def ladders(draw: st.DrawFn) -> Ranged:
     return Ranged(name, np.array(levels, float), np.array(edges, float), (float(low), float(high)))
 
 
-@given(ladders(), st.integers(-1, 22), st.none() | st.integers(0, 4), st.none() | st.integers(0, 4))
-def test_the_pjnd_is_the_first_level_below_the_cut(
-    ladder: Ranged, twice: int, below: int | None, above: int | None
-) -> None:
-    cut = GreenCut(
-        twice / 2, None if below is None else twice / 2 - below, None if above is None else twice / 2 + above
-    )
+@given(ladders(), st.integers(-1, 22), st.none() | st.tuples(st.integers(0, 4), st.integers(0, 4)))
+def test_the_pjnd_is_the_first_level_below_the_cut(ladder: Ranged, twice: int, ends: tuple[int, int] | None) -> None:
+    value = twice / 2
+    cut = GreenCut(value) if ends is None else GreenCut(value, value - ends[0] / 2, value + ends[1] / 2)
 
-    def first(value: float | None) -> float | None:
+    def first(value: float) -> float | None:
         pairs = zip(ladder.levels.tolist(), ladder.edges.tolist(), strict=True)
-        return None if value is None else next((level for level, at in pairs if at < value), None)
+        return next((level for level, at in pairs if at < value), None)
 
     found = pjnd(ladder.levels, ladder.edges, cut)
-    assert found == Pjnd(first(cut.value), first(cut.high), first(cut.low), found.after)
+    low = high = None
+    if ends is not None:
+        # Edges are whole, so these are all cuts in the interval that could differ; it is open below.
+        above = [value, *(value + step / 4 for step in range(1 - 2 * ends[0], 2 * ends[1] + 1))]
+        by = [first(each) for each in above]
+        low = min((level for level in by if level is not None), default=None)
+        high = None if None in by else max(level for level in by if level is not None)
+    assert found == Pjnd(first(value), low, high, found.after)
     before = [each for each in ladder.levels.tolist() if found.level is None or each < found.level]
     assert found.after == (before[-1] if before else None)
     assert ladder.holds(found) == (found.level is not None and ladder.range[0] <= found.level <= ladder.range[1])
     # Of a ladder, the span of cuts that predict within its range is the one that counting finds.
     start, stop = ladder.cuts
     assert ladder.holds(found) == (start < cut.value <= stop)
+
+
+def test_the_interval_holds_the_pjnds_of_the_cuts_that_do_as_well_and_no_other() -> None:
+    # Every cut above 0.5, up to 0.9, gives level 20.
+    chosen = Ranged("a", np.array([10.0, 20, 30]), np.array([0.9, 0.5, 0.3]), (20, 20))
+    assert choose([chosen]) == GreenCut(0.7, 0.5, 0.9)
+    assert pjnd(chosen.levels, chosen.edges, choose([chosen])) == Pjnd(20, 20, 20, 10)
 
 
 def right(chosen: list[Ranged], cut: float) -> int:
@@ -239,6 +264,17 @@ def test_a_ladders_own_edges_do_not_choose_its_cut(own: list[float], which: int)
     found = leave_one_out(changed)
     assert list(found) == ["a", "b", "c"]
     assert found[changed[which].name] == pjnd(levels, own, others)
+
+
+def test_a_source_that_no_cut_can_hit_takes_nothing_from_the_others() -> None:
+    levels = np.arange(3.0)
+    good = Ranged("good", levels, np.array([0.9, 0.6, 0.2]), (1, 1))
+    # It is worse at the lower level, so the higher one is never first.
+    bad = Ranged("bad", levels, np.array([0.9, 0.1, 0.5]), (2, 2))
+    assert leave_one_out([good, bad]) == {"good": Pjnd(None, None, None, 2), "bad": Pjnd(1, 1, 1, 0)}
+    found = PjndCuts.of([good, bad], blake3="", share=0.05, stride=10)
+    assert (found.low, found.high, found.within) == (0.6, 0.9, 0)
+    assert {name: source.predicted for name, source in found.sources.items()} == {"good": None, "bad": 1}
 
 
 # Files of a ladder.
@@ -329,6 +365,14 @@ def test_truths_are_read(truths: Path) -> None:
     assert (first.codec, first.range, first.points) == ("NOISE", (4, 5), ((10, 20), (30.5, 40)))
     expected = [(level, f"first_NOISE_{101 - level:03d}.png") for level in LEVELS]
     assert names(first.ladder) == expected
+
+
+def test_a_sources_name_is_taken_to_the_letter(tmp_path: Path) -> None:
+    touch(tmp_path / "images", "a[1]*.png", "a[1]*_N[O]_100.jpg", "a[1]*_N[O]_90.jpg", "a1x_NO_80.jpg", "a1_NO_70.jpg")
+    said = {"images": {"a[1]*": {"codec": "N[O]"}}}
+    (tmp_path / "ground_truth.json").write_text(json.dumps(said))
+    (found,) = read_truth(tmp_path)
+    assert names(found.ladder) == [(1, "a[1]*_N[O]_100.jpg"), (11, "a[1]*_N[O]_90.jpg")]
 
 
 @pytest.mark.parametrize(
@@ -424,12 +468,23 @@ def test_places_are_the_lowest_apart_and_not_green(seed: int, most: int, degree:
         row, column = ys.tolist().index(place.y), xs.tolist().index(place.x)
         assert left[row, column]
         assert place.score == values[row, column] == values[left].min()
-        assert place.class_ == classify(place.score, CUTS)
+        assert place.class_ == found.classes[row, column] < GREEN
         near = np.hypot(ys[:, None] - place.y, xs[None, :] - place.x) < least
         near[row, column] = True
         left &= ~near
     # Fewer than asked for only where no place is left.
     assert len(places) == most or not left.any()
+
+
+def test_a_place_has_the_class_of_its_patch() -> None:
+    # The places' smoothed scores are all on a scale on which the cuts, of quality, say nothing.
+    found = some_map(3)
+    for shifted in (found.score + 5.0, found.score - 5.0):
+        places = critical_points(replace(found, score=shifted), points=4, degree=10.0)
+        assert len(places) == 4
+        for place in places:
+            at = np.argmin(np.abs(found.grid.ys + 9.5 - place.y)), np.argmin(np.abs(found.grid.xs + 9.5 - place.x))
+            assert place.class_ == found.classes[at] < GREEN
 
 
 def test_no_place_where_all_is_green() -> None:
@@ -613,7 +668,25 @@ def test_cuts_are_fitted_to_what_people_said(bare: Path, truths: Path) -> None:
         ranged(scorer, next(truth for truth in read_truth(truths) if truth.range is None))
 
 
-def test_ladders_that_cuts_can_not_be_fitted_to(bare: Path, truths: Path, tmp_path: Path, trained: Path) -> None:
+def test_cuts_are_chosen_anew_whatever_the_run_holds(shell: Shell, bare: Path, truths: Path) -> None:
+    given = ("calibrate", bare, "--ladders", truths, "--stride", "20", "--force")
+    shell(*given)
+    right = (bare / PJND).read_bytes()
+    write_cuts(bare, some_cuts("cd" * 32))
+    shell(*given)
+    assert (bare / PJND).read_bytes() == right
+    (bare / PJND).write_text("{")
+    for name in ("one", "two"):
+        report_files.calibrate(bare, name=name)
+    with pytest.raises(PixqError, match="holds several calibrations"):
+        load(bare).map(*np.zeros((2, 20, 20, 3), np.uint8))
+    shell(*given)
+    assert (bare / PJND).read_bytes() == right
+
+
+def test_ladders_that_cuts_can_not_be_fitted_to(
+    bare: Path, truths: Path, tmp_path: Path, trained: Path, ordinal: Path
+) -> None:
     with pytest.raises(PixqError, match="first was given already; give every source once"):
         fit(load(bare), [truths, truths])
     said = json.loads((truths / "ground_truth.json").read_text())
@@ -623,6 +696,12 @@ def test_ladders_that_cuts_can_not_be_fitted_to(bare: Path, truths: Path, tmp_pa
     (tmp_path / "few" / "ground_truth.json").write_text(json.dumps(said))
     with pytest.raises(PixqError, match="1 sources have a range of PJNDs; give two or more"):
         fit(load(bare), [tmp_path / "few"])
+    with pytest.raises(PixqError, match=r"--share is 2; give a share of the patches"):
+        fit(load(bare), [truths], share=2)
+    with pytest.raises(PixqError, match=r"--stride is 21; give 1 to 20 pixels"):
+        fit(load(bare), [truths], stride=21)
+    with pytest.raises(PixqError, match=r"run: its head is ordinal, on whose scale .*; give a run whose head is regr"):
+        fit(load(ordinal), [truths])
     # A model that has learned from one of the photos.
     photo = trained.parent / "tid" / "reference_images" / "I01.BMP"
     shutil.copytree(truths, tmp_path / "leak")
@@ -680,7 +759,7 @@ def test_the_verb_pjnd(shell: Shell, reference: Path, scorer: Scorer) -> None:
     assert expected.level in (3, 4, 5)
     assert said.splitlines() == [
         f"photo: {described(expected)}",
-        f"6 levels, 1 to 6; noticed: 5.0% of patches below {cut.value:.3f}",
+        f"6 levels, 1 to 6; noticed: 5.0% of patches below {cut.value:.3f}, calibration pjnd",
     ]
     rows = rows_of(table)
     assert list(rows[0]) == [*("reference", "distorted", "level", "edge", "quality", "worst", "share_green", "noticed")]
@@ -716,8 +795,44 @@ def test_the_verb_pjnd_warns_of_a_ladder_that_is_upside_down(shell: Shell, refer
 
 def test_the_verb_pjnd_of_a_run_without_cuts(shell: Shell, reference: Path, bare: Path) -> None:
     said = shell("pjnd", bare, reference, reference.parent)
-    assert f"below {QUALITY_CUTS[1]:.3f}" in said
+    assert f"below {QUALITY_CUTS[1]:.3f}, no calibration" in said
     assert "warning: no cut was chosen for this run, so Green is by quality alone; pixq calibrate" in shell.warnings
+
+
+def test_without_a_cut_edges_are_of_what_makes_classes(shell: Shell, reference: Path, ordinal: Path) -> None:
+    table, scorer = reference.parent / "out.csv", load(ordinal)
+    said = shell("pjnd", ordinal, reference, reference.parent, "--csv", table)
+    assert f"below {QUALITY_CUTS[1]:.3f}, no calibration" in said
+    for row, (_, found) in zip(rows_of(table), maps(scorer, open_ladder(reference, [reference.parent])), strict=True):
+        at = edge(np.where(found.identical, np.inf, found.quality))
+        assert row["edge"] == ("" if at == math.inf else str(at))
+        assert row["noticed"] == ("true" if np.mean(found.classes < GREEN) >= 0.05 else "false")
+    assert not np.allclose(found.score, found.quality)
+
+
+def test_ladders_go_by_peoples_pjnds_unless_a_calibration_is_named(
+    shell: Shell, reference: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(DEFAULT, tmp_path / "both")
+    for name in ("default", "other"):
+        report_files.calibrate(run, name=name)
+        by_people = shell("pjnd", run, reference, reference.parent)
+        assert by_people == shell("pjnd", reference, reference.parent)
+        assert by_people.endswith(", calibration pjnd\n")
+        assert shell("critical", run, reference, reference.parent) == shell("critical", reference, reference.parent)
+    table = tmp_path / "out.csv"
+    said = shell("pjnd", run, reference, reference.parent, "--calibration", "other", "--csv", table)
+    assert "of patches below 0.703, calibration other" in said
+    scorer = load(run, calibration="other")
+    answer = pjnd(list(LEVELS), [float(row["edge"] or "inf") for row in rows_of(table)], GreenCut(0.703, 0.66, 0.741))
+    assert said.startswith(f"photo: {described(answer)}\n")
+    assert answer.level is not None
+    said = shell("critical", run, reference, reference.parent, "--calibration", "other")
+    assert said.startswith(f"photo: level {answer.level:g}, ")
+    assert said.splitlines()[0].endswith("(y, x), calibration other")
+    found = scorer.map(pixels_of(reference), pixels_of(reference.with_name(f"photo_{answer.level:g}.png")))
+    expected = [f"{place.y:7.1f} {place.x:7.1f}" for place in critical_points(found)]
+    assert [line[3:18] for line in said.splitlines()[1:]] == expected
 
 
 def test_a_level_whose_edge_is_the_cut_is_not_noticed(shell: Shell, reference: Path, bare: Path) -> None:
@@ -744,12 +859,44 @@ def test_mistakes_of_pjnd(shell: Shell, reference: Path, tmp_path: Path) -> None
     shell.mistake("--share is 0; give a share of the patches", "pjnd", reference, folder, "--share", "0")
     shell.mistake("--stride is 0; give 1 to 20 pixels", "pjnd", reference, folder, "--stride", "0")
     shell.mistake("--stride is 21; give 1 to 20 pixels", "pjnd", reference, folder, "--stride", "21")
-    shell.mistake("no calibration", "pjnd", reference, folder, "--calibration", "other")
+    shell.mistake("unknown calibration 'other'", "pjnd", reference, folder, "--calibration", "other")
     trees.save(folder / "plain.png", trees.photo(0, SIZE))
     shell.mistake("plain.png: has no number in its name", "pjnd", reference, folder)
     (folder / "plain.png").unlink()
     trees.save(folder / "photo_8.png", trees.photo(0, (50, 50)))
     shell.mistake("give images of one size", "pjnd", reference, folder)
+
+
+def test_outputs_are_refused_before_anything_is_scored(shell: Shell, reference: Path, tmp_path: Path) -> None:
+    folder = reference.parent
+    # Nothing of this can be scored: whatever is said was said before.
+    (folder / "photo_1.png").write_bytes(b"\x89PNG")
+    linked = tmp_path / "linked.png"
+    linked.symlink_to(folder / "photo_6.png")
+    (tmp_path / "folder.csv").mkdir()
+    before = {path: path.read_bytes() for path in folder.glob("*.png")}
+    for verb, option in (("pjnd", "--picture"), ("critical", "--map")):
+        given = (verb, reference, folder / "photo_1.png", folder / "photo_6.png")
+        for path in (reference, folder / "photo_6.png", linked):
+            shell.mistake(f"{option} {path}: is one of the images; give another name", *given, option, path)
+        shell.mistake("folder.csv: is a folder", *given, "--csv", tmp_path / "folder.csv")
+        shell.mistake("--csv a.txt: give a name that ends in .csv", *given, "--csv", "a.txt")
+    both = tmp_path / "a.csv"
+    both.symlink_to(tmp_path / "a.png")
+    shell.mistake("is what --csv writes", *given, "--csv", both, "--map", tmp_path / "a.png")
+    assert {path: path.read_bytes() for path in folder.glob("*.png")} == before
+
+
+def test_places_are_asked_for_before_anything_is_scored(shell: Shell, reference: Path) -> None:
+    (reference.parent / "photo_1.png").write_bytes(b"\x89PNG")
+    for option, value, message in (
+        ("--points", "0", "--points is 0; give 1 or more"),
+        ("--degree", "-1", "--degree is -1; give the pixels"),
+        ("--degree", "nan", "--degree is nan; give the pixels"),
+        ("--at", "7", "--at 7: the ladder has no such level"),
+        ("--stride", "21", "--stride is 21; give 1 to 20 pixels"),
+    ):
+        shell.mistake(message, "critical", reference, reference.parent, option, value)
 
 
 def test_the_verb_critical(shell: Shell, reference: Path, scorer: Scorer) -> None:
@@ -760,7 +907,7 @@ def test_the_verb_critical(shell: Shell, reference: Path, scorer: Scorer) -> Non
     found = scorer.map(pixels_of(reference), pixels_of(folder / "photo_5.png"))
     places = critical_points(found, points=2, degree=12)
     assert len(places) == 2
-    assert said.splitlines()[0] == "photo: level 5, 2 places (y, x)"
+    assert said.splitlines()[0] == "photo: level 5, 2 places (y, x), calibration pjnd"
     assert len(said.splitlines()) == 3
     rows = rows_of(table)
     assert list(rows[0]) == ["reference", "distorted", "level", "rank", "y", "x", "score", "class"]
@@ -786,7 +933,7 @@ def test_the_verb_critical_looks_at_the_pjnd_or_the_only_level(shell: Shell, ref
     assert shell("critical", reference, folder / "photo_6.png").startswith("photo: level 6, ")
     assert shell("critical", DEFAULT, reference, folder, "--at", "6").startswith("photo: level 6, ")
     # Nothing differs in the first, and nobody sees the second.
-    assert shell("critical", reference, folder / "photo_1.png") == "photo: level 1, 0 places (y, x)\n"
+    assert shell("critical", reference, folder / "photo_1.png") == "photo: level 1, 0 places (y, x), calibration pjnd\n"
     faint = [folder / f"photo_{level}.png" for level in (1, 2)]
     cut = scorer.pjnd_cuts
     assert cut is not None
@@ -841,3 +988,29 @@ def test_the_verb_calibrate_by_ladders(shell: Shell, bare: Path, truths: Path, t
     shell.mistake("there is nothing to choose cuts by; give --target, or --ladders", "calibrate", bare)
     shell.mistake("ground_truth.json: No such file", "calibrate", bare, "--ladders", tmp_path, "--force")
     assert (bare / PJND).read_bytes() == before
+
+
+def test_calibrate_refuses_what_is_given_in_vain(shell: Shell, bare: Path, truths: Path, tmp_path: Path) -> None:
+    by_ladders, by_target = ("calibrate", bare, "--ladders", truths), ("calibrate", bare, "--target", tmp_path)
+    for option, value in (
+        ("--name", "default"),
+        ("--split", "validation"),
+        ("--objective", "accuracy"),
+        ("--cost", "0,1,4/1,0,1/4,1,0"),
+        ("--coverage", "0.9"),
+        ("--resamples", "1000"),
+        ("--level", "0.95"),
+        ("--seed", "0"),
+    ):
+        shell.mistake(f"{option}: given in vain without --target; leave it out", *by_ladders, option, value)
+    for option, value in (("--share", "0.05"), ("--stride", "10")):
+        shell.mistake(f"{option}: given in vain without --ladders; leave it out", *by_target, option, value)
+    shell.mistake("--name, --seed: given in vain", *by_ladders, "--seed", "0", "--name", "a")
+    shell.mistake("--name is pjnd, which is what the cuts by --ladders are called", *by_target, "--name", "pjnd")
+    shell.mistake("--share is 0; give a share of the patches", *by_ladders, "--share", "0")
+    shell.mistake("--stride is 21; give 1 to 20 pixels", *by_ladders, "--stride", "21")
+    assert not (bare / PJND).exists()
+    shell(*by_ladders, "--share", "0.2", "--stride", "20")
+    found = read_cuts(bare)
+    assert found == fit(load(bare), [truths], share=0.2, stride=20)
+    assert (found.share, found.stride) == (0.2, 20)

@@ -14,12 +14,13 @@ import torch
 from built import make, make_small
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
+from pixq.loading import load_model
 from pixq.models import MODELS, require
 from pixq.models.tiny import Tiny
 from pixq.onnx import CHECKED, TOLERANCE, export_onnx
 from pixq.patches.plan import BuildSettings, Sampling
 from pixq.patches.store import PatchSet
-from pixq.scorer import load, load_model
+from pixq.scorer import load
 from pixq.train.loop import train
 from pixq.train.parts import by_split
 from pixq.train.recipe import read_recipe

@@ -29,6 +29,7 @@ from pixq.calibration.curves import Mapping
 from pixq.calibration.files import add_calibration, get_calibration
 from pixq.classes import GREEN, NAMES, classify
 from pixq.errors import PixqError
+from pixq.ladders.pjnd import PjndCuts, write_cuts
 from pixq.patches.store import PatchSet
 from pixq.predict import decoding
 from pixq.predict.decoding import MIB, open_pair, plan
@@ -39,6 +40,7 @@ from pixq.predict.outputs import Outputs
 from pixq.predict.pairs import Pair, pairs
 from pixq.predict.predict import _Work, predict
 from pixq.scorer import Scorer, load
+from pixq.serve.service import about
 
 Bytes = NDArray[np.uint8]
 SIZE = (67, 91)
@@ -322,6 +324,33 @@ def test_a_file_and_a_folder(tmp_path: Path) -> None:
     ):
         with pytest.raises(PixqError, match=expected):
             pairs(first, second)
+
+
+def test_the_reference_may_lie_among_the_distorted(tmp_path: Path) -> None:
+    folder = names(tmp_path / "d", "clean.png", "noisy.png")
+    found = pairs(folder / "clean.png", folder)
+    assert ([each.name for each in found.pairs], found.alone) == (["noisy"], ())
+    (folder / "noisy.png").unlink()
+    with pytest.raises(PixqError, match="d: holds no image but the reference"):
+        pairs(folder / "clean.png", folder)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (("x.jpg", "x.png", "x.png.bmp"), ["x.jpg", "x.png", "x.png.bmp"]),
+        (("X.PNG.bmp", "x.jpg", "x.png"), ["X.PNG.bmp", "x.jpg", "x.png"]),
+        (("A.png", "a.png"), ["A.png", "a.png"]),
+        (("x.png", "x.png.bmp"), ["x", "x.png"]),
+        (
+            ("a.png", "a.png.png", "a.png.png.jpg", "a.tif"),
+            ["a.png", "a.png.png", "a.png.png.jpg", "a.tif"],
+        ),
+    ],
+)
+def test_no_two_pairs_have_one_output(tmp_path: Path, images: tuple[str, ...], expected: list[str]) -> None:
+    found = pairs(names(tmp_path, "r.png") / "r.png", names(tmp_path / "d", *images))
+    assert [each.name for each in found.pairs] == expected
 
 
 # Files, and memory.
@@ -613,6 +642,46 @@ def test_a_new_calibration_is_followed(run: Path, target: PatchSet, folders: tup
     assert {each.before for each in predict(load(run), *folders, outputs).results} == {True}
 
 
+def pjnd_cuts(scorer: Scorer, green: float) -> PjndCuts:
+    return PjndCuts(
+        pixq="1", blake3=scorer.blake3, share=0.05, stride=10, orange=green, green=green, low=green, high=green,
+        within=1.0, sources={},
+    )  # fmt: skip
+
+
+def test_new_cuts_by_people_and_another_engine_are_followed(
+    run: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    outputs = Outputs(json=tmp_path / "json")
+    predict(load(run), *folders, outputs)
+    for green in (0.4, 0.5):
+        write_cuts(run, pjnd_cuts(load(run), green))
+        first = predict(load(run), *folders, outputs).results
+        assert {(each.before, each.calibration) for each in first} == {(False, "pjnd")}
+        assert read_prediction(tmp_path / "json" / "a.json").map.cuts == (green, green)
+        assert {each.before for each in predict(load(run), *folders, outputs).results} == {True}
+    # Other engines round otherwise.
+    again = predict(load(run, engine="torch"), *folders, outputs).results
+    assert {each.before for each in again} == {False}
+
+
+def test_who_decides(run: Path) -> None:
+    plain = load(run)
+    assert (plain.decision.name, plain.decision.of, about(plain)["calibration"]) == (None, "quality", None)
+    write_cuts(run, pjnd_cuts(plain, 0.5))
+    people = load(run)
+    assert (people.decision.name, people.decision.cuts) == ("pjnd", (0.5, 0.5))
+    # What the page says is what its answers say.
+    assert about(people)["calibration"] == people.map(REFERENCE, DISTORTED).calibration == "pjnd"
+    with pytest.raises(PixqError, match="unknown calibration 'nope'; choose one of pjnd"):
+        load(run, calibration="nope")
+    # Another decision needs none of the run's, which may be damaged.
+    (run / "pjnd.json").write_text("{}")
+    with pytest.raises(PixqError, match=r"pjnd\.json"):
+        load(run).map(REFERENCE, DISTORTED)
+    same(load(run).decided_by(plain.decision).map(REFERENCE, DISTORTED), plain.map(REFERENCE, DISTORTED))
+
+
 def test_an_interruption_says_how_to_go_on(
     scorer: Scorer, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -665,6 +734,25 @@ def test_outputs_that_can_not_be(
                 predict(scorer, *inputs, Outputs(**chosen))  # type: ignore[arg-type]
             assert "\n" not in str(caught.value)
     assert (tmp_path / "file.png").read_bytes() == b""
+
+
+def test_no_output_is_an_image(scorer: Scorer, tmp_path: Path) -> None:
+    trees.save(tmp_path / "q" / "a.png", REFERENCE)
+    trees.save(tmp_path / "d" / "a.bmp", DISTORTED)
+    reference, folder = tmp_path / "q" / "a.png", tmp_path / "d"
+    before = reference.read_bytes()
+    (tmp_path / "linked").symlink_to(tmp_path / "q")
+    (tmp_path / "hard").mkdir()
+    (tmp_path / "hard" / "a.png").hardlink_to(reference)
+    for name in ("q", "linked", "hard"):
+        with pytest.raises(PixqError, match=f"--map .*{name}: .*a.png is one of the images; give another folder"):
+            predict(scorer, reference, folder, Outputs(map=tmp_path / name))
+        with pytest.raises(PixqError, match=r"--map .*a.png: is one of the images; give another name"):
+            predict(scorer, reference, folder / "a.bmp", Outputs(map=tmp_path / name / "a.png"))
+    assert reference.read_bytes() == before
+    # A folder beside the reference's file is no matter.
+    predict(scorer, reference, folder, Outputs(heat=tmp_path / "q" / "heat"))
+    assert (tmp_path / "q" / "heat" / "a.png").exists()
 
 
 def test_what_can_not_be_written_stops_a_folder(scorer: Scorer, folders: tuple[Path, Path], tmp_path: Path) -> None:

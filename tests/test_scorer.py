@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 import pixq
 from built import lines, make_small
 from pixq.errors import PixqError
+from pixq.loading import load_model
 from pixq.models import require
 from pixq.patches.store import PatchSet
-from pixq.scorer import Scorer, load, load_model
+from pixq.scorer import Scorer, load
 from pixq.train.curves import draw, png
 from pixq.train.data import Pool
 from pixq.train.loop import train

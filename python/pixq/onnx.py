@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from pixq.classes import NAMES
 from pixq.errors import PixqError
+from pixq.loading import load_model
 from pixq.models import require
 from pixq.models.base import PatchModel
 from pixq.models.heads import Ordinal
 from pixq.patches.files import write_picture
 from pixq.patches.store import PatchSet
-from pixq.scorer import load_model
 from pixq.train.run import RunDirectory, fingerprint
 
 __all__ = ["TOLERANCE", "OnnxReport", "export_onnx"]

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixq.calibration.files import Calibration, get_calibration, read_calibrations
 from pixq.classes import NAMES, classify
-from pixq.errors import PixqError, one_line, unknown
+from pixq.errors import PixqError, unknown
 from pixq.ladders.pjnd import PJND, PJND_CUTS, PjndCuts, read_cuts
-from pixq.models import MODELS, build, require
-from pixq.patches.files import checksum
+from pixq.loading import engine_of, load_model, read_run
+from pixq.models import MODELS
 from pixq.predict.decision import Decision
-from pixq.predict.engines import ENGINES, ONNX, CoreEngine, Engine, EngineName, OnnxEngine, Scored, Watch, identical_at
+from pixq.predict.engines import ONNX, Engine, EngineName, Scored, Watch, identical_at
 from pixq.predict.grid import STRIDE, Grid
-from pixq.predict.monotone_engine import MonotoneEngine
 from pixq.predict.pixels import eight_bits
 from pixq.predict.pooling import pool, pool_by
 from pixq.predict.quality_map import QualityMap
 from pixq.train.recipe import Recipe
-from pixq.train.run import FINISHED, RUN, RunDirectory, RunInfo
+from pixq.train.run import RunDirectory, RunInfo
 
 if TYPE_CHECKING:
     from pixq.models.base import PatchModel
 
-__all__ = ["DEFAULT", "Scorer", "load", "load_model"]
+__all__ = ["DEFAULT", "Scorer", "load"]
 
 #: The run that comes with pixq.
 DEFAULT = Path(__file__).parent / "default"
@@ -61,7 +58,8 @@ class Scorer:
         self.recipe = recipe
         self.info = info
         self.engine = engine
-        self._calibration = calibration
+        #: The name that was asked for; `None` where none was.
+        self.named = calibration
 
     def __repr__(self) -> str:
         return f"<Scorer {self.recipe.model.name} ({self.kind}) on {self.device}>"
@@ -106,11 +104,13 @@ class Scorer:
             If there are several and none was named, the file is damaged, or its cuts are of other weights.
         """
         known = read_calibrations(self.run)
-        if self._calibration == PJND_CUTS and PJND_CUTS not in known and self.pjnd_cuts is not None:
+        if self.named == PJND_CUTS and PJND_CUTS not in known and self.pjnd_cuts is not None:
             return None
-        if self._calibration is None and not known:
+        if self.named is None and not known:
             return None
-        found = get_calibration(self.run, self._calibration)
+        if self.named is not None and self.named not in known and (self.run / PJND).exists():
+            raise unknown("calibration", self.named, [*known, PJND_CUTS])
+        found = get_calibration(self.run, self.named)
         if found.model.blake3 != self.blake3:
             raise PixqError(f"{self.run}: calibration {found.name} is of other weights; run pixq calibrate anew")
         return found
@@ -128,6 +128,30 @@ class Scorer:
         if found is not None and found.blake3 != self.blake3:
             raise PixqError(f"{self.run / PJND}: is of other weights; run pixq calibrate --ladders anew")
         return found
+
+    @cached_property
+    def decision(self) -> Decision:
+        """What makes the classes of its maps: `calibration`, or `pjnd_cuts`, or else cuts of quality.
+
+        Raises
+        ------
+        PixqError
+            As of `calibration` and `pjnd_cuts`.
+        """
+        chosen = self.calibration
+        return Decision.by(chosen, self.pjnd_cuts if chosen is None else None)
+
+    def decided_by(self, decision: Decision) -> Scorer:
+        """The same model, whose maps have classes by `decision` and not by what its run holds, which is not read.
+
+        Examples
+        --------
+        >>> scorer.decided_by(Decision.by(None)).map(reference, distorted).cuts  # doctest: +SKIP
+        (0.33, 0.66)
+        """
+        other = Scorer(self.run, self.recipe, self.info, self.engine, self.named)
+        other.decision = decision
+        return other
 
     # Batches of patches.
 
@@ -269,7 +293,7 @@ class Scorer:
             raise ValueError(f"'reference' has shape {reference.shape}, 'distorted' {distorted.shape}; make them equal")
         grid = Grid(r.shape[0], r.shape[1], self.size, stride)
         # Before the work, since it may be refused.
-        _ = self._decision
+        _ = self.decision
         corners = grid.corners
         tell = watch or (lambda done, total: None)
         identical = identical_at(r, d, corners, self.size, lambda: tell(0, len(corners)))
@@ -303,7 +327,7 @@ class Scorer:
         PixqError
             If the calibration can't be used.
         """
-        decision = self._decision
+        decision = self.decision
         return QualityMap(
             grid=grid,
             score=score,
@@ -315,10 +339,6 @@ class Scorer:
             cuts=decision.cuts,
             calibration=decision.name,
         )
-
-    @cached_property
-    def _decision(self) -> Decision:
-        return Decision.by(self.calibration, self.pjnd_cuts)
 
     def score(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> float:
         """Quality of an image pair, 0 to 1, 1 = nobody notices, pooled as the run's recipe says; see `map`."""
@@ -361,75 +381,11 @@ def load(
         raise PixqError(
             "this pixq comes without a default model; name the run of one: a directory that pixq train left"
         )
-    recipe, info = _read(files)
-    chosen = _engine(files, recipe, info, device, engine)
+    if engine == "onnx" and files.path == DEFAULT and not (DEFAULT / ONNX).exists():
+        raise PixqError("the model that comes with pixq has no ONNX file; choose --engine core, or name a run of yours")
+    recipe, info = read_run(files)
+    chosen = engine_of(files, recipe, info, device, engine)
     scorer = Scorer(files.path, recipe, info, chosen, calibration)
     if calibration is not None:
-        _ = scorer.calibration
+        _ = scorer.decision
     return scorer
-
-
-def _engine(files: RunDirectory, recipe: Recipe, info: RunInfo, device: str, engine: EngineName) -> Engine:
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
-    core = next((each for each in (CoreEngine, MonotoneEngine) if each.takes(recipe.model)), None)
-    if engine == "core" and core is None:
-        raise PixqError(
-            f"{files.path}: the core scores the models monotone, and tiny with a regression head and pooling that is "
-            "not learned; choose another --engine"
-        )
-    if device != "cpu" and (engine in ("core", "onnx") or (core is not None and find_spec("torch") is None)):
-        if device != "auto":
-            what = "PyTorch, which is not installed" if engine == "auto" else f"the engine torch, not {engine}"
-            raise PixqError(f"the device {device!r} needs {what}; choose cpu")
-        device = "cpu"
-    if device != "cpu":
-        require("torch")
-        from pixq.train.parallel import choose_device
-
-        device = str(choose_device(device))
-    on_cpu = device.partition(":")[0] == "cpu"
-    if on_cpu and core is not None and engine in ("auto", "core"):
-        return core.of(_tensors(files, info, "numpy"), recipe.model, files.model)
-    if on_cpu and (engine == "onnx" or (engine == "auto" and OnnxEngine.there(files.path))):
-        _tensors(files, info, "numpy")
-        return OnnxEngine(files.path / ONNX, info.files[files.model.name]["blake3"])
-    require("torch")
-    import torch
-
-    from pixq.predict.torch_engine import TorchEngine
-
-    return TorchEngine(_model(files, recipe, info), torch.device(device))
-
-
-def load_model(run: str | os.PathLike[str]) -> tuple[PatchModel, Recipe, RunInfo]:
-    """The best model of a run as a module of PyTorch on the CPU, its recipe, and its `run.json`; see `load`."""
-    files = RunDirectory(run)
-    recipe, info = _read(files)
-    return _model(files, recipe, info), recipe, info
-
-
-def _read(files: RunDirectory) -> tuple[Recipe, RunInfo]:
-    info = files.read_info()
-    recipe = files.recipe_of(info)
-    if info.status not in FINISHED:
-        raise PixqError(f"{files.path}: is not finished; go on with pixq train --resume")
-    return recipe, info
-
-
-def _tensors(files: RunDirectory, info: RunInfo, framework: Literal["pt", "numpy"]) -> dict[str, Any]:
-    tensors, _ = files.read_tensors(files.model, framework)
-    if asdict(checksum(files.model)) != info.files.get(files.model.name):
-        raise PixqError(f"{files.model}: its checksum is not that of {RUN}; take the whole directory of the run")
-    return tensors
-
-
-def _model(files: RunDirectory, recipe: Recipe, info: RunInfo) -> PatchModel:
-    tensors = _tensors(files, info, "pt")
-    # The weights of a frozen backbone are in the run: they are not looked for again.
-    model = build(recipe.model.model_copy(update={"weights": "saved"}))
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise PixqError(f"{files.model}: does not fit its recipe ({one_line(error)})") from None
-    return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -24,14 +24,16 @@ def calibrate(
     *,
     target: Path | None = None,
     ladders: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
-    name: str = "default",
-    split: Literal["train", "validation"] = "validation",
-    objective: Literal["balanced_accuracy", "accuracy", "macro_f1", "cost"] = "balanced_accuracy",
+    name: str | None = None,
+    split: Literal["train", "validation"] | None = None,
+    objective: Literal["balanced_accuracy", "accuracy", "macro_f1", "cost"] | None = None,
     cost: str | None = None,
     coverage: float | None = None,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    resamples: int | None = None,
+    level: float | None = None,
+    seed: int | None = None,
+    share: float | None = None,
+    stride: int | None = None,
     device: str = "auto",
     force: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -41,7 +43,8 @@ def calibrate(
     kept in calibration.json of the run, by name.
 
     With --ladders in place of --target, the Green cut is chosen on ladders of rising distortion whose PJNDs people
-    gave, for pixq pjnd, pixq critical and pixq predict; it is kept in pjnd.json of the run.
+    gave, for pixq pjnd, pixq critical and pixq predict; it is kept in pjnd.json of the run. The options from --name to
+    --seed are for --target alone.
 
     Parameters
     ----------
@@ -52,55 +55,66 @@ def calibrate(
     ladders
         Folders with ground_truth.json and images, in the layout of LocJND and KonJND.
     name
-        What the calibration is called; one run can hold several.
+        What the calibration is called; one run can hold several. Default: default.
     split
-        The target's calibration split.
+        The target's calibration split. Default: validation.
     objective
-        What the cuts are to be best at.
+        What the cuts are to be best at. Default: balanced_accuracy.
     cost
         For --objective cost: what each answer costs, a row a true class, Red first, like 0,1,4/1,0,1/4,1,0.
     coverage
         Learn conformal sets that hold the true class with this probability; an answer of several classes, or none, is
         `unsure`.
     resamples
-        Of the bootstrap over groups.
+        Of the bootstrap over groups. Default: 1000.
     level
-        Of the intervals.
+        Of the intervals. Default: 0.95.
     seed
-        Of the bootstrap, and of the halves of --coverage.
+        Of the bootstrap, and of the halves of --coverage. Default: 0.
+    share
+        For --ladders: of patches that are no longer Green where a level is noticed, 0 to 1. Default: 0.05.
+    stride
+        For --ladders: pixels between neighbouring patches. Default: 10.
     device
         cpu, cuda, cuda:1, or auto.
     force
-        Replace a calibration of the same name.
+        Replace a calibration of the same name, or the cut by ladders.
     """
+    by_target = {
+        "name": name, "split": split, "objective": objective, "cost": cost, "coverage": coverage,
+        "resamples": resamples, "level": level, "seed": seed,
+    }  # fmt: skip
+    by_ladders = {"share": share, "stride": stride}
     if ladders:
         if target is not None:
             raise PixqError("--target and --ladders are two ways to choose cuts; give one of them")
-        return _by_ladders(run, ladders, device, force)
+        _refuse(by_target, "--target")
+        return _by_ladders(run, ladders, device, force, share, stride)
     if target is None:
         raise PixqError("there is nothing to choose cuts by; give --target, or --ladders")
+    _refuse(by_ladders, "--ladders")
     from pixq.calibration.calibrate import CalibrateSettings
     from pixq.calibration.calibrate import calibrate as choose
     from pixq.calibration.cuts import Objective
     from pixq.calibration.files import CALIBRATION, add_calibration, read_calibrations
     from pixq.evaluation.target import open_target
+    from pixq.ladders.pjnd import PJND_CUTS
     from pixq.train.parallel import choose_device
 
-    settings = CalibrateSettings(
-        name=name,
-        split=split,
-        objective=Objective(objective, None if cost is None else _cost(cost)),
-        coverage=coverage,
-        resamples=resamples,
-        level=level,
-        seed=seed,
-    )
-    if name in read_calibrations(run) and not force:
-        raise PixqError(f"{run / CALIBRATION}: holds a calibration {name} already; give another --name, or --force")
+    if name == PJND_CUTS:
+        raise PixqError(f"--name is {name}, which is what the cuts by --ladders are called; give another")
+    best_at = objective or "balanced_accuracy"
+    given: dict[str, Any] = {**by_target, "objective": Objective(best_at, None if cost is None else _cost(cost))}
+    del given["cost"]
+    settings = CalibrateSettings(**{key: value for key, value in given.items() if value is not None})
+    if settings.name in read_calibrations(run) and not force:
+        raise PixqError(
+            f"{run / CALIBRATION}: holds a calibration {settings.name} already; give another --name, or --force"
+        )
     patches, made = open_target(target)
     if made is not None:
         print(f"pixq: {target}: is a tree of triplets; its patch set is {made}", file=sys.stderr)
-    with counted("scoring", len(patches.select(split=split))) as watch:
+    with counted("scoring", len(patches.select(split=settings.split))) as watch:
         found = choose(run, patches, settings, device=str(choose_device(device)), watch=watch)
     path = add_calibration(run, found)
     for warning in found.warnings:
@@ -113,32 +127,48 @@ def calibrate(
         f"balanced accuracy {_number(achieved.value)} on these patches, {_number(honest.value)} "
         f"{_between(honest.low, honest.high)} on groups that cuts have not seen"
     )
-    if objective != "balanced_accuracy":
-        print(f"{objective.replace('_', ' ')} {_number(found.value)} on these patches")
+    if best_at != "balanced_accuracy":
+        print(f"{best_at.replace('_', ' ')} {_number(found.value)} on these patches")
     if found.conformal is not None and found.achieved["unsure"].value is not None:
         print(
             f"sets of {coverage:g} coverage: {100 * found.achieved['unsure'].value:.0f} % of these answers are unsure"
         )
-    print(f"{path}: {name}, from {found.data.patches:,} patches of {found.data.groups:,} groups")
+    print(f"{path}: {settings.name}, from {found.data.patches:,} patches of {found.data.groups:,} groups")
     return 0
 
 
-def _by_ladders(run: Path, ladders: tuple[Path, ...], device: str, force: bool) -> int:
+def _refuse(given: dict[str, Any], of: str) -> None:
+    """Options that would be given in vain."""
+    vain = [f"--{name}" for name, value in given.items() if value is not None]
+    if vain:
+        raise PixqError(f"{', '.join(vain)}: given in vain without {of}; leave it out")
+
+
+def _by_ladders(
+    run: Path, ladders: tuple[Path, ...], device: str, force: bool, share: float | None, stride: int | None
+) -> int:
     from pixq.ladders.fit import fit
-    from pixq.ladders.pjnd import PJND, write_cuts
+    from pixq.ladders.pjnd import PJND, SHARE, write_cuts
+    from pixq.predict.grid import STRIDE
     from pixq.scorer import load
 
     if (run / PJND).exists() and not force:
         raise PixqError(f"{run / PJND}: is there already; give --force to replace it")
     with staged() as watch:
-        found = fit(load(run, device), ladders, watch=watch)
+        found = fit(
+            load(run, device),
+            ladders,
+            share=SHARE if share is None else share,
+            stride=STRIDE if stride is None else stride,
+            watch=watch,
+        )
     path = write_cuts(run, found)
     print(f"Orange  from {_number(found.orange)}")
     print(f"Green   from {_number(found.green)}  {_between(found.low, found.high)}")
     for name, source in found.sources.items():
         low, high = source.range
-        predicted = "above the ladder" if source.predicted is None else f"{source.predicted:g}"
-        print(f"{name}: PJND {predicted} by the cut of the others, {low:g} to {high:g} by people")
+        predicted = "no level" if source.predicted is None else f"PJND {source.predicted:g}"
+        print(f"{name}: {predicted} by the cut of the others, {low:g} to {high:g} by people")
     print(f"{path}: {found.within:.0%} of {len(found.sources)} sources within their ranges")
     return 0
 

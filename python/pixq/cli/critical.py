@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pixq.cli.ladders import given_ladder, green_cut, score_ladder
-from pixq.errors import PixqError
+from pixq.cli.ladders import given_ladder, said_of, warn
+from pixq.cli.progress import staged
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from pixq.ladders.ladder import Level
 
 __all__ = ["critical"]
 
@@ -53,9 +51,9 @@ def critical(
     stride
         Pixels between neighbouring patches.
     calibration
-        Name of the calibration whose cuts to take.
+        Name of the calibration whose cuts to take. Default: what calibrate --ladders chose, or the only one.
     csv
-        A line a place: y, x, score, class.
+        A line a place: y, x, score, class (CSV).
     map
         Picture of the classes, with the places (PNG).
     values
@@ -65,54 +63,41 @@ def critical(
     device
         cpu, cuda, cuda:1, or auto.
     """
-    from dataclasses import replace
-
     from pixq.classes import CLASSES
-    from pixq.ladders.critical import critical_map, critical_points
+    from pixq.ladders.critical import critical_map
     from pixq.ladders.ladder import pixels_of
     from pixq.ladders.pictures import regions
-    from pixq.ladders.pjnd import edge, pjnd
+    from pixq.ladders.predict import predict_regions
     from pixq.patches.files import write_picture
     from pixq.predict.pictures import encode
     from pixq.predict.tables import name_cell, table_of
 
-    for name, path, ending in (("map", map, ".png"), ("values", values, ".npy")):
-        if path is not None and path.suffix.lower() != ending:
-            raise PixqError(f"--{name} {path}: give a name that ends in {ending}")
-    scorer, ladder = given_ladder(paths, level, device, calibration)
-    cut, share, stride = green_cut(scorer, None, stride)
-    if at is None and len(ladder.levels) == 1:
-        at = ladder.levels[0].level
-    if at is None:
-        rows = score_ladder(scorer, ladder, stride)
-        at = pjnd([each.level for each, _ in rows], [edge(found.score, share) for _, found in rows], cut).level
-        if at is None:
-            print(
-                f"{ladder.name}: no level is noticed, up to {ladder.levels[-1].level:g}; --at looks at one all the same"
-            )
-            return 0
-        rows = [row for row in rows if row[0].level == at]
-    else:
-        chosen = tuple(each for each in ladder.levels if each.level == at)
-        if not chosen:
-            raise PixqError(f"--at {at:g}: the ladder has no such level; it has {_some(ladder.levels)}")
-        rows = score_ladder(scorer, replace(ladder, levels=chosen), stride)
-    (chosen_level, found), *_ = rows
-    places = critical_points(found, points=points, degree=degree)
+    outputs = {"csv": csv, "map": map, "values": values}
+    scorer, ladder = given_ladder(paths, level, device, calibration, outputs)
+    with staged() as watch:
+        answer = predict_regions(
+            scorer, ladder, at=at, points=points, degree=degree, stride=stride,
+            watch=lambda done, of: watch(ladder.name, done, of), note=warn,
+        )  # fmt: skip
+    looked, found, places = answer.level, answer.found, answer.places
+    if looked is None or found is None:
+        print(f"{ladder.name}: no level is noticed, up to {ladder.levels[-1].level:g}; --at looks at one all the same")
+        return 0
     mend = "make room, or make it writable"
     if csv is not None:
         with table_of(csv, ("reference", "distorted", "level", "rank", "y", "x", "score", "class")) as add:
-            names = name_cell(ladder.reference), name_cell(chosen_level.path), f"{at:g}"
+            names = name_cell(ladder.reference), name_cell(looked.path), f"{looked.level:g}"
             add(
                 (*names, rank, point.y, point.x, point.score, CLASSES[point.class_].name)
                 for rank, point in enumerate(places, start=1)
             )
     if map is not None:
-        image = pixels_of(chosen_level.path)
+        image = pixels_of(looked.path)
         write_picture(map, encode(regions(found, image, places, degree=degree, safe=safe_colors)), mend)
     if values is not None:
         write_picture(values, _npy(critical_map(found, degree=degree)), mend)
-    print(f"{ladder.name}: level {at:g}, {len(places)} {'place' if len(places) == 1 else 'places'} (y, x)")
+    count = f"{len(places)} {'place' if len(places) == 1 else 'places'}"
+    print(f"{ladder.name}: level {looked.level:g}, {count} (y, x), {said_of(answer.rule)}")
     for rank, point in enumerate(places, start=1):
         print(f"{rank}  {point.y:7.1f} {point.x:7.1f}  {point.score:.3f} {CLASSES[point.class_].name}")
     return 0
@@ -126,8 +111,3 @@ def _npy(values: NDArray[np.float64]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, values.astype(np.float32))
     return buffer.getvalue()
-
-
-def _some(levels: tuple[Level, ...]) -> str:
-    names = [f"{each.level:g}" for each in levels]
-    return ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-5:]])

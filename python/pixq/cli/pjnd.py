@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.cli.ladders import given_ladder, green_cut, score_ladder
-from pixq.errors import PixqError
+from pixq.cli.ladders import given_ladder, said_of, warn
+from pixq.cli.progress import staged
 
 __all__ = ["pjnd"]
 
@@ -41,9 +40,9 @@ def pjnd(
     stride
         Pixels between neighbouring patches. Default: that of the cut, or 10.
     calibration
-        Name of the calibration whose Green cut to take.
+        Name of the calibration whose Green cut to take. Default: what calibrate --ladders chose, or the only one.
     csv
-        A line a level.
+        A line a level (CSV).
     picture
         The curve, with the cut and the PJND (PNG).
     safe_colors
@@ -52,39 +51,36 @@ def pjnd(
         cpu, cuda, cuda:1, or auto.
     """
     from pixq.ladders.pictures import curve, described
-    from pixq.ladders.pjnd import edge
-    from pixq.ladders.pjnd import pjnd as predict
+    from pixq.ladders.predict import predict_pjnd
     from pixq.patches.files import write_picture
     from pixq.predict.pictures import encode
     from pixq.predict.tables import name_cell, table_of, word
 
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise PixqError(f"--picture {picture}: give a name that ends in .png")
-    scorer, ladder = given_ladder(paths, level, device, calibration)
-    cut, share, stride = green_cut(scorer, share, stride)
-    rows = score_ladder(scorer, ladder, stride)
-    levels, edges = [each.level for each, _ in rows], [edge(found.score, share) for _, found in rows]
-    answer = predict(levels, edges, cut)
+    scorer, ladder = given_ladder(paths, level, device, calibration, {"csv": csv, "picture": picture})
+    with staged() as watch:
+        found = predict_pjnd(
+            scorer, ladder, share=share, stride=stride, watch=lambda done, of: watch(ladder.name, done, of), note=warn
+        )
+    rule, rows, answer = found.rule, found.levels, found.pjnd
     if csv is not None:
         columns = ("reference", "distorted", "level", "edge", "quality", "worst", "share_green", "noticed")
         with table_of(csv, columns) as add:
-            for (each, found), at in zip(rows, edges, strict=True):
-                verdict = found.verdict
+            for row in rows:
+                verdict = row.found.verdict
                 add([(
-                    name_cell(ladder.reference), name_cell(each.path), f"{each.level:g}",
-                    "" if at == float("inf") else at, verdict.quality, verdict.worst,
-                    verdict.shares["Green"], word(at < cut.value),
+                    name_cell(ladder.reference), name_cell(row.level.path), f"{row.level.level:g}",
+                    "" if row.edge == float("inf") else row.edge, verdict.quality, verdict.worst,
+                    verdict.shares["Green"], word(row.noticed),
                 )])  # fmt: skip
+    levels = [row.level.level for row in rows]
     if picture is not None:
-        pixels = curve(ladder.name, levels, edges, cut, answer, safe=safe_colors)
+        pixels = curve(ladder.name, levels, [row.edge for row in rows], rule.cut, answer, safe=safe_colors)
         write_picture(picture, encode(pixels), "make room, or make it writable")
-    if len(edges) > 2 and edges[0] < edges[-1]:
-        print(
-            "pixq: warning: the highest level looks better than the lowest; if n is a quality, give --level 101-n",
-            file=sys.stderr,
-        )
     print(f"{ladder.name}: {described(answer)}")
     if answer.level is not None and answer.after is not None and answer.level - answer.after > 1:
         print(f"the PJND may be lower, down to above {answer.after:g}: the ladder has no level between")
-    print(f"{len(rows)} levels, {levels[0]:g} to {levels[-1]:g}; noticed: {share:.1%} of patches below {cut.value:.3f}")
+    print(
+        f"{len(rows)} levels, {levels[0]:g} to {levels[-1]:g}; noticed: {rule.share:.1%} of patches below "
+        f"{rule.cut.value:.3f}, {said_of(rule)}"
+    )
     return 0

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq.classes import GREEN, classify
+from pixq.classes import GREEN
 from pixq.errors import PixqError
 from pixq.predict.quality_map import QualityMap
 
-__all__ = ["DEGREE", "POINTS", "CriticalPoint", "critical_map", "critical_points"]
+__all__ = ["DEGREE", "POINTS", "CriticalPoint", "check_points", "critical_map", "critical_points"]
 
 #: Pixels of one degree: images of 640 pixels that are 13.797 cm wide, seen from 30 cm, as in the study of KonJND++.
 DEGREE = 24.0
@@ -41,7 +41,7 @@ class CriticalPoint:
     score
         There, of the smoothed map; on the scale of `QualityMap.score`.
     class_
-        The class of that score: a number of `pixq.classes.CLASSES`.
+        The class of the patch there, which is not Green: a number of `pixq.classes.CLASSES`.
     """
 
     y: float
@@ -77,8 +77,7 @@ def critical_map(found: QualityMap, *, degree: float = DEGREE) -> Values:
     >>> [(point.y, point.x) for point in critical_points(scorer.map(grey, striped))]
     [(49.5, 69.5)]
     """
-    if not (math.isfinite(degree) and degree >= 0.0):
-        raise PixqError(f"--degree is {degree:g}; give the pixels of one degree of the field of view, 0 or more")
+    _check_degree(degree)
     finite = found.score[~found.identical]
     best = max(1.0, float(finite.max())) if finite.size else 1.0
     values = np.where(found.identical, best, found.score)
@@ -92,6 +91,24 @@ def critical_map(found: QualityMap, *, degree: float = DEGREE) -> Values:
         weight = np.where(np.abs(distance) <= 4.0 * sigma, np.exp(-(distance**2) / (2.0 * sigma * sigma)), 0.0)
         values = _smoothed(values, weight, axis)
     return values
+
+
+def check_points(points: int, degree: float) -> None:
+    """See to it that `critical_points` can be asked for.
+
+    Raises
+    ------
+    PixqError
+        If a number is out of its range.
+    """
+    if points < 1:
+        raise PixqError(f"--points is {points}; give 1 or more")
+    _check_degree(degree)
+
+
+def _check_degree(degree: float) -> None:
+    if not (math.isfinite(degree) and degree >= 0.0):
+        raise PixqError(f"--degree is {degree:g}; give the pixels of one degree of the field of view, 0 or more")
 
 
 def _smoothed(values: Values, weight: Values, axis: int) -> Values:
@@ -129,8 +146,7 @@ def critical_points(
     PixqError
         If a number is out of its range.
     """
-    if points < 1:
-        raise PixqError(f"--points is {points}; give 1 or more")
+    check_points(points, degree)
     if apart is not None and not apart >= 0.0:
         raise PixqError(f"places can't be {apart:g} pixels apart; give 0 or more")
     values = critical_map(found, degree=degree)
@@ -143,7 +159,7 @@ def critical_points(
     while len(chosen) < points and np.isfinite(left.min()):
         row, column = np.unravel_index(int(np.argmin(left)), left.shape)
         y, x, score = float(ys[row]), float(xs[column]), float(left[row, column])
-        chosen.append(CriticalPoint(y, x, score, int(classify(score, found.cuts))))
+        chosen.append(CriticalPoint(y, x, score, int(found.classes[row, column])))
         left[row, column] = np.inf
         left[np.hypot(ys[:, None] - y, xs[None, :] - x) < least] = np.inf
     return chosen

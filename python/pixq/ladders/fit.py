@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from pixq.errors import PixqError
-from pixq.ladders.ladder import maps
+from pixq.ladders.ladder import check_given, maps
 from pixq.ladders.pjnd import SHARE, PjndCuts, Ranged, edge
 from pixq.ladders.truth import Truth, read_truth
 from pixq.photos import fingerprint
+from pixq.predict.decision import Decision
 from pixq.predict.decoding import explained
 from pixq.predict.grid import STRIDE
 from pixq.scorer import Scorer
@@ -44,8 +45,14 @@ def fit(
     ------
     PixqError
         If a folder or image is not as it must be, a source is there twice or less than two have a range, the model has
-        learned from a source's photo, or no cut does.
+        learned from a source's photo, its head is ordinal, a number is out of its range, or no cut does.
     """
+    if scorer.kind != "regression":
+        raise PixqError(
+            f"{scorer.run}: its head is {scorer.kind}, on whose scale nothing says where Orange begins; give a run "
+            "whose head is regression"
+        )
+    check_given(scorer, share, stride)
     truths: dict[str, Truth] = {}
     for folder in folders:
         for truth in read_truth(folder):
@@ -80,9 +87,11 @@ def ranged(
     name = truth.ladder.name
     if truth.range is None:
         raise PixqError(f"{name}: has no range of PJNDs")
+    # Scores are all that is asked for, so no cut of the run is, which may be what is to be replaced.
+    plain = scorer.decided_by(Decision.by(None))
     tell = None if watch is None else lambda done, of: watch(name, done, of)
     found = [
-        (each.level, edge(map_.score, share)) for each, map_ in maps(scorer, truth.ladder, stride=stride, watch=tell)
+        (each.level, edge(map_.score, share)) for each, map_ in maps(plain, truth.ladder, stride=stride, watch=tell)
     ]
     levels, edges = np.array(found, dtype=np.float64).T
     return Ranged(name, levels, edges, truth.range)

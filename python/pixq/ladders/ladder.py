@@ -20,7 +20,7 @@ from pixq.predict.pairs import ENDINGS
 from pixq.predict.quality_map import QualityMap
 from pixq.scorer import Scorer
 
-__all__ = ["Ladder", "Level", "maps", "open_ladder", "pixels_of"]
+__all__ = ["Ladder", "Level", "check_given", "maps", "open_ladder", "pixels_of"]
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _RULE = re.compile(r"(?:(\d+(?:\.\d+)?)-)?n")
@@ -121,6 +121,20 @@ def pixels_of(path: Path) -> NDArray[Any]:
         If it can't be read.
     """
     return explained(path, partial(read_pixels, path))
+
+
+def check_given(scorer: Scorer, share: float | None, stride: int | None) -> None:
+    """See to it that a share of patches, and pixels between them, are such; `None` was not given.
+
+    Raises
+    ------
+    PixqError
+        If a number is out of its range.
+    """
+    if share is not None and not 0.0 < share <= 1.0:
+        raise PixqError(f"--share is {share:g}; give a share of the patches, above 0 and up to 1")
+    if stride is not None and not 1 <= stride <= scorer.size:
+        raise PixqError(f"--stride is {stride}; give 1 to {scorer.size} pixels")
 
 
 def maps(

@@ -88,7 +88,8 @@ class GreenCut:
     value
         What is predicted by.
     low, high
-        The ends of what it could as well be: every cut between them does as well where it was chosen. `None`: unknown.
+        The ends of what it could as well be: every cut above `low`, up to `high`, does as well where it was chosen.
+        `None`: unknown.
     """
 
     value: float
@@ -105,8 +106,8 @@ class Pjnd:
     level
         The lowest level that is noticed; `None` where none is: the PJND lies above the ladder.
     low, high
-        The lowest level that is noticed at the highest, and at the lowest cut that could as well be; `high` is `None`
-        where there is none. Both are `None` where the cut has no interval.
+        The lowest level that is noticed at the highest cut that could as well be, and at the lowest, just above its
+        interval's end; `high` is `None` where there is none. Both are `None` where the cut has no interval.
     after
         The highest level below `level` that is in the ladder; `None` if there is none: the PJND may lie between.
     """
@@ -127,13 +128,15 @@ def pjnd(levels: ArrayLike, edges: ArrayLike, cut: GreenCut) -> Pjnd:
     """
     at, values = np.asarray(levels, np.float64), np.asarray(edges, np.float64)
 
-    def first(below: float | None) -> float | None:
-        noticed = np.flatnonzero(values < below) if below is not None else np.empty(0)
-        return float(at[noticed[0]]) if len(noticed) else None
+    def first(noticed: NDArray[np.bool_]) -> float | None:
+        return float(at[np.argmax(noticed)]) if noticed.any() else None
 
-    level = first(cut.value)
+    level = first(values < cut.value)
+    low = None if cut.high is None else first(values < cut.high)
+    # The interval is open below: an edge at its low end is noticed by every cut in it, unless it is the cut alone.
+    high = level if cut.low == cut.value else None if cut.low is None else first(values <= cut.low)
     before = at if level is None else at[at < level]
-    return Pjnd(level, first(cut.high), first(cut.low), float(before[-1]) if len(before) else None)
+    return Pjnd(level, low, high, float(before[-1]) if len(before) else None)
 
 
 @dataclass(frozen=True)
@@ -203,17 +206,27 @@ def choose(ladders: Sequence[Ranged]) -> GreenCut:
 
 
 def leave_one_out(ladders: Sequence[Ranged]) -> dict[str, Pjnd]:
-    """The prediction of each ladder, by its name, by the cut that all others choose: what a new source may expect."""
+    """The prediction of each ladder, by its name, by the cut that all others choose: what a new source may expect.
+
+    Where the others choose none, as no cut puts any of them into its range, no level is noticed.
+    """
     if len(ladders) < 2:
         raise PixqError("leaving one out takes two ladders or more")
-    return {
-        ladder.name: pjnd(ladder.levels, ladder.edges, choose([other for other in ladders if other is not ladder]))
-        for ladder in ladders
-    }
+    found = {}
+    for ladder in ladders:
+        try:
+            cut = choose([other for other in ladders if other is not ladder])
+        except PixqError:
+            cut = GreenCut(-math.inf)
+        found[ladder.name] = pjnd(ladder.levels, ladder.edges, cut)
+    return found
 
 
 class Source(FileModel):
-    """A source that the cut was chosen on: its accepted range, and the PJND that the others' cut predicts."""
+    """A source that the cut was chosen on: its accepted range, and the PJND that the others' cut predicts.
+
+    `None`: no level is noticed, or the others choose no cut.
+    """
 
     range: tuple[float, float] = Field(strict=False)
     predicted: float | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def read_truth(folder: Path) -> list[Truth]:
 
 def _truth(images: Path, name: str, said: dict[str, Any]) -> Truth:
     codec = str(said["codec"])
-    levels = sorted(images.glob(f"{name}_{codec}_*"))
+    levels = sorted(images.glob(f"{escape(name)}_{escape(codec)}_*"))
     within, points = said.get("pjnd_range"), said.get("critical_points_yx")
     ladder = open_ladder(images / f"{name}.png", levels, RULE)
     low_high = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -37,6 +39,18 @@ class Decision(NamedTuple):
             return cls(None, "quality", QUALITY_CUTS)
         sets = None if calibration.conformal is None else Sets.from_json(calibration.conformal.model_dump())
         return cls(calibration.name, "score", calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of everything that it decides by."""
+        parts = [
+            self.name,
+            self.of,
+            [float(cut) for cut in self.cuts],
+            None if self.mapping is None else self.mapping.to_json(),
+            None if self.sets is None else self.sets.to_json(),
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def unsure(self, score: NDArray[np.float64], identical: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Which patches' sets have not exactly one class; nothing is surer than that two patches are equal."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from functools import partial
@@ -42,16 +41,14 @@ class Ledger:
 
     def __init__(self, folder: Path, scorer: Scorer, stride: int) -> None:
         self.path = folder / LEDGER
-        calibration = scorer.calibration
         self._settings = {
             "pixq": __version__,
             "model": scorer.blake3,
             "recipe": scorer.recipe.model.model_dump(mode="json"),
             "size": scorer.size,
             "stride": stride,
-            "calibration": None
-            if calibration is None
-            else hashlib.sha256(calibration.model_dump_json().encode()).hexdigest(),
+            "engine": scorer.engine.name,
+            "decision": scorer.decision.digest,
         }
         self._lines: dict[str, dict[str, Any]] = {}
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from pixq.predict.values import ENDINGS as VALUES
 from pixq.predict.values import write_values
 from pixq.scorer import Scorer
 
-__all__ = ["NO_CALIBRATION", "Outputs", "write"]
+__all__ = ["NO_CALIBRATION", "Outputs", "check_outputs", "write"]
 
 #: What is said of a map whose classes no target domain has set.
 NO_CALIBRATION = (
@@ -67,27 +68,28 @@ class Outputs:
         PixqError
             If a name has another ending than it must have, or is that of an input or another output.
         """
+        images = [path for pair in matched.pairs for path in (pair.reference, pair.distorted)] + list(matched.alone)
+        if not matched.folder:
+            check_outputs(self.files(), {name: endings for name, _, endings in self._given()}, images)
+            return
+        check_outputs({"csv": self.csv}, {"csv": (".csv",)}, images)
         seen: dict[Path, str] = {}
         for name, path, endings in self._given():
-            if matched.folder and name != "csv":
-                if path.exists() and not path.is_dir():
-                    raise PixqError(f"--{name} {path}: is a file; for folders, give the name of a folder")
-                for folder in inputs:
-                    if folder.is_dir() and path.resolve().is_relative_to(folder.resolve()):
-                        raise PixqError(
-                            f"--{name} {path}: lies in {folder}, whose images are read; give another folder"
-                        )
-            else:
-                if path.is_dir():
-                    raise PixqError(f"--{name} {path}: is a folder; give the name of a file")
-                if path.suffix.lower() not in endings:
-                    raise PixqError(f"--{name} {path}: give a name that ends in {' or '.join(endings)}")
-                if any(path.exists() and folder.is_file() and path.samefile(folder) for folder in inputs):
-                    raise PixqError(f"--{name} {path}: is one of the images; give another name")
+            if name == "csv":
+                continue
+            if path.exists() and not path.is_dir():
+                raise PixqError(f"--{name} {path}: is a file; for folders, give the name of a folder")
+            for folder in inputs:
+                if folder.is_dir() and path.resolve().is_relative_to(folder.resolve()):
+                    raise PixqError(f"--{name} {path}: lies in {folder}, whose images are read; give another folder")
             # Different things may go into one folder if they end differently.
-            key = path.resolve() / endings[0] if matched.folder else path.resolve()
-            if (other := seen.setdefault(key, name)) != name:
+            if (other := seen.setdefault(path.resolve() / endings[0], name)) != name:
                 raise PixqError(f"--{name} {path}: is what --{other} writes; give another name")
+        read = _same(images)
+        for pair in matched.pairs:
+            for name, path in self.of(pair).files().items():
+                if _same([path]) & read:
+                    raise PixqError(f"--{name} {getattr(self, name)}: {path} is one of the images; give another folder")
 
     def of(self, pair: Pair) -> Outputs:
         """Where the outputs of one of many pairs go."""
@@ -106,6 +108,56 @@ class Outputs:
             path: Path | None = getattr(self, name)
             if path is not None:
                 yield name, path, endings.get(name, (".csv",))
+
+
+def check_outputs(
+    files: Mapping[str, Path | None], endings: Mapping[str, tuple[str, ...]], inputs: Iterable[Path]
+) -> None:
+    """See to it, before anything is computed, that files can be written, and that none is an input or another output.
+
+    Parameters
+    ----------
+    files
+        By option, without its dashes; `None` is not written.
+    endings
+        What the name of each may end in, in small letters.
+    inputs
+        Files that are read; through links, too, none of them may be written.
+
+    Raises
+    ------
+    PixqError
+        If one is a folder, has another ending, or is an input or what another option writes.
+
+    Examples
+    --------
+    >>> check_outputs({"map": Path("a.jpg"), "csv": None}, {"map": (".png",), "csv": (".csv",)}, [])
+    Traceback (most recent call last):
+    pixq.errors.PixqError: --map a.jpg: give a name that ends in .png
+    """
+    read = _same(inputs)
+    seen: dict[Path, str] = {}
+    for name, path in files.items():
+        if path is None:
+            continue
+        if path.is_dir():
+            raise PixqError(f"--{name} {path}: is a folder; give the name of a file")
+        if path.suffix.lower() not in endings[name]:
+            raise PixqError(f"--{name} {path}: give a name that ends in {' or '.join(endings[name])}")
+        if _same([path]) & read:
+            raise PixqError(f"--{name} {path}: is one of the images; give another name")
+        if (other := seen.setdefault(path.resolve(), name)) != name:
+            raise PixqError(f"--{name} {path}: is what --{other} writes; give another name")
+
+
+def _same(paths: Iterable[Path]) -> set[tuple[int, int]]:
+    """What tells files apart, whatever they are called; of those that exist."""
+    found = set()
+    for path in paths:
+        with suppress(OSError):
+            stat = path.stat()
+            found.add((stat.st_dev, stat.st_ino))
+    return found
 
 
 def write(found: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs: Outputs) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -90,12 +90,13 @@ def pairs(reference: Path, distorted: Path) -> Matched:
         together = [(reference / first, second) for first, second in found]
         other += more
     else:
-        alone, together = [], [(reference, second) for second in images]
+        # The reference may lie among them; it is compared with no file that is itself.
+        alone, together = [], [(reference, name) for name in images if not reference.samefile(distorted / name)]
     if not together:
         raise PixqError(
             f"{distorted}: no image in it has the name of one in {reference}; give folders whose files are named alike"
             if reference.is_dir()
-            else f"{distorted}: holds no image"
+            else f"{distorted}: holds no image{' but the reference' if images else ''}"
         )
     return Matched(_named(together, distorted), tuple(alone), other, True)
 
@@ -152,9 +153,14 @@ def _stem(name: str) -> str:
 def _named(together: Iterable[tuple[Path, str]], folder: Path) -> tuple[Pair, ...]:
     """Outputs are called as the distorted file is; its ending stays where two differ in nothing else."""
     all_of_them = list(together)
-    # In any case of letters: some file systems know no other.
-    alike = _by(lambda name: _stem(name).casefold(), (second for _, second in all_of_them))
-    return tuple(
-        Pair(first, folder / second, second if len(alike[_stem(second).casefold()]) > 1 else _stem(second))
-        for first, second in all_of_them
-    )
+    names = {second: _stem(second) for _, second in all_of_them}
+    while alike := {second for second in _alike(names) if names[second] != second}:
+        # A whole name may be what is left of another's: x.png beside x.png.bmp.
+        names |= {second: second for second in alike}
+    return tuple(Pair(first, folder / second, names[second]) for first, second in all_of_them)
+
+
+def _alike(names: Mapping[str, str]) -> list[str]:
+    """Those whose names others have too, in any case of letters: some file systems know no other."""
+    counts = Counter(name.casefold() for name in names.values())
+    return [second for second, name in names.items() if counts[name.casefold()] > 1]

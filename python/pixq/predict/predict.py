@@ -175,7 +175,7 @@ def predict(
     outputs = outputs or Outputs()
     # Of any image: a stride that can't be is no matter of a file.
     Grid(scorer.size, scorer.size, scorer.size, stride)
-    _ = scorer.calibration
+    _ = scorer.decision
     matched = pairs(reference, distorted)
     outputs.check(matched, (reference, distorted))
     tell, say = watch or (lambda stage, done, total: None), note or (lambda line: None)

@@ -73,12 +73,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def about(scorer: Scorer) -> dict[str, str | None]:
-    """What the page says of a model: its name, BLAKE3 of its weights, and its calibration."""
-    name = None if scorer.calibration is None else scorer.calibration.name
+    """What the page says of a model: its name, BLAKE3 of its weights, and its calibration.
+
+    The calibration is called as answers call it.
+    """
     return {
         "model": scorer.recipe.model.name,
         "fingerprint": scorer.info.files["model.safetensors"]["blake3"],
-        "calibration": name,
+        "calibration": scorer.decision.name,
     }
 
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pixq.errors import PixqError
+from pixq.loading import load_model
 from pixq.models.base import PatchModel
 from pixq.models.heads import Members, Ordinal
 from pixq.patches.store import PatchSet
-from pixq.scorer import load_model
 from pixq.train.parts import by_fold, by_split
 from pixq.train.predict import CHUNK
 from pixq.train.run import RunDirectory, RunInfo, fingerprint, text_of, versions

@@ -10,9 +10,9 @@ from typing import Literal
 from torch import Tensor
 
 from pixq.errors import PixqError
+from pixq.loading import load_model
 from pixq.models.base import PatchModel
 from pixq.models.heads import Members
-from pixq.scorer import load_model
 from pixq.train.recipe import Recipe, parse_recipe, read_tables
 from pixq.train.run import RUN, RunDirectory, StartedFrom, text_of
 
