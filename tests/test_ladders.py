@@ -163,16 +163,14 @@ def test_the_pjnd_is_the_first_level_below_the_cut(ladder: Ranged, twice: int, e
         return next((level for level, at in pairs if at < value), None)
 
     found = pjnd(ladder.levels, ladder.edges, cut)
-    low = high = None
+    # Edges are whole, so these are all cuts in the interval that could differ; it is open below.
+    by = [first(value)]
     if ends is not None:
-        # Edges are whole, so these are all cuts in the interval that could differ; it is open below.
-        above = [value, *(value + step / 4 for step in range(1 - 2 * ends[0], 2 * ends[1] + 1))]
-        by = [first(each) for each in above]
-        low = min((level for level in by if level is not None), default=None)
-        high = None if None in by else max(level for level in by if level is not None)
-    assert found == Pjnd(first(value), low, high, found.after)
-    before = [each for each in ladder.levels.tolist() if found.level is None or each < found.level]
-    assert found.after == (before[-1] if before else None)
+        by += [first(value + step / 4) for step in range(1 - 2 * ends[0], 2 * ends[1] + 1)]
+    lowest = min((level for level in by if level is not None), default=math.inf)
+    above = max((level for level in ladder.levels.tolist() if level < lowest), default=None)
+    up_to = None if None in by else max(level for level in by if level is not None)
+    assert found == Pjnd(first(value), above, up_to)
     assert ladder.holds(found) == (found.level is not None and ladder.range[0] <= found.level <= ladder.range[1])
     # Of a ladder, the span of cuts that predict within its range is the one that counting finds.
     start, stop = ladder.cuts
@@ -183,7 +181,7 @@ def test_the_interval_holds_the_pjnds_of_the_cuts_that_do_as_well_and_no_other()
     # Every cut above 0.5, up to 0.9, gives level 20.
     chosen = Ranged("a", np.array([10.0, 20, 30]), np.array([0.9, 0.5, 0.3]), (20, 20))
     assert choose([chosen]) == GreenCut(0.7, 0.5, 0.9)
-    assert pjnd(chosen.levels, chosen.edges, choose([chosen])) == Pjnd(20, 20, 20, 10)
+    assert pjnd(chosen.levels, chosen.edges, choose([chosen])) == Pjnd(20, 10, 20)
 
 
 def right(chosen: list[Ranged], cut: float) -> int:
@@ -271,7 +269,7 @@ def test_a_source_that_no_cut_can_hit_takes_nothing_from_the_others() -> None:
     good = Ranged("good", levels, np.array([0.9, 0.6, 0.2]), (1, 1))
     # It is worse at the lower level, so the higher one is never first.
     bad = Ranged("bad", levels, np.array([0.9, 0.1, 0.5]), (2, 2))
-    assert leave_one_out([good, bad]) == {"good": Pjnd(None, None, None, 2), "bad": Pjnd(1, 1, 1, 0)}
+    assert leave_one_out([good, bad]) == {"good": Pjnd(None, 2, None), "bad": Pjnd(1, 0, 1)}
     found = PjndCuts.of([good, bad], blake3="", share=0.05, stride=10)
     assert (found.low, found.high, found.within) == (0.6, 0.9, 0)
     assert {name: source.predicted for name, source in found.sources.items()} == {"good": None, "bad": 1}
@@ -317,7 +315,9 @@ def test_ladders_that_are_none(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
     mistake(r"b_01.png: is level 1, as a_1.png is; keep one of them", [folder])
-    mistake(r"plain.png: has no number in its name", [tmp_path / "plain.png"])
+    (alone,) = open_ladder(reference, [tmp_path / "plain.png"]).levels
+    assert (alone.level, alone.path.name) == (1.0, "plain.png")
+    mistake(r"plain.png: has no number in its name", [tmp_path / "plain.png", *sorted(folder.iterdir())[:1]])
     mistake(r"a_2.png: there is no such file or folder", [tmp_path / "a_2.png"])
     mistake(r"ref.png: is the reference itself; leave it out", [reference])
     mistake(r"ref.png: no level of it was given", [touch(tmp_path / "empty", ".a_1.png", "a.txt")])
@@ -530,10 +530,12 @@ def test_a_curve_has_the_size_and_colours_that_are_said() -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Pjnd(30, 20, 40, 10), "PJND 30 (20 to 40)"),
-        (Pjnd(30, None, None, 10), "PJND 30"),
-        (Pjnd(None, 20, None, 40), "PJND above the highest level (20 or higher)"),
-        (Pjnd(None, None, None, 40), "no level is noticed"),
+        (Pjnd(30, 20, 40), "PJND 30 (above 20, up to 40)"),
+        (Pjnd(30, 20, None), "PJND 30 (above 20)"),
+        (Pjnd(30, None, 30), "PJND 30 or lower: the ladder begins with a level that is noticed"),
+        (Pjnd(30, None, 40), "PJND 30 or lower, up to 40: the ladder begins with a level that is noticed"),
+        (Pjnd(None, 20, None), "PJND above 20: no level is noticed"),
+        (Pjnd(None, None, None), "PJND unknown: no level is noticed"),
     ],
 )
 def test_a_pjnd_in_words(found: Pjnd, words: str) -> None:
@@ -780,7 +782,7 @@ def test_the_verb_pjnd(shell: Shell, reference: Path, scorer: Scorer) -> None:
         "pixq: warning: the Green cut was chosen with --share 0.05, not 0.5",
         "pixq: warning: the Green cut was chosen with --stride 10, not 20",
     ]
-    assert "the PJND may be lower, down to above 2: the ladder has no level between" in told
+    assert told.startswith("photo: PJND 6 (above 2, up to 6)")
     assert "PJND above the highest level" in shell("pjnd", reference, some[0]) or "no level" in shell(
         "pjnd", reference, some[0]
     )
@@ -847,9 +849,9 @@ def test_a_level_whose_edge_is_the_cut_is_not_noticed(shell: Shell, reference: P
 
 def test_mistakes_of_pjnd(shell: Shell, reference: Path, tmp_path: Path) -> None:
     folder = reference.parent
-    shell.mistake("0 paths were given; give REFERENCE LEVELS..., or RUN REFERENCE LEVELS...", "pjnd")
-    shell.mistake("1 paths were given", "pjnd", reference)
-    shell.mistake("2 paths were given", "pjnd", DEFAULT, reference)
+    shell.mistake("too few paths; give REFERENCE LEVELS..., or RUN REFERENCE LEVELS...", "pjnd")
+    shell.mistake("too few paths", "pjnd", reference)
+    shell.mistake("too few paths", "pjnd", DEFAULT, reference)
     shell.mistake("photo_9.png: there is no such file or folder", "pjnd", reference, folder / "photo_9.png")
     shell.mistake("--level is 'x'", "pjnd", reference, folder, "--level", "x")
     shell.mistake("give a name that ends in .png", "pjnd", reference, folder, "--picture", "a.jpg")
@@ -951,7 +953,7 @@ def test_mistakes_of_critical(shell: Shell, reference: Path) -> None:
     shell.mistake("--degree is -1; give the pixels", "critical", reference, folder, "--at", "5", "--degree", "-1")
     shell.mistake("--map a.jpg: give a name that ends in .png", "critical", reference, folder, "--map", "a.jpg")
     shell.mistake("--values a.tif: give a name that ends in .npy", "critical", reference, folder, "--values", "a.tif")
-    shell.mistake("1 paths were given", "critical", reference)
+    shell.mistake("too few paths", "critical", reference)
     for level in range(7, 20):
         shutil.copy(folder / "photo_6.png", folder / f"photo_{level}.png")
     shell.mistake("it has 1, 2, 3, 4, 5, 6, ..., 15, 16, 17, 18, 19", "critical", reference, folder, "--at", "0")

@@ -822,8 +822,8 @@ def test_mistakes_are_one_line(trained: Path, pair: tuple[Path, Path], tmp_path:
     clean, noisy = pair
     trees.save(tmp_path / "other.png", REFERENCE[:40])
     for arguments, expected in (
-        ((), "0 paths were given; give REFERENCE DISTORTED, or RUN REFERENCE DISTORTED"),
-        ((trained, clean, noisy, noisy), "4 paths were given"),
+        ((), "give two paths, REFERENCE DISTORTED, or three, RUN REFERENCE DISTORTED"),
+        ((trained, clean, noisy, noisy), "give two paths"),
         ((trained, clean), "is a run; give two images after it: RUN REFERENCE DISTORTED"),
         ((tmp_path, clean, noisy), "holds no run.json"),
         ((trained, clean, tmp_path / "other.png"), "clean.png: has 91x67 pixels, "),

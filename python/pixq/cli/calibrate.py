@@ -80,6 +80,10 @@ def calibrate(
     force
         Replace a calibration of the same name, or the cut by ladders.
     """
+    from pixq.scorer import DEFAULT
+
+    if run.resolve() == DEFAULT.resolve():
+        raise PixqError(f"{run}: is part of the installed pixq; copy the folder, and calibrate the copy")
     by_target = {
         "name": name, "split": split, "objective": objective, "cost": cost, "coverage": coverage,
         "resamples": resamples, "level": level, "seed": seed,

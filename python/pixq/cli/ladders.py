@@ -33,7 +33,7 @@ def given_ladder(
 
     run, rest = (paths[0], paths[1:]) if paths and paths[0].is_dir() else (None, paths)
     if len(rest) < 2:
-        raise PixqError(f"{len(paths)} paths were given; give REFERENCE LEVELS..., or RUN REFERENCE LEVELS...")
+        raise PixqError("that is too few paths; give REFERENCE LEVELS..., or RUN REFERENCE LEVELS...")
     ladder = open_ladder(rest[0], rest[1:], rule)
     check_outputs(outputs, _ENDINGS, [ladder.reference, *(level.path for level in ladder.levels)])
     return load(run, device, calibration=calibration), ladder

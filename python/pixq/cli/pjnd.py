@@ -77,8 +77,6 @@ def pjnd(
         pixels = curve(ladder.name, levels, [row.edge for row in rows], rule.cut, answer, safe=safe_colors)
         write_picture(picture, encode(pixels), "make room, or make it writable")
     print(f"{ladder.name}: {described(answer)}")
-    if answer.level is not None and answer.after is not None and answer.level - answer.after > 1:
-        print(f"the PJND may be lower, down to above {answer.after:g}: the ladder has no level between")
     print(
         f"{len(rows)} levels, {levels[0]:g} to {levels[-1]:g}; noticed: {rule.share:.1%} of patches below "
         f"{rule.cut.value:.3f}, {said_of(rule)}"

@@ -103,7 +103,9 @@ def predict(
 
 def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path, Path]:
     if len(paths) not in (2, 3):
-        raise PixqError(f"{len(paths)} paths were given; give REFERENCE DISTORTED, or RUN REFERENCE DISTORTED")
+        raise PixqError(
+            "give two paths, REFERENCE DISTORTED, or three, RUN REFERENCE DISTORTED (a name that begins with -: ./-a.png)"
+        )
     if len(paths) == 3:
         return paths[0], paths[1], paths[2]
     if (paths[0] / "run.json").exists():

@@ -64,7 +64,7 @@ def open_ladder(reference: Path, paths: Iterable[Path], rule: str = "n") -> Ladd
         Images, and folders whose images are all taken, but for hidden ones and the reference itself.
     rule
         How an image's level follows from n, the last number in its file's name: `n`, or `101-n` where n is the quality
-        that a JPEG was saved with, and a higher n is distorted less.
+        that a JPEG was saved with, and a higher n is distorted less. A single image needs no number: it is level 1.
 
     Raises
     ------
@@ -86,10 +86,18 @@ def open_ladder(reference: Path, paths: Iterable[Path], rule: str = "n") -> Ladd
     if not reference.is_file():
         raise PixqError(f"{reference}: there is no such file; give the reference of the ladder")
     found: dict[float, Path] = {}
-    for path in _files(reference, paths):
+    files = list(_files(reference, paths))
+    for path in files:
         numbers = _NUMBER.findall(path.stem)
+        if not numbers and len(files) == 1:
+            # It has no others to be told from.
+            found[1.0] = path
+            break
         if not numbers:
-            raise PixqError(f"{path}: has no number in its name, which would tell its level; rename it or leave it out")
+            raise PixqError(
+                f"{path}: has no number in its name, which would tell its level; rename it, or leave it out: "
+                "name the levels alone, like photo_*.jpg"
+            )
         n = float(numbers[-1])
         level = n if parsed[1] is None else float(parsed[1]) - n
         if (other := found.setdefault(level, path)) != path:

@@ -62,7 +62,7 @@ def curve(
 
     Examples
     --------
-    >>> curve("a", [1, 2], [0.9, 0.4], GreenCut(0.6), Pjnd(2.0, None, None, 1.0)).shape
+    >>> curve("a", [1, 2], [0.9, 0.4], GreenCut(0.6), Pjnd(2.0, 1.0, 2.0)).shape
     (440, 960, 3)
     """
     from PIL import Image, ImageDraw
@@ -98,8 +98,9 @@ def curve(
         draw.text(at, what, fill=ink, font=text.small, anchor=anchor)
 
     top, bottom = y(high), y(low)
-    if found.low is not None:
-        draw.rectangle((x(found.low), top, x(stop if found.high is None else found.high), bottom), fill=(236, 236, 232))
+    if found.above != stop:
+        first, last = start if found.above is None else found.above, stop if found.up_to is None else found.up_to
+        draw.rectangle((x(first), top, x(last), bottom), fill=(236, 236, 232))
     if cut.low is not None and cut.high is not None:
         draw.rectangle((x(start), y(cut.high), x(stop), y(cut.low)), fill=pale(color(GREEN)))
     for value in ticks(low, high):
@@ -109,7 +110,7 @@ def curve(
         draw.line((x(value), bottom, x(value), bottom + 5 * _FINE), fill=FAINT)
         words((x(value), bottom + 8 * _FINE), number(value), "ma")
     draw.line((x(start), y(cut.value), x(stop), y(cut.value)), fill=color(GREEN), width=2 * _FINE)
-    words((x(stop), y(cut.value) - 4 * _FINE), "Green from here", "rd", color(GREEN))
+    words((x(start) + 6 * _FINE, y(cut.value) + 4 * _FINE), "below: not Green", "la", color(GREEN))
     places = [(x(level), y(edge)) for level, edge in zip(levels, edges, strict=True)]
     draw.line(places, fill=FAINT, width=2 * _FINE)
     for place, edge in zip(places, edges, strict=True):
@@ -118,7 +119,12 @@ def curve(
     if found.level is not None:
         draw.line((x(found.level), top, x(found.level), bottom), fill=INK, width=_FINE)
     draw.text((_LEFT * _FINE, 10 * _FINE), f"{title}: {described(found)}", fill=INK, font=text.font)
-    words((_LEFT * _FINE, 34 * _FINE), "score of the worst patches, by level", "la", FAINT)
+    words(
+        (_LEFT * _FINE, 34 * _FINE),
+        "score of the worst patches, red where noticed; bands: what the Green cut, and the PJND, could be",
+        "la",
+        FAINT,
+    )
     words(((_LEFT + _WIDTH - _RIGHT) / 2 * _FINE, (_HEIGHT - 12) * _FINE), "level", "md")
     return np.asarray(sheet.resize((_WIDTH, _HEIGHT), Image.Resampling.BOX)).copy()
 
@@ -128,15 +134,20 @@ def described(found: Pjnd) -> str:
 
     Examples
     --------
-    >>> described(Pjnd(30.0, 20.0, None, 20.0)), described(Pjnd(None, None, None, 40.0))
-    ('PJND 30 (20 or higher)', 'no level is noticed')
+    >>> described(Pjnd(30.0, 20.0, 40.0)), described(Pjnd(None, 40.0, None))
+    ('PJND 30 (above 20, up to 40)', 'PJND above 40: no level is noticed')
+    >>> described(Pjnd(30.0, None, 30.0))
+    'PJND 30 or lower: the ladder begins with a level that is noticed'
     """
-    if found.level is None and found.low is None:
-        return "no level is noticed"
-    level = "above the highest level" if found.level is None else f"{found.level:g}"
-    if found.low is None:
-        return f"PJND {level}"
-    return f"PJND {level} ({found.low:g} {'or higher' if found.high is None else f'to {found.high:g}'})"
+    above = "" if found.above is None else f"above {found.above:g}"
+    if found.level is None:
+        return f"PJND {above or 'unknown'}: no level is noticed"
+    if not above:
+        higher = (
+            "" if found.up_to == found.level else " or higher" if found.up_to is None else f", up to {found.up_to:g}"
+        )
+        return f"PJND {found.level:g} or lower{higher}: the ladder begins with a level that is noticed"
+    return f"PJND {found.level:g} ({above}{'' if found.up_to is None else f', up to {found.up_to:g}'})"
 
 
 def regions(

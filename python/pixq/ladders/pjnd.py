@@ -105,17 +105,16 @@ class Pjnd:
     ----------
     level
         The lowest level that is noticed; `None` where none is: the PJND lies above the ladder.
-    low, high
-        The lowest level that is noticed at the highest cut that could as well be, and at the lowest, just above its
-        interval's end; `high` is `None` where there is none. Both are `None` where the cut has no interval.
-    after
-        The highest level below `level` that is in the ladder; `None` if there is none: the PJND may lie between.
+    above
+        It lies above this level: the highest that is not noticed yet by the highest cut that could as well be. `None`
+        where the ladder begins with a level that is noticed: the PJND may be lower.
+    up_to
+        And not above this one: the lowest level that is noticed by the lowest such cut. `None` where there is none.
     """
 
     level: float | None
-    low: float | None
-    high: float | None
-    after: float | None
+    above: float | None
+    up_to: float | None
 
 
 def pjnd(levels: ArrayLike, edges: ArrayLike, cut: GreenCut) -> Pjnd:
@@ -124,19 +123,22 @@ def pjnd(levels: ArrayLike, edges: ArrayLike, cut: GreenCut) -> Pjnd:
     Examples
     --------
     >>> pjnd([10, 20, 30, 40], [0.9, 0.7, 0.5, 0.3], GreenCut(0.6, 0.4, 0.8))
-    Pjnd(level=30.0, low=20.0, high=40.0, after=20.0)
+    Pjnd(level=30.0, above=10.0, up_to=40.0)
     """
     at, values = np.asarray(levels, np.float64), np.asarray(edges, np.float64)
 
-    def first(noticed: NDArray[np.bool_]) -> float | None:
-        return float(at[np.argmax(noticed)]) if noticed.any() else None
+    def first(noticed: NDArray[np.bool_]) -> int | None:
+        return int(np.argmax(noticed)) if noticed.any() else None
 
-    level = first(values < cut.value)
-    low = None if cut.high is None else first(values < cut.high)
+    def level(place: int | None) -> float | None:
+        return None if place is None else float(at[place])
+
+    own = first(values < cut.value)
+    strict = own if cut.high is None else first(values < cut.high)
     # The interval is open below: an edge at its low end is noticed by every cut in it, unless it is the cut alone.
-    high = level if cut.low == cut.value else None if cut.low is None else first(values <= cut.low)
-    before = at if level is None else at[at < level]
-    return Pjnd(level, low, high, float(before[-1]) if len(before) else None)
+    lax = own if cut.low is None or cut.low == cut.value else first(values <= cut.low)
+    before = len(at) if strict is None else strict
+    return Pjnd(level(own), float(at[before - 1]) if before else None, level(lax))
 
 
 @dataclass(frozen=True)

@@ -262,9 +262,6 @@ def colour_bar(found: QualityMap, width: int, colours: NDArray[np.uint8]) -> NDA
     least = sum(text.length(each.meaning, small=True) for each in ends) + 2 * text.size
     width = max(width, least + 2 * pad)
     long, small = width - 2 * pad, round(text.line * 0.8)
-    between = [each for each in CLASSES if each not in ends]
-    if long >= least + sum(text.length(each.meaning, small=True) for each in between) + 4 * text.size:
-        ends += between
     notes = text.wrap(facts(found), long)
     strip = Image.new("RGB", (width, round(pad * 1.8) + tall + (2 + len(notes)) * small + text.size // 4), BACKGROUND)
     draw = ImageDraw.Draw(strip)
@@ -276,9 +273,10 @@ def colour_bar(found: QualityMap, width: int, colours: NDArray[np.uint8]) -> NDA
         at, anchor = pad + value * (long - 1), "l" if value == 0 else "r" if value == 1 else "m"
         draw.line((at, pad + tall, at, top), FAINT)
         draw.text((at, top + small / 2), f"{value:g}", INK, text.small, anchor=f"{anchor}m")
+    # Only the ends: where some people notice is for the cuts to say, which are of scores.
     for each in ends:
         at = pad + each.quality * (long - 1)
-        anchor = "l" if each.quality == 0 else "r" if each.quality == 1 else "m"
+        anchor = "l" if each.quality == 0 else "r"
         draw.text((at, top + small * 1.5), each.meaning, FAINT, text.small, anchor=f"{anchor}m")
     for number, note in enumerate(notes):
         draw.text((pad, top + text.size // 4 + (number + 2.5) * small), note, FAINT, text.small, anchor="lm")
