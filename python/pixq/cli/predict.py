@@ -104,7 +104,7 @@ def predict(
 def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path, Path]:
     if len(paths) not in (2, 3):
         raise PixqError(
-            "give two paths, REFERENCE DISTORTED, or three, RUN REFERENCE DISTORTED (a name that begins with -: ./-a.png)"
+            "give two paths, REFERENCE DISTORTED, or three, RUN REFERENCE DISTORTED (for a name like -a.png: ./-a.png)"
         )
     if len(paths) == 3:
         return paths[0], paths[1], paths[2]
