@@ -39,6 +39,7 @@ from pixq.predict.ledger import LEDGER
 from pixq.predict.outputs import Outputs
 from pixq.predict.pairs import Pair, pairs
 from pixq.predict.predict import _Work, predict
+from pixq.schemas import schema
 from pixq.scorer import Scorer, load
 from pixq.serve.service import about
 
@@ -171,6 +172,11 @@ def test_sixteen_bits_are_rounded(scorer: Scorer) -> None:
     deep = np.clip(REFERENCE.astype(np.int64) * 257 + noise, 0, 65535).astype(np.uint16)
     found = scorer.map(deep, DISTORTED)
     same(found, scorer.map(REFERENCE, DISTORTED))
+    # What differs in finer steps alone is identical, and whoever reads the JSON can know that.
+    assert scorer.map(deep, REFERENCE).identical.all()
+    said = schema("prediction")["properties"]
+    for part in (said["image"], said["patches"]):
+        assert "at 8 bits" in part["properties"]["identical"]["description"]
 
 
 def test_wrong_images(scorer: Scorer) -> None:
@@ -834,6 +840,22 @@ def test_mistakes_are_one_line(trained: Path, pair: tuple[Path, Path], tmp_path:
         ((trained, clean, noisy, "--calibration", "none"), "has no calibration; pixq calibrate makes one"),
     ):
         assert expected in cli_mistake(command(*arguments))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_file_name_does_not_steer_the_terminal(trained: Path, tmp_path: Path) -> None:
+    names = ("a\x1b[2J.png", "b\nc\td.png", "e\u202ef.png")
+    for name in names:
+        trees.save(tmp_path / "d" / name, DISTORTED)
+    trees.save(tmp_path / "r" / names[0], REFERENCE)
+    trees.save(tmp_path / "r" / names[1], REFERENCE)
+    done = command(trained, tmp_path / "r", tmp_path / "d")
+    assert done.code == 1
+    rows = done.out.splitlines()
+    assert [line.split()[0] for line in rows[2:4]] == [r"a\x1b[2J", r"b\nc\td"]
+    assert len(rows[2]) == len(rows[3]) == len(rows[1])
+    assert r"e\u202ef.png: has no partner" in done.err
+    assert all(each.isprintable() for each in (done.out + done.err).replace("\n", ""))
 
 
 @pytest.mark.slow
