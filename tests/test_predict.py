@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from pixq.predict.decoding import MIB, open_pair, plan
 from pixq.predict.files import read_prediction
 from pixq.predict.grid import Grid
 from pixq.predict.ledger import LEDGER
-from pixq.predict.outputs import Outputs
+from pixq.predict.outputs import Outputs, write
 from pixq.predict.pairs import Pair, pairs
 from pixq.predict.predict import _Work, predict
 from pixq.schemas import schema
@@ -457,6 +458,35 @@ def test_memory_stays_bounded(trained: Path, tmp_path: Path) -> None:
     # Two images of 86 MiB.
     assert grown(2048) > 172
     assert grown(340) < 340
+
+
+@pytest.mark.parametrize("name", ["json", "csv"])
+def test_memory_counts_what_lists_every_patch(
+    scorer: Scorer, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    large = [np.tile(image, (5, 5, 1)) for image in (REFERENCE, DISTORTED)]
+    for path, image in zip(pair, large, strict=True):
+        trees.save(path, image)
+    opened = open_pair(plan(Pair(*pair, "a"), 20, 1), 1 << 30)
+    found = scorer.map(*large, stride=1)
+    outputs = Outputs(**{name: tmp_path / f"out.{name}"})
+    before = found.verdict  # NumPy's own first time is not the patches'
+    tracemalloc.start()
+    try:
+        write(found, opened, Pair(*pair, "a"), scorer, outputs)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert before == found.verdict
+    bare, planned = (plan(Pair(*pair, "a"), 20, 1, listed=listed) for listed in (False, True))
+    counted = planned.work - bare.work
+    assert 0.4 * counted < peak < counted
+    # Where only that is too much, only that is refused.
+    monkeypatch.setattr(decoding, "_WORK", 0)
+    few = plan(Pair(*pair, "a"), 20, 1).together // MIB + 1
+    predict(scorer, *pair, stride=1, memory=few)
+    with pytest.raises(PixqError, match="MiB to decode and compare; give a --memory of as many"):
+        predict(scorer, *pair, outputs, stride=1, memory=few)
 
 
 @pytest.mark.parametrize(
