@@ -394,7 +394,8 @@ def test_little_memory_gives_the_same_bytes(scorer: Scorer, tmp_path: Path, monk
     mapped.release()
     np.testing.assert_array_equal(mapped.reference, large)
     outs = []
-    for memory in (9, 2048):
+    assert plan(both, 20, 10, listed=True).apart < 13 * MIB < plan(both, 20, 10, listed=True).together
+    for memory in (13, 2048):
         out = tmp_path / f"{memory}.json"
         predict(scorer, both.reference, both.distorted, Outputs(json=out), memory=memory)
         outs.append(out.read_bytes())
