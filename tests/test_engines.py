@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -386,3 +387,31 @@ def test_the_tiny_model_of_a_scorer_is_made_when_it_is_asked_for(tiny: Path) -> 
     assert not scorer.model.training
     assert json.loads((tiny / "run.json").read_text())["files"]["model.safetensors"]["blake3"] == scorer.blake3
     assert isinstance(scorer, Scorer)
+
+
+def test_threads_do_not_undo_each_other_s_precision() -> None:
+    switch = torch.backends.cuda.matmul
+    before, entered, left = switch.fp32_precision, threading.Event(), threading.Event()
+    inside = []
+
+    def second() -> None:
+        with torch_engine._full_precision(torch.device("cuda")):
+            entered.set()
+            left.wait(60)
+            inside.append(switch.fp32_precision)
+
+    other = threading.Thread(target=second)
+    try:
+        switch.fp32_precision = "tf32"
+        with torch_engine._full_precision(torch.device("cuda")):
+            other.start()
+            # It must not come in; a little time shows it where it does.
+            assert not entered.wait(0.2)
+        left.set()
+        other.join(60)
+        assert inside == ["ieee"]
+        assert switch.fp32_precision == "tf32"
+    finally:
+        left.set()
+        other.join(60)
+        switch.fp32_precision = before

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ from pixq.predict.decoding import MIB, open_pair, plan
 from pixq.predict.files import read_prediction
 from pixq.predict.grid import Grid
 from pixq.predict.ledger import LEDGER
-from pixq.predict.outputs import Outputs
+from pixq.predict.outputs import Outputs, write
 from pixq.predict.pairs import Pair, pairs
 from pixq.predict.predict import _Work, predict
+from pixq.schemas import schema
 from pixq.scorer import Scorer, load
 from pixq.serve.service import about
 
@@ -171,6 +173,11 @@ def test_sixteen_bits_are_rounded(scorer: Scorer) -> None:
     deep = np.clip(REFERENCE.astype(np.int64) * 257 + noise, 0, 65535).astype(np.uint16)
     found = scorer.map(deep, DISTORTED)
     same(found, scorer.map(REFERENCE, DISTORTED))
+    # What differs in finer steps alone is identical, and whoever reads the JSON can know that.
+    assert scorer.map(deep, REFERENCE).identical.all()
+    said = schema("prediction")["properties"]
+    for part in (said["image"], said["patches"]):
+        assert "at 8 bits" in part["properties"]["identical"]["description"]
 
 
 def test_wrong_images(scorer: Scorer) -> None:
@@ -387,7 +394,8 @@ def test_little_memory_gives_the_same_bytes(scorer: Scorer, tmp_path: Path, monk
     mapped.release()
     np.testing.assert_array_equal(mapped.reference, large)
     outs = []
-    for memory in (9, 2048):
+    assert plan(both, 20, 10, listed=True).apart < 13 * MIB < plan(both, 20, 10, listed=True).together
+    for memory in (13, 2048):
         out = tmp_path / f"{memory}.json"
         predict(scorer, both.reference, both.distorted, Outputs(json=out), memory=memory)
         outs.append(out.read_bytes())
@@ -451,6 +459,35 @@ def test_memory_stays_bounded(trained: Path, tmp_path: Path) -> None:
     # Two images of 86 MiB.
     assert grown(2048) > 172
     assert grown(340) < 340
+
+
+@pytest.mark.parametrize("name", ["json", "csv"])
+def test_memory_counts_what_lists_every_patch(
+    scorer: Scorer, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    large = [np.tile(image, (5, 5, 1)) for image in (REFERENCE, DISTORTED)]
+    for path, image in zip(pair, large, strict=True):
+        trees.save(path, image)
+    opened = open_pair(plan(Pair(*pair, "a"), 20, 1), 1 << 30)
+    found = scorer.map(*large, stride=1)
+    outputs = Outputs(**{name: tmp_path / f"out.{name}"})
+    before = found.verdict  # NumPy's own first time is not the patches'
+    tracemalloc.start()
+    try:
+        write(found, opened, Pair(*pair, "a"), scorer, outputs)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert before == found.verdict
+    bare, planned = (plan(Pair(*pair, "a"), 20, 1, listed=listed) for listed in (False, True))
+    counted = planned.work - bare.work
+    assert 0.4 * counted < peak < counted
+    # Where only that is too much, only that is refused.
+    monkeypatch.setattr(decoding, "_WORK", 0)
+    few = plan(Pair(*pair, "a"), 20, 1).together // MIB + 1
+    predict(scorer, *pair, stride=1, memory=few)
+    with pytest.raises(PixqError, match="MiB to decode and compare; give a --memory of as many"):
+        predict(scorer, *pair, outputs, stride=1, memory=few)
 
 
 @pytest.mark.parametrize(
@@ -834,6 +871,22 @@ def test_mistakes_are_one_line(trained: Path, pair: tuple[Path, Path], tmp_path:
         ((trained, clean, noisy, "--calibration", "none"), "has no calibration; pixq calibrate makes one"),
     ):
         assert expected in cli_mistake(command(*arguments))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_file_name_does_not_steer_the_terminal(trained: Path, tmp_path: Path) -> None:
+    names = ("a\x1b[2J.png", "b\nc\td.png", "e\u202ef.png")
+    for name in names:
+        trees.save(tmp_path / "d" / name, DISTORTED)
+    trees.save(tmp_path / "r" / names[0], REFERENCE)
+    trees.save(tmp_path / "r" / names[1], REFERENCE)
+    done = command(trained, tmp_path / "r", tmp_path / "d")
+    assert done.code == 1
+    rows = done.out.splitlines()
+    assert [line.split()[0] for line in rows[2:4]] == [r"a\x1b[2J", r"b\nc\td"]
+    assert len(rows[2]) == len(rows[3]) == len(rows[1])
+    assert r"e\u202ef.png: has no partner" in done.err
+    assert all(each.isprintable() for each in (done.out + done.err).replace("\n", ""))
 
 
 @pytest.mark.slow

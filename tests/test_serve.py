@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
 import os
@@ -15,8 +17,10 @@ import tempfile
 import threading
 import time
 import tomllib
+import weakref
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.requests import ClientDisconnect
 
 import built
 import pixq
@@ -34,7 +39,7 @@ from pixq.errors import PixqError
 from pixq.predict.grid import Grid
 from pixq.serve import upload
 from pixq.serve.answer import answer
-from pixq.serve.app import PAGE, Settings
+from pixq.serve.app import PAGE, Settings, _Desk
 from pixq.serve.guard import HEADERS
 from pixq.serve.service import listen, settings_for
 from serving import Files, Service, encoded, form
@@ -724,3 +729,50 @@ def test_the_page_is_shipped(tmp_path: Path) -> None:
     for path in FOLDER.iterdir():
         done = subprocess.run(["git", "check-ignore", "-q", str(path)], cwd=ROOT, check=False)
         assert done.returncode == 1, f"{path.name} is ignored, so maturin leaves it out"
+
+
+class Client:
+    """A request of which one knows alone whether its client is still there."""
+
+    def __init__(self, *, left: bool) -> None:
+        self.left = left
+
+    async def receive(self) -> dict[str, str]:
+        if not self.left:
+            await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+
+def test_uploads_of_who_left_do_not_wait_for_their_turn() -> None:
+    desk, began, go = _Desk(1, 4), threading.Event(), threading.Event()
+
+    def busy(watch: Any) -> bool:
+        began.set()
+        return go.wait(60)
+
+    async def leave(job: Any) -> None:
+        with suppress(ClientDisconnect):
+            await desk.work(Client(left=True), job)  # type: ignore[arg-type]
+            raise AssertionError("nobody left")
+
+    async def main() -> None:
+        first = asyncio.create_task(desk.work(Client(left=False), busy))  # type: ignore[arg-type]
+        await asyncio.to_thread(began.wait, 60)
+
+        class Job:
+            def __call__(self, watch: Any) -> None:
+                raise AssertionError("nobody waits for it")
+
+        job = Job()
+        kept = weakref.ref(job)
+        await leave(job)
+        del job
+        gc.collect()
+        assert kept() is None
+        assert not first.done()
+        go.set()
+        assert await first
+        # Whoever comes next is served.
+        assert await desk.work(Client(left=False), lambda watch: 7) == 7  # type: ignore[arg-type]
+
+    asyncio.run(main())

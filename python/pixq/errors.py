@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["PixqError", "one_line", "unknown"]
+__all__ = ["PixqError", "one_line", "printable", "unknown"]
 
 
 class PixqError(Exception):
@@ -25,6 +25,17 @@ def one_line(error: Exception) -> str:
     'two lines'
     """
     return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def printable(text: str) -> str:
+    r"""`text` in one line for a terminal, which characters that can't be seen could steer: they are escaped.
+
+    Examples
+    --------
+    >>> printable("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> PixqError:

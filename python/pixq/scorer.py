@@ -262,7 +262,7 @@ class Scorer:
     ) -> QualityMap:
         """Scores and classes of patches that cover an image pair to its edges.
 
-        A patch that equals its reference in every pixel has quality 1 and is Green; the model is not asked.
+        A patch that equals its reference in every pixel, at 8 bits, has quality 1 and is Green; the model is not asked.
 
         Parameters
         ----------

@@ -13,7 +13,7 @@ from io import TextIOWrapper
 from cyclopts import App, CycloptsError
 
 from pixq import __version__
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 
 __all__ = ["app", "main"]
 
@@ -83,6 +83,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fail(message: str) -> int:
     # A name may hold a line break; a message is one line.
-    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in message)
-    print(f"pixq: {line}", file=sys.stderr)
+    print(f"pixq: {printable(message)}", file=sys.stderr)
     return 2

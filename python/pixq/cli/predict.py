@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from pixq.cli.progress import staged
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 
 if TYPE_CHECKING:
     from pixq.predict.predict import Report, Result
@@ -89,7 +89,7 @@ def predict(
     outputs = Outputs(map, heat, side, values, json, csv, safe_colors)
 
     def note(line: str) -> None:
-        print(f"pixq: {line}", file=sys.stderr)
+        print(f"pixq: {printable(line)}", file=sys.stderr)
 
     with staged() as watch:
         found = compare(scorer, reference, distorted, outputs, stride=stride, memory=memory, watch=watch, note=note)
@@ -119,12 +119,13 @@ def _table(found: Report, scorer: Scorer) -> None:
 
     by = found.results[0].calibration
     classes = "no calibration" if by is None else f"calibration {by}"
-    print(f"{scorer.run.name}: {scorer.recipe.model.name} ({scorer.engine.name}), {classes}")
-    width = max(len(each.pair.name) for each in found.results) if found.matched.folder else 0
+    print(f"{printable(scorer.run.name)}: {scorer.recipe.model.name} ({scorer.engine.name}), {classes}")
+    names = [printable(each.pair.name) if found.matched.folder else "" for each in found.results]
+    width = max(map(len, names))
     columns = ["quality", f"worst {WORST:g}%", *(each.name for each in reversed(CLASSES)), "unsure", "identical"]
     print(" " * width + "".join(f"{name:>11}" for name in columns))
-    for each in found.results:
-        print((each.pair.name if width else "").ljust(width) + "".join(f"{cell:>11}" for cell in _cells(each)))
+    for name, each in zip(names, found.results, strict=True):
+        print(name.ljust(width) + "".join(f"{cell:>11}" for cell in _cells(each)))
     if found.matched.folder:
         counts = {
             "done before": sum(each.before for each in found.results),

@@ -33,6 +33,8 @@ MEMORY = 2048
 _WORK = 128 * MIB
 #: Bytes that the results of a patch take, corners and what is in between included.
 _PATCH = 100
+#: Bytes a patch more while they become the numbers and words of a JSON or CSV file.
+_LISTED = 400
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ def explained(path: Path, call: Callable[[], T]) -> T:
         raise PixqError(line if line.startswith(str(path)) else f"{path}: {line}") from None
 
 
-def plan(pair: Pair, size: int, stride: int) -> Plan:
-    """What it takes to open a pair; no pixel is decoded.
+def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> Plan:
+    """What it takes to open a pair; no pixel is decoded. `listed`: JSON or CSV with every patch will be written.
 
     Raises
     ------
@@ -131,7 +133,8 @@ def plan(pair: Pair, size: int, stride: int) -> Plan:
         rows, columns = Grid(height, width, size, stride).shape
     except PixqError as error:
         raise PixqError(f"{pair.distorted}: {error}") from None
-    return Plan(pair, (decoding[0], decoding[1]), 2 * 3 * height * width, _WORK + _PATCH * rows * columns)
+    each = _PATCH + (_LISTED if listed else 0)
+    return Plan(pair, (decoding[0], decoding[1]), 2 * 3 * height * width, _WORK + each * rows * columns)
 
 
 def _decoding(path: Path, said: dict[str, Any]) -> int:

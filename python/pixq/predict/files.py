@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -286,22 +287,28 @@ def write_prediction(made: Prediction, path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    values = made.model_dump(mode="json", by_alias=True)
-    patches = values.pop("patches")
-    # A line a list, not a line a number: what is said of the pair is on the first screen of an editor.
-    lines = ",\n".join(
-        f"    {json.dumps(name)}: {json.dumps(column, allow_nan=False)}" for name, column in patches.items()
-    )
+    values = made.model_dump(mode="json", by_alias=True, exclude={"patches"})
     head = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write_text(scratch, path, (head, ',\n  "patches": {\n', lines, "\n  }\n}\n"))
+            write_text(scratch, path, chain((head, ',\n  "patches": {'), _columns(made.patches), ("\n  }\n}\n",)))
         finally:
             scratch.unlink(missing_ok=True)
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
     return path
+
+
+def _columns(patches: Patches) -> Iterator[str]:
+    """One at a time, since together they are as large as the images.
+
+    A line a list, not a line a number: what is said of the pair is on the first screen of an editor.
+    """
+    before = "\n"
+    for name, field in Patches.model_fields.items():
+        yield f"{before}    {json.dumps(field.alias or name)}: {json.dumps(getattr(patches, name), allow_nan=False)}"
+        before = ",\n"
 
 
 def read_prediction(path: str | os.PathLike[str]) -> Prediction:

@@ -102,7 +102,9 @@ class _Work:
                 done.made = self.ledger.made(pair, outputs)
                 done.known = self.ledger.known(pair, outputs, done.made)
             if done.known is None:
-                done.planned = plan(pair, self.scorer.size, self.stride)
+                own = self.outputs_of(pair)
+                listed = own.json is not None or own.csv is not None
+                done.planned = plan(pair, self.scorer.size, self.stride, listed=listed)
                 if done.planned.together <= free:
                     done.opened = open_pair(done.planned, free)
         except PixqError as error:

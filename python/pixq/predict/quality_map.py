@@ -31,7 +31,7 @@ class Verdict:
     unsure
         The share of patches whose class is not sure; `None` where the calibration has no conformal sets.
     identical
-        The share of patches that equal the reference.
+        The share of patches that equal the reference at 8 bits.
     """
 
     quality: float
@@ -56,7 +56,8 @@ class QualityMap:
     classes
         int8: numbers of `pixq.classes.CLASSES`, worst first.
     identical
-        bool: the patch equals its reference in every pixel. It was not shown to the model: quality 1, Green, sure.
+        bool: the patch equals its reference in every pixel, at 8 bits; differences of deeper pixels that rounding takes
+        away are none. It was not shown to the model: quality 1, Green, sure.
     unsure
         bool: the conformal set of the patch has not exactly one class; `None` where there are no sets.
     pooled

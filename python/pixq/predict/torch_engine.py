@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,9 @@ Bytes = NDArray[np.uint8]
 DEVICE_BATCH = 4096
 #: Rows of pixels that go to a device at a time.
 ROWS = 512
+
+#: PyTorch's switches are the whole process's: what one thread puts back, another would lose.
+_SWITCHES = threading.Lock()
 
 
 class TorchEngine:
@@ -165,11 +169,12 @@ def _full_precision(device: torch.device) -> Iterator[None]:
         yield
         return
     switches = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
-    before = [switch.fp32_precision for switch in switches]
-    try:
-        for switch in switches:
-            switch.fp32_precision = "ieee"
-        yield
-    finally:
-        for switch, value in zip(switches, before, strict=True):
-            switch.fp32_precision = value
+    with _SWITCHES:
+        before = [switch.fp32_precision for switch in switches]
+        try:
+            for switch in switches:
+                switch.fp32_precision = "ieee"
+            yield
+        finally:
+            for switch, value in zip(switches, before, strict=True):
+                switch.fp32_precision = value

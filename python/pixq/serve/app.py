@@ -109,7 +109,17 @@ class _Desk:
             if gone.is_set() or self.ending.is_set():
                 raise _Gone
 
-        work = asyncio.get_running_loop().run_in_executor(self._pool, job, watch)
+        # Work that was given up stays in the pool's queue; with a job, its uploads would.
+        held = [job]
+
+        def run() -> _T:
+            try:
+                own = held.pop()
+            except IndexError:
+                raise _Gone from None
+            return own(watch)
+
+        work = asyncio.get_running_loop().run_in_executor(self._pool, run)
         left = asyncio.create_task(_left(request))
         try:
             either: set[asyncio.Future[Any]] = {work, left}
@@ -119,6 +129,7 @@ class _Desk:
             return work.result()
         finally:
             gone.set()
+            held.clear()
             left.cancel()
             # Of work that has not begun; what has begun ends at its next `watch`, and nobody asks how.
             work.cancel()
