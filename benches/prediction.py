@@ -97,7 +97,7 @@ def plain(folder: Path, threads: int) -> Callable[[int, int], object]:
 
 
 def by_pixq(folder: Path, device: str, engine: str) -> Callable[[int, int], object]:
-    scorer: Scorer = load(folder / "run", device, engine=engine)  # type: ignore[arg-type]
+    scorer: Scorer = load(None) if engine == "default" else load(folder / "run", device, engine=engine)  # type: ignore[arg-type]
     pair = Pair(folder / "reference.png", folder / "distorted.jpg", "distorted")
 
     def score(height: int, width: int) -> object:
@@ -152,6 +152,7 @@ def show(name: str, each: dict[str, float], rest: str = "") -> None:
 def cpu(folder: Path) -> None:
     ways = {f"plain loop, {threads} threads": f"plain:{threads}" for threads in (1, 2)}
     ways |= {"pixq, core": "cpu:core", "pixq, ONNX Runtime": "cpu:onnx", "pixq, PyTorch": "cpu:torch"}
+    ways["pixq, its default model, core"] = "cpu:default"
     found = measure(ways, folder)
     base = min(each["seconds"] for name, each in found.items() if name.startswith("plain"))
     for name, each in found.items():
