@@ -36,12 +36,12 @@ def event(number: int, kind: str = "frames", **data: Any) -> Event:
     return Event(number, kind, 1.5 * number, "2026-01-01T00:00:00Z", json.dumps(data))
 
 
-def drawn(public: str, images: Sequence[tuple[str, bool]] = (("a", False), ("t", True))) -> Mapping[str, Any]:
-    return {"public": public, "language": "en", "plan": "{}", "step": "consent", "images": images}
+def drawn(token: str, images: Sequence[tuple[str, bool]] = (("a", False), ("t", True))) -> Mapping[str, Any]:
+    return {"public": f"public {token}", "token": token, "language": "en", "plan": "{}", "step": "consent", "images": images}
 
 
 def begin(store: Store, token: str, participant: str | None = None, visit: str | None = None) -> Session:
-    found = store.start(participant or f"person {token}", visit, token, 10.0, lambda history: drawn(f"public {token}"))
+    found = store.start(participant or f"person {token}", visit, 10.0, lambda history: drawn(token))
     assert found is not None
     return found
 
@@ -105,16 +105,14 @@ def test_what_is_not_admitted_is_not_stored(store: Store) -> None:
     assert store.find("t").step == "consent"
 
 
-def test_a_person_gets_the_unfinished_session_and_a_new_token(store: Store) -> None:
+def test_a_person_gets_the_unfinished_session(store: Store) -> None:
     first = begin(store, "t1", "anna", "visit 1")
     again = begin(store, "t2", "anna", "visit 2")
     assert (again.id, again.visit) == (first.id, "visit 2")
-    with pytest.raises(Unknown):
-        put(store, "t1", event(0))
-    put(store, "t2", event(0), changes=Changes("completed"))
+    put(store, "t1", event(0), changes=Changes("completed"))
     # The visit has its session, though that is ended; another visit has another.
     assert begin(store, "t3", "anna", "visit 2").id == first.id
-    assert store.find("t3").ended == 20.0
+    assert store.find("t1").ended == 20.0
     next = begin(store, "t4", "anna", "visit 3")
     assert (next.id != first.id, next.ordinal) == (True, 2)
     assert begin(store, "t5", "bert", "visit 3").ordinal == 1
@@ -127,13 +125,13 @@ def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
         known.append(history)
         return drawn("p2") if history.sessions else None
 
-    assert store.start("anna", None, "t0", 5.0, draw) is None
+    assert store.start("anna", None, 5.0, draw) is None
     assert known[0] == History((), (), (), {}, ())
     begin(store, "t1", "anna")
     put(store, "t1", event(0), changes=Changes("trial", answered=((0, None),)))
     put(store, "t1", event(1), changes=Changes("completed", answered=((1, False),)))
     begin(store, "tb", "bert")
-    assert store.start("anna", None, "t2", 5.0, draw) is not None
+    assert store.start("anna", None, 5.0, draw) is not None
     found = known[1]
     assert (found.passed, found.seen, found.answers) == ((False,), ("a", "t"), {"a": 1})
     assert found.reserved == (("a", 10.0),)
@@ -209,7 +207,7 @@ def test_threads_that_start_see_one_another(store: Store) -> None:
             seen.append(len(history.reserved))
             return drawn(f"p{n}")
 
-        store.start(f"person {n}", None, f"t{n}", 10.0, draw)
+        store.start(f"person {n}", None, 10.0, draw)
 
     together(*[lambda n=n: start(n) for n in range(16)])  # type: ignore[misc]
     assert sorted(seen) == list(range(16)), "each drew knowing of all before"

@@ -125,8 +125,9 @@ class Changes:
 
 @dataclass(frozen=True)
 class Appended:
-    """What `Store.append` did: the number that comes next, and how many rows are new."""
+    """What `Store.append` did: to which session, the number that comes next, and how many rows are new."""
 
+    session: Session
     next: int
     new: int
 

@@ -82,7 +82,6 @@ class Store:
         self,
         participant: str,
         visit: str | None,
-        token: str,
         now: float,
         draw: Callable[[History], Mapping[str, Any] | None],
     ) -> Session | None:
@@ -92,13 +91,12 @@ class Store:
         ----------
         participant, visit
             Pseudonyms.
-        token
-            Hash of the session's new token; the one before is void.
         now
             Seconds since the epoch.
         draw
-            Gives, of what is known, a new session's `public`, `language`, `plan`, `step` and `images` (id and whether
-            it is a test, in order), or `None` where there is to be none. It is called by one at a time.
+            Gives, of what is known, a new session's `public`, `token` (the hash of it), `language`, `plan`, `step` and
+            `images` (id and whether it is a test, in order), or `None` where there is to be none. It is called by one
+            at a time.
 
         Returns
         -------
@@ -107,14 +105,19 @@ class Store:
         """
         with self._writing() as connection:
             _locked(connection)
-            mine = [_session(row) for row in connection.execute(_sessions(sessions.c.participant == participant))]
+            mine = [
+                _session(row)
+                for row in connection.execute(
+                    _sessions(sessions.c.participant == participant).order_by(sessions.c.ordinal)
+                )
+            ]
             found = next((each for each in mine if visit is not None and each.visit == visit), None)
             found = found or next((each for each in mine if each.ended is None), None)
             if found is not None:
                 # A platform that sends a person again for an unfinished session means this one.
-                found = replace(found, visit=visit or found.visit)
-                values = {"token": token, "visit": found.visit}
-                connection.execute(update(sessions).where(sessions.c.id == found.id).values(values))
+                if visit is not None and found.visit != visit:
+                    connection.execute(update(sessions).where(sessions.c.id == found.id).values(visit=visit))
+                    found = replace(found, visit=visit)
                 return found
             drawn = draw(_history(connection, participant, mine))
             if drawn is None:
@@ -123,8 +126,9 @@ class Store:
             if known is None:
                 connection.execute(insert(participants).values(id=participant, began=now))
             made = insert(sessions).values(
-                public=drawn["public"], participant=participant, ordinal=len(mine) + 1, visit=visit, token=token,
-                language=drawn["language"], plan=drawn["plan"], step=drawn["step"], reason="", started=now, heard=now,
+                public=drawn["public"], token=drawn["token"], participant=participant, ordinal=len(mine) + 1,
+                visit=visit, language=drawn["language"], plan=drawn["plan"], step=drawn["step"], reason="",
+                started=now, heard=now,
             )  # fmt: skip
             number = connection.execute(made.returning(sessions.c.id)).scalar_one()
             rows = [
@@ -165,7 +169,7 @@ class Store:
             stored = connection.execute(last).scalar()
             next = 0 if stored is None else stored + 1
             if not batch:
-                return Appended(next, 0)
+                return Appended(session, next, 0)
             if batch[0].number > next:
                 raise Gap(next)
             old = {each.number: each for each in (read(batch[0].number) if batch[0].number < next else ())}
@@ -174,7 +178,7 @@ class Store:
                     raise Conflict(each.number, next)
             new = [each for each in batch if each.number >= next]
             if not new:
-                return Appended(next, 0)
+                return Appended(session, next, 0)
             changes = admit(session, next, new, read)
             connection.execute(
                 insert(events),
@@ -187,7 +191,7 @@ class Store:
                 ],
             )  # fmt: skip
             _change(connection, session, changes, now)
-            return Appended(next + len(new), len(new))
+            return Appended(session, next + len(new), len(new))
 
     def find(self, token: str) -> Session:
         """The session of a token's hash.
@@ -218,6 +222,12 @@ class Store:
         """A session's events from a number on."""
         with self._reading() as connection:
             return _events(connection, session, first)
+
+    def received(self, session: int) -> list[float]:
+        """When each of a session's events came, in seconds since the epoch."""
+        query = select(events.c.received).where(events.c.session == session).order_by(events.c.number)
+        with self._reading() as connection:
+            return list(connection.execute(query).scalars())
 
     def sessions(self) -> list[Session]:
         """All sessions, in the order in which they began."""
