@@ -85,6 +85,7 @@ class Server:
     port: int
     conductor: Conductor
     log: list[tuple[str, str, bytes, bytes]] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
 
     def ask(
         self,
@@ -113,6 +114,7 @@ class Page:
         self.state: dict[str, Any] = {}
         self.sent: list[dict[str, Any]] = []
         self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        server.pages.append(self)
 
     def close(self) -> None:
         self.connection.close()
@@ -168,7 +170,7 @@ class Page:
         level = pjnd if pjnd is not None else self.draws.choice(trial["levels"])["level"]
         drawn = [(self.draws.randrange(HEIGHT), self.draws.randrange(WIDTH)) for _ in range(trial["clicks"])]
         return {
-            "key": trial["key"], "pjnd": level, "track": [[0, 0], [12.5, level]], "points": points or drawn,
+            "key": trial["key"], "pjnd": level, "track": [[0, 0], [12.5, level]], "points": [list(each) for each in points or drawn],
             "rate": 60.0, "achieved": 7.5, "frames_per_image": 8, "late": 1, "shown_ms": 9000.0, "dpr": 1,
             "px_per_cm": 40, "width_css": 552, "height_css": 414,
         }  # fmt: skip
@@ -218,7 +220,10 @@ def running(folder: Path, database: str, *, limits: Limits | None = None, thread
         try:
             while not server.started and thread.is_alive():
                 time.sleep(0.01)
-            yield Server(socket.getsockname()[1], conductor)
+            found = Server(socket.getsockname()[1], conductor)
+            yield found
+            for page in found.pages:
+                page.close()
         finally:
             server.should_exit = True
             thread.join(30)

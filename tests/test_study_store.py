@@ -37,7 +37,14 @@ def event(number: int, kind: str = "frames", **data: Any) -> Event:
 
 
 def drawn(token: str, images: Sequence[tuple[str, bool]] = (("a", False), ("t", True))) -> Mapping[str, Any]:
-    return {"public": f"public {token}", "token": token, "language": "en", "plan": "{}", "step": "consent", "images": images}
+    return {
+        "public": f"public {token}",
+        "token": token,
+        "language": "en",
+        "plan": "{}",
+        "step": "consent",
+        "images": images,
+    }
 
 
 def begin(store: Store, token: str, participant: str | None = None, visit: str | None = None) -> Session:

@@ -152,7 +152,8 @@ def create_app(
 
     async def index(request: Request) -> Response:
         _wait(by_address.take(client(request)))
-        if conductor.study.platform.kind == "local" and "participant" not in request.query_params:
+        local = conductor.study.platform.kind == "local" and request.url.path == "/"
+        if local and "participant" not in request.query_params:
             # So that whoever loads the page again is the same person.
             query = {**request.query_params, "participant": secrets.token_hex(8)}
             return RedirectResponse(f"/?{urlencode(query)}", 303)
