@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ FEWEST_POSITIONS = 3
 ONE_PLACE = 5.0
 #: Share of late frames, and of a difference from what was planned, that is worth a word.
 LATE, OFF = 0.01, 0.02
+
+_LEAST, _MOST = 1e-6, 1e12
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.Z+-]{0,20}")
 
 #: What may be odd about an answer. None of them takes it out.
 FLAGS = {
@@ -192,7 +196,7 @@ def _of_session(opened: OpenedStudy, session: SessionRow, events: Sequence[Event
     broken = False
     for event in events:
         if event.kind in ("check", "calibration"):
-            environment[event.kind] = dict(event.data)
+            environment[event.kind] = _finite(dict(event.data))
         broken |= event.kind in ("blocked", "resumed")
         if event.kind != "trial" or event.number not in session.counted:
             continue
@@ -224,7 +228,8 @@ def _answer(
         height=of.height,
         level=level,
         points=points,
-        answered=event.wall,
+        # A spreadsheet would compute what else a page may say.
+        answered=event.wall if _TIME.fullmatch(event.wall) else None,
         received=event.received,
         at_ms=event.at,
         shown_ms=_number(data.get("shown_ms")),
@@ -249,15 +254,15 @@ def _answer(
 
 
 def _number(value: object) -> float | None:
-    """What a page says is a number may be anything."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    """What a page says is a number may be anything; none of these is negative, and what is next to 0 is no measure."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value)
+    return float(value) if value == 0 or _LEAST <= value <= _MOST else None
 
 
 def _count(value: object) -> int | None:
     number = _number(value)
-    return round(number) if number is not None and 0 <= number < 2**31 else None
+    return None if number is None else round(number)
 
 
 def flagged(study: Study, answers: Sequence[Answer]) -> list[Answer]:
@@ -298,6 +303,22 @@ def _odd(study: Study, answer: Answer) -> Iterable[str]:
         yield "unfinished"
 
 
+def _finite(value: Any) -> Any:
+    """JSON has no NaN, though Python reads it."""
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def as_json(value: object) -> str:
-    """JSON on one line, standard and the same for the same value."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    r"""JSON on one line, standard, in ASCII, and the same for the same value.
+
+    Examples
+    --------
+    >>> as_json({"b": [1, 2.5], "a": "ü"})
+    '{"a":"\u00fc","b":[1,2.5]}'
+    """
+    # Text that a page made up may be no text in UTF-8.
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), sort_keys=True)
