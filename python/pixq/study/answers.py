@@ -318,7 +318,7 @@ def as_json(value: object) -> str:
     Examples
     --------
     >>> as_json({"b": [1, 2.5], "a": "ü"})
-    '{"a":"\u00fc","b":[1,2.5]}'
+    '{"a":"\\u00fc","b":[1,2.5]}'
     """
     # Text that a page made up may be no text in UTF-8.
     return json.dumps(value, allow_nan=False, separators=(",", ":"), sort_keys=True)
