@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pixq.cli import main
 from pixq.errors import PixqError
 from pixq.study.amt import AmtResults, places_of, read_amt
 from pixq.study.export import write_answers
 from pixq.study.files import OpenedSource, OpenedStudy
-from studies import study
+from studies import study, write_study
 
 STUDY = study(3, 1, tests=1)
 TRAINED = STUDY.test[0].model_copy(update={"id": "T0", "reference": "images/T0.png"})
@@ -218,3 +219,34 @@ def test_nothing_in_a_cell_is_a_traceback(tmp_path: Path, said: Any, places: Any
     line = row("A1", "1", {"S0": said}, {"S0": places}, machine.encode("utf-8", "replace").decode().replace("\0", ""))
     found = read(batch(tmp_path / "b.csv", line))
     assert len(found.answers) + len(found.skipped) == 1
+
+
+def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # The store's package, beside which pseudonyms are made.
+    pytest.importorskip("sqlalchemy")
+    folder, out = tmp_path / "study", tmp_path / "out"
+    write_study(folder)
+    results = batch(tmp_path / "b.csv", row("AWORKER"), row("AWORKER", "2", {"H0": jnd(15)}), ["x"])
+    arguments = ["study", "import-amt", str(results), "--study", str(folder), "--out", str(out)]
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    assert said.out.split() == [str(out / "answers.csv"), str(out / "dictionary.json")]
+    assert "b.csv, line 4: has no results that can be read" in said.err
+    assert "2 answers of 1 people; 0 to training images left out; 1 skipped" in said.err
+    with (out / "answers.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [each["session_number"] for each in rows] == ["1", "2"]
+    # The images of this study are 64x48: 250 of 500 is the middle.
+    assert (float(rows[0]["y1"]), float(rows[0]["x1"])) == pytest.approx((9.6, 32.0))
+    assert "AWORKER" not in (out / "answers.csv").read_text("utf-8")
+    # By the study's key, the same person has the same name again; with another study's key, another one.
+    again = ["study", "import-amt", str(results), "--study", str(folder), "--out", str(tmp_path / "2")]
+    main(again)
+    assert (tmp_path / "2" / "answers.csv").read_bytes() == (out / "answers.csv").read_bytes()
+    main([*again[:-1], str(tmp_path / "3"), "--key", str(tmp_path / "other.key")])
+    assert rows[0]["participant"] not in (tmp_path / "3" / "answers.csv").read_text("utf-8")
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(["study", "import-amt", "--out", str(tmp_path / "4")]) == 2
+    assert "give the result files" in capsys.readouterr().err

@@ -10,6 +10,7 @@ __all__ = ["VERBS", "study"]
 VERBS = {
     "new": ("pixq.cli.study_files:new", "Write study.toml about the images of a folder tree."),
     "check": ("pixq.cli.study_files:check", "Decode every image; say what a session takes, and what it costs."),
+    "import-amt": ("pixq.cli.study_amt:import_amt", "Read result files of the earlier framework's batches."),
 }
 
 study = App(name="study", help_format="plaintext", result_action="return_value")
