@@ -13,9 +13,9 @@ from fractions import Fraction
 from itertools import permutations
 from typing import Literal
 
-from pixq.study.config import Quota
+from pixq.study.config import Quota, Source, TruthSource
 
-__all__ = ["NEEDED", "REFERENCE_SIZE", "SIGMA", "SIGMAS", "Judgement", "Standing", "judge", "standing"]
+__all__ = ["NEEDED", "REFERENCE_SIZE", "SIGMA", "SIGMAS", "Judgement", "Standing", "judge", "judge_source", "standing"]
 
 #: Of a click, in pixels of an image of `REFERENCE_SIZE` (Localization of Just Noticeable Difference, QoMEX 2023).
 SIGMA = 35
@@ -96,6 +96,13 @@ def judge(
     low, high = pjnd_range
     # A comparison with NaN is false, as it should be.
     return Judgement(low <= pjnd <= high, _matching(near, len(points), len(truth)))
+
+
+def judge_source(source: Source, pjnd: float, points: Points, width: int, height: int) -> Judgement | None:
+    """Judge an answer about a source by its truth; `None` where it has none. Otherwise as `judge`."""
+    if not isinstance(source, TruthSource):
+        return None
+    return judge(pjnd, points, pjnd_range=source.pjnd_range, truth=source.points_yx, width=width, height=height)
 
 
 def _near(point: tuple[float, float], place: tuple[float, float], width: int, height: int) -> bool:
