@@ -170,7 +170,8 @@ class Page:
         level = pjnd if pjnd is not None else self.draws.choice(trial["levels"])["level"]
         drawn = [(self.draws.randrange(HEIGHT), self.draws.randrange(WIDTH)) for _ in range(trial["clicks"])]
         return {
-            "key": trial["key"], "pjnd": level, "track": [[0, 0], [12.5, level]], "points": [list(each) for each in points or drawn],
+            "key": trial["key"], "pjnd": level, "track": [[0, 0], [12.5, level]],
+            "points": [list(each) for each in points or drawn],
             "rate": 60.0, "achieved": 7.5, "frames_per_image": 8, "late": 1, "shown_ms": 9000.0, "dpr": 1,
             "px_per_cm": 40, "width_css": 552, "height_css": 414,
         }  # fmt: skip

@@ -71,7 +71,13 @@ def address(host: str, listening: socket.socket) -> str:
 
 
 def answer(
-    app: ASGIApp, listening: socket.socket, *, connections: int, grace: int, ending: threading.Event | None = None
+    app: ASGIApp,
+    listening: socket.socket,
+    *,
+    connections: int,
+    grace: int,
+    keep: int = 5,
+    ending: threading.Event | None = None,
 ) -> None:
     """Answer until interrupted.
 
@@ -85,6 +91,8 @@ def answer(
         Those that are served at a time; more are answered with 503.
     grace
         Seconds that a running request has when it is to end.
+    keep
+        Seconds for which a connection is kept that nothing comes from.
     ending
         Is set as soon as it is to end.
 
@@ -104,6 +112,7 @@ def answer(
         server_header=False,
         proxy_headers=False,
         limit_concurrency=connections,
+        timeout_keep_alive=keep,
         timeout_graceful_shutdown=grace,
     )
     # Raises the signal that ended it again: KeyboardInterrupt.

@@ -29,8 +29,12 @@ ANSWERS_FILE = "answers.db"
 THREADS = 16
 #: Connections; a browser keeps six.
 _CONNECTIONS = 6_000
+#: Files beside them.
+_FILES = 500
 #: Seconds that running requests have after Ctrl-C: an answer under way is stored and confirmed.
 _GRACE = 10
+#: Seconds between two events for which a page's connection is kept: a new one takes its time, far away.
+_KEEP = 75
 
 
 def serve(
@@ -83,6 +87,7 @@ def serve(
         page = page or read_page()
     except FileNotFoundError:
         raise PixqError("the study's page was not built; run `make`") from None
+    _allow(_CONNECTIONS + _FILES)
     folder = opened.study.folder
     key = open_key(folder / KEY_FILE)
     admin = open_token(folder / ADMIN_FILE)
@@ -109,9 +114,21 @@ def serve(
             if open_page:
                 # It waits in the socket's queue until the next line.
                 webbrowser.open(own)
-            answer(app, listening, connections=_CONNECTIONS, grace=_GRACE)
+            answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP)
     finally:
         store.close()
+
+
+def _allow(files: int) -> None:
+    """Let this process have so many files and connections, if it may."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _hosts(host: str, url: str | None) -> tuple[str, ...]:
