@@ -10,6 +10,9 @@ __all__ = ["VERBS", "study"]
 VERBS = {
     "new": ("pixq.cli.study_files:new", "Write study.toml about the images of a folder tree."),
     "check": ("pixq.cli.study_files:check", "Decode every image; say what a session takes, and what it costs."),
+    "serve": ("pixq.cli.study_serve:serve", "Serve a study to its participants."),
+    "links": ("pixq.cli.study_serve:links", "Print links, each for one participant."),
+    "withdraw": ("pixq.cli.study_serve:withdraw", "Delete all answers of a person."),
     "import-amt": ("pixq.cli.study_amt:import_amt", "Read result files of the earlier framework's batches."),
 }
 

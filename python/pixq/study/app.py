@@ -7,12 +7,14 @@ import hmac
 import json
 import re
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -54,8 +56,31 @@ _EVENT = {"number", "kind", "at", "wall", "data"}
 #: Events a request, and the depth of what JSON nests.
 _BATCH = 200
 _LARGEST_NUMBER = 2**31 - 1
+#: Bytes of images that are kept in memory.
+_SHELF = 256 << 20
 #: Images have names that nobody guesses, and never change.
 _FOR_EVER = "private, max-age=31536000, immutable"
+
+
+class _Shelf:
+    """Files that were asked for last, up to so many bytes; only the loop's thread uses it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+        self._files: OrderedDict[Path, bytes] = OrderedDict()
+
+    def get(self, path: Path) -> bytes | None:
+        if path in self._files:
+            self._files.move_to_end(path)
+        return self._files.get(path)
+
+    def put(self, path: Path, content: bytes) -> None:
+        if path in self._files or len(content) > self._most:
+            return
+        self._files[path] = content
+        self._left -= len(content)
+        while self._left < 0:
+            self._left += len(self._files.popitem(last=False)[1])
 
 
 @dataclass(frozen=True)
@@ -132,6 +157,7 @@ def create_app(
     limits = limits or Limits()
     names = Addresses()
     by_session, by_address, starts = Rates(limits.session), Rates(limits.address), Rates(limits.start)
+    shelf = _Shelf(_SHELF)
     folder = files("pixq.study") / "admin"
     admin_files = {path: ((folder / name).read_bytes(), media) for path, (name, media) in ADMIN.items()}
 
@@ -205,16 +231,18 @@ def create_app(
     async def image(request: Request) -> Response:
         _wait(by_address.take(client(request)))
 
-        def job() -> tuple[bytes, str]:
-            found = conductor.image(request.path_params["key"])
-            return found.path.read_bytes(), found.media
-
+        key = request.path_params["key"]
         try:
-            content, media = await work(job)
+            found = conductor.image(key, wait=False) or await work(conductor.image, key)
+            content = shelf.get(found.path) if found else None
+            if found and content is None:
+                content = await work(found.path.read_bytes)
+                shelf.put(found.path, content)
         except Unknown:
             raise Refused(404, "there is nothing here") from None
         except OSError:
             raise Refused(503, "this image can't be read now; try again", headers={"retry-after": "5"}) from None
+        media = found.media if found else None
         return Response(content, media_type=media, headers={"cache-control": _FOR_EVER})
 
     async def admin_page(request: Request) -> Response:

@@ -197,8 +197,8 @@ class Conductor:
         progress = self._at(session, self.store.events, appended.next)
         return {"stored": appended.next - 1, "state": self._state(session, progress)}
 
-    def image(self, key: str) -> StudyImage:
-        """The image that a page knows by a key.
+    def image(self, key: str, *, wait: bool = True) -> StudyImage | None:
+        """The image that a page knows by a key; `None`, if that takes the database and it is not to `wait`.
 
         Raises
         ------
@@ -211,7 +211,10 @@ class Conductor:
         public, trial, level, seal = parts.groups()
         if not hmac.compare_digest(self._seal(public, trial, level), seal):
             raise Unknown
-        course = self._courses.get(public) or self.course(self.store.public(public))
+        course = self._courses.get(public)
+        if course is None and not wait:
+            return None
+        course = course or self.course(self.store.public(public))
         item = next(each for each in (*course.training, *course.trials) if each.key == trial)
         return self.opened.sources[item.source].levels[int(level)]
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, text, update
+from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -165,8 +165,7 @@ class Store:
             def read(first: int) -> list[Event]:
                 return _events(connection, session.id, first)
 
-            last = select(func.max(events.c.number)).where(events.c.session == session.id)
-            stored = connection.execute(last).scalar()
+            stored = connection.execute(_LAST, {"of": session.id}).scalar()
             next = 0 if stored is None else stored + 1
             if not batch:
                 return Appended(session, next, 0)
@@ -181,7 +180,7 @@ class Store:
                 return Appended(session, next, 0)
             changes = admit(session, next, new, read)
             connection.execute(
-                insert(events),
+                _INSERT,
                 [
                     {
                         "session": session.id, "number": each.number, "kind": each.kind, "at": each.at,
@@ -289,10 +288,8 @@ class Store:
         self.engine.dispose()
 
     def _of(self, connection: Connection, token: str, *, lock: bool) -> Session:
-        query = _sessions(sessions.c.token == token)
-        if lock and not self.is_sqlite:
-            query = query.with_for_update()
-        row = connection.execute(query).one_or_none()
+        query = _BY_TOKEN_LOCKED if lock and not self.is_sqlite else _BY_TOKEN
+        row = connection.execute(query, {"of": token}).one_or_none()
         if row is None:
             raise Unknown
         return _session(row)
@@ -353,14 +350,30 @@ def _sessions(*where: Any) -> Select[Any]:
     return select(*(sessions.c[name] for name in _COLUMNS)).where(*where)
 
 
+# What every answer asks for, built once: to build a statement takes longer than to carry it out.
+_OF: BindParameter[Any] = bindparam("of")
+_BY_TOKEN = _sessions(sessions.c.token == _OF)
+_BY_TOKEN_LOCKED = _BY_TOKEN.with_for_update()
+_LAST = select(func.max(events.c.number)).where(events.c.session == _OF)
+_EVENTS = (
+    select(events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data)
+    .where(events.c.session == _OF, events.c.number >= bindparam("first"))
+    .order_by(events.c.number)
+)
+_INSERT = insert(events)
+_UPDATE = (
+    update(sessions)
+    .where(sessions.c.id == _OF)
+    .values({name: bindparam(name) for name in ("step", "reason", "heard", "ended", "consent")})
+)
+
+
 def _session(row: Any) -> Session:
     return Session(*row)
 
 
 def _events(connection: Connection, session: int, first: int) -> list[Event]:
-    columns = (events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data)
-    query = select(*columns).where(events.c.session == session, events.c.number >= first).order_by(events.c.number)
-    return [Event(*row) for row in connection.execute(query)]
+    return [Event(*row) for row in connection.execute(_EVENTS, {"of": session, "first": first})]
 
 
 def _history(connection: Connection, participant: str, mine: Iterable[Session]) -> History:
@@ -388,16 +401,16 @@ def _history(connection: Connection, participant: str, mine: Iterable[Session]) 
 
 
 def _change(connection: Connection, session: Session, changes: Changes, now: float) -> None:
-    values: dict[str, Any] = {"step": changes.step, "reason": changes.reason, "heard": now}
-    if changes.step in ENDED and session.ended is None:
-        values["ended"] = now
+    ended = now if changes.step in ENDED and session.ended is None else session.ended
+    values: dict[str, Any] = {"step": changes.step, "reason": changes.reason, "heard": now, "ended": ended}
+    values["consent"] = session.consent
     if changes.consent is not None:
         digest, version, language, words = changes.consent
         _locked(connection)
         if connection.execute(select(consents.c.digest).where(consents.c.digest == digest)).scalar() is None:
             connection.execute(insert(consents).values(digest=digest, version=version, language=language, text=words))
         values["consent"] = digest
-    connection.execute(update(sessions).where(sessions.c.id == session.id).values(**values))
+    connection.execute(_UPDATE, {"of": session.id, **values})
     for place, passed in changes.answered:
         connection.execute(
             update(assignments)
