@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -657,3 +660,43 @@ def test_a_study_that_lost_an_image_is_not_served(tmp_path: Path) -> None:
     with studying.running(folder, database) as server, pytest.raises(PixqError, match="TRAIN_1"):
         server.conductor.check()
     assert open_store(database).events(1) == []
+
+
+# The command.
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_the_server_ends_when_it_is_interrupted(folder: Path) -> None:
+    program = (
+        "from pathlib import Path\nfrom pixq.study import service\n"
+        f"service.serve(Path({str(folder)!r}), port=0, page={PAGE!r})\n"
+    )  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            server = Server(int(url.rstrip("/").rpartition(":")[2]), None)  # type: ignore[arg-type]
+            page = Page(server, {"participant": "anna"})
+            page.start()
+            page.go("trial")
+            token = (folder / "admin.token").read_text().strip()
+            told = json.loads(page.ask("GET", "/api/admin", token=token)[2])
+            assert told["dropouts"] == {"trial": 1}
+            page.close()
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+    assert token not in said
+    assert process.returncode in (-signal.SIGINT, 1), said
+    # The last connection puts the log into the file.
+    assert not (folder / "answers.db-wal").exists()
+    key = open_key(folder / "study.key")
+    store = open_store(str(folder / "answers.db"))
+    (session,) = store.sessions()
+    assert session.participant == key.pseudonym("local", "anna")
+    assert [each.number for each in store.events(session.id)] == list(range(len(page.sent)))
+    store.close()
