@@ -231,6 +231,17 @@ def right_answer(server: Server, page: Page) -> dict[str, Any]:
     return page.answer(level, [*item.truth.points_yx, (0.5, 0.5)])
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_consent_is_to_the_text_that_was_shown(server: Server, page: Page) -> None:
+    page.say("consent", {"agreed": True, "language": "de"})
+    other = Page(server, {"participant": "bert"})
+    other.start("de")
+    other.say("consent", {"agreed": True, "language": ["en"]})
+    for session in store_of(server).sessions():
+        assert session.consent is not None
+        assert store_of(server).consent(session.consent) == ("1", "de", "Ja.")
+
+
 # What nobody may learn.
 
 

@@ -175,19 +175,20 @@ class Conductor:
         """
         found: list[Progress] = []
 
-        def admit(session: Session, next: int, new: Sequence[Event], read: Callable[[int], list[Event]]) -> Changes:
-            before = self._at(session, lambda _, first: read(first), next)
+        def admit(session: Session, first: int, new: Sequence[Event], read: Callable[[int], list[Event]]) -> Changes:
+            before = self._at(session, lambda _, number: read(number), first)
             course, after = self.course(session), before
-            if next + len(new) > MOST_EVENTS:
-                raise Misplaced(f"a session has at most {MOST_EVENTS} events", new[0].number, next)
+            if first + len(new) > MOST_EVENTS:
+                raise Misplaced(f"a session has at most {MOST_EVENTS} events", new[0].number, first)
             for event in new:
                 after, wrong = advance(course, after, event)
                 if wrong:
-                    raise Misplaced(wrong, event.number, next)
+                    raise Misplaced(wrong, event.number, first)
             found.append(after)
             answered = tuple((each.place, each.passed) for each in after.answers[len(before.answers) :])
             agreed = before.step == "consent" and after.step not in ("consent", "failed")
-            return Changes(after.step, after.reason, answered, self._consent(session) if agreed else None)
+            consent = self._consent(session, next(each for each in new if each.kind == "consent")) if agreed else None
+            return Changes(after.step, after.reason, answered, consent)
 
         appended = self.store.append(hashed(token), batch, self._clock(), admit)
         session = appended.session
@@ -287,8 +288,10 @@ class Conductor:
             self._progress.put(session.id, found)
         return found
 
-    def _consent(self, session: Session) -> tuple[str, str, str, str]:
-        version, language = self.study.version, session.language
+    def _consent(self, session: Session, event: Event) -> tuple[str, str, str, str]:
+        """What was agreed to: the text in the language that the page showed it in."""
+        said = json.loads(event.data).get("language")
+        version, language = self.study.version, said if said in self.study.languages else session.language
         words = self.study.consent[language]
         digest = hashlib.sha256(json.dumps([version, language, words]).encode()).hexdigest()
         return (digest, version, language, words)
