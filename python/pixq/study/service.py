@@ -29,6 +29,8 @@ ANSWERS_FILE = "answers.db"
 THREADS = 16
 #: Connections; a browser keeps six.
 _CONNECTIONS = 6_000
+#: Seconds for which a thread keeps the interpreter.
+_SWITCH = 0.0005
 #: Files beside them.
 _FILES = 500
 #: Seconds that running requests have after Ctrl-C: an answer under way is stored and confirmed.
@@ -88,6 +90,9 @@ def serve(
     except FileNotFoundError:
         raise PixqError("the study's page was not built; run `make`") from None
     _allow(_CONNECTIONS + _FILES)
+    # The loop gives the interpreter away at every call of the system, and gets it back only after this time from a
+    # thread that stores an answer.
+    sys.setswitchinterval(_SWITCH)
     folder = opened.study.folder
     key = open_key(folder / KEY_FILE)
     admin = open_token(folder / ADMIN_FILE)
