@@ -37,11 +37,12 @@ import trees
 from pixq.classes import CLASSES
 from pixq.errors import PixqError
 from pixq.predict.grid import Grid
-from pixq.serve import upload
+from pixq.serve import body as bodies
 from pixq.serve.answer import answer
 from pixq.serve.app import PAGE, Settings, _Desk
 from pixq.serve.guard import HEADERS
-from pixq.serve.service import listen, settings_for
+from pixq.serve.listening import listen
+from pixq.serve.service import settings_for
 from serving import Files, Service, encoded, form
 
 ROOT = Path(__file__).parents[1]
@@ -539,7 +540,7 @@ def length(data: bytes) -> int:
 
 
 def test_a_client_that_says_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch, strict: Service) -> None:
-    monkeypatch.setattr(upload, "PATIENCE", 0.2)
+    monkeypatch.setattr(bodies, "PATIENCE", 0.2)
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as client:
         client.sendall(head(strict, "Content-Length: 1000") + b"--")
         status, body = reply(client)

@@ -90,7 +90,12 @@ class Guard:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                # What may be kept is said by who made it; all else is as it must be.
+                kept = headers.get("cache-control")
+                headers.update(HEADERS)
+                if kept is not None:
+                    headers["cache-control"] = kept
             await send(message)
 
         refusal = self._refusal(scope)
@@ -111,7 +116,7 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._known(host):
-            return 421, "this host name is not served here; open the address that pixq serve printed"
+            return 421, "this host name is not served here; open the address that pixq printed"
         if scope["method"] in _SAFE:
             return None
         origin = headers.get("origin")

@@ -1,0 +1,21 @@
+"""`pixq study`: its verbs, one function each. Each is named here and imported when it is run."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+__all__ = ["VERBS", "study"]
+
+# Named, not imported, as the verbs of pixq are.
+VERBS = {
+    "new": ("pixq.cli.study_files:new", "Write study.toml about the images of a folder tree."),
+    "check": ("pixq.cli.study_files:check", "Decode every image; say what a session takes, and what it costs."),
+    "serve": ("pixq.cli.study_serve:serve", "Serve a study to its participants."),
+    "links": ("pixq.cli.study_serve:links", "Print links, each for one participant."),
+    "withdraw": ("pixq.cli.study_serve:withdraw", "Delete all answers of a person."),
+    "import-amt": ("pixq.cli.study_amt:import_amt", "Read result files of the earlier framework's batches."),
+}
+
+study = App(name="study", help_format="plaintext", result_action="return_value")
+for name, (function, what) in VERBS.items():
+    study.command(function, name=name, help=what)

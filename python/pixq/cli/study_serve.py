@@ -1,0 +1,110 @@
+"""`pixq study serve`, `links` and `withdraw`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pixq.errors import PixqError
+from pixq.models import require
+
+__all__ = ["links", "serve", "withdraw"]
+
+
+def serve(
+    study: Path = Path(),
+    /,
+    *,
+    database: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8009,
+    url: str | None = None,
+    proxy: Annotated[bool, Parameter(negative="")] = False,
+    open: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Serve a study to its participants; the page's address is printed. Ctrl-C ends it.
+
+    Parameters
+    ----------
+    study
+        Its folder, or study.toml. Default: this folder.
+    database
+        Of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
+    host
+        Where to listen. The default can be reached from this machine alone.
+    port
+        Where to listen; 0: any port that is free.
+    url
+        The address that participants open, where another server passes it on, such as https://study.example.org.
+    proxy
+        That server says in X-Forwarded-For who asks.
+    open
+        Open the page in your browser.
+    """
+    for package in ("sqlalchemy", "starlette", "uvicorn"):
+        require(package)
+    from pixq.study import service
+
+    service.serve(study, database=database, host=host, port=port, url=url, proxy=proxy, open_page=open)
+    return 0
+
+
+def links(study: Path = Path(), /, *, count: int, url: str) -> int:
+    """Print new links for a study of the platform link, one a person.
+
+    Parameters
+    ----------
+    study
+        Its folder, or study.toml. Default: this folder.
+    count
+        How many.
+    url
+        The address that participants open, such as https://study.example.org.
+    """
+    from pixq.study.config import read_study
+    from pixq.study.platforms import links
+    from pixq.study.privacy import KEY_FILE, open_key
+
+    found = read_study(study)
+    if found.platform.kind != "link":
+        raise PixqError(f'{study}: platform.kind is "{found.platform.kind}"; links are for "link"')
+    if not 1 <= count <= 100_000:
+        raise PixqError(f"--count {count}: is not 1 to 100000")
+    for token in links(open_key(found.folder / KEY_FILE), count):
+        print(f"{url.rstrip('/')}/t/{token}")
+    return 0
+
+
+def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None) -> int:
+    """Delete all answers of a person who takes them back.
+
+    Parameters
+    ----------
+    name
+        The person's ID on the platform, the token of the link, or a participant of the export.
+    study
+        Its folder, or study.toml. Default: this folder.
+    database
+        Of the answers. Default: answers.db beside study.toml.
+    """
+    require("sqlalchemy")
+    from pixq.study.config import read_study
+    from pixq.study.privacy import KEY_FILE, open_key
+    from pixq.study.privacy import withdraw as take_back
+    from pixq.study.service import ANSWERS_FILE
+    from pixq.study.store import open_store
+
+    found = read_study(study)
+    where = database or str(found.folder / ANSWERS_FILE)
+    if "://" not in where and not Path(where).is_file():
+        raise PixqError(f"{where}: there are no answers; give their --database")
+    store = open_store(where)
+    try:
+        count = take_back(store, open_key(found.folder / KEY_FILE), found.platform.kind, name)
+    finally:
+        store.close()
+    print(f"pixq: {count} events deleted", file=sys.stderr)
+    return 0

@@ -1,0 +1,79 @@
+/** The experimenter's page: figures of the study, asked for again every half minute. */
+
+const EVERY = 30_000;
+const find = id => document.getElementById(id);
+const percent = value => (value === null ? "–" : `${(100 * value).toFixed(1)} %`);
+const number = value => (value === null ? "–" : String(Math.round(10 * value) / 10));
+
+function make(name, text, ...children) {
+  const element = document.createElement(name);
+  if (text !== null) element.textContent = text;
+  element.append(...children);
+  return element;
+}
+
+function table(title, head, rows) {
+  const line = (cells, kind) => make("tr", null, ...cells.map(cell => (cell instanceof Node ? make("td", null, cell) : make(kind, cell))));
+  const body = rows.length ? rows.map(row => line(row, "td")) : [line(["nothing yet"], "td")];
+  const columns = line(head, "th");
+  for (const cell of columns.children) cell.scope = "col";
+  return make("section", null, make("h2", title), make("table", null, make("thead", null, columns), make("tbody", null, ...body)));
+}
+
+function bar(value, most, label) {
+  const element = document.createElement("progress");
+  element.max = most;
+  element.value = Math.min(value, most);
+  element.setAttribute("aria-label", label);
+  return element;
+}
+
+function show(figures) {
+  find("title").textContent = figures.title;
+  document.title = figures.title;
+  const pairs = object => Object.entries(object).map(([name, count]) => [name, String(count)]);
+  find("figures").replaceChildren(
+    table("All", ["", ""], [
+      ["answers that count, of those wanted", `${figures.stored} of ${figures.wanted}`],
+      ["people", String(figures.people)],
+      ["test images passed", percent(figures.pass_rate)],
+      ["seconds an answer (median)", number(figures.seconds)],
+      ["late frames", percent(figures.late)],
+    ]),
+    table("Sources", ["source", "answers", "quota", "", "level (median)", "seconds (median)"], figures.sources.map(each => [
+      each.id, String(each.answers), String(each.quota), bar(each.answers, each.quota, each.id), number(each.level), number(each.seconds),
+    ])),
+    table("Test images", ["image", "answers", "level in range", "places", "passed"], figures.tests.map(each => [
+      each.id, String(each.answers), String(each.in_range), String(each.matched), String(each.passed),
+    ])),
+    table("Sessions", ["step", "sessions"], pairs(figures.sessions)),
+    table("Not ended, by step", ["step", "sessions"], pairs(figures.dropouts)),
+    table("Answers with a flag", ["flag", "answers"], pairs(figures.flags)),
+  );
+  find("figures").hidden = false;
+}
+
+let timer = 0;
+
+async function ask() {
+  clearTimeout(timer);
+  try {
+    const answer = await fetch("/api/admin", { headers: { authorization: `Bearer ${find("token").value.trim()}` } });
+    const told = await answer.json();
+    if (!answer.ok) {
+      find("said").textContent = told.error;
+      find("figures").hidden = true;
+      return;
+    }
+    show(told);
+    find("said").textContent = `As of ${new Date().toLocaleTimeString()}.`;
+  } catch {
+    find("said").textContent = "The server does not answer.";
+  }
+  timer = setTimeout(ask, EVERY);
+}
+
+find("enter").addEventListener("submit", event => {
+  event.preventDefault();
+  ask();
+});

@@ -1,0 +1,98 @@
+"""How often a page may ask: a bucket for each session, and one for each address, which is not kept."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Addresses", "Rate", "Rates"]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many a second for long, and `burst` at once."""
+
+    second: float
+    burst: float
+
+
+class Rates:
+    """Buckets that fill with time; who takes more than is there is to wait.
+
+    Parameters
+    ----------
+    rate
+        Of each bucket.
+    most
+        Buckets. When there are more, the full ones are forgotten, which changes nothing; then the one used longest
+        ago.
+    clock
+        Seconds.
+
+    Examples
+    --------
+    >>> rates = Rates(Rate(second=2, burst=3), clock=lambda: 0.0)
+    >>> [rates.take("a") for _ in range(4)]
+    [0.0, 0.0, 0.0, 0.5]
+    """
+
+    def __init__(self, rate: Rate, most: int = 20_000, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._most = most
+        self._clock = clock
+        # How much was there, and when.
+        self._buckets: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, name: str, cost: float = 1.0) -> float:
+        """Take from a bucket: 0, or the seconds after which it holds enough; then nothing was taken."""
+        rate, now = self._rate, self._clock()
+        cost = min(cost, rate.burst)
+        with self._lock:
+            there, then = self._buckets.pop(name, (rate.burst, now))
+            there = min(there + (now - then) * rate.second, rate.burst)
+            wait = max(0.0, (cost - there) / rate.second)
+            self._buckets[name] = (there if wait else there - cost, now)
+            if len(self._buckets) > self._most:
+                self._forget(now)
+        return wait
+
+    def _forget(self, now: float) -> None:
+        rate = self._rate
+        self._buckets = {
+            name: (there, then)
+            for name, (there, then) in self._buckets.items()
+            if there + (now - then) * rate.second < rate.burst
+        }
+        while len(self._buckets) > self._most:
+            # Taken last is put last.
+            del self._buckets[next(iter(self._buckets))]
+
+
+class Addresses:
+    """Names for addresses that only this process can give, and that nobody can turn back after it."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+
+    def name(self, address: str) -> str:
+        """A name of an address; of IPv6 the first half counts, for the rest is the client's to choose.
+
+        Examples
+        --------
+        >>> names = Addresses()
+        >>> names.name("2001:db8::1") == names.name("2001:db8::2"), names.name("192.0.2.1") == names.name("192.0.2.2")
+        (True, False)
+        """
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            part = address.encode("utf-8", "replace")
+        else:
+            part = found.packed[:8] if found.version == 6 else found.packed
+        return hashlib.blake2b(part, key=self._key, digest_size=16).hexdigest()

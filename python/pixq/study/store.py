@@ -1,0 +1,419 @@
+"""Where answers are kept: events appended one by one, each stored once however often it is sent.
+
+An event is one row that is never changed; its session and its number are its key. All of a call is one transaction, and
+a call that returned is on the disk: SQLite writes its log ahead and flushes it at every commit, PostgreSQL does so by
+itself. Only `withdraw` deletes anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, func, insert, select, text, update
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from pixq.errors import PixqError, one_line
+from pixq.study.database import WRITES, open_engine
+from pixq.study.rows import Appended, Busy, Changes, Conflict, Event, Gap, History, Session, Unknown
+from pixq.study.tables import ENDED, assignments, consents, events, facts, metadata, participants, sessions
+
+__all__ = ["SCHEMA", "Store", "open_store"]
+
+#: Of the tables.
+SCHEMA = "1"
+#: Any number that other programs on the same PostgreSQL don't use: who draws a session's images does so alone.
+_LOCK = 0x70697871
+
+
+Admit = Callable[[Session, int, Sequence[Event], Callable[[int], list[Event]]], Changes]
+
+
+@dataclass
+class Store:
+    """A database of answers. All methods may be called by several threads, and several processes may have it open.
+
+    Parameters
+    ----------
+    engine
+        Of SQLAlchemy.
+    """
+
+    engine: Engine
+    _writer: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of SQLite."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        # SQLite has one writer at a time: threads wait for one another here, where they wake at once, and processes
+        # by its own lock, which they poll.
+        if not self.is_sqlite:
+            with _translated(), self.engine.begin() as connection:
+                yield connection
+            return
+        with self._writer, _translated(), self.engine.connect() as connection:
+            connection.execution_options(**{WRITES: True})
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    def fact(self, name: str, value: str) -> str:
+        """What the database says of itself under `name`: `value`, unless something is there already."""
+        with self._writing() as connection:
+            _locked(connection)
+            found = connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
+            if found is None:
+                connection.execute(insert(facts).values(name=name, value=value))
+            return value if found is None else str(found)
+
+    def start(
+        self,
+        participant: str,
+        visit: str | None,
+        now: float,
+        draw: Callable[[History], Mapping[str, Any] | None],
+    ) -> Session | None:
+        """The session of a person: the one that is not ended, the one of this visit, or a new one.
+
+        Parameters
+        ----------
+        participant, visit
+            Pseudonyms.
+        now
+            Seconds since the epoch.
+        draw
+            Gives, of what is known, a new session's `public`, `token` (the hash of it), `language`, `plan`, `step` and
+            `images` (id and whether it is a test, in order), or `None` where there is to be none. It is called by one
+            at a time.
+
+        Returns
+        -------
+        Session or None
+            `None` where `draw` gave that.
+        """
+        with self._writing() as connection:
+            _locked(connection)
+            mine = [
+                _session(row)
+                for row in connection.execute(
+                    _sessions(sessions.c.participant == participant).order_by(sessions.c.ordinal)
+                )
+            ]
+            found = next((each for each in mine if visit is not None and each.visit == visit), None)
+            found = found or next((each for each in mine if each.ended is None), None)
+            if found is not None:
+                # A platform that sends a person again for an unfinished session means this one.
+                if visit is not None and found.visit != visit:
+                    connection.execute(update(sessions).where(sessions.c.id == found.id).values(visit=visit))
+                    found = replace(found, visit=visit)
+                return found
+            drawn = draw(_history(connection, participant, mine))
+            if drawn is None:
+                return None
+            known = connection.execute(select(participants.c.id).where(participants.c.id == participant)).scalar()
+            if known is None:
+                connection.execute(insert(participants).values(id=participant, began=now))
+            made = insert(sessions).values(
+                public=drawn["public"], token=drawn["token"], participant=participant, ordinal=len(mine) + 1,
+                visit=visit, language=drawn["language"], plan=drawn["plan"], step=drawn["step"], reason="",
+                started=now, heard=now,
+            )  # fmt: skip
+            number = connection.execute(made.returning(sessions.c.id)).scalar_one()
+            rows = [
+                {"session": number, "place": place, "source": source, "test": test}
+                for place, (source, test) in enumerate(drawn["images"])
+            ]
+            if rows:
+                connection.execute(insert(assignments), rows)
+            return _session(connection.execute(_sessions(sessions.c.id == number)).one())
+
+    def append(self, token: str, batch: Sequence[Event], now: float, admit: Admit) -> Appended:
+        """Append events to a session; those that are there already stay as they are.
+
+        Parameters
+        ----------
+        token
+            Hash of the session's token.
+        batch
+            By number, without a gap among them.
+        now
+            Seconds since the epoch.
+        admit
+            Is given the session, the first new event's number, the new events, and a function that reads the stored
+            ones from a number on. It says what they change, or raises, and then nothing is stored.
+
+        Raises
+        ------
+        Unknown, Gap, Conflict, Busy
+            See there. Nothing was stored.
+        """
+        with self._writing() as connection:
+            session = self._of(connection, token, lock=True)
+
+            def read(first: int) -> list[Event]:
+                return _events(connection, session.id, first)
+
+            stored = connection.execute(_LAST, {"of": session.id}).scalar()
+            next = 0 if stored is None else stored + 1
+            if not batch:
+                return Appended(session, next, 0)
+            if batch[0].number > next:
+                raise Gap(next)
+            old = {each.number: each for each in (read(batch[0].number) if batch[0].number < next else ())}
+            for each in batch:
+                if each.number in old and old[each.number] != each:
+                    raise Conflict(each.number, next)
+            new = [each for each in batch if each.number >= next]
+            if not new:
+                return Appended(session, next, 0)
+            changes = admit(session, next, new, read)
+            connection.execute(
+                _INSERT,
+                [
+                    {
+                        "session": session.id, "number": each.number, "kind": each.kind, "at": each.at,
+                        "wall": each.wall, "data": each.data, "received": now,
+                    }
+                    for each in new
+                ],
+            )  # fmt: skip
+            _change(connection, session, changes, now)
+            return Appended(session, next + len(new), len(new))
+
+    def find(self, token: str) -> Session:
+        """The session of a token's hash.
+
+        Raises
+        ------
+        Unknown
+            If there is none.
+        """
+        with self._reading() as connection:
+            return self._of(connection, token, lock=False)
+
+    def public(self, name: str) -> Session:
+        """The session that has this name in addresses of images.
+
+        Raises
+        ------
+        Unknown
+            If there is none.
+        """
+        with self._reading() as connection:
+            row = connection.execute(_sessions(sessions.c.public == name)).one_or_none()
+        if row is None:
+            raise Unknown
+        return _session(row)
+
+    def events(self, session: int, first: int = 0) -> list[Event]:
+        """A session's events from a number on."""
+        with self._reading() as connection:
+            return _events(connection, session, first)
+
+    def received(self, session: int) -> list[float]:
+        """When each of a session's events came, in seconds since the epoch."""
+        query = select(events.c.received).where(events.c.session == session).order_by(events.c.number)
+        with self._reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def sessions(self) -> list[Session]:
+        """All sessions, in the order in which they began."""
+        with self._reading() as connection:
+            return [_session(row) for row in connection.execute(_sessions().order_by(sessions.c.id))]
+
+    def assigned(self) -> list[tuple[int, int, str, bool, bool | None, float | None]]:
+        """Of all sessions' images: session, place, source, whether it is a test, whether passed, when answered."""
+        query = select(assignments).order_by(assignments.c.session, assignments.c.place)
+        with self._reading() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    def consent(self, digest: str) -> tuple[str, str, str]:
+        """Version, language and text of a consent, by `Session.consent`.
+
+        Raises
+        ------
+        Unknown
+            If nobody agreed to it.
+        """
+        query = select(consents.c.version, consents.c.language, consents.c.text).where(consents.c.digest == digest)
+        with self._reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise Unknown
+        return (row.version, row.language, row.text)
+
+    def withdraw(self, participant: str) -> int:
+        """Delete all there is of a person.
+
+        Parameters
+        ----------
+        participant
+            Pseudonym.
+
+        Returns
+        -------
+        int
+            Events deleted.
+        """
+        with self._writing() as connection:
+            # After this no event can come in between: `append` waits for it, and finds no session.
+            _locked(connection)
+            mine = select(sessions.c.id).where(sessions.c.participant == participant)
+            if not self.is_sqlite:
+                connection.execute(mine.with_for_update())
+            gone = connection.execute(delete(events).where(events.c.session.in_(mine))).rowcount
+            connection.execute(delete(assignments).where(assignments.c.session.in_(mine)))
+            connection.execute(delete(sessions).where(sessions.c.participant == participant))
+            connection.execute(delete(participants).where(participants.c.id == participant))
+        if self.is_sqlite:
+            # Deleted rows are overwritten in the file; the log still has them until it is cut.
+            with self._writer, _translated(), self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+        return int(gone)
+
+    def close(self) -> None:
+        """Close all connections; the last one leaves SQLite's file whole, without a log beside it."""
+        self.engine.dispose()
+
+    def _of(self, connection: Connection, token: str, *, lock: bool) -> Session:
+        query = _BY_TOKEN_LOCKED if lock and not self.is_sqlite else _BY_TOKEN
+        row = connection.execute(query, {"of": token}).one_or_none()
+        if row is None:
+            raise Unknown
+        return _session(row)
+
+
+def open_store(where: str) -> Store:
+    """Open a database of answers, and make its tables where it has none.
+
+    Parameters
+    ----------
+    where
+        A file's name, or the URL of a PostgreSQL database: `postgresql://user:password@host/name`.
+
+    Raises
+    ------
+    PixqError
+        If it can't be opened, or its tables are another version's.
+    """
+    engine = open_engine(where)
+    store, name = Store(engine), engine.url.render_as_string()
+    try:
+        with store._writing() as connection:
+            _locked(connection)
+            metadata.create_all(connection)
+        found = store.fact("schema", SCHEMA)
+    except (Busy, SQLAlchemyError) as error:
+        engine.dispose()
+        raise PixqError(f"{name}: {_plain(error)}; is it a database of answers?") from None
+    if found != SCHEMA:
+        engine.dispose()
+        raise PixqError(f"{name}: its tables are version {found}, not {SCHEMA}; use that pixq")
+    return store
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise Busy(_plain(error)) from error
+
+
+def _plain(error: Exception) -> str:
+    """What the database says, without the statement and its values."""
+    inner = getattr(error, "orig", None)
+    return one_line(inner if isinstance(inner, Exception) else error)
+
+
+def _locked(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+_COLUMNS = tuple(Session.__dataclass_fields__)
+
+
+def _sessions(*where: Any) -> Select[Any]:
+    return select(*(sessions.c[name] for name in _COLUMNS)).where(*where)
+
+
+# What every answer asks for, built once: to build a statement takes longer than to carry it out.
+_OF: BindParameter[Any] = bindparam("of")
+_BY_TOKEN = _sessions(sessions.c.token == _OF)
+_BY_TOKEN_LOCKED = _BY_TOKEN.with_for_update()
+_LAST = select(func.max(events.c.number)).where(events.c.session == _OF)
+_EVENTS = (
+    select(events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data)
+    .where(events.c.session == _OF, events.c.number >= bindparam("first"))
+    .order_by(events.c.number)
+)
+_INSERT = insert(events)
+_UPDATE = (
+    update(sessions)
+    .where(sessions.c.id == _OF)
+    .values({name: bindparam(name) for name in ("step", "reason", "heard", "ended", "consent")})
+)
+
+
+def _session(row: Any) -> Session:
+    return Session(*row)
+
+
+def _events(connection: Connection, session: int, first: int) -> list[Event]:
+    return [Event(*row) for row in connection.execute(_EVENTS, {"of": session, "first": first})]
+
+
+def _history(connection: Connection, participant: str, mine: Iterable[Session]) -> History:
+    own = (
+        select(assignments.c.source, assignments.c.passed)
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(sessions.c.participant == participant)
+    )
+    rows = connection.execute(own).all()
+    answered = select(assignments.c.source, func.count()).where(
+        ~assignments.c.test, assignments.c.answered.is_not(None)
+    )
+    waiting = (
+        select(assignments.c.source, sessions.c.heard)
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(~assignments.c.test, assignments.c.answered.is_(None), sessions.c.ended.is_(None))
+    )
+    return History(
+        tuple(mine),
+        tuple(row.passed for row in rows if row.passed is not None),
+        tuple(row.source for row in rows),
+        {row[0]: row[1] for row in connection.execute(answered.group_by(assignments.c.source))},
+        tuple((source, heard) for source, heard in connection.execute(waiting)),
+    )
+
+
+def _change(connection: Connection, session: Session, changes: Changes, now: float) -> None:
+    ended = now if changes.step in ENDED and session.ended is None else session.ended
+    values: dict[str, Any] = {"step": changes.step, "reason": changes.reason, "heard": now, "ended": ended}
+    values["consent"] = session.consent
+    if changes.consent is not None:
+        digest, version, language, words = changes.consent
+        _locked(connection)
+        if connection.execute(select(consents.c.digest).where(consents.c.digest == digest)).scalar() is None:
+            connection.execute(insert(consents).values(digest=digest, version=version, language=language, text=words))
+        values["consent"] = digest
+    connection.execute(_UPDATE, {"of": session.id, **values})
+    for place, passed in changes.answered:
+        connection.execute(
+            update(assignments)
+            .where(assignments.c.session == session.id, assignments.c.place == place, assignments.c.answered.is_(None))
+            .values(answered=now, passed=passed)
+        )
