@@ -300,7 +300,7 @@ def test_new_overwrites_nothing(tmp_path: Path) -> None:
     assert not path.exists()
     assert before.startswith(b"# A flicker study")
     path.symlink_to("nowhere")
-    with pytest.raises(PixqError, match="exists already"):
+    with pytest.raises(PixqError, match=r"study\.toml: exists already"):
         new_study(folder, tmp_path / "from")
 
 

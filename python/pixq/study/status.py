@@ -10,7 +10,7 @@ from statistics import median
 from pixq.study.answers import Answer, SessionRow
 from pixq.study.config import Study
 
-__all__ = ["ENDS", "SourceStatus", "StudyStatus", "TestStatus", "status_of"]
+__all__ = ["ENDS", "HiddenStatus", "SourceStatus", "StudyStatus", "status_of"]
 
 #: Steps after which nothing more is asked.
 ENDS = ("completed", "screened_out", "failed")
@@ -28,7 +28,7 @@ class SourceStatus:
 
 
 @dataclass(frozen=True)
-class TestStatus:
+class HiddenStatus:
     """A test image: how often it was answered, and how often the PJND was in range, two points matched, and both."""
 
     id: str
@@ -63,7 +63,7 @@ class StudyStatus:
     people: int
     sessions: dict[str, int]
     sources: tuple[SourceStatus, ...]
-    tests: tuple[TestStatus, ...]
+    tests: tuple[HiddenStatus, ...]
     wanted: int
     stored: int
     seconds: float | None
@@ -107,7 +107,7 @@ def status_of(study: Study, sessions: Sequence[SessionRow], answers: Sequence[An
         for each in study.source
     )
     tests = tuple(
-        TestStatus(
+        HiddenStatus(
             each.id,
             len(own := by_source[each.id]),
             sum(answer.in_range is True for answer in own),
