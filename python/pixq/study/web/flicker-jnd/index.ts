@@ -44,6 +44,8 @@ const info = {
     load: { type: ParameterType.FUNCTION, default: null },
     /** `(image, why) => void`: told of every image that can't be shown. */
     on_broken: { type: ParameterType.FUNCTION, default: null },
+    /** Told when all levels are loaded: time to load what comes later. */
+    on_loaded: { type: ParameterType.FUNCTION, default: null },
     /** What it says, where that is to differ from the English. */
     texts: { type: ParameterType.OBJECT, default: {} },
   },
@@ -134,6 +136,7 @@ export default class FlickerJndPlugin implements JsPsychPlugin<Info> {
       load: trial.load ?? fetchImage,
       texts: { ...TEXTS, ...trial.texts },
       onBroken: trial.on_broken ?? (() => {}),
+      onLoaded: trial.on_loaded ?? (() => {}),
     });
     display.replaceChildren(shown.root);
     return shown;

@@ -17,6 +17,8 @@ export interface PicturesOptions {
   first?: number;
   onProgress?: (loaded: number, needed: number) => void;
   onBroken?: (image: string, why: string) => void;
+  /** All are there. */
+  onLoaded?: () => void;
 }
 
 /** So many are loaded at a time: more would take the line from the one that is waited for. */
@@ -50,7 +52,7 @@ export class Pictures {
   shown = 0;
 
   constructor(options: PicturesOptions) {
-    this.#options = { first: 8, onProgress: () => {}, onBroken: () => {}, ...options };
+    this.#options = { first: 8, onProgress: () => {}, onBroken: () => {}, onLoaded: () => {}, ...options };
     this.#blobs = options.images.map(() => undefined);
   }
 
@@ -136,6 +138,7 @@ export class Pictures {
         this.#blobs[position] = blob;
         if (position === 0 || Math.abs(position - this.#at) <= AHEAD) this.#keep(position, bitmap);
         else bitmap.close();
+        if (this.#blobs.every(Boolean)) this.#options.onLoaded();
         return;
       } catch (error) {
         if (signal.aborted) return;

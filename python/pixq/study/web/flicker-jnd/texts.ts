@@ -24,7 +24,6 @@ export const TEXTS = {
   marked: "Point {number} set, {x} % from the left, {y} % from the top.",
   cursor: "{x} % from the left, {y} % from the top",
   undone: "Point {number} taken back.",
-  paused: "Paused",
 };
 
 export type Texts = typeof TEXTS;

@@ -18,6 +18,8 @@ export interface TrialOptions {
   load: Load;
   texts: Texts;
   onBroken: (image: string, why: string) => void;
+  /** All of the images are there. */
+  onLoaded: () => void;
 }
 
 export interface Answer extends Measured {
@@ -73,6 +75,8 @@ export class Trial {
   #track: [number, number][] = [];
   #began = 0;
   #pausedAt: number | null = null;
+  readonly #reasons = new Set<string>();
+  readonly #end = new AbortController();
   #pausedMs = 0;
   #finish: (answer: Answer) => void = () => {};
 
@@ -88,6 +92,7 @@ export class Trial {
       first: options.first,
       onProgress: (loaded, needed) => this.#progress(loaded, needed),
       onBroken: options.onBroken,
+      onLoaded: options.onLoaded,
     });
     this.#build();
   }
@@ -144,8 +149,12 @@ export class Trial {
 
   /** Show it, and wait for the answer. It must be in the page. */
   async run(): Promise<Answer> {
-    this.root.addEventListener("flicker-jnd:pause", () => this.pause());
-    this.root.addEventListener("flicker-jnd:resume", () => this.resume());
+    const { signal } = this.#end;
+    document.addEventListener("flicker-jnd:pause", () => this.pause(), { signal });
+    document.addEventListener("flicker-jnd:resume", () => this.resume(), { signal });
+    const look = () => (document.hidden ? this.pause("hidden") : this.resume("hidden"));
+    document.addEventListener("visibilitychange", look, { signal });
+    look();
     const answer = new Promise<Answer>(resolve => (this.#finish = resolve));
     await this.#insist(() => this.#pictures.ready());
     const reference = await this.#pictures.get(0);
@@ -165,21 +174,24 @@ export class Trial {
     return answer;
   }
 
-  /** Nothing flickers and no time passes until `resume`. */
-  pause(): void {
+  /** Nothing flickers, nothing can be set and no time passes until `resume`, for each of the reasons. */
+  pause(reason = "asked"): void {
+    this.#reasons.add(reason);
     if (this.#pausedAt !== null) return;
     this.#pausedAt = performance.now();
     this.#stage?.hold();
   }
 
-  resume(): void {
-    if (this.#pausedAt === null) return;
+  resume(reason = "asked"): void {
+    this.#reasons.delete(reason);
+    if (this.#pausedAt === null || this.#reasons.size) return;
     if (this.#began) this.#pausedMs += performance.now() - this.#pausedAt;
     this.#pausedAt = null;
     this.#stage?.release();
   }
 
   dispose(): void {
+    this.#end.abort();
     this.#stage?.dispose();
     this.#pictures.dispose();
   }
