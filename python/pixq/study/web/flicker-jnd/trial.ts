@@ -104,8 +104,8 @@ export class Trial {
   #build(): void {
     const { size, clicks } = this.#options;
     const id = `fj-${++ids}`;
-    this.#surround.style.setProperty("--fj-width", `${size.width_css}px`);
-    this.#surround.style.setProperty("--fj-height", `${size.height_css}px`);
+    this.root.style.setProperty("--fj-width", `${size.width_css}px`);
+    this.root.style.setProperty("--fj-height", `${size.height_css}px`);
     this.#message.setAttribute("role", "status");
     this.#surround.append(this.#message);
     this.#said.setAttribute("aria-live", "polite");
@@ -275,7 +275,7 @@ export class Trial {
     const { clicks } = this.#options;
     const level = this.#levelAt(this.#position);
     const text = level ? this.#text("level_value", { level }) : this.#text("level_zero");
-    this.#value.textContent = text;
+    this.#value.textContent = String(level);
     this.#slider.setAttribute("aria-valuetext", text);
     this.#slider.style.setProperty("--fj-share", String(this.#levels.length ? this.#position / this.#levels.length : 0));
     const ready = this.#moved && level > 0 && this.#shown === this.#position;

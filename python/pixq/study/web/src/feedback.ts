@@ -32,9 +32,10 @@ export async function feedback(app: App, display: HTMLElement, told: Feedback): 
   if (!spec) return go;
   const size = sizeOf(app, spec.width, spec.height);
   const surround = el("div", { class: "fj-surround" }, el("p", { class: "fj-message" }, language.trial.loading));
-  surround.style.setProperty("--fj-width", `${size.width_css}px`);
-  surround.style.setProperty("--fj-height", `${size.height_css}px`);
-  show(display, el("div", { class: "fj" }, surround, controls));
+  const root = el("div", { class: "fj" }, surround, controls);
+  root.style.setProperty("--fj-width", `${size.width_css}px`);
+  root.style.setProperty("--fj-height", `${size.height_css}px`);
+  show(display, root);
   const level = [...spec.levels].sort((a, b) => Math.abs(a.level - to) - Math.abs(b.level - to))[0];
   const images = [spec.reference, ...(level ? [level.image] : [])];
   const pictures = new Pictures({ images, load: app.load, width: spec.width, height: spec.height, size });

@@ -111,7 +111,7 @@ async function untilTrial(app: App, display: HTMLElement, fresh: boolean): Promi
       continue;
     }
     app.answered = null;
-    if (isOver(state)) return end(app, display);
+    if (isOver(state)) return;
     if (measured && !app.calibration) await calibration(app, display);
     else if (state.step === "consent") await consent(app, display);
     else if (state.step === "check") await check(app, display);
@@ -279,6 +279,7 @@ async function begin(): Promise<void> {
   const jsPsych = initJsPsych({ display_element: main });
   main.replaceChildren();
   await jsPsych.run(timeline(app, ahead));
+  await end(app, main);
 }
 
 begin().catch((error: unknown) => {
