@@ -38,10 +38,10 @@ PUBLIC: dict[str, Any] = {
     "languages": ["en", "de"],
     "default_language": "en",
     "consent": {
-        "en": "We study which changes of pictures people notice.\n\nIt takes about ten minutes. You may stop at any time "
-        "by closing the page. We keep your answers under a pseudonym, and nothing else of you.",
-        "de": "Wir untersuchen, welche Veränderungen von Bildern Menschen bemerken.\n\nEs dauert etwa zehn Minuten. Sie "
-        "können jederzeit aufhören, indem Sie die Seite schließen. Wir behalten Ihre Antworten unter einem Pseudonym.",
+        "en": "We study which changes of pictures people notice.\n\nIt takes about ten minutes. You may stop at any "
+        "time by closing the page. We keep your answers under a pseudonym, and nothing else of you.",
+        "de": "Wir untersuchen, welche Veränderungen von Bildern Menschen bemerken.\n\nEs dauert etwa zehn Minuten. "
+        "Sie können jederzeit aufhören, indem Sie die Seite schließen. Wir behalten Ihre Antworten unter einem Pseudonym.",
     },
     "scaling": "physical",
     "width_cm": 13.797,

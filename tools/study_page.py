@@ -77,7 +77,7 @@ def _run(command: list[str], what: str) -> None:
 
 
 def _npm(*arguments: str) -> list[str]:
-    """npm beside Node, without a shell."""
+    """A command of the npm beside Node, without a shell."""
     node = Path(_node()[0])
     for place in (node.parent.parent / "lib" / "node_modules", node.parent / "node_modules"):
         if (script := place / "npm" / "bin" / "npm-cli.js").is_file():
