@@ -41,7 +41,7 @@ PUBLIC: dict[str, Any] = {
         "en": "We study which changes of pictures people notice.\n\nIt takes about ten minutes. You may stop at any "
         "time by closing the page. We keep your answers under a pseudonym, and nothing else of you.",
         "de": "Wir untersuchen, welche Veränderungen von Bildern Menschen bemerken.\n\nEs dauert etwa zehn Minuten. "
-        "Sie können jederzeit aufhören, indem Sie die Seite schließen. Wir behalten Ihre Antworten unter einem Pseudonym.",
+        "Sie können jederzeit aufhören. Wir behalten Ihre Antworten unter einem Pseudonym.",
     },
     "scaling": "physical",
     "width_cm": 13.797,

@@ -3,8 +3,8 @@
 /** ISO/IEC 7810 ID-1, in centimetres. */
 export const CARD: { width: number; height: number; radius: number } = { width: 8.56, height: 5.398, radius: 0.318 };
 
-/** Widths of the frame, in CSS pixels: from 60 to 600 dots an inch, at any zoom. */
-export const NARROWEST = 120;
+/** Widths of the frame, in CSS pixels: from 24 to 415 dots an inch, zoom and scaling taken off. */
+export const NARROWEST = 80;
 export const WIDEST = 1400;
 /** As wide as a card would be if a CSS pixel were 1/96 inch, as CSS has it. */
 export const FIRST = Math.round((CARD.width * 96) / 2.54);

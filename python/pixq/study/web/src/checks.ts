@@ -12,7 +12,9 @@ export interface Environment {
   pinch: number;
 }
 
-export type Problem = "small" | "maximised" | "zoom" | "monitor" | "size" | "pinch";
+/** What may not change, and what keeps somebody from beginning. */
+export type Change = "small" | "zoom" | "monitor" | "size" | "pinch";
+export type Problem = Change | "maximised";
 
 /** The steps of zoom that browsers have. */
 const ZOOMS = [0.25, 0.3, 1 / 3, 0.5, 2 / 3, 0.75, 0.8, 0.9, 1, 1.1, 1.2, 1.25, 1.33, 1.5, 1.7, 1.75, 2, 2.4, 2.5, 3, 4, 5];
@@ -28,7 +30,7 @@ export function zoomOf({ outer, inner }: Pick<Environment, "outer" | "inner">): 
   const ratio = outer[0] / inner[0];
   const nearest = ZOOMS.reduce((a, b) => (Math.abs(b / ratio - 1) < Math.abs(a / ratio - 1) ? b : a));
   // Anything else is a side bar, and no zoom.
-  return Math.abs(nearest / ratio - 1) < 0.025 ? nearest : 1;
+  return Math.abs(nearest / ratio - 1) < 0.012 ? nearest : 1;
 }
 
 /** Height of the screen, in the page's own CSS pixels. */
@@ -65,8 +67,8 @@ export function isMaximised({ outer, inner, available }: Environment): boolean {
 }
 
 /** What is no longer as it was when the screen was calibrated. */
-export function changes(before: Environment, now: Environment, least: [number, number]): Problem[] {
-  const problems: Problem[] = [];
+export function changes(before: Environment, now: Environment, least: [number, number]): Change[] {
+  const problems: Change[] = [];
   if (now.pinch !== before.pinch) problems.push("pinch");
   const near = (a: number, b: number) => Math.abs(a - b) <= ROUNDING;
   if (now.dpr !== before.dpr) {

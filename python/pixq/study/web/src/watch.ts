@@ -1,6 +1,6 @@
 /** Looks all the time whether screen and window are as they were when they were measured, and covers the page if not. */
 
-import { changes, type Environment, type Problem } from "./checks.ts";
+import { changes, type Environment, type Change } from "./checks.ts";
 import { button, el } from "./dom.ts";
 import type { Language } from "./texts.ts";
 
@@ -38,7 +38,7 @@ export interface WatchOptions {
   language: () => Language;
   least: [number, number];
   /** Problems, or none any more. */
-  onChange: (problems: readonly Problem[], now: Environment) => void;
+  onChange: (problems: readonly Change[], now: Environment) => void;
   /** The person wants to measure the screen again. */
   onMeasure: () => void;
 }
@@ -85,7 +85,7 @@ export class Watch {
     if (was && !this.blocked && this.#focused instanceof HTMLElement) this.#focused.focus({ preventScroll: true });
   }
 
-  #tell(problems: readonly Problem[], now: Environment): void {
+  #tell(problems: readonly Change[], now: Environment): void {
     const language = this.#options.language();
     const before = this.#before as Environment;
     const { least } = this.#options;
