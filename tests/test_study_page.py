@@ -44,26 +44,28 @@ class Person:
     server: Server
     noise: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    passed: int = 0
 
     def arrive(self) -> None:
         self.page.goto(self.server.url)
 
     def reach(self, step: str) -> None:
-        """Go on, by mouse, until a step is shown."""
-        for name, marker, act in (
+        """Go on, by mouse, from where `reach` was last, until a step is shown."""
+        steps = (
             ("consent", "#agree", self.agree),
             ("check", ".checks", lambda: self.page.click(".main:enabled")),
             ("calibration", "#card", lambda: self.page.click(".main")),
             ("instructions", "#example-slider", self.begin),
             ("training", SLIDER, lambda: self.answer(6)),
             ("feedback", ".fj-circle", lambda: self.page.click(".main")),
-            ("trial", SLIDER, None),
-        ):
+            ("trial", SLIDER, lambda: None),
+        )
+        for name, marker, act in steps[self.passed :]:
             self.page.wait_for_selector(marker)
             if name == step:
                 return
-            assert act is not None
             act()
+            self.passed += 1
 
     def agree(self) -> None:
         self.page.check("#agree")
@@ -300,7 +302,8 @@ def test_level_0_is_the_reference_alone_and_others_alternate(sit: Any, server: S
     person.arrive()
     person.reach("trial")
     # The colours of the picture's upper left, over a second.
-    look = """async () => { const seen = new Set(), canvas = document.querySelector(".fj-picture"), end = performance.now() + 1000;
+    look = """async () => {
+      const seen = new Set(), canvas = document.querySelector(".fj-picture"), end = performance.now() + 1000;
       const context = canvas.getContext("2d");
       while (performance.now() < end) {
         await new Promise(done => requestAnimationFrame(done));
@@ -480,12 +483,14 @@ def test_german_and_the_platforms_parameters(sit: Any, server: Server) -> None:
     person.page.wait_for_selector(".checks")
     assert server.starts[0]["platform"] == {"PROLIFIC_PID": "abc", "STUDY_ID": "def"}
     assert server.data("consent")[0]["language"] == "en"
-    assert server.data("consent")[0]["text"] == server.public["consent"]["en"]
+    assert server.data("consent")[0]["version"] == "1"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_of_twice_the_size_fits(sit: Any, server: Server, scheme: str) -> None:
-    person = sit(server, color_scheme=scheme, viewport={"width": 1360, "height": 760}, screen={"width": 1360, "height": 760})
+    person = sit(
+        server, color_scheme=scheme, viewport={"width": 1360, "height": 760}, screen={"width": 1360, "height": 760}
+    )
     page = person.page
     page.add_init_script(
         "document.addEventListener('DOMContentLoaded', () => document.documentElement.style.fontSize = '200%')"

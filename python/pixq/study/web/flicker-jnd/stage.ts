@@ -1,6 +1,6 @@
 /** The place where two pictures alternate, with the points that a person sets on it. The pictures are its owner's. */
 
-import { Flicker, HERTZ } from "../../../serve/page/flicker.js";
+import { Flicker, framesPerImage, HERTZ } from "../../../serve/page/flicker.js";
 import { snap, toImage, type Box, type Shown } from "./sizes.ts";
 
 export { HERTZ };
@@ -45,12 +45,12 @@ export class Stage {
 
   /**
    * @param reference Shown at once.
-   * @param options.rate Refreshes of the display a second, where it was measured before; else it is measured here.
+   * @param options.rate Refreshes of the display a second, as measured.
    * @param options.now Milliseconds since the trial began, for the log.
    */
   constructor(
     reference: ImageBitmap,
-    options: { size: Shown; width: number; height: number; hertz?: number; rate?: number; now?: () => number },
+    options: { size: Shown; width: number; height: number; hertz?: number; rate: number; now?: () => number },
   ) {
     this.#size = options.size;
     this.#width = options.width;
@@ -75,7 +75,7 @@ export class Stage {
       hertz: options.hertz ?? HERTZ,
       watch: log => this.#watch(log.late),
     });
-    if (options.rate) this.#flicker.rate = options.rate;
+    this.#flicker.rate = options.rate;
     this.#flicker.replace(this.#pair);
   }
 
@@ -151,10 +151,10 @@ export class Stage {
   measured(): Measured {
     this.#stop();
     const { changes, late, pauses, counted, seconds } = this.#sum;
-    const { rate, frames } = this.#flicker.log;
+    const { rate, hertz } = this.#flicker;
     return {
-      rate: this.#flicker.rate || rate,
-      frames_per_image: frames,
+      rate,
+      frames_per_image: framesPerImage(rate, hertz),
       achieved: seconds ? counted / seconds : 0,
       changes,
       late,

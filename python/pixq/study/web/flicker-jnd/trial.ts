@@ -1,6 +1,7 @@
 /** One trial: the slider, then the points; and all that is logged of it. */
 
 import { Broken, Pictures, type Load } from "./pictures.ts";
+import { measureRate } from "../../../serve/page/flicker.js";
 import { Stage, type Measured, type Point } from "./stage.ts";
 import { fill, type Texts } from "./texts.ts";
 import type { Shown } from "./sizes.ts";
@@ -156,10 +157,13 @@ export class Trial {
     document.addEventListener("visibilitychange", look, { signal });
     look();
     const answer = new Promise<Answer>(resolve => (this.#finish = resolve));
-    await this.#insist(() => this.#pictures.ready());
+    const [rate] = await Promise.all([
+      this.#options.rate ?? measureRate(window, signal),
+      this.#insist(() => this.#pictures.ready()),
+    ]);
     const reference = await this.#pictures.get(0);
-    const { size, width, height, hertz, rate } = this.#options;
-    this.#stage = new Stage(reference, { size, width, height, hertz, ...(rate ? { rate } : {}), now: () => this.#now() });
+    const { size, width, height, hertz } = this.#options;
+    this.#stage = new Stage(reference, { size, width, height, hertz, rate, now: () => this.#now() });
     this.#listen(this.#stage);
     this.#message.replaceChildren();
     this.#surround.append(this.#stage.root);

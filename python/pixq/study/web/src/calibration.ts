@@ -70,7 +70,8 @@ export function calibration(app: App, display: HTMLElement): Promise<void> {
       app.calibration = { px_per_cm, environment: now };
       const fits = screen >= min_screen_cm;
       if (fits) await session.kept.keepCalibration(app.calibration).catch(() => {});
-      await session.submit("calibration", {
+      // Measured again in the middle, it is no step of the study: the server only writes it down.
+      await session.submit(session.state.step === "calibration" ? "calibration" : "resumed", {
         px_per_cm,
         screen_height: screenHeight(now),
         screen_cm: screen,

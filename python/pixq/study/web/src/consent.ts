@@ -43,8 +43,8 @@ export function consent(app: App, display: HTMLElement): Promise<void> {
       );
     };
     const send = (agreed: boolean): void => {
-      const text = study.consent[app.language.code] ?? study.consent[study.default_language] ?? "";
-      void app.session.submit("consent", { agreed, language: app.language.code, version: study.version, text }).then(resolve);
+      // The text itself is the server's; it keeps it by these two.
+      void app.session.submit("consent", { agreed, language: app.language.code, version: study.version }).then(resolve);
     };
     paint();
   });

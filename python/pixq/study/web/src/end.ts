@@ -10,8 +10,10 @@ export async function end(app: App, display: HTMLElement): Promise<void> {
   const { language, session } = app;
   const say = language.say.bind(language);
   const { step, completion } = session.state as State & { step: "completed" | "screened_out" | "failed" };
-  await session.submit("done", { step }).catch(() => {});
-  await session.kept.forget().catch(() => {});
+  if (session.open) {
+    await session.submit("done", { step });
+    await session.kept.forget().catch(() => {});
+  }
   const url = completion?.url ?? null;
   const code = completion?.code ?? null;
   const sheet = el("div", { class: "sheet end" }, el("h1", {}, say(`${step}_title`)));

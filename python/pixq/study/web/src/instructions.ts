@@ -14,7 +14,7 @@ export function instructions(app: App, display: HTMLElement): Promise<void> {
     const size = nativeSize(EXAMPLE.width * dpr, EXAMPLE.height * dpr, dpr);
     const at = (strength: number) => example(strength, size.width_device, size.height_device);
     const reference = at(0);
-    const stage = new Stage(reference, { size, ...EXAMPLE, hertz: study.hertz, ...(app.rate ? { rate: app.rate } : {}) });
+    const stage = new Stage(reference, { size, ...EXAMPLE, hertz: study.hertz, rate: app.rate });
     stage.root.setAttribute("role", "img");
     stage.root.setAttribute("aria-label", say("instructions_example"));
     let distorted: ImageBitmap | null = null;

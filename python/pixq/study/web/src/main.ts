@@ -100,6 +100,8 @@ async function untilTrial(app: App, display: HTMLElement, fresh: boolean): Promi
   for (;;) {
     const { state } = app.session;
     showProgress(state);
+    // After a reload the display may be another one.
+    if (!app.rate && !isOver(state) && state.step !== "consent") app.rate = await measureRate();
     const measured = state.step === "instructions" || state.step === "training" || state.step === "trial";
     app.watch.expect(measured && app.calibration ? app.calibration.environment : null);
     const { feedback: about } = state;
@@ -119,7 +121,6 @@ async function untilTrial(app: App, display: HTMLElement, fresh: boolean): Promi
     else if (state.step === "instructions") await instructions(app, display);
     else if (state.step === "survey") await survey(app, display);
     else if (state.trial) {
-      if (!app.rate) app.rate = await measureRate();
       const size = sizeOf(app, state.trial.width, state.trial.height);
       if (size.width_css <= window.innerWidth && size.height_css <= window.innerHeight) return;
       app.session.log("error", { what: "the images are larger than the window", ...size, inner: [window.innerWidth, window.innerHeight] });
@@ -148,13 +149,16 @@ function showProgress(state: State): void {
 /** What is loaded ahead stays here until it is used; it is of one image at most. */
 class Ahead {
   readonly #api: Api;
-  #blobs = new Map<string, Blob>();
+  readonly #blobs = new Map<string, Blob>();
+  #fetching = new AbortController();
 
   constructor(api: Api) {
     this.#api = api;
   }
 
   load = async (key: string, signal: AbortSignal): Promise<Blob> => {
+    // What is needed now does not share the line with what is not.
+    this.#fetching.abort();
     const known = this.#blobs.get(key);
     this.#blobs.delete(key);
     return known ?? this.#api.image(key, signal);
@@ -162,11 +166,28 @@ class Ahead {
 
   async fetch(keys: readonly string[]): Promise<void> {
     this.#blobs.clear();
+    this.#fetching = new AbortController();
+    const { signal } = this.#fetching;
     for (const key of keys) {
+      if (signal.aborted) return;
       // Whatever fails here is loaded, and told of, when its turn comes.
-      const blob = await this.#api.image(key, new AbortController().signal).catch(() => null);
+      const blob = await this.#api.image(key, signal).catch(() => null);
       if (blob) this.#blobs.set(key, blob);
     }
+  }
+}
+
+/** Who this is, where the address does not say so: somebody who comes back, and nothing more. */
+function somebody(platform: Record<string, string>): Record<string, string> {
+  if (platform.participant || platform.token || platform.PROLIFIC_PID) return platform;
+  const name = "pixq-study participant";
+  try {
+    const known = localStorage.getItem(name) ?? Array.from(crypto.getRandomValues(new Uint8Array(12)), byte => byte.toString(16).padStart(2, "0")).join("");
+    localStorage.setItem(name, known);
+    return { ...platform, participant: known };
+  } catch {
+    // A browser that keeps nothing; a reload then begins anew.
+    return platform;
   }
 }
 
@@ -235,7 +256,7 @@ async function begin(): Promise<void> {
   await alone();
   const api = new Api();
   show(main, el("p", { class: "saving", role: "status" }, language.say("opening")));
-  const platform = platformOf(window.location);
+  const platform = somebody(platformOf(window.location));
   const wanted = platform.lang ?? platform.language;
   const started = await api.start(platform, wanted ?? language.code, connected => {
     banner.hidden = connected;
@@ -274,6 +295,8 @@ async function begin(): Promise<void> {
     answered: null,
     load: ahead.load,
   };
+  // Somebody who may not take part any more has no session.
+  if (!started.token) return end(app, main);
   await session.begin();
   session.log("opened", { language: language.code });
   const jsPsych = initJsPsych({ display_element: main });

@@ -8,12 +8,15 @@ import { Queue, type Refused } from "./queue.ts";
 export class Session {
   readonly study: PublicStudy;
   readonly kept: Kept;
+  /** Whether there is one on the server. */
+  readonly open: boolean;
   readonly #queue: Queue;
   #state: State;
 
   constructor(api: Api, started: Started, told: { onLine: (connected: boolean) => void; onRefused: (error: Refused) => void }) {
     this.study = started.study;
     this.#state = started.state;
+    this.open = started.token !== "";
     this.kept = new Kept(started.token);
     this.#queue = new Queue({
       keeper: this.kept,
