@@ -177,20 +177,6 @@ class Ahead {
   }
 }
 
-/** Who this is, where the address does not say so: somebody who comes back, and nothing more. */
-function somebody(platform: Record<string, string>): Record<string, string> {
-  if (platform.participant || platform.token || platform.PROLIFIC_PID) return platform;
-  const name = "pixq-study participant";
-  try {
-    const known = localStorage.getItem(name) ?? Array.from(crypto.getRandomValues(new Uint8Array(12)), byte => byte.toString(16).padStart(2, "0")).join("");
-    localStorage.setItem(name, known);
-    return { ...platform, participant: known };
-  } catch {
-    // A browser that keeps nothing; a reload then begins anew.
-    return platform;
-  }
-}
-
 function timeline(app: App, ahead: Ahead) {
   let fresh = true;
   const { session } = app;
@@ -256,7 +242,7 @@ async function begin(): Promise<void> {
   await alone();
   const api = new Api();
   show(main, el("p", { class: "saving", role: "status" }, language.say("opening")));
-  const platform = somebody(platformOf(window.location));
+  const platform = platformOf(window.location);
   const wanted = platform.lang ?? platform.language;
   const started = await api.start(platform, wanted ?? language.code, connected => {
     banner.hidden = connected;
