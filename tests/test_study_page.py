@@ -484,6 +484,8 @@ def test_german_and_the_platforms_parameters(sit: Any, server: Server) -> None:
     assert server.starts[0]["platform"] == {"PROLIFIC_PID": "abc", "STUDY_ID": "def"}
     assert server.data("consent")[0]["language"] == "en"
     assert server.data("consent")[0]["version"] == "1"
+    person.page.reload()
+    person.page.wait_for_selector("text=Your screen")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -32,6 +32,26 @@ function setLanguage(code: string): Language {
   return language;
 }
 
+const CHOSEN = "pixq-study language";
+
+/** The language that the person chose in this tab; a reload does not take it back. */
+function chosen(): string[] {
+  try {
+    return [sessionStorage.getItem(CHOSEN) ?? []].flat();
+  } catch {
+    return [];
+  }
+}
+
+function keepLanguage(code: string): void {
+  setLanguage(code);
+  try {
+    sessionStorage.setItem(CHOSEN, code);
+  } catch {
+    // A browser that keeps nothing: then it is only for this page.
+  }
+}
+
 function onLine(connected: boolean): void {
   banner.hidden = connected;
   if (!connected) banner.textContent = language.say("offline");
@@ -244,12 +264,12 @@ async function begin(): Promise<void> {
   show(main, el("p", { class: "saving", role: "status" }, language.say("opening")));
   const platform = platformOf(window.location);
   const wanted = platform.lang ?? platform.language;
-  const started = await api.start(platform, wanted ?? language.code, connected => {
+  const started = await api.start(platform, chosen()[0] ?? wanted ?? language.code, connected => {
     banner.hidden = connected;
     if (!connected) banner.textContent = language.say("connecting");
   });
   const { study } = started;
-  setLanguage(choose([...(wanted ? [wanted] : []), ...navigator.languages], study.languages, study.default_language));
+  setLanguage(choose([...chosen(), ...(wanted ? [wanted] : []), ...navigator.languages], study.languages, study.default_language));
   document.title = study.title;
   (document.getElementById("title") as HTMLElement).textContent = study.title;
   const onRefused = (error: Refused): void => {
@@ -264,7 +284,7 @@ async function begin(): Promise<void> {
     get language() {
       return language;
     },
-    setLanguage,
+    setLanguage: keepLanguage,
     watch: new Watch({
       main,
       language: () => language,
