@@ -1,0 +1,68 @@
+/** The server, as the page sees it. */
+
+import { backoff } from "../flicker-jnd/order.ts";
+import type { Started, Stored, StudyEvent } from "./protocol.ts";
+import { Refused } from "./queue.ts";
+
+/** Longer than any answer should take: a line that is dead without saying so is tried anew. */
+const PATIENCE = 20_000;
+
+/** Statuses after which the same request may be answered another time. */
+function passes(status: number): boolean {
+  return status >= 500 || status === 408 || status === 425 || status === 429;
+}
+
+async function ask(path: string, options: RequestInit, patience = PATIENCE): Promise<Response> {
+  const signals = [AbortSignal.timeout(patience), ...(options.signal ? [options.signal] : [])];
+  const answer = await fetch(path, { ...options, signal: AbortSignal.any(signals) });
+  if (answer.ok) return answer;
+  const told: { error?: unknown; stored?: unknown } = await answer.json().catch(() => ({}));
+  const message = typeof told.error === "string" ? told.error : `the server answers ${answer.status}`;
+  if (passes(answer.status)) throw new Error(message);
+  throw new Refused(message, answer.status, typeof told.stored === "number" ? told.stored : null);
+}
+
+function post(body: unknown, token?: string): RequestInit {
+  const headers: Record<string, string> = { "content-type": "application/json" };
+  if (token) headers.authorization = `Bearer ${token}`;
+  return { method: "POST", headers, body: JSON.stringify(body) };
+}
+
+/** What the address says of the person: the query, and the token of a link. */
+export function platformOf(location: { pathname: string; search: string }): Record<string, string> {
+  const platform = Object.fromEntries(new URLSearchParams(location.search));
+  const link = /^\/t\/([^/]+)\/?$/.exec(location.pathname);
+  if (link) platform.token = decodeURIComponent(link[1]);
+  return platform;
+}
+
+export class Api {
+  #token = "";
+
+  /** Begin, or go on; tried until the server answers. @throws Refused */
+  async start(platform: Record<string, string>, language: string, onLine: (connected: boolean) => void): Promise<Started> {
+    for (let tries = 1; ; tries++) {
+      try {
+        const answer = await ask("/api/start", post({ platform, language }));
+        const started: Started = await answer.json();
+        this.#token = started.token;
+        onLine(true);
+        return started;
+      } catch (error) {
+        if (error instanceof Refused) throw error;
+        onLine(false);
+        await new Promise(done => setTimeout(done, backoff(tries, Math.random())));
+      }
+    }
+  }
+
+  async send(events: StudyEvent[]): Promise<Stored> {
+    return (await ask("/api/events", post({ events }, this.#token))).json();
+  }
+
+  async image(key: string, signal: AbortSignal): Promise<Blob> {
+    const headers = { authorization: `Bearer ${this.#token}` };
+    const answer = await ask(`/api/image/${encodeURIComponent(key)}`, { headers, signal }, 3 * PATIENCE);
+    return answer.blob();
+  }
+}
