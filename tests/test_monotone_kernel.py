@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from oracles import Array
 from pixq import _core
 from pixq.errors import PixqError
-from pixq.predict.engines import BLOCK
+from pixq.predict.engines import CORE_BLOCK
 from pixq.predict.grid import Grid
 from pixq.predict.monotone_engine import MonotoneEngine, monotone_parameters
 from pixq.train.recipe import ModelSpec
@@ -425,14 +425,14 @@ def test_batches_of_patches_are_scored_as_where_they_lie(shape: tuple[int, int])
 
 def test_blocks_change_nothing_and_are_told() -> None:
     own, _ = engines(1, False)
-    pair, corners = draw(6, (130, 130, 3)), Grid(130, 130, 4, 1).corners
+    pair, corners = draw(6, (200, 200, 3)), Grid(200, 200, 4, 1).corners
     told: list[tuple[int, int]] = []
     found = own.scores_at(*pair, corners, 4, lambda done, of: told.append((done, of)))
     n = len(corners)
-    assert n > BLOCK
-    assert told == [(min(at, n), n) for at in range(BLOCK, n + BLOCK, BLOCK)]
-    last = own.scores_at(*pair, corners[BLOCK - 1 :], 4)
-    assert same(tuple(each[BLOCK - 1 :] for each in found), last)
+    assert n > CORE_BLOCK
+    assert told == [(min(at, n), n) for at in range(CORE_BLOCK, n + CORE_BLOCK, CORE_BLOCK)]
+    last = own.scores_at(*pair, corners[CORE_BLOCK - 1 :], 4)
+    assert same(tuple(each[CORE_BLOCK - 1 :] for each in found), last)
     assert own.scores_at(*pair, corners[:0], 4).score.shape == (0,)
 
 

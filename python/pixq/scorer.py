@@ -284,9 +284,12 @@ class Scorer:
         Examples
         --------
         >>> import pixq
-        >>> scorer = pixq.load("run")  # doctest: +SKIP
-        >>> scorer.map(reference, distorted).verdict.shares  # doctest: +SKIP
-        {'Red': 0.12, 'Orange': 0.2, 'Green': 0.68}
+        >>> flat = np.full((40, 60, 3), 128, np.uint8)
+        >>> dented = flat.copy()
+        >>> dented[10:22, 20:32] += 60
+        >>> found = pixq.load().map(flat, dented)
+        >>> found.classes.shape, found.identical[:, -1].tolist(), found.verdict.shares["Green"] < 1
+        ((3, 5), [True, True, True], True)
         """
         r, d = eight_bits("reference", reference), eight_bits("distorted", distorted)
         if reference.shape != distorted.shape:

@@ -32,6 +32,7 @@ __all__ = [
     "Watch",
     "cut_ahead",
     "identical_at",
+    "joined",
     "tiny_parameters",
 ]
 
@@ -158,6 +159,19 @@ def tiny_parameters(tensors: Mapping[str, NDArray[Any]], spec: ModelSpec, path: 
     for layer, shape in sorted({**convolutions, **norms}.items()):
         shapes |= {f"body.layers.{layer}.weight": shape, f"body.layers.{layer}.bias": shape[:1]}
     shapes |= {"head.linear.weight": (1, 8), "head.linear.bias": (1,)}
+    return joined(tensors, shapes, path)
+
+
+def joined(
+    tensors: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], path: Path
+) -> NDArray[np.float32]:
+    """The tensors of `shapes`, one after another, of a model that has these and its channels' scale and shift alone.
+
+    Raises
+    ------
+    PixqError
+        If a tensor is missing, of another shape or dtype, or one too many; it names `path`.
+    """
     expected = {**shapes, "channels.scale": (9,), "channels.shift": (9,)}
     for name in sorted({*expected, *tensors}):
         found = tensors.get(name)

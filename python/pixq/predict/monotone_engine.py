@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pixq import _core
 from pixq.errors import PixqError
-from pixq.predict.engines import CORE_BLOCK, Bytes, Scored, Watch
+from pixq.predict.engines import CORE_BLOCK, Bytes, Scored, Watch, joined
 from pixq.train.recipe import ModelSpec
 
 __all__ = ["MonotoneEngine", "monotone_parameters"]
@@ -57,13 +57,7 @@ def monotone_parameters(tensors: Mapping[str, NDArray[Any]], spec: ModelSpec, pa
     }
     if spec.pooling == "learned":
         shapes |= {"weigh_in.weight": (hidden, _CONTEXTS), "weigh_in.bias": (hidden,), "weigh_out": (members, _HIDDEN)}
-    own = {f"body.{name}": shape for name, shape in shapes.items()}
-    expected = {**own, "channels.scale": (9,), "channels.shift": (9,)}
-    for name in sorted({*expected, *tensors}):
-        found = tensors.get(name)
-        if found is None or found.shape != expected.get(name) or found.dtype != np.float32:
-            raise PixqError(f"{path}: does not fit its recipe ({name})")
-    return np.concatenate([tensors[name].reshape(-1) for name in own])
+    return joined(tensors, {f"body.{name}": shape for name, shape in shapes.items()}, path)
 
 
 @dataclass(frozen=True, eq=False)
