@@ -28,7 +28,7 @@ def one_line(error: Exception) -> str:
 
 
 def printable(text: str) -> str:
-    r"""`text` in one line for a terminal, which characters that can't be seen could steer: they are escaped.
+    r"""`text` in one line, with characters that can't be seen escaped: a name may hold any, and steer a terminal.
 
     Examples
     --------

@@ -16,8 +16,7 @@ from PIL import Image
 
 from pixq.buckets import BUCKETS, bucket
 from pixq.datasets.base import DatasetIndex, ImagePair, Problem
-from pixq.datasets.tree import printable
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 from pixq.labels import LabelContract
 from pixq.patches.files import write_picture
 from pixq.patches.given import given_split

@@ -52,7 +52,7 @@ def engine_of(files: RunDirectory, recipe: Recipe, info: RunInfo, device: str, e
         return core.of(_tensors(files, info, "numpy"), recipe.model, files.model)
     if on_cpu and (engine == "onnx" or (engine == "auto" and OnnxEngine.there(files.path))):
         _tensors(files, info, "numpy")
-        return OnnxEngine(files.path / ONNX, info.files[files.model.name]["blake3"])
+        return OnnxEngine(files.path / ONNX, info.model_blake3)
     require("torch")
     import torch
 

@@ -23,7 +23,7 @@ from pixq.models.base import PatchModel
 from pixq.models.heads import Ordinal
 from pixq.patches.files import write_picture
 from pixq.patches.store import PatchSet
-from pixq.train.run import RunDirectory, fingerprint
+from pixq.train.run import fingerprint
 
 __all__ = ["TOLERANCE", "OnnxReport", "export_onnx"]
 
@@ -145,7 +145,7 @@ def _metadata(model: dict[str, Any], info: Any) -> dict[str, Any]:
     return {
         "model": model,
         "classes": list(NAMES),
-        "weights": info.files[RunDirectory(".").model.name]["blake3"],
+        "weights": info.model_blake3,
         "versions": info.versions,
         "patches": {key: info.patches[key] for key in ("fingerprint", "label", "label_contract", "geometry")},
     }

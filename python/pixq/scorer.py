@@ -83,8 +83,7 @@ class Scorer:
     @property
     def blake3(self) -> str:
         """Of `model.safetensors`, in hexadecimal."""
-        digest: str = self.info.files[RunDirectory(".").model.name]["blake3"]
-        return digest
+        return self.info.model_blake3
 
     @cached_property
     def model(self) -> PatchModel:
@@ -296,10 +295,10 @@ class Scorer:
             raise ValueError(f"'reference' has shape {reference.shape}, 'distorted' {distorted.shape}; make them equal")
         grid = Grid(r.shape[0], r.shape[1], self.size, stride)
         # Before the work, since it may be refused.
-        _ = self.decision
+        decision = self.decision
         corners = grid.corners
         tell = watch or (lambda done, total: None)
-        identical = identical_at(r, d, corners, self.size, lambda: tell(0, len(corners)))
+        identical = identical_at(r, d, corners, self.size, lambda _, total: tell(0, total))
         # Where the model says how much a patch counts, it is asked that of all patches, and of nothing else.
         asked = np.ones_like(identical) if self.recipe.model.pooling == "learned" else ~identical
         before = len(corners) - int(np.count_nonzero(asked))
@@ -312,25 +311,11 @@ class Scorer:
             column[asked] = values
         score[identical], quality[identical] = np.inf, 1.0
         pooled = pool(self.recipe.model, quality, weight)
-        shape = grid.shape
-        return self._judged(grid, score.reshape(shape), quality.reshape(shape), identical.reshape(shape), pooled)
-
-    def _judged(
-        self,
-        grid: Grid,
-        score: NDArray[np.float64],
-        quality: NDArray[np.float32],
-        identical: NDArray[np.bool_],
-        pooled: float,
-    ) -> QualityMap:
-        """The map of scores that are known already, by this scorer's calibration; see `QualityMap`.
-
-        Raises
-        ------
-        PixqError
-            If the calibration can't be used.
-        """
-        decision = self.decision
+        score, quality, identical = (
+            score.reshape(grid.shape),
+            quality.reshape(grid.shape),
+            identical.reshape(grid.shape),
+        )
         return QualityMap(
             grid=grid,
             score=score,

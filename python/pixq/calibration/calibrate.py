@@ -19,7 +19,7 @@ from pixq.classes import NAMES, classify
 from pixq.errors import PixqError
 from pixq.evaluation.bootstrap import Resamples, check_bootstrap, interval, resample_groups
 from pixq.evaluation.metrics import Answers, measure
-from pixq.evaluation.scored import Judged, check_photos, check_target, judged, model_fingerprint, model_scores
+from pixq.evaluation.scored import Judged, check_photos, check_target, judged, model_scores
 from pixq.evaluation.shared import Bootstrap, Cut, Estimate, check_name, now
 from pixq.patches.store import PatchSet
 from pixq.scorer import load
@@ -139,7 +139,7 @@ def calibrate(
         name=settings.name,
         created=now(),
         pixq=pixq.__version__,
-        model=ModelReference(blake3=model_fingerprint(scorer)),
+        model=ModelReference(blake3=scorer.blake3),
         data=data.describe(),
         photos=sorted(data.patches.photos()),
         objective=settings.objective.name,  # type: ignore[arg-type]  # one of OBJECTIVES

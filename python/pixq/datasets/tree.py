@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixq.datasets.base import DatasetIndex, ImagePair, Problem
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 from pixq.labels import LabelContract
 
-__all__ = ["IMAGE_SUFFIXES", "ScoreLine", "Tree", "assemble", "printable"]
+__all__ = ["IMAGE_SUFFIXES", "ScoreLine", "Tree", "assemble"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
 
@@ -300,11 +300,6 @@ def _stem(name: str) -> str:
 def _key(name: str) -> str:
     """What two names share that one file system or another takes for the same."""
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def printable(name: str) -> str:
-    """`name` with what can't be written in one line of UTF-8 escaped: a disk may hold any bytes as a name."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
 
 def _join(folder: str, name: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pixq.datasets.tree import IMAGE_SUFFIXES, printable
+from pixq.datasets.tree import IMAGE_SUFFIXES
 from pixq.distort.kinds import Image
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 
 __all__ = ["read_references"]
 

@@ -22,7 +22,7 @@ from pixq.evaluation.methods import Answered, Decision, Watch, by_cuts, rival_ba
 from pixq.evaluation.metrics import Measured, difference, measure
 from pixq.evaluation.pictures import examples, histogram, reliability_bins
 from pixq.evaluation.rivals import METRICS
-from pixq.evaluation.scored import Judged, check_photos, check_target, judged, model_fingerprint, model_scores
+from pixq.evaluation.scored import Judged, check_photos, check_target, judged, model_scores
 from pixq.evaluation.shared import check_name, now
 from pixq.patches.store import PatchSet
 from pixq.scorer import Scorer, load
@@ -155,7 +155,7 @@ def evaluate(
         command=command,
         run=files.RunReference(
             directory=text_of(run),
-            model_blake3=model_fingerprint(scorer),
+            model_blake3=scorer.blake3,
             model=scorer.recipe.model.name,
             head=scorer.kind,
         ),
@@ -177,7 +177,7 @@ def _calibration(
     if settings.calibration is None and not read_calibrations(run):
         return None
     calibration = get_calibration(run, settings.calibration)
-    if calibration.model.blake3 != model_fingerprint(scorer):
+    if calibration.model.blake3 != scorer.blake3:
         raise PixqError(f"{run}: calibration {calibration.name} is of other weights; run pixq calibrate anew")
     if shared := data.patches.photos() & set(calibration.photos):
         raise PixqError(

@@ -18,12 +18,12 @@ from pixq.evaluation.shared import Data
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
 from pixq.train.data import image_spans
-from pixq.train.run import RunDirectory, fingerprint, text_of
+from pixq.train.run import fingerprint, text_of
 
 if TYPE_CHECKING:
     from pixq.scorer import Scorer
 
-__all__ = ["Judged", "Scores", "check_photos", "check_target", "judged", "model_fingerprint", "model_scores"]
+__all__ = ["Judged", "Scores", "check_photos", "check_target", "judged", "model_scores"]
 
 #: Patches scored at a time, as in training.
 CHUNK = 256
@@ -213,11 +213,6 @@ def model_scores(scorer: Scorer, data: Judged, watch: Callable[[int], None] | No
     if not np.isfinite(score).all():
         raise PixqError(f"{data.patches.directory}: the model gives a score that is not a number; train anew")
     return Scores(score, scorer.image_scores(data.image, score, weight))
-
-
-def model_fingerprint(scorer: Scorer) -> str:
-    """BLAKE3 of the weights, as `run.json` has it."""
-    return str(scorer.info.files[RunDirectory(".").model.name]["blake3"])
 
 
 def check_target(scorer: Scorer, data: Judged) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from pixq import _core
 from pixq.errors import PixqError
 
-__all__ = ["SCRATCH", "FileInfo", "checksum", "write_json", "write_picture", "write_text"]
+__all__ = ["SCRATCH", "FileInfo", "checksum", "whole", "write_json", "write_picture", "write_text"]
 
 
 #: Where an unfinished build keeps what it needs to go on, inside the patch set's directory.
@@ -54,8 +55,9 @@ def write_json(scratch: Path, path: Path, value: Any) -> None:
     write_text(scratch, path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), "\n"))
 
 
-def write_picture(path: Path, data: bytes | memoryview, mend: str) -> None:
-    """Write a picture that is encoded already, whole or not at all.
+@contextmanager
+def whole(path: Path, mend: str) -> Iterator[Path]:
+    """Where to write what becomes `path` at the end of the block, unless that raises: it is whole, or not there.
 
     Raises
     ------
@@ -65,9 +67,21 @@ def write_picture(path: Path, data: bytes | memoryview, mend: str) -> None:
     scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         try:
-            scratch.write_bytes(data)
+            yield scratch
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; {mend}") from None
+
+
+def write_picture(path: Path, data: bytes | memoryview, mend: str) -> None:
+    """Write a picture that is encoded already, whole or not at all.
+
+    Raises
+    ------
+    PixqError
+        If the file can't be written: it names `path`, and says what `mend` says.
+    """
+    with whole(path, mend) as scratch:
+        scratch.write_bytes(data)

@@ -30,6 +30,7 @@ __all__ = [
     "OnnxEngine",
     "Scored",
     "Watch",
+    "blocks",
     "cut_ahead",
     "identical_at",
     "joined",
@@ -96,6 +97,21 @@ class Engine(Protocol):
         """Score patches of whole images, uint8 (height, width, 3) each, by their corners (n, 2), y before x."""
 
 
+def blocks(count: int, block: int, watch: Watch | None = None) -> Iterator[slice]:
+    """`count` patches, `block` at a time; `watch` is told after each block how many are done.
+
+    Examples
+    --------
+    >>> list(blocks(5, 2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    for at in range(0, count, block):
+        done = min(at + block, count)
+        yield slice(at, done)
+        if watch is not None:
+            watch(done, count)
+
+
 def cut_ahead(
     reference: Bytes, distorted: Bytes, corners: NDArray[np.int64], size: int, block: int = BLOCK
 ) -> Iterator[tuple[int, Bytes, Bytes]]:
@@ -121,15 +137,12 @@ def identical_at(
     distorted: Bytes,
     corners: NDArray[np.int64],
     size: int,
-    watch: Callable[[], None] | None = None,
+    watch: Watch | None = None,
 ) -> NDArray[np.bool_]:
-    """Whether the patches of two images are equal in every pixel, bool (n,); `watch` is called now and then."""
+    """Whether the patches of two images are equal in every pixel, bool (n,)."""
     found = np.empty(len(corners), np.bool_)
-    for at in range(0, len(corners), BLOCK):
-        here = slice(at, at + BLOCK)
+    for here in blocks(len(corners), BLOCK, watch):
         found[here] = _core.equal_at(reference, distorted, corners[here], size=size)
-        if watch is not None:
-            watch()
     return found
 
 
@@ -233,13 +246,10 @@ class CoreEngine:
     ) -> Scored:
         """See `Engine`."""
         out = np.empty(len(corners), np.float32)
-        for at in range(0, len(corners), CORE_BLOCK):
-            here = slice(at, at + CORE_BLOCK)
+        for here in blocks(len(corners), CORE_BLOCK, watch):
             _core.tiny_score_at(
                 self.parameters, reference, distorted, corners[here], size=size, out=out[here], **self._options
             )
-            if watch is not None:
-                watch(min(at + CORE_BLOCK, len(corners)), len(corners))
         return self._scored(out)
 
     @property

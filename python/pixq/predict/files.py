@@ -267,8 +267,8 @@ def prediction(
                 "score": [
                     None if own else score for own, score in zip(same, found.score.ravel().tolist(), strict=True)
                 ],
-                # As short as float32 allows: 0.83, and not 0.8299999833106995.
-                "quality": found.quality.ravel().astype("U").astype(np.float64).tolist(),
+                # Not 0.8299999833106995.
+                "quality": found.decimals.astype(np.float64).tolist(),
                 "class": [CLASSES[each].name for each in found.classes.ravel().tolist()],
                 "identical": same,
                 "unsure": None if found.unsure is None else found.unsure.ravel().tolist(),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pixq import _core
 from pixq.errors import PixqError
-from pixq.predict.engines import CORE_BLOCK, Bytes, Scored, Watch, joined
+from pixq.predict.engines import CORE_BLOCK, Bytes, Scored, Watch, blocks, joined
 from pixq.train.recipe import ModelSpec
 
 __all__ = ["MonotoneEngine", "monotone_parameters"]
@@ -115,12 +115,9 @@ class MonotoneEngine:
         """See `Engine`."""
         n = len(corners)
         found = Scored(np.empty(n), np.empty(n, np.float32), np.empty(n, np.float32))
-        for at in range(0, n, CORE_BLOCK):
-            here = slice(at, at + CORE_BLOCK)
+        for here in blocks(n, CORE_BLOCK, watch):
             block = self._scores_at(reference, distorted, corners[here], (size, size))
             found.score[here], found.quality[here], found.weight[here] = block
-            if watch is not None:
-                watch(min(at + CORE_BLOCK, n), n)
         return found
 
     def _scores_at(

@@ -214,13 +214,15 @@ def side_by_side(
     return _below(whole, draw_legend(found, whole.shape[1], size=text.size, safe=safe, hatch=_hatch_of))
 
 
-def encode(picture: NDArray[np.uint8]) -> bytes:
+def encode(picture: NDArray[np.uint8], *, level: int = 4) -> bytes:
     r"""A picture as PNG, the same bytes each time.
 
     Parameters
     ----------
     picture
         uint8 (height, width, 3) RGB.
+    level
+        Of compression: 0, none, to 9, slow.
 
     Examples
     --------
@@ -230,7 +232,7 @@ def encode(picture: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     data = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(data, format="PNG", compress_level=4)
+    Image.fromarray(np.ascontiguousarray(picture)).save(data, format="PNG", compress_level=level)
     return data.getvalue()
 
 

@@ -95,15 +95,13 @@ class _Work:
 
     def prepare(self, pair: Pair, free: int) -> _Prepared:
         """Everything up to scoring that fits into `free` bytes."""
-        done = _Prepared(pair)
+        done, outputs = _Prepared(pair), self.outputs_of(pair)
         try:
             if self.ledger is not None:
-                outputs = self.outputs_of(pair)
                 done.made = self.ledger.made(pair, outputs)
                 done.known = self.ledger.known(pair, outputs, done.made)
             if done.known is None:
-                own = self.outputs_of(pair)
-                listed = own.json is not None or own.csv is not None
+                listed = outputs.json is not None or outputs.csv is not None
                 done.planned = plan(pair, self.scorer.size, self.stride, listed=listed)
                 if done.planned.together <= free:
                     done.opened = open_pair(done.planned, free)

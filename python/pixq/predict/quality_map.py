@@ -90,6 +90,11 @@ class QualityMap:
             float(self.identical.mean()),
         )
 
+    @property
+    def decimals(self) -> NDArray[np.str_]:
+        """The qualities in as few digits as tell each float32 from its neighbours, (rows * columns,): 0.83."""
+        return self.quality.ravel().astype("U")
+
     def per_pixel(self) -> NDArray[np.float32]:
         """Quality of each pixel, float32 (height, width): between the centres of patches, on straight lines.
 

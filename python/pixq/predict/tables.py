@@ -134,7 +134,7 @@ def _patch_lines(row: Predicted) -> Iterator[Sequence[object]]:
     values = (
         found.grid.corners.tolist(),
         found.score.ravel().tolist(),
-        found.quality.ravel().astype("U").tolist(),
+        found.decimals.tolist(),
         found.classes.ravel().tolist(),
         found.identical.ravel().tolist(),
         unsure,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq.errors import PixqError
+from pixq.patches.files import whole
 from pixq.predict.quality_map import QualityMap
 
 __all__ = ["ENDINGS", "write_values"]
@@ -52,19 +53,11 @@ def write_values(found: QualityMap, path: str | os.PathLike[str]) -> None:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise PixqError(f"{path}: give a name that ends in .npy (float32) or .tif (16 bit)")
-    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        try:
-            with scratch.open("wb") as file:
-                if ending == ".npy":
-                    _write_npy(found, file)
-                else:
-                    _write_tiff(found, file, path)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
+    with whole(path, "make room, or make it writable") as scratch, scratch.open("wb") as file:
+        if ending == ".npy":
+            _write_npy(found, file)
+        else:
+            _write_tiff(found, file, path)
 
 
 def _bands(found: QualityMap, rows: int) -> Iterator[NDArray[np.float32]]:

@@ -234,7 +234,7 @@ def _matched(names: Sequence[str], found: Sequence[Gathered]) -> tuple[list[Comm
     by_data: dict[tuple[str, str], dict[str, list[EvaluationFile]]] = {}
     for name, each in zip(names, found, strict=True):
         for evaluation in each.evaluations:
-            if evaluation.run.model_blake3 != each.info.files["model.safetensors"]["blake3"]:
+            if evaluation.run.model_blake3 != each.info.model_blake3:
                 alone.append(f"Evaluation {evaluation.name} of {name} is of other weights; run pixq evaluate anew.")
                 continue
             key = (evaluation.data.fingerprint, evaluation.data.split)

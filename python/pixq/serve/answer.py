@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from pixq import _core
 from pixq.classes import CLASSES, GREEN, NAMES
 from pixq.errors import PixqError
 from pixq.predict.grid import Grid
+from pixq.predict.pictures import encode
 from pixq.predict.pixels import eight_bits
 from pixq.predict.quality_map import WORST, QualityMap, Verdict
 from pixq.serve.refused import Refused
@@ -106,13 +106,8 @@ def picture(upload: Upload, max_pixels: int) -> bytes:
     Refused
         If it is no image.
     """
-    from PIL import Image
-
     # As the models see it.
-    pixels = eight_bits("image", decode(upload, None, max_pixels))
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, format="PNG", compress_level=1)
-    return data.getvalue()
+    return encode(eight_bits("image", decode(upload, None, max_pixels)), level=1)
 
 
 def class_table() -> list[dict[str, Any]]:
@@ -208,8 +203,7 @@ def answer(found: QualityMap, reference: str, distorted: str) -> dict[str, Any]:
         },
         "patches": {
             "score": [value if np.isfinite(value) else None for value in score.tolist()],
-            # The shortest decimals that are this float32, not all those of the float64 nearest to it.
-            "quality": [float(text) for text in found.quality.ravel().astype(str)],
+            "quality": found.decimals.astype(np.float64).tolist(),
             "class": found.classes.ravel().tolist(),
             "identical": found.identical.ravel().tolist(),
             "unsure": None if found.unsure is None else found.unsure.ravel().tolist(),

@@ -30,7 +30,7 @@ def about(scorer: Scorer) -> dict[str, str | None]:
     """
     return {
         "model": scorer.recipe.model.name,
-        "fingerprint": scorer.info.files["model.safetensors"]["blake3"],
+        "fingerprint": scorer.blake3,
         "calibration": scorer.decision.name,
     }
 

@@ -102,7 +102,7 @@ def adapt(
         align(model, trained, shown)
     made = {
         "how": how,
-        "from": {"directory": text_of(run), "model_blake3": info.files["model.safetensors"]["blake3"]},
+        "from": {"directory": text_of(run), "model_blake3": info.model_blake3},
         "to": {
             "directory": text_of(target.directory),
             "fingerprint": fingerprint(target),

@@ -99,6 +99,12 @@ class RunInfo(BaseModel):
     started_from: StartedFrom | None = None
     adapted: dict[str, Any] | None = None
 
+    @property
+    def model_blake3(self) -> str:
+        """Of `model.safetensors`, in hexadecimal."""
+        digest: str = self.files[RunDirectory(".").model.name]["blake3"]
+        return digest
+
     def seen(self) -> dict[str, list[str]]:
         """The photos that the model has learned from, by `train`, `validation` and `held_out`; see `PatchSet.photos`.
 

@@ -58,7 +58,7 @@ class Start:
             If the run is not there, not finished or damaged, or `only` is of no use to its model.
         """
         model, _, info = load_model(run)
-        start = cls(run, info.files[RunDirectory(run).model.name]["blake3"], only, info.seen())
+        start = cls(run, info.model_blake3, only, info.seen())
         start.freeze(model)
         return start
 
@@ -94,7 +94,7 @@ class Start:
             If the run is not there any more, or holds another model by now.
         """
         model, _, info = load_model(self.directory)
-        if info.files[RunDirectory(self.directory).model.name]["blake3"] != self.blake3:
+        if info.model_blake3 != self.blake3:
             raise PixqError(f"{self.directory}: holds another model than this run was begun from; train anew")
         return dict(model.state_dict())
 
