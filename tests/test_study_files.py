@@ -50,7 +50,8 @@ FIRST = "S0_JPEG_001.png"
 SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
     "no reference": (lambda f: (f / "S0.png").unlink(), r"S0\.png: there is no such file; it is the reference of S0"),
     "no levels": (lambda f: [e.unlink() for e in f.glob("S0_*")] and None, r"S0_JPEG_\*\.png: no file is like that"),
-    "level 0": (lambda f: image(f / "S0_JPEG_101.png"), "is level 0 by level = '101-n'; levels are 1 to 100"),
+    "level 0": (lambda f: image(f / "S0_JPEG_101.png"), "is level 0 by level = '101-n'; levels are 1, 2, ... 100"),
+    "level of a fraction": (lambda f: image(f / "S0_JPEG_50.5.png"), "is level 50.5 by level = '101-n'"),
     "level -1": (lambda f: image(f / "S0_JPEG_102.png"), "is level -1"),
     "huge number": (lambda f: image(f / f"S0_JPEG_{'9' * 200}.png"), "is level -"),
     "one level twice": (lambda f: image(f / "S0_JPEG_1.png"), r"is level 100, as S0_JPEG_001\.png is"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Literal
 from PIL import Image
 
 from pixq.errors import PixqError, one_line
+from pixq.ladders.rule import level_in
 from pixq.study.config import Source, Study, TruthSource, read_study
 
 __all__ = ["Kind", "OpenedSource", "OpenedStudy", "StudyImage", "kind_of", "levels_of", "open_source", "open_study"]
@@ -22,7 +22,7 @@ _MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 #: Rows or columns that no browser is sure to draw.
 _LARGEST = 8192
 _ORIENTATION = 0x0112
-_NUMBER = re.compile(r"\d+")
+_LEVELS = range(1, 101)
 
 Kind = Literal["source", "training", "test"]
 
@@ -108,21 +108,20 @@ def levels_of(study: Study, source: Source) -> dict[int, Path]:
         paths = sorted(study.folder.glob(source.levels))
     except ValueError as error:
         raise PixqError(f"levels of {source.id}: {source.levels!r}: {error}") from None
-    base = source.level.removesuffix("n").removesuffix("-")
     found: dict[int, Path] = {}
     for path in paths:
         if not path.is_file() or path.samefile(reference):
             continue
         _stays(path, root)
-        numbers = _NUMBER.findall(path.stem)
-        if not numbers:
+        told = level_in(path.stem, source.level)
+        if told is None:
             raise PixqError(f"{path}: has no number in its name, which would tell its level; rename it or move it away")
-        n = int(numbers[-1][:9])
-        level = int(base) - n if base else n
-        if not 1 <= level <= 100:
+        if told not in _LEVELS:
             raise PixqError(
-                f"{path}: is level {level} by level = {source.level!r}; levels are 1 to 100, and 0 is the reference"
+                f"{path}: is level {told:g} by level = {source.level!r}; levels are 1, 2, ... 100, and 0 is the "
+                "reference"
             )
+        level = int(told)
         if (other := found.setdefault(level, path)) != path:
             raise PixqError(f"{path}: is level {level}, as {other.name} is; keep one of them")
     if not found:
