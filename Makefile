@@ -93,7 +93,7 @@ $(STAMPS)/build: pyproject.toml | $(STAMPS)/venv
 
 $(PAGE): $(WEB) tools/study_page.py | $(STAMPS)/build
 	$(PY) tools/study_page.py
-	@touch $@
+	@test ! -e $@ || touch $@
 
 # maturin installs the dependencies as well. The page is used where it lies, so a new one asks for no new build.
 $(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build $(PAGE)

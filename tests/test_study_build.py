@@ -104,3 +104,20 @@ def test_without_npm_pip_says_what_to_do(tool: ModuleType, tmp_path: Path, monke
         tool._packed(lambda folder: "a.whl", "dist")
     monkeypatch.setenv(tool.WITHOUT, "1")
     assert tool._packed(lambda folder: "a.whl", "dist") == "a.whl"
+
+
+def test_without_npm_make_says_what_to_do(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page" / "page.js").unlink()
+
+    def fail() -> None:
+        raise tool.Failed("npm ci failed:\nno network")
+
+    monkeypatch.setattr(tool, "install", fail)
+    monkeypatch.setattr("sys.argv", ["study_page.py"])
+    assert tool.main() == 1
+    assert "no network\npixq: PIXQ_WITHOUT_PAGE=1 make" in capsys.readouterr().err
+    monkeypatch.setenv(tool.WITHOUT, "1")
+    assert tool.main() == 0
+    assert "left out" in capsys.readouterr().err

@@ -178,10 +178,13 @@ def build_sdist(sdist_directory: str, config_settings: Any = None) -> str:
 
 def main() -> int:
     """Build, or check with `--test`."""
+    if os.environ.get(WITHOUT) == "1":
+        print(f"pixq: {WITHOUT}=1: the page of `pixq study` is left out", file=sys.stderr)
+        return 0
     try:
         check() if "--test" in sys.argv[1:] else build()
     except Failed as error:
-        print(f"pixq: {error}", file=sys.stderr)
+        print(f"pixq: {error}\npixq: {WITHOUT}=1 make ... goes on without that page", file=sys.stderr)
         return 1
     return 0
 
