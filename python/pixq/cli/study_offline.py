@@ -56,8 +56,8 @@ def build(
     size = write_offline(opened, key, out, number=number, language=language)
     print(out)
     print(
-        f"pixq: {size / 1e6:.1f} MB; send it with the others of its kind, and import what comes back with this folder "
-        "as it is now: pixq study import FILE...",
+        f"pixq: session {number}, {size / 1e6:.1f} MB; what comes back is imported with the study as it is now: "
+        "pixq study import FILE...",
         file=sys.stderr,
     )
     return 0

@@ -146,7 +146,7 @@ def _from_csv(path: Path, text: str) -> Mapping[str, Any]:
     first = rows[0]
     try:
         _expect(path, first["format"], int(first["format_version"]))
-        facts = {name: _plain(first[name]) for name in ("study", "study_version", "seal", "session")}
+        facts: dict[str, Any] = {name: _plain(first[name]) for name in ("study", "study_version", "seal", "session")}
         facts |= {name: int(first[name]) for name in ("number", "count")}
         if any(row[name] != first[name] for row in rows for name in (*facts, "format")):
             raise ValueError("its rows are of several files")

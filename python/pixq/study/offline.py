@@ -83,13 +83,14 @@ class Drawer:
             self._plans.append(tuple((each.source, each.test) for each in planned))
             self._answers.update(each.source for each in planned if not each.test)
         images = self._plans[number - 1]
-        plan = {
+        keys = self._key.sign("offline keys", study.title, study.version, str(number))[:32]
+        plan: dict[str, Any] = {
             "version": study.version,
             "training": [each.id for each in study.training],
             "trials": [source for source, _ in images],
-            "keys": self._key.sign("offline keys", study.title, study.version, str(number))[:32],
+            "keys": keys,
         }
-        course = course_of(self._opened, self._key, plan["keys"], plan)
+        course = course_of(self._opened, self._key, keys, plan)
         sealed = {
             "number": number,
             "study": public_study(study),
