@@ -45,7 +45,9 @@ def course(draws: random.Random) -> Course:
     truth = TruthSource(
         id="T", codec="JPEG", reference="t.png", levels="t_*.jpg", pjnd_range=(10, 12), points_yx=POINTS
     )
-    training = [Item(f"a{i}", "T", "training", WIDTH, HEIGHT, (5, 10, 11, 40), truth) for i in range(draws.randrange(3))]
+    training = [
+        Item(f"a{i}", "T", "training", WIDTH, HEIGHT, (5, 10, 11, 40), truth) for i in range(draws.randrange(3))
+    ]
     trials = [Item(f"b{i}", "S", "source", WIDTH, HEIGHT, (5, 10, 40)) for i in range(1 + draws.randrange(3))]
     return Course(study, tuple(training), tuple(trials))
 
@@ -146,9 +148,7 @@ def test_page_and_server_agree_about_any_events() -> None:
             }
             for i in each.training
         ]  # fmt: skip
-        lines.append(
-            json.dumps({"course": {"study": public, "training": training, "trials": items}, "events": events})
-        )
+        lines.append(json.dumps({"course": {"study": public, "training": training, "trials": items}, "events": events}))
         expected.append(after)
     # The events come everywhere, or the comparison says little.
     steps = ("check", "calibration", "instructions", "training", "trial", "survey", "completed", "failed")

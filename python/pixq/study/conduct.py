@@ -227,7 +227,11 @@ class Conductor:
         return {"stored": appended.next - 1, "state": self._state(session, progress)}
 
     def adopt(
-        self, who: Person, plan: Mapping[str, Any], images: Sequence[tuple[str, bool]], language: str,
+        self,
+        who: Person,
+        plan: Mapping[str, Any],
+        images: Sequence[tuple[str, bool]],
+        language: str,
         events: Sequence[Event],
     ) -> int:
         """Store a session that was held elsewhere; gives how many of its events are new.

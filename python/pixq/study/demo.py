@@ -127,14 +127,15 @@ def write_demo(folder: Path) -> bool:
         images.mkdir(parents=True, exist_ok=True)
         for name, reference in pictures.items():
             _write_ladder(images, name, reference)
-        # Last, so that where it is, all is.
-        write_text(scratch, path, (_text(pictures),))
+        try:
+            # Last, so that where it is, all is.
+            write_text(scratch, path, (_text(pictures),))
+        finally:
+            scratch.unlink(missing_ok=True)
     except OSError as error:
         raise PixqError(
             f"{error.filename or folder}: {error.strerror or error}; choose a folder that you may write to"
         ) from None
-    finally:
-        scratch.unlink(missing_ok=True)
     return True
 
 
