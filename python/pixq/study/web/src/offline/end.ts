@@ -46,9 +46,9 @@ export async function end(api: OfflineApi, app: App, display: HTMLElement): Prom
       el("p", { class: "actions" },
         button(say("download_json"), () => offer("json"), true), button(say("download_csv"), () => offer("csv"))),
       told,
-      el("p", {}, say("download_id")),
+      el("p", {}, el("label", { for: "session" }, say("download_id"))),
       el("p", { class: "actions" }, el("output", { class: "code", id: "session" }, shelf.session)),
-      el("p", { class: "faint small" }, say("download_anew_text"), " ", button(say("download_anew"), () => {
+      el("p", { class: "actions faint small" }, say("download_anew_text"), button(say("download_anew"), () => {
         if (window.confirm(say("download_anew_sure"))) void shelf.forget().finally(() => window.location.reload());
       })),
     ),
