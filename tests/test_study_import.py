@@ -101,18 +101,20 @@ def ran(*arguments: Any) -> int:
     return main(["study", *map(str, arguments)])
 
 
-def test_answers_are_those_of_any_session(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_answers_are_those_of_any_session(
+    folder: Path, tmp_path: Path, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     people = [
         save(tmp_path / "a.json", given(folder, number=1, person=1)),
         save(tmp_path / "b.csv", given(folder, number=2, person=2, tests=False)),
         # The same file, taken by somebody else.
         save(tmp_path / "c.json", given(folder, number=1, person=3)),
     ]
-    assert ran("import", *people, "--study", folder) == 0
+    assert ran("import", *people, "--study", folder, "--database", database) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == f"{people[0]}: p{1:024x}: 3 answers"
     assert "pixq: 3 sessions stored, 0 files there already" in err
-    store = open_store(str(folder / "answers.db"))
+    store = open_store(database)
     conductor = Conductor(open_study(folder), store, KEY)
     rows, events = stored(conductor)
     answers = answers_of(conductor.opened, rows, events)
@@ -132,23 +134,25 @@ def test_answers_are_those_of_any_session(folder: Path, tmp_path: Path, capsys: 
     conductor.check()
     store.close()
     # And a person can have them deleted, by the number on the last page.
-    assert ran("withdraw", f"p{3:024x}", folder) == 0
-    assert ran("withdraw", f"p{3:024x}", folder) == 2
+    assert ran("withdraw", f"p{3:024x}", folder, "--database", database) == 0
+    assert ran("withdraw", f"p{3:024x}", folder, "--database", database) == 2
 
 
-def test_a_session_is_stored_once(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_session_is_stored_once(
+    folder: Path, tmp_path: Path, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = given(folder)
     # Saved again after the page was loaded again.
     longer = json.loads(json.dumps(file))
     longer["events"].append({**file["events"][-1], "number": file["count"], "kind": "opened", "data": {}})
     longer["count"] += 1
     paths = [save(tmp_path / name, file) for name in ("a.json", "a.csv")]
-    assert ran("import", paths[0], paths[0], paths[1], "--study", folder) == 0
+    assert ran("import", paths[0], paths[0], paths[1], "--study", folder, "--database", database) == 0
     out, err = capsys.readouterr()
     assert [line.rpartition(": ")[2] for line in out.splitlines()] == ["3 answers", *["is stored already"] * 2]
     assert "1 sessions stored, 2 files there already" in err
-    assert ran("import", save(tmp_path / "b.json", longer), paths[1], "--study", folder) == 0
-    store = open_store(str(folder / "answers.db"))
+    assert ran("import", save(tmp_path / "b.json", longer), paths[1], "--study", folder, "--database", database) == 0
+    store = open_store(database)
     [session] = store.sessions()
     assert len(store.events(session.id)) == longer["count"]
     store.close()

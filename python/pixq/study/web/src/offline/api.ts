@@ -65,9 +65,11 @@ export class OfflineApi implements Api {
     return new Blob([bytes], { type: found.dataset.media ?? "" });
   }
 
+  /** Told once. */
   #look(): void {
-    if (!this.shelf.keeps) this.#onUnkept();
-    this.#onUnkept = this.shelf.keeps ? this.#onUnkept : () => {};
+    if (this.shelf.keeps) return;
+    this.#onUnkept();
+    this.#onUnkept = () => {};
   }
 
   #state(): State {
