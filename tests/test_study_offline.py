@@ -323,6 +323,26 @@ def test_a_second_tab_waits(sit: Any, opened: OpenedStudy, tmp_path: Path) -> No
     other.wait_for_selector("#agree")
 
 
+def test_two_tabs_that_know_nothing_of_one_another_spoil_nothing(sit: Any, opened: OpenedStudy, tmp_path: Path) -> None:
+    person = sit(write(opened, tmp_path))
+    person.page.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined });")
+    person.arrive()
+    person.page.wait_for_selector("#agree")
+    other = person.page.context.new_page()
+    other.goto(person.file.as_uri())
+    other.check("#agree")
+    other.click(".main:enabled")
+    other.wait_for_selector(".checks")
+    person.page.check("#agree")
+    person.page.click(".main:enabled")
+    person.page.wait_for_selector("text=another tab of this file has gone on")
+    # The browser asks, since what was not taken would be lost.
+    person.page.on("dialog", lambda dialog: dialog.accept())
+    person.page.click("button >> text=Reload the page")
+    person.page.wait_for_selector(".checks")
+    person.quiet()
+
+
 def test_a_hostile_title_is_a_text(sit: Any, tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
     text = (folder / "study.toml").read_text("utf-8")
