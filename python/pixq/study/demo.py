@@ -200,7 +200,7 @@ _FRAME = """\
 # A demonstration, written by `pixq study demo`. `pixq study new` writes a study of your own images.
 
 title = {title}
-contact = "whoever started the demonstration"
+contact = "nobody@example.org"      # the same in every language
 languages = ["en", "de"]
 min_screen_cm = 12              # any laptop will do
 min_window = [1000, 640]
