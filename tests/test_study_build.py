@@ -26,7 +26,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     names = {
         web: ("src/main.ts", "package-lock.json", "test/a.test.ts", "node_modules/a/b.js"),
         serve: ("flicker.js", "page.css", "icon.svg"),
-        page: ("index.html", "page.js", "page.css", "flicker-jnd.js"),
+        page: ("index.html", "page.js", "page.css", "offline.js", "flicker-jnd.js"),
     }
     for folder, files in names.items():
         for name in files:

@@ -41,7 +41,7 @@ def sources() -> Iterator[Path]:
 
 def is_current() -> bool:
     """Whether the page is there, and no older than its sources."""
-    made = [PAGE / name for name in ("index.html", "page.js", "page.css", "flicker-jnd.js")]
+    made = [PAGE / name for name in ("index.html", "page.js", "page.css", "offline.js", "flicker-jnd.js")]
     if not all(path.is_file() for path in made):
         return False
     # A source distribution has the sources' times, or none: there the page counts as made of them.

@@ -13,6 +13,9 @@ VERBS = {
     "serve": ("pixq.cli.study_serve:serve", "Serve a study to its participants."),
     "links": ("pixq.cli.study_serve:links", "Print links, each for one participant."),
     "withdraw": ("pixq.cli.study_serve:withdraw", "Delete all answers of a person."),
+    "build": ("pixq.cli.study_offline:build", "Write one HTML file that runs from the disk, with no server."),
+    "import": ("pixq.cli.study_offline:import_", "Read the answers that files of build gave."),
+    "demo": ("pixq.cli.study_offline:demo", "Take part in a small study on this machine, at once."),
     "import-amt": ("pixq.cli.study_amt:import_amt", "Read result files of the earlier framework's batches."),
 }
 

@@ -84,7 +84,8 @@ def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None)
     Parameters
     ----------
     name
-        The person's ID on the platform, the token of the link, or a participant of the export.
+        The person's ID on the platform, the token of the link, a participant of the export, or the number that the
+        last page of an offline file showed. Delete the file with the answers, too, or it can be imported again.
     study
         Its folder, or study.toml. Default: this folder.
     database

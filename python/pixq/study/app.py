@@ -29,10 +29,10 @@ from pixq.serve.guard import Guard
 from pixq.serve.refused import Refused
 from pixq.serve.replies import HANDLERS, told
 from pixq.study.conduct import Conductor, Misplaced
+from pixq.study.given import event_of
 from pixq.study.limits import Addresses, Rate, Rates
 from pixq.study.privacy import hashed
 from pixq.study.rows import Busy, Conflict, Event, Gap, Unknown
-from pixq.study.said import KINDS
 
 __all__ = ["ADMIN", "Limits", "create_app", "read_page"]
 
@@ -51,11 +51,8 @@ _MEDIA = {
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{32,128})", re.IGNORECASE)
-_WALL = re.compile(r"[0-9T:.+Zz-]{0,40}")
-_EVENT = {"number", "kind", "at", "wall", "data"}
-#: Events a request, and the depth of what JSON nests.
+#: Events a request.
 _BATCH = 200
-_LARGEST_NUMBER = 2**31 - 1
 #: Bytes of images that are kept in memory.
 _SHELF = 256 << 20
 #: Images have names that nobody guesses, and never change.
@@ -326,22 +323,7 @@ def _events(given: dict[str, Any]) -> list[Event]:
 
 
 def _event(given: Any) -> Event:
-    if not isinstance(given, dict) or set(given) != _EVENT:
-        raise Refused(422, "an event has number, kind, at, wall and data, and nothing else")
-    number, kind, at, wall, data = (given[name] for name in ("number", "kind", "at", "wall", "data"))
-    if type(number) is not int or not 0 <= number <= _LARGEST_NUMBER:
-        raise Refused(422, "number must be 0, 1, 2, ...")
-    if kind not in KINDS:
-        raise Refused(422, f"kind must be one of {', '.join(KINDS)}")
-    if type(at) not in (int, float) or not 0 <= at <= 1e12:
-        raise Refused(422, "at must be milliseconds")
-    if not isinstance(wall, str) or not _WALL.fullmatch(wall):
-        raise Refused(422, "wall must be a time in ISO 8601")
-    if not isinstance(data, dict):
-        raise Refused(422, "data must be an object")
     try:
-        # NaN can't come; an infinity can, as 1e999. What standard JSON lacks is not stored.
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (ValueError, RecursionError):
-        raise Refused(422, "data must be standard JSON") from None
-    return Event(number, kind, float(at), wall, text)
+        return event_of(given)
+    except ValueError as error:
+        raise Refused(422, str(error)) from None

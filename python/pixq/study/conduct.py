@@ -19,12 +19,12 @@ from pixq.study.files import OpenedStudy, StudyImage
 from pixq.study.flow import Course, Item, Progress, State, advance, replay
 from pixq.study.judge import Standing, standing
 from pixq.study.plan import Reservation, answers_with_held, plan_session
-from pixq.study.platforms import completion, person
+from pixq.study.platforms import Person, completion, person
 from pixq.study.privacy import Key, hashed
 from pixq.study.rows import Changes, Event, History, Session, Unknown
 from pixq.study.store import Store
 
-__all__ = ["MOST_EVENTS", "Conductor", "Misplaced", "public_study"]
+__all__ = ["MOST_EVENTS", "Conductor", "Misplaced", "course_of", "public_study"]
 
 #: Of a session; no honest one comes near.
 MOST_EVENTS = 20_000
@@ -78,6 +78,34 @@ def public_study(study: Study) -> dict[str, Any]:
         "distance_cm", "min_screen_cm", "min_window", "hertz", "clicks",
     )  # fmt: skip
     return study.model_dump(mode="json", include=set(names))
+
+
+def course_of(opened: OpenedStudy, key: Key, name: str, plan: Mapping[str, Sequence[str]]) -> Course:
+    """What a session consists of.
+
+    Parameters
+    ----------
+    opened
+        The study and its images.
+    key
+        The study's.
+    name
+        That the keys of its images are made of.
+    plan
+        Ids by `training` and `trials`, in order.
+    """
+
+    def item(kind: str, place: int, id: str) -> Item:
+        source = opened.sources[id]
+        truth = source.source if isinstance(source.source, TruthSource) else None
+        levels = tuple(level for level in source.levels if level > 0)
+        own = key.sign("trial", name, kind, str(place))[:16]
+        return Item(own, id, source.kind, source.width, source.height, levels, truth)
+
+    training, trials = (
+        tuple(item(kind, place, id) for place, id in enumerate(plan[kind])) for kind in ("training", "trials")
+    )
+    return Course(opened.study, training, trials)
 
 
 class Conductor:
@@ -198,6 +226,40 @@ class Conductor:
         progress = self._at(session, self.store.events, appended.next)
         return {"stored": appended.next - 1, "state": self._state(session, progress)}
 
+    def adopt(
+        self,
+        who: Person,
+        plan: Mapping[str, Any],
+        images: Sequence[tuple[str, bool]],
+        language: str,
+        events: Sequence[Event],
+    ) -> int:
+        """Store a session that was held elsewhere; gives how many of its events are new.
+
+        Parameters
+        ----------
+        who
+            Whose it is; the visit tells that it is this session.
+        plan
+            `version`, `training`, `trials`, and `keys`: the name that its images' keys were made of.
+        images
+            Its trials: id, and whether it is a test.
+        language
+            Of the page.
+        events
+            All of them.
+
+        Raises
+        ------
+        Misplaced, Conflict, Busy
+            As `append`.
+        """
+        session = self.store.start(who.id, who.visit, self._clock(), lambda _: self._new(plan, images, language))
+        if session is None:
+            raise RuntimeError("a session that was drawn was not begun")
+        before = len(self.store.events(session.id))
+        return max(0, int(self.append(self._token(session.public), events)["stored"]) + 1 - before)
+
     def image(self, key: str, *, wait: bool = True) -> StudyImage | None:
         """The image that a page knows by a key; `None`, if that takes the database and it is not to `wait`.
 
@@ -236,9 +298,13 @@ class Conductor:
             return None
         trained = any(each.step in ("trial", "survey", "completed") for each in history.sessions)
         training = [] if trained else [each.id for each in self.study.training]
-        public = secrets.token_hex(16)
         images = [(each.source, each.test) for each in planned]
         plan = {"version": self.study.version, "training": training, "trials": [source for source, _ in images]}
+        return self._new(plan, images, language)
+
+    def _new(self, plan: Mapping[str, Any], images: Sequence[tuple[str, bool]], language: str) -> Mapping[str, Any]:
+        """A new session, as the store takes it."""
+        public = secrets.token_hex(16)
         return {
             "public": public, "token": hashed(self._token(public)), "language": language, "step": "consent",
             "plan": json.dumps(plan), "images": images,
@@ -259,20 +325,10 @@ class Conductor:
         found = self._courses.get(session.public)
         if found is None:
             plan = json.loads(session.plan)
-            training, trials = (
-                tuple(self._item(session.public, kind, place, name) for place, name in enumerate(plan[kind]))
-                for kind in ("training", "trials")
-            )
-            found = Course(self.study, training, trials)
+            # A session that was held offline has its keys of the file, which was made before there was a session.
+            found = course_of(self.opened, self._key, plan.get("keys", session.public), plan)
             self._courses.put(session.public, found)
         return found
-
-    def _item(self, public: str, kind: str, place: int, name: str) -> Item:
-        source = self.opened.sources[name]
-        truth = source.source if isinstance(source.source, TruthSource) else None
-        levels = tuple(level for level in source.levels if level > 0)
-        key = self._key.sign("trial", public, kind, str(place))[:16]
-        return Item(key, name, source.kind, source.width, source.height, levels, truth)
 
     def _at(self, session: Session, read: Callable[[int, int], list[Event]], next: int | None = None) -> Progress:
         """Where a session is; what is not at hand is read."""

@@ -13,10 +13,12 @@ from pathlib import Path
 from pixq.errors import PixqError
 from pixq.study.store import Store
 
-__all__ = ["KEY_FILE", "Key", "check_key", "hashed", "open_key", "open_token", "withdraw"]
+__all__ = ["KEY_FILE", "OFFLINE", "Key", "check_key", "hashed", "open_key", "open_token", "withdraw"]
 
 #: Beside `study.toml`.
 KEY_FILE = "study.key"
+#: Of whom a file was sent, as if it were a platform.
+OFFLINE = "offline"
 _BYTES = 32
 
 
@@ -157,7 +159,8 @@ def withdraw(store: Store, key: Key, platform: str, name: str) -> int:
     platform
         Its kind, such as `prolific`.
     name
-        What the person is called there; a pseudonym of this study will do too.
+        What the person is called there, or the number that the last page of an offline file showed; a pseudonym of this
+        study will do too.
 
     Returns
     -------
@@ -171,7 +174,7 @@ def withdraw(store: Store, key: Key, platform: str, name: str) -> int:
     """
     check_key(key, store)
     known = {each.participant for each in store.sessions()}
-    for pseudonym in (key.pseudonym(platform, name), name):
+    for pseudonym in (key.pseudonym(platform, name), key.pseudonym(OFFLINE, name), name):
         if pseudonym in known:
             return store.withdraw(pseudonym)
     raise PixqError(f"no participant {name!r} is known; give the ID of {platform}, or one of the export")

@@ -18,7 +18,9 @@ const shared = {
 
 await rm(to, { recursive: true, force: true });
 await mkdir(to, { recursive: true });
-await build({ ...shared, minify: true, legalComments: "eof", entryPoints: { page: join(here, "src", "main.ts") }, outdir: to });
+await build({ ...shared, minify: true, legalComments: "eof", entryPoints: { page: join(here, "src", "online.ts") }, outdir: to });
+// For a file that is opened from the disk: one script within it, which no module may be that is loaded.
+await build({ ...shared, format: "iife", minify: true, legalComments: "eof", entryPoints: { offline: join(here, "src", "offline", "main.ts") }, outdir: to });
 await build({ ...shared, minify: true, entryPoints: [join(here, "page.css")], outdir: to });
 // For other experiments: readable, and with the jsPsych that they have.
 await build({

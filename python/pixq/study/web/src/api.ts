@@ -1,4 +1,4 @@
-/** The server, as the page sees it. */
+/** Who says what is next and takes what was answered, as the page sees it: a server, or a file of its own. */
 
 import { backoff } from "../flicker-jnd/order.ts";
 import type { Started, Stored, StudyEvent } from "./protocol.ts";
@@ -36,10 +36,19 @@ export function platformOf(location: { pathname: string; search: string }): Reco
   return platform;
 }
 
-export class Api {
+export interface Api {
+  /** Begin, or go on. @throws Refused */
+  start(platform: Record<string, string>, language: string, onLine: (connected: boolean) => void): Promise<Started>;
+  /** Store events: they are kept once this returns. @throws Refused, or anything else where another try is worth it */
+  send(events: StudyEvent[]): Promise<Stored>;
+  image(key: string, signal: AbortSignal): Promise<Blob>;
+}
+
+/** The study's server. */
+export class Server implements Api {
   #token = "";
 
-  /** Begin, or go on; tried until the server answers. @throws Refused */
+  /** Tried until the server answers. @throws Refused */
   async start(platform: Record<string, string>, language: string, onLine: (connected: boolean) => void): Promise<Started> {
     for (let tries = 1; ; tries++) {
       try {

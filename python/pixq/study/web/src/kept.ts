@@ -11,14 +11,16 @@ export interface Calibration {
   environment: Environment;
 }
 
-function wait<T>(request: IDBRequest<T>): Promise<T> {
+/** What a request comes to. */
+export function wait<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error ?? new Error("the browser's database failed"));
   });
 }
 
-function open(): Promise<IDBDatabase> {
+/** Asynchronous, since a page from the disk may be refused a database before there is a request. */
+async function open(): Promise<IDBDatabase> {
   const request = indexedDB.open(NAME, 1);
   request.onupgradeneeded = () => {
     request.result.createObjectStore("events", { keyPath: ["token", "number"] });

@@ -1,16 +1,15 @@
-/** The page of a study: the server says what is next, and jsPsych shows it. */
+/** The page of a study: its `Api` says what is next, and jsPsych shows it. */
 
 import { initJsPsych, ParameterType, type JsPsych, type JsPsychPlugin } from "jspsych";
 
 import { measureRate } from "../../../serve/page/flicker.js";
 import FlickerJnd, { type FlickerJndData } from "../flicker-jnd/index.ts";
-import { Api, platformOf } from "./api.ts";
+import type { Api } from "./api.ts";
 import { show, sizeOf, type App } from "./app.ts";
 import { calibration } from "./calibration.ts";
 import { check } from "./check.ts";
 import { consent } from "./consent.ts";
 import { button, el } from "./dom.ts";
-import { end } from "./end.ts";
 import { feedback } from "./feedback.ts";
 import { instructions } from "./instructions.ts";
 import type { State } from "./protocol.ts";
@@ -85,12 +84,13 @@ async function alone(): Promise<void> {
       resolve();
       return new Promise(() => {});
     };
-    void navigator.locks.request(name, { ifAvailable: true }, lock => {
+    navigator.locks.request(name, { ifAvailable: true }, lock => {
       if (lock) return hold();
       show(main, el("div", { class: "sheet" },
         el("h1", {}, language.say("other_tab_title")), el("p", { class: "lead" }, language.say("other_tab_text"))));
       return void navigator.locks.request(name, hold);
-    });
+      // A page from the disk may be refused one.
+    }).catch(() => resolve());
   });
 }
 
@@ -256,13 +256,19 @@ function timeline(app: App, ahead: Ahead) {
   }];
 }
 
-async function begin(): Promise<void> {
+export interface Options {
+  api: Api;
+  /** What is known of the person, and of the language that is wanted. */
+  platform: Record<string, string>;
+  /** The last words. */
+  end: (app: App, display: HTMLElement) => Promise<void>;
+}
+
+async function begin({ api, platform, end }: Options): Promise<void> {
   allowEmptying();
   setLanguage(language.code);
   await alone();
-  const api = new Api();
   show(main, el("p", { class: "saving", role: "status" }, language.say("opening")));
-  const platform = platformOf(window.location);
   const wanted = platform.lang ?? platform.language;
   const started = await api.start(platform, chosen()[0] ?? wanted ?? language.code, connected => {
     banner.hidden = connected;
@@ -305,13 +311,17 @@ async function begin(): Promise<void> {
   if (!started.token) return end(app, main);
   await session.begin();
   session.log("opened", { language: language.code });
-  const jsPsych = initJsPsych({ display_element: main });
+  // From the disk jsPsych would warn of sound and video that can't be loaded; there is none.
+  const jsPsych = initJsPsych({ display_element: main, override_safe_mode: true });
   main.replaceChildren();
   await jsPsych.run(timeline(app, ahead));
   await end(app, main);
 }
 
-begin().catch((error: unknown) => {
-  const why = error instanceof Error ? error.message : String(error);
-  stop(language.say("refused_title"), language.say("no_study", { why }));
-});
+/** Everything from the first word to the last. */
+export function run(options: Options): void {
+  begin(options).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    stop(language.say("refused_title"), language.say("no_study", { why }));
+  });
+}

@@ -33,7 +33,8 @@ test("the plugin's own English is the page's", () => {
 });
 
 test("every text is used", () => {
-  const sources = readdirSync(new URL("../src/", import.meta.url)).map(name => readFileSync(new URL(`../src/${name}`, import.meta.url), "utf8"));
+  const names = readdirSync(new URL("../src/", import.meta.url), { recursive: true, encoding: "utf8" }).filter(name => name.endsWith(".ts"));
+  const sources = names.map(name => readFileSync(new URL(`../src/${name}`, import.meta.url), "utf8"));
   const code = sources.join("\n");
   // Those whose names are put together: problems of the screen, and the three endings.
   const made = /^(cover_(small|size|zoom|monitor|pinch)|(completed|screened_out|failed)_(title|text))$/;
