@@ -14,6 +14,10 @@ VERBS = {
     "links": ("pixq.cli.study_serve:links", "Print links, each for one participant."),
     "withdraw": ("pixq.cli.study_serve:withdraw", "Delete all answers of a person."),
     "import-amt": ("pixq.cli.study_amt:import_amt", "Read result files of the earlier framework's batches."),
+    "simulate": (
+        "pixq.cli.study_simulate:simulate",
+        "Rehearse a study with simulated people; say whether its answers will do.",
+    ),
 }
 
 study = App(name="study", help_format="plaintext", result_action="return_value")
