@@ -197,9 +197,7 @@ def _cell(level: float, levels: Collection[int]) -> tuple[float, float]:
     return (below + level) / 2, (level + above) / 2
 
 
-def estimates_of(
-    opened: OpenedStudy, answers: Iterable[Answer], *, all_answers: bool = False
-) -> list[SourceEstimate]:
+def estimates_of(opened: OpenedStudy, answers: Iterable[Answer], *, all_answers: bool = False) -> list[SourceEstimate]:
     """The PJND of every source of a study, in the study's order; those nobody answered are there too.
 
     Parameters
