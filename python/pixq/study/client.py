@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,6 +80,8 @@ class Participant:
         self.study: dict[str, Any] = {}
         #: Where the session is.
         self.state: dict[str, Any] = {}
+        #: Seconds that the last answer took, from sending to having read it.
+        self.waited = 0.0
 
     @property
     def step(self) -> str:
@@ -151,7 +154,9 @@ class Participant:
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
         content = b"" if body is None else json.dumps(body).encode()
+        began = time.perf_counter()
         status, told = await self._line.ask(method, path, self.token, content)
+        self.waited = time.perf_counter() - began
         if status != 200:
             raise Unexpected(f"{method} {path}: {status} {told[:160].decode(errors='replace')}")
         return json.loads(told)

@@ -1,7 +1,7 @@
 """People whose answers are known beforehand: the population of a rehearsal. All is a pure function of its seed.
 
 A source has a PJND and places where it is seen; a person notices so much earlier or later than others (bias), says
-another level each time (spread), and answers now and then at random (lapse). The careless do nothing else. What somebody
+another level each time (spread), and answers now and then at random (lapse). The careless do nothing else. What a person
 answers to a source follows from seed, person and source alone, whenever it is asked and whatever else is.
 """
 
