@@ -32,6 +32,8 @@ CONFIDENCE = 0.95
 DRAWS = 2000
 #: Flags of answers that no estimate is made of.
 LEFT_OUT = ("failed_tests", "unfinished")
+#: Answers that are drawn at once.
+_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,17 @@ def interval(levels: Sequence[float], *what: object) -> tuple[float, float]:
     """
     if len(levels) < 2:
         raise ValueError("an interval takes two answers or more")
-    # The order in which answers came says nothing.
     key = hashlib.blake2b(json.dumps(what).encode(), digest_size=16).digest()
     draws = np.random.Generator(np.random.PCG64(int.from_bytes(key, "big")))
+    # The order in which answers came says nothing.
     found = np.sort(np.asarray(levels, np.float64))
-    medians = np.median(found[draws.integers(0, len(found), (DRAWS, len(found)))], axis=1)
+    at_once = max(1, _AT_ONCE // len(found))
+    medians = np.concatenate(
+        [
+            np.median(found[draws.integers(0, len(found), (min(at_once, DRAWS - begun), len(found)))], axis=1)
+            for begun in range(0, DRAWS, at_once)
+        ]
+    )
     out = (1 - CONFIDENCE) / 2
     # Ends that answers can have: a level, or the middle between two.
     low = np.quantile(medians, out, method="lower")

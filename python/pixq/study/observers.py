@@ -1,8 +1,8 @@
 """People whose answers are known beforehand: the population of a rehearsal. All is a pure function of its seed.
 
 A source has a PJND and places where it is seen; a person notices so much earlier or later than others (bias), says
-another level each time (spread), and answers now and then at random (lapse). The careless do nothing else. What a person
-answers to a source follows from seed, person and source alone, whenever it is asked and whatever else is.
+another level each time (spread), and answers now and then at random (lapse). The careless do nothing else. What a
+person answers to a source follows from seed, person and source alone, whenever it is asked and whatever else is.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Truth:
     Parameters
     ----------
     pjnd
-        The level that half of the careful people choose, or a lower one.
+        The level that half of the people choose, or a lower one, when they look.
     points
         Where it is seen, (y, x) in pixels of the image.
     scale
@@ -257,7 +257,7 @@ def _clicked(
 
 
 def observers(population: Population) -> list[Observer]:
-    """The people, one as often careless as the population says, by chance.
+    """The people, in the order in which they come. The careless are spread evenly, so that some come early, too.
 
     Parameters
     ----------
@@ -266,13 +266,11 @@ def observers(population: Population) -> list[Observer]:
 
     Examples
     --------
-    >>> [each.careless for each in observers(Population(participants=3, careless=0.5))].count(True)
-    2
+    >>> [each.careless for each in observers(Population(participants=4, careless=0.5))]
+    [False, True, False, True]
     """
     found = []
-    # As many as were asked for, and not about as many.
-    count = round(population.careless * population.participants)
-    careless = set(_draws(population.seed, "careless").permutation(population.participants)[:count].tolist())
+    share, first = population.careless, float(_draws(population.seed, "careless").random())
     for number in range(population.participants):
         draws = _draws(population.seed, "person", number)
         found.append(
@@ -282,7 +280,7 @@ def observers(population: Population) -> list[Observer]:
                 population.bias * float(draws.standard_normal()),
                 population.spread,
                 population.lapse,
-                number in careless,
+                math.floor(first + (number + 1) * share) > math.floor(first + number * share),
                 math.exp(_SPEEDS * float(draws.standard_normal())),
                 population.seed,
             )

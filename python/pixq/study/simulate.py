@@ -146,7 +146,7 @@ class Simulation:
     estimates
         Of the sources, in the study's order.
     truths
-        The true PJND of each source: the median of what all careful people would answer.
+        The true PJND of each source: the median of what people would answer who look.
     verdict
         On the planned number of answers.
     """

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -78,7 +78,9 @@ async def _stage(port: int) -> AsyncIterator[Act]:
         try:
             yield act
         finally:
-            await browser.close()
+            # Ctrl-C ends it before we do.
+            with suppress(Error):
+                await browser.close()
 
 
 def _chromium(own: str) -> str | None:
