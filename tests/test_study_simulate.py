@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import browser
 import databases
 from pixq.cli import main
 from pixq.errors import PixqError
+from pixq.serve.listening import listen
 from pixq.study.client import Participant, Unexpected
 from pixq.study.estimate import SourceEstimate
 from pixq.study.files import OpenedStudy, open_study
@@ -338,7 +340,7 @@ def test_the_client_says_what_the_server_refused(folder: Path, tmp_path: Path) -
         client = Participant(port, {"participant": "somebody"})
         await client.start()
         assert (client.step, client.ended) == ("consent", False)
-        with pytest.raises(Unexpected, match="409.*the session is at consent"):
+        with pytest.raises(Unexpected, match=r"409.*the session is at consent"):
             await client.say({}, kind="survey")
         with pytest.raises(Unexpected, match="GET /api/image: 404"):
             await client.look("none")
@@ -348,6 +350,13 @@ def test_the_client_says_what_the_server_refused(folder: Path, tmp_path: Path) -
 
     with served(folder, str(tmp_path / "a.db"), tmp_path) as port:
         asyncio.run(wrong(port))
+
+
+def test_an_answer_waits_for_no_receipt_of_its_head() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        connection, _ = listening.accept()
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        connection.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGINT to send")
@@ -425,6 +434,9 @@ def test_people_before_the_real_page_answer_the_same(
         assert float(one["achieved"]) > 0, "it flickered"
 
 
-def test_the_browser_needs_playwright(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_browser_needs_playwright(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(sys.modules, "playwright.async_api", None)
     assert main(["study", "simulate", str(folder), "--browser"]) == 2
+    assert "pip install 'pixq[rehearsal]'" in capsys.readouterr().err
