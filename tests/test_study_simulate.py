@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +260,9 @@ def test_the_verdict_is_by_the_middle_of_the_sources() -> None:
     found = judge_plan(plan, [estimate("a", 12)], 3)
     assert (found.width, found.enough, found.needed) == (6, False, 160)
     assert str(found).endswith("not enough for 3: about 160 would be")
+    # Of the planned answers a share will be left out, as of these.
+    left_out = replace(estimate("a", 4, answers=30), left_out={"failed_tests": 10})
+    assert judge_plan(plan, [left_out], 4).width == 4
     coarse = judge_plan(plan, [estimate("a", 12, step=10)], 3)
     assert (coarse.width, coarse.enough, coarse.needed) == (10, False, None)
     assert str(coarse).endswith("the levels are too far apart")
@@ -311,6 +316,23 @@ def test_images_that_nobody_can_tell_apart_are_named(tmp_path: Path) -> None:
     with pytest.raises(PixqError, match="S1: has the reference and the highest level of S0"):
         simulate(tmp_path, Population(1), database=str(tmp_path / "new.db"))
     assert not list(tmp_path.glob("new.db*"))
+
+
+def test_a_database_of_another_study_is_left_alone(
+    opened: OpenedStudy, found: tuple[Simulation, Path], tmp_path: Path
+) -> None:
+    own, other = tmp_path / "own.db", tmp_path / "other.db"
+    shutil.copyfile(found[1] / "answers.db", own)
+    store = open_store(str(other))
+    store.fact("key", "of another")
+    store.close()
+    for number, database in enumerate((own, other)):
+        private = tmp_path / str(number)
+        private.mkdir()
+        before = database.read_bytes()
+        with pytest.raises(PixqError, match="a study has it already"):
+            rehearse(opened, Population(1), str(database), private)
+        assert database.read_bytes() == before
 
 
 def test_a_server_that_does_not_begin_says_why(folder: Path, tmp_path: Path) -> None:
