@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -345,8 +348,6 @@ def test_a_server_that_does_not_begin_says_why(folder: Path, tmp_path: Path) -> 
 
 
 def test_a_server_that_breaks_off_ends_the_rehearsal(opened: OpenedStudy, tmp_path: Path) -> None:
-    from contextlib import nullcontext
-
     async def spoilt(visit: Any) -> None:
         visit.client.token = "a" * 43
         await by_lines(visit)
@@ -356,8 +357,6 @@ def test_a_server_that_breaks_off_ends_the_rehearsal(opened: OpenedStudy, tmp_pa
 
 
 def test_the_client_says_what_the_server_refused(folder: Path, tmp_path: Path) -> None:
-    import asyncio
-
     async def wrong(port: int) -> None:
         client = Participant(port, {"participant": "somebody"})
         await client.start()
@@ -403,16 +402,11 @@ def test_ctrl_c_leaves_nothing(folder: Path, tmp_path: Path) -> None:
 
 
 def _begun(path: Path) -> bool:
-    import sqlite3
-
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             return bool(connection.execute("SELECT count(*) FROM sessions").fetchone()[0])
     except sqlite3.OperationalError:
         return False
-    finally:
-        if "connection" in locals():
-            connection.close()
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def simulate(
     threads
         People that take part at a time. Default: 8; 1 with --browser.
     browser
-        Put them before the real page in Chromium, where images really flicker: minutes a person.
+        Put them before the real page in Chromium, where images really flicker: a minute or more a person.
     """
     for package in ("sqlalchemy", "starlette", "uvicorn"):
         require(package)

@@ -1,8 +1,9 @@
 """A rehearsal: people whose answers are known go through the real server, each through whole sessions.
 
 People come in rounds: in each, everybody who may begins a session, one after another, and then the sessions are held,
-several at a time. What a session shows depends on the answers there are and on those that begun sessions still hold;
-their sum does not change while a round is held. So the same seed leads to the same answers, however many are at once.
+several at a time. What a session shows depends on the answers there are and on those that begun sessions still hold
+(for `hold_minutes`, and a round is begun in seconds); their sum does not change while a round is held. So the same seed
+leads to the same answers, however many are at once.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pixq.study.privacy import KEY_FILE, Key
 from pixq.study.served import served
 from pixq.study.store import open_store
 
-__all__ = ["Act", "Rehearsed", "Visit", "by_lines", "rehearse", "track"]
+__all__ = ["Act", "Rehearsed", "Stage", "Visit", "by_lines", "rehearse", "track"]
 
 #: When everybody's clock is set to, at the opening of the page.
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)

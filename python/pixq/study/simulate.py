@@ -20,7 +20,7 @@ from pixq.study.config import Study
 from pixq.study.estimate import CONFIDENCE, SourceEstimate, estimates_of
 from pixq.study.export import write_answers
 from pixq.study.files import OpenedStudy, open_study
-from pixq.study.observers import Observer, Population
+from pixq.study.observers import Population
 from pixq.study.rehearsal import Rehearsed, Stage, rehearse
 from pixq.study.service import ANSWERS_FILE
 
@@ -252,8 +252,8 @@ class Simulation:
 
 def _crowd(name: str, of: Crowd) -> str:
     return (
-        f"{name}: {of.people} took part and gave {of.answers} answers; {of.failed_tests} failed the test images, "
-        f"{of.screened_out} were screened out"
+        f"{name}: {of.people} took part and gave {of.answers} answers; {of.failed_tests} failed the test images, so "
+        f"that their answers are left out, and {of.screened_out} were screened out"
     )
 
 
@@ -367,7 +367,7 @@ def _summed(opened: OpenedStudy, population: Population, of: Rehearsed, width: f
     estimates = estimates_of(opened, of.answers)
 
     def crowd(careless: bool) -> Crowd:
-        own = {who for who, each in of.people.items() if _is(each, careless) and who in taking}
+        own = {who for who, each in of.people.items() if each.careless is careless and who in taking}
         answers = sum(each.participant in own for each in of.answers if each.kind == "source")
         screened = sum(of.refused.get(who) == "screened_out" for who in own)
         return Crowd(len(own), answers, len(own & failed), screened)
@@ -385,7 +385,3 @@ def _summed(opened: OpenedStudy, population: Population, of: Rehearsed, width: f
         {each.id: of.truths[each.id].pjnd for each in study.source},
         judge_plan(study, estimates, width),
     )
-
-
-def _is(observer: Observer, careless: bool) -> bool:
-    return observer.careless is careless
