@@ -15,7 +15,6 @@ import json
 import platform
 import random
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import pytest
 
 import databases
-from pixq.study.limits import Rate
+from pixq.study.client import Participant, ordinary
+from pixq.study.served import served
 
 SOURCES, LEVELS, SEEN = 24, 100, 8
 WIDTH, HEIGHT = 640, 480
@@ -59,107 +59,61 @@ def make_study(folder: Path) -> None:
     (folder / "study.toml").write_text(head + "".join(tables), "utf-8")
 
 
-def serve(folder: str, database: str) -> None:
-    """The server, until it is interrupted."""
-    from pixq.study import service
-    from pixq.study.app import Limits
-
-    wide = Rate(1e6, 1e6)
-    page = {"index.html": (b"<!doctype html>", "text/html")}
-    limits = Limits(session=wide, address=wide, start=wide)
-    service.serve(Path(folder), database=database, port=0, page=page, limits=limits)
-
-
-class Line:
-    """A connection that is kept; as little of HTTP as it takes."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.reader: asyncio.StreamReader | None = None
-        self.writer: asyncio.StreamWriter | None = None
-
-    async def ask(self, method: str, path: str, token: str = "", body: bytes = b"") -> tuple[int, bytes]:
-        if self.writer is None:
-            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-        assert self.reader is not None
-        head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n"
-        self.writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        answer = await self.reader.readuntil(b"\r\n\r\n")
-        length = int(re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)[1])  # type: ignore[index]
-        return int(answer[9:12]), await self.reader.readexactly(length)
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
-
-
-class Participant:
-    """A person who answers at random."""
+class Person:
+    """Somebody who answers at random."""
 
     def __init__(self, port: int, name: str, pause: float, times: list[tuple[str, float]]) -> None:
-        self.line, self.looking = Line(port), Line(port)
+        self.client = Participant(port, {"participant": name})
         self.name, self.pause, self.times = name, pause, times
         self.draws = random.Random(name)
         self.confirmed: list[str] = []
 
-    def data(self, state: dict[str, Any]) -> dict[str, Any]:
+    def data(self) -> dict[str, Any]:
         """What is said at a step."""
-        if state["step"] in ("training", "trial"):
+        state = self.client.state
+        if "trial" in state:
             level = self.draws.randrange(1, LEVELS)
             points = [[self.draws.random() * HEIGHT, self.draws.random() * WIDTH] for _ in range(3)]
             # Half a minute of slider at ten positions a second.
             track = [[n * 100, self.draws.randrange(LEVELS)] for n in range(300)]
             return {"key": state["trial"]["key"], "pjnd": level, "points": points, "track": [*track, [30_000, level]]}
-        return {
-            "consent": {"agreed": True}, "check": {"mobile": False, "width": 1920, "height": 1000, "rate": 60},
-            "calibration": {"px_per_cm": 40, "screen_height": 1080},
-        }.get(state["step"], {})  # fmt: skip
+        return ordinary(self.client.study, self.client.step)
 
-    async def look(self, state: dict[str, Any]) -> None:
-        trial = state["trial"]
+    async def look(self) -> None:
+        trial = self.client.state["trial"]
         levels = self.draws.sample(trial["levels"], SEEN - 1)
-        for key in (trial["reference"], *(each["image"] for each in levels)):
-            status, _ = await self.looking.ask("GET", f"/api/image/{key}")
-            assert status == 200, status
+        await self.client.look(trial["reference"], *(each["image"] for each in levels))
 
     async def take_part(self) -> None:
         await asyncio.sleep(self.draws.random() * 2 * self.pause)
-        body = json.dumps({"platform": {"participant": self.name}, "language": "en"}).encode()
-        status, told = await self.line.ask("POST", "/api/start", body=body)
-        assert status == 200, told
-        given = json.loads(told)
-        token, state = given["token"], given["state"]
-        while state["step"] != "completed":
-            looking = asyncio.create_task(self.look(state)) if "trial" in state else None
+        await self.client.start()
+        while not self.client.ended:
+            looking = asyncio.create_task(self.look()) if "trial" in self.client.state else None
             await asyncio.sleep(self.draws.uniform(0, 2 * self.pause))
             if looking is not None:
                 await looking
-            event = {"number": state["next"], "kind": state["step"], "at": 1.0, "wall": "", "data": self.data(state)}
-            began = time.perf_counter()
-            status, told = await self.line.ask("POST", "/api/events", token, json.dumps({"events": [event]}).encode())
-            self.times.append((state["step"], time.perf_counter() - began))
-            assert status == 200, told
-            self.confirmed.append(json.dumps(event["data"], sort_keys=True, separators=(",", ":")))
-            state = json.loads(told)["state"]
-        self.line.close()
-        self.looking.close()
+            step, data = self.client.step, self.data()
+            await self.client.say(data, at=1.0)
+            self.times.append((step, self.client.waited))
+            self.confirmed.append(json.dumps(data, sort_keys=True, separators=(",", ":")))
+        self.client.close()
 
 
-async def crowd(port: int, count: int, pause: float) -> tuple[list[Participant], list[tuple[str, float]], float]:
+async def crowd(port: int, count: int, pause: float) -> tuple[list[Person], list[tuple[str, float]], float]:
     """All participants at once; the times of their events, and seconds until the last has ended."""
     times: list[tuple[str, float]] = []
-    people = [Participant(port, f"person-{n}", pause, times) for n in range(count)]
+    people = [Person(port, f"person-{n}", pause, times) for n in range(count)]
     began = time.perf_counter()
     await asyncio.gather(*(each.take_part() for each in people))
     return people, times, time.perf_counter() - began
 
 
-def lost_or_doubled(folder: Path, database: str, people: list[Participant]) -> tuple[int, int]:
+def lost_or_doubled(private: Path, database: str, people: list[Person]) -> tuple[int, int]:
     """Events confirmed and not stored; events stored and not confirmed, or stored twice."""
     from pixq.study.privacy import KEY_FILE, open_key
     from pixq.study.store import open_store
 
-    store, key = open_store(database), open_key(folder / KEY_FILE)
+    store, key = open_store(database), open_key(private / KEY_FILE)
     stored: dict[str, list[str]] = {}
     for session in store.sessions():
         stored.setdefault(session.participant, []).extend(each.data for each in store.events(session.id))
@@ -174,16 +128,10 @@ def lost_or_doubled(folder: Path, database: str, people: list[Participant]) -> t
 
 
 def measure(folder: Path, database: str, name: str, count: int, pause: float) -> None:
-    command = [sys.executable, __file__, "serve", str(folder), database]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        try:
-            assert server.stdout is not None
-            port = int(server.stdout.readline().rstrip("/\n").rpartition(":")[2])
+    with tempfile.TemporaryDirectory() as private:
+        with served(folder, database, Path(private)) as port:
             people, times, seconds = asyncio.run(crowd(port, count, pause))
-        finally:
-            server.terminate()
-            server.wait(30)
-    missing, more = lost_or_doubled(folder, database, people)
+        missing, more = lost_or_doubled(Path(private), database, people)
     answers = np.array([taken for step, taken in times if step in ("training", "trial")])
     share = float((answers <= IN_TIME).mean())
     quantiles = ", ".join(f"{q} %: {1000 * np.percentile(answers, q):.1f} ms" for q in (50, 95, 99, 100))
@@ -194,9 +142,6 @@ def measure(folder: Path, database: str, name: str, count: int, pause: float) ->
 
 
 def main(*given: str) -> None:
-    if given[:1] == ("serve",):
-        serve(*given[1:])
-        return
     numbers = [each for each in given if re.fullmatch(r"[\d.]+", each)]
     count = int(numbers[0]) if numbers else 200
     pause = float(numbers[1]) if len(numbers) > 1 else 3.0

@@ -17,6 +17,10 @@ VERBS = {
     "import": ("pixq.cli.study_offline:import_", "Read the answers that files of build gave."),
     "demo": ("pixq.cli.study_offline:demo", "Take part in a small study on this machine, at once."),
     "import-amt": ("pixq.cli.study_amt:import_amt", "Read result files of the earlier framework's batches."),
+    "simulate": (
+        "pixq.cli.study_simulate:simulate",
+        "Rehearse a study with simulated people; say whether its answers will do.",
+    ),
 }
 
 study = App(name="study", help_format="plaintext", result_action="return_value")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,7 +72,7 @@ def person(kind: Kind, key: Key, given: Mapping[str, str]) -> Person:
     return Person(key.pseudonym(kind, name))
 
 
-def links(key: Key, count: int) -> list[str]:
+def links(key: Key, count: int, draw: Callable[[int], str] = secrets.token_hex) -> list[str]:
     """New tokens for links, each for one person; nothing needs to be kept of them to know them again.
 
     Parameters
@@ -81,8 +81,10 @@ def links(key: Key, count: int) -> list[str]:
         The study's.
     count
         How many.
+    draw
+        Gives so many bytes, in hexadecimal: random ones.
     """
-    return [f"{name}{_seal(key, name)}" for name in (secrets.token_hex(12) for _ in range(count))]
+    return [f"{name}{_seal(key, name)}" for name in (draw(12) for _ in range(count))]
 
 
 def _seal(key: Key, name: str) -> str:

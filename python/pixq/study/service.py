@@ -50,6 +50,7 @@ def serve(
     open_page: bool = False,
     limits: Limits | None = None,
     page: Mapping[str, tuple[bytes, str]] | None = None,
+    private: Path | None = None,
 ) -> None:
     """Answer until interrupted.
 
@@ -74,6 +75,8 @@ def serve(
         Of requests; see there.
     page
         The participants' page; the one that comes with pixq by default.
+    private
+        Folder of the key, the token and `answers.db`; the study's by default.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def serve(
     # The loop gives the interpreter away at every call of the system, and gets it back only after this time from a
     # thread that stores an answer.
     sys.setswitchinterval(_SWITCH)
-    folder = opened.study.folder
+    folder = private or opened.study.folder
     key = open_key(folder / KEY_FILE)
     admin = open_token(folder / ADMIN_FILE)
     store = open_store(database or str(folder / ANSWERS_FILE))
