@@ -99,7 +99,7 @@ $(PAGE): $(WEB) tools/study_page.py | $(STAMPS)/build
 $(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build $(PAGE)
 	@case `uname -m` in x86_64|amd64|i?86) command -v nasm >/dev/null || \
 		echo "pixq: nasm was not found, so JPEG decoding will be slower; for full speed install nasm, then: make clean build" >&2;; esac
-	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo,serve
+	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo,serve,study
 	@touch $@
 
 $(STAMPS)/test: pyproject.toml | $(STAMPS)/pixq
