@@ -267,13 +267,14 @@ def create_app(
 
     app = Starlette(
         routes=[
+            # Asked for more often than all else together, and routes are tried in this order.
+            Route("/api/image/{key}", image, methods=["GET"]),
             Route("/", index, methods=["GET"]),
             Route("/t/{token}", index, methods=["GET"]),
             Route("/page/{name}", bundle, methods=["GET"]),
             Route("/api/start", start, methods=["POST"]),
             Route("/api/state", state, methods=["GET"]),
             Route("/api/events", events, methods=["POST"]),
-            Route("/api/image/{key}", image, methods=["GET"]),
             *(Route(path, admin_page, methods=["GET"]) for path in (ADMIN if admin else ())),
             Route("/api/admin", figures, methods=["GET"]),
         ],
