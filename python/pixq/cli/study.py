@@ -13,6 +13,8 @@ VERBS = {
     "serve": ("pixq.cli.study_serve:serve", "Serve a study to its participants."),
     "links": ("pixq.cli.study_serve:links", "Print links, each for one participant."),
     "withdraw": ("pixq.cli.study_serve:withdraw", "Delete all answers of a person."),
+    "status": ("pixq.cli.study_answers:status", "Say how far a study is."),
+    "export": ("pixq.cli.study_answers:export", "Write the answers as CSV and Parquet, with a data dictionary."),
     "import-amt": ("pixq.cli.study_amt:import_amt", "Read result files of the earlier framework's batches."),
 }
 

@@ -17,14 +17,14 @@ from pixq.study.app import Limits, create_app, read_page
 from pixq.study.conduct import Conductor
 from pixq.study.figures import figures
 from pixq.study.files import open_study
+from pixq.study.opening import ANSWERS_FILE
 from pixq.study.privacy import KEY_FILE, check_key, hashed, open_key, open_token
 from pixq.study.store import open_store
 
-__all__ = ["ADMIN_FILE", "ANSWERS_FILE", "THREADS", "serve"]
+__all__ = ["ADMIN_FILE", "THREADS", "serve"]
 
 #: Beside `study.toml`.
 ADMIN_FILE = "admin.token"
-ANSWERS_FILE = "answers.db"
 #: Requests that wait for the database or for a file at a time.
 THREADS = 16
 #: Connections; a browser keeps six.

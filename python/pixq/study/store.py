@@ -60,6 +60,12 @@ class Store:
         """Whether it is a file of SQLite."""
         return self.engine.dialect.name == "sqlite"
 
+    @property
+    def name(self) -> str:
+        """The file, or the URL without its password."""
+        url = self.engine.url
+        return str(url.database) if self.is_sqlite else url.render_as_string()
+
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         # SQLite has one writer at a time: threads wait for one another here, where they wake at once, and processes
@@ -326,7 +332,7 @@ def open_store(where: str, *, make: bool = True) -> Store:
         If it can't be opened, it has no tables and is not to get them, or they are another version's.
     """
     engine = open_engine(where)
-    store, name = Store(engine), engine.url.render_as_string()
+    store = Store(engine)
     try:
         if make:
             with store._writing() as connection:
@@ -339,12 +345,12 @@ def open_store(where: str, *, make: bool = True) -> Store:
                 found = connection.execute(query).scalar() if inspect(connection).has_table(facts.name) else None
     except (Busy, SQLAlchemyError) as error:
         engine.dispose()
-        raise PixqError(f"{name}: {_plain(error)}; is it a database of answers?") from None
+        raise PixqError(f"{store.name}: {_plain(error)}; is it a database of answers?") from None
     if found != SCHEMA:
         engine.dispose()
         if found is None:
-            raise PixqError(f"{name}: it holds no answers; give the --database of the study")
-        raise PixqError(f"{name}: its tables are version {found}, not {SCHEMA}; use that pixq")
+            raise PixqError(f"{store.name}: it holds no answers; give the --database of the study")
+        raise PixqError(f"{store.name}: its tables are version {found}, not {SCHEMA}; use that pixq")
     return store
 
 
