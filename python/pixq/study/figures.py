@@ -11,7 +11,7 @@ from typing import Any
 
 from pixq.errors import PixqError
 from pixq.study import rows as kept
-from pixq.study.answers import Event, SessionRow, Shown, answers_of
+from pixq.study.answers import FLAGS, Event, SessionRow, Shown, answers_of
 from pixq.study.conduct import Conductor
 from pixq.study.flow import Progress
 from pixq.study.judge import standing
@@ -137,7 +137,9 @@ def lines(told: Mapping[str, Any]) -> list[str]:
         *_table(tests, ("image", "answers", "in range", "2 places", "passed", ""), "Test images"),
         *_table(ends, ("end", "sessions", "why"), "Sessions that ended"),
         *_table(steps, ("step", "sessions"), "Sessions that did not end, by step"),
-        *_table([[name, str(count)] for name, count in told["flags"].items()], ("flag", "answers"), "Flags"),
+        *_table(
+            [[name, str(count), FLAGS[name]] for name, count in told["flags"].items()], ("flag", "answers", ""), "Flags"
+        ),
     ]  # fmt: skip
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
+import threading
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -96,6 +99,7 @@ def serve(
     folder = opened.study.folder
     key = open_key(folder / KEY_FILE)
     admin = open_token(folder / ADMIN_FILE)
+    terminated: list[int] = []
     store = open_store(database or str(folder / ANSWERS_FILE))
     try:
         check_key(key, store)
@@ -119,9 +123,26 @@ def serve(
             if open_page:
                 # It waits in the socket's queue until the next line.
                 webbrowser.open(own)
-            answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP)
+            with _noted(terminated):
+                answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP)
     finally:
         store.close()
+    if terminated:
+        # What asked for the end learns that it was this.
+        signal.raise_signal(signal.SIGTERM)
+
+
+@contextmanager
+def _noted(signals: list[int]) -> Iterator[None]:
+    """Let SIGTERM end the block and be written down, where it would end the process before its database is closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _allow(files: int) -> None:
