@@ -160,6 +160,9 @@ def create_app(
     shelf = _Shelf(_SHELF)
     folder = files("pixq.study") / "admin"
     admin_files = {path: ((folder / name).read_bytes(), media) for path, (name, media) in ADMIN.items()}
+    # A browser asks for one in any case; it is that of `pixq serve`.
+    icon = (files("pixq.serve") / "page" / "icon.svg").read_bytes()
+    admin_files["/admin/icon.svg"] = (icon, _MEDIA[".svg"])
 
     def client(request: Request) -> str:
         forwarded = request.headers.get("x-forwarded-for", "") if proxy else ""
@@ -275,7 +278,7 @@ def create_app(
             Route("/api/start", start, methods=["POST"]),
             Route("/api/state", state, methods=["GET"]),
             Route("/api/events", events, methods=["POST"]),
-            *(Route(path, admin_page, methods=["GET"]) for path in (ADMIN if admin else ())),
+            *(Route(path, admin_page, methods=["GET"]) for path in (admin_files if admin else ())),
             Route("/api/admin", figures, methods=["GET"]),
         ],
         middleware=[Middleware(Guard, hosts=hosts, addresses=addresses)],
