@@ -67,7 +67,8 @@ def test_answers_that_are_not_to_what_was_asked(server: Server, page: Page) -> N
         *(changed(page, pjnd=level) for level in (0, -1, 11, 101, 2**70, 10.0, True, "10", None, [10])),
         *(changed(page, points=points) for points in (
             [], [[1, 1]] * 2, [[1, 1]] * 4, [[1, 1]] * 7, [[1], [1], [1]], [[1, 1, 1]] * 3, [[-1, 1]] * 3,
-            [[1, 65]] * 3, [[49, 1]] * 3, [["1", "1"]] * 3, [[None, None]] * 3, [[1e300, 1]] * 3, {"y": 1}, "points", nested,
+            [[1, 65]] * 3, [[49, 1]] * 3, [["1", "1"]] * 3, [[None, None]] * 3, [[1e300, 1]] * 3, {"y": 1}, "points",
+            nested,
         )),
         *(changed(page, track=track) for track in (
             [], [[0, 0]], [[0, 0]] * 9, None, "track", [[0]], [[0, "1"]], [[0, 5]] * 50_001, nested,
