@@ -89,8 +89,8 @@ def import_(
     from pixq.study.conduct import Conductor
     from pixq.study.files import open_study
     from pixq.study.importing import Importer, read_sent
+    from pixq.study.opening import ANSWERS_FILE
     from pixq.study.privacy import KEY_FILE, check_key, open_key
-    from pixq.study.service import ANSWERS_FILE
     from pixq.study.store import open_store
 
     opened = open_study(study)

@@ -79,7 +79,7 @@ def links(study: Path = Path(), /, *, count: int, url: str) -> int:
 
 
 def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None) -> int:
-    """Delete all answers of a person who takes them back.
+    """Delete all answers of a person who takes them back. What was exported before is yours to delete.
 
     Parameters
     ----------
@@ -93,19 +93,11 @@ def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None)
     """
     require("sqlalchemy")
     from pixq.study.config import read_study
-    from pixq.study.privacy import KEY_FILE, open_key
+    from pixq.study.opening import opened_store
     from pixq.study.privacy import withdraw as take_back
-    from pixq.study.service import ANSWERS_FILE
-    from pixq.study.store import open_store
 
     found = read_study(study)
-    where = database or str(found.folder / ANSWERS_FILE)
-    if "://" not in where and not Path(where).is_file():
-        raise PixqError(f"{where}: there are no answers; give their --database")
-    store = open_store(where)
-    try:
-        count = take_back(store, open_key(found.folder / KEY_FILE), found.platform.kind, name)
-    finally:
-        store.close()
+    with opened_store(found, database) as (store, key):
+        count = take_back(store, key, found.platform.kind, name)
     print(f"pixq: {count} events deleted", file=sys.stderr)
     return 0

@@ -15,6 +15,7 @@ from pixq.predict.quality_map import QualityMap
 from pixq.train.run import text_of
 
 __all__ = [
+    "FORMULA",
     "IMAGE_COLUMNS",
     "PATCH_COLUMNS",
     "Predicted",
@@ -43,7 +44,7 @@ IMAGE_COLUMNS = (
 )
 
 #: What a spreadsheet takes for the start of a formula; the last four are wide forms of the first.
-_FORMULA = tuple("=+-@\t＝＋－＠")
+FORMULA = tuple("=+-@\t＝＋－＠")
 
 
 class Predicted(NamedTuple):
@@ -175,7 +176,7 @@ def name_cell(name: str | os.PathLike[str]) -> str:
     """
     # A bare carriage return would end the line: csv does not quote for it.
     text = text_of(name).replace("\r", "\\r")
-    return f"./{text}" if text.startswith(_FORMULA) else text
+    return f"./{text}" if text.startswith(FORMULA) else text
 
 
 @contextmanager

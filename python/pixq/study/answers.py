@@ -16,7 +16,7 @@ from pixq.study.config import Study
 from pixq.study.files import OpenedStudy
 from pixq.study.judge import judge_source
 
-__all__ = ["FLAGS", "Answer", "Event", "SessionRow", "Shown", "answers_of", "as_json", "flagged"]
+__all__ = ["FLAGS", "Answer", "Event", "SessionRow", "Shown", "answers_of", "as_json", "flagged", "late_frames"]
 
 #: Milliseconds in which nobody has searched an image.
 FASTEST_MS = 3000
@@ -126,7 +126,7 @@ class SessionRow:
 
 @dataclass(frozen=True)
 class Answer:
-    """A row; `pixq.study.export.COLUMNS` says what each field is. `None`: not known."""
+    """A row; `pixq.study.export.columns` says what each field is. `None`: not known."""
 
     participant: str
     session: str
@@ -215,7 +215,6 @@ def _answer(
     points = tuple((float(y), float(x)) for y, x in data["points"])
     level = int(data["pjnd"])
     found = judge_source(of.source, level, points, of.width, of.height)
-    late = data.get("late")
     return Answer(
         participant=session.participant,
         session=session.session,
@@ -237,7 +236,7 @@ def _answer(
         rate=_number(data.get("rate")),
         achieved=_number(data.get("achieved")),
         frames_per_image=_count(data.get("frames_per_image")),
-        late=len(late) if isinstance(late, list) else _count(late),
+        late=late_frames(data.get("late")),
         dpr=_number(data.get("dpr")),
         px_per_cm=_number(data.get("px_per_cm")),
         width_css=_number(data.get("width_css")),
@@ -263,6 +262,17 @@ def _number(value: object) -> float | None:
 def _count(value: object) -> int | None:
     number = _number(value)
     return None if number is None else round(number)
+
+
+def late_frames(value: object) -> int | None:
+    """How many frames were late, by what a page says: their number, or a list of them.
+
+    Examples
+    --------
+    >>> late_frames(3), late_frames([16.5, 17.5]), late_frames("many")
+    (3, 2, None)
+    """
+    return len(value) if isinstance(value, list) else _count(value)
 
 
 def flagged(study: Study, answers: Sequence[Answer]) -> list[Answer]:

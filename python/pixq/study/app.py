@@ -157,6 +157,9 @@ def create_app(
     shelf = _Shelf(_SHELF)
     folder = files("pixq.study") / "admin"
     admin_files = {path: ((folder / name).read_bytes(), media) for path, (name, media) in ADMIN.items()}
+    # A browser asks for one in any case; it is that of `pixq serve`.
+    icon = (files("pixq.serve") / "page" / "icon.svg").read_bytes()
+    admin_files["/admin/icon.svg"] = (icon, _MEDIA[".svg"])
 
     def client(request: Request) -> str:
         forwarded = request.headers.get("x-forwarded-for", "") if proxy else ""
@@ -264,14 +267,15 @@ def create_app(
 
     app = Starlette(
         routes=[
+            # Asked for more often than all else together, and routes are tried in this order.
+            Route("/api/image/{key}", image, methods=["GET"]),
             Route("/", index, methods=["GET"]),
             Route("/t/{token}", index, methods=["GET"]),
             Route("/page/{name}", bundle, methods=["GET"]),
             Route("/api/start", start, methods=["POST"]),
             Route("/api/state", state, methods=["GET"]),
             Route("/api/events", events, methods=["POST"]),
-            Route("/api/image/{key}", image, methods=["GET"]),
-            *(Route(path, admin_page, methods=["GET"]) for path in (ADMIN if admin else ())),
+            *(Route(path, admin_page, methods=["GET"]) for path in (admin_files if admin else ())),
             Route("/api/admin", figures, methods=["GET"]),
         ],
         middleware=[Middleware(Guard, hosts=hosts, addresses=addresses)],

@@ -1,9 +1,12 @@
-"""Answers as files: `answers.csv`, `answers.parquet`, and `dictionary.json`, which says what each column is."""
+"""Answers as files: `answers.csv` and `sessions.csv`, Parquet of the same, `consents.json`, and `dictionary.json`.
+
+The dictionary says what each column is.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +16,9 @@ from pixq.patches.files import write_json
 from pixq.predict.tables import table_of
 from pixq.study.answers import FLAGS, Answer, as_json
 from pixq.study.config import Study
+from pixq.study.sessions import SessionSummary
 
-__all__ = ["Column", "columns", "dictionary", "write_answers"]
+__all__ = ["SESSION_COLUMNS", "Column", "columns", "dictionary", "write_answers", "write_export"]
 
 Type = Literal["text", "integer", "number", "boolean", "json"]
 
@@ -40,12 +44,12 @@ class Column:
     name: str
     type: Type
     what: str
-    of: Callable[[Answer], Any]
+    of: Callable[[Any], Any]
     unit: str = ""
 
 
 def _field(name: str, type: Type, what: str, unit: str = "") -> Column:
-    return Column(name, type, what, lambda answer: getattr(answer, name), unit)
+    return Column(name, type, what, lambda row: getattr(row, name), unit)
 
 
 def _point(number: int, axis: int) -> Column:
@@ -128,6 +132,46 @@ def columns(clicks: int) -> tuple[Column, ...]:
     )
 
 
+#: Of `sessions.csv`.
+SESSION_COLUMNS = (
+    _field("participant", "text", "pseudonym of the person"),
+    _field("session", "text", "name of the session"),
+    _field("session_number", "integer", "the person's first, second, ... session, from 1"),
+    _field("language", "text", "of the page"),
+    _field("study_version", "text", "version of the study that the session was of"),
+    _field("consent", "text", "digest of the consent's text that the person agreed to; consents.json has the text"),
+    _field("started", "text", "when it began, by the server's clock, ISO 8601"),
+    _field("heard", "text", "when the page was last heard of, by the server's clock, ISO 8601"),
+    _field("ended", "text", "when it ended, by the server's clock, ISO 8601"),
+    _field("seconds", "number", "from started to ended, pauses included", "s"),
+    _field("step", "text", "where it is, or how it ended: completed, screened_out, failed, consent, check, ..."),
+    _field("reason", "text", "why it failed: consent (declined), mobile, screen (too low); empty for the usual end"),
+    _field("images", "integer", "that it was to ask about, test images among them"),
+    _field("answered", "integer", "answers that count, those to test images among them: its rows in answers.csv"),
+    _field("tests", "integer", "test images answered"),
+    _field("tests_passed", "integer", "test images passed"),
+    _field("training_tries", "integer", "answers to training images, all tries"),
+    _field("training_passed", "integer", "of these, those that were right"),
+    _field("opened", "integer", "times that the page was opened"),
+    _field("checks", "integer", "checks of browser and window"),
+    _field("calibrations", "integer", "calibrations by the bank card"),
+    _field("blocked", "integer", "times that the page was covered, because a check failed meanwhile"),
+    _field("errors", "integer", "errors that the page told, such as a broken image"),
+    _field("late", "integer", "late frames of all answers that count", "frames"),
+    _field("survey_hard", "integer", "how hard it was, by the person: 1 (very easy) to 5 (very hard)"),
+    _field("survey_sure", "integer", "how sure the person was: 1 (not at all) to 5 (very)"),
+    _field("survey_glasses", "text", "none: needs no glasses; worn: wore them; not: did not wear those needed"),
+    _field(
+        "survey_remarks", "text",
+        "what the person wrote, in one line; ' stands before what a spreadsheet would compute. It may name people",
+    ),
+    Column(
+        "survey", "json", "all that the survey said, as it was sent; what is free text in it may name people",
+        lambda row: None if row.survey is None else as_json(row.survey),
+    ),
+)  # fmt: skip
+
+
 def dictionary(study: Study) -> dict[str, Any]:
     """What `dictionary.json` holds: of every column its name, type, unit and meaning, and what each flag says."""
     return {
@@ -135,12 +179,18 @@ def dictionary(study: Study) -> dict[str, Any]:
         "study": study.title,
         "version": study.version,
         "rows": "one an answer that counts; training is not among them; an empty cell: not known, or not applicable",
-        "columns": [
-            {"name": each.name, "type": each.type, "unit": each.unit, "what": each.what}
-            for each in columns(study.clicks)
-        ],
+        "columns": _told(columns(study.clicks)),
         "flags": FLAGS,
+        "sessions": {
+            "rows": "one a session, also without answers, in sessions.csv; not of answers that no server collected",
+            "columns": _told(SESSION_COLUMNS),
+        },
+        "consents": "consents.json has, by digest, version, language and text of what people agreed to",
     }
+
+
+def _told(table: Sequence[Column]) -> list[dict[str, str]]:
+    return [{"name": each.name, "type": each.type, "unit": each.unit, "what": each.what} for each in table]
 
 
 def write_answers(
@@ -173,23 +223,83 @@ def write_answers(
     --------
     >>> write_answers(study, answers, "exported")  # doctest: +SKIP
     """
-    out = Path(out)
+    out, arrow = _begin(out, parquet=parquet)
+    written = _write_table(arrow, out / "answers.csv", study, columns(study.clicks), answers)
+    written.insert(1, _write_json(out / "dictionary.json", dictionary(study)))
+    return written
+
+
+def write_export(
+    study: Study,
+    answers: Sequence[Answer],
+    sessions: Sequence[SessionSummary],
+    consents: Mapping[str, tuple[str, str, str]],
+    out: str | os.PathLike[str],
+    *,
+    parquet: bool = True,
+) -> list[Path]:
+    """Write what `write_answers` does, `sessions.csv`, `sessions.parquet` and `consents.json`; otherwise as that.
+
+    Parameters
+    ----------
+    study
+        The study.
+    answers, sessions
+        The rows; see `pixq.study.figures.everything`.
+    consents
+        Version, language and text by digest; see `pixq.study.store.Store.consents`.
+    out
+        The folder. Older files of these names are replaced, each whole; all else in it stays.
+    parquet
+        Whether to write Parquet, which needs pyarrow.
+
+    Raises
+    ------
+    PixqError
+        If it can't be written, or pyarrow is missing.
+
+    Examples
+    --------
+    >>> write_export(study, answers, sessions, store.consents(), "exported")  # doctest: +SKIP
+    """
+    out, arrow = _begin(out, parquet=parquet)
+    told = {
+        digest: {"version": version, "language": language, "text": text}
+        for digest, (version, language, text) in consents.items()
+    }
+    return [
+        *write_answers(study, answers, out, parquet=parquet),
+        *_write_table(arrow, out / "sessions.csv", study, SESSION_COLUMNS, sessions),
+        _write_json(out / "consents.json", {"format": "pixq study consents", "consents": told}),
+    ]
+
+
+def _begin(out: str | os.PathLike[str], *, parquet: bool) -> tuple[Path, tuple[Any, Any] | None]:
     # Before anything is written: without pyarrow there is nothing.
     arrow = _arrow() if parquet else None
-    if out.exists() and not out.is_dir():
+    if Path(out).exists() and not Path(out).is_dir():
         raise PixqError(f"{out}: is no folder; choose another --out")
-    table = columns(study.clicks)
-    written = [out / "answers.csv", out / "dictionary.json"]
-    with table_of(written[0], [each.name for each in table]) as write:
-        write([_cell(each.of(answer)) for each in table] for answer in answers)
+    return Path(out), arrow
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> Path:
     try:
-        write_json(out / f".dictionary.partial-{os.getpid()}", written[1], dictionary(study))
+        write_json(path.with_name(f".{path.stem}.partial-{os.getpid()}"), path, value)
     except OSError as error:
-        raise PixqError(f"{written[1]}: {error.strerror or error}; make room, or make it writable") from None
-    if arrow is not None:
-        written.append(out / "answers.parquet")
-        _write_parquet(arrow, written[-1], study, table, answers)
-    return written
+        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
+    return path
+
+
+def _write_table(
+    arrow: tuple[Any, Any] | None, path: Path, study: Study, table: Sequence[Column], rows: Sequence[Any]
+) -> list[Path]:
+    """The CSV file, and beside it the Parquet file."""
+    with table_of(path, [each.name for each in table]) as write:
+        write([_cell(each.of(row)) for each in table] for row in rows)
+    if arrow is None:
+        return [path]
+    _write_parquet(arrow, path.with_suffix(".parquet"), study, table, rows)
+    return [path, path.with_suffix(".parquet")]
 
 
 def _cell(value: object) -> object:
@@ -207,7 +317,7 @@ def _arrow() -> tuple[Any, Any]:
 
 
 def _write_parquet(
-    arrow: tuple[Any, Any], path: Path, study: Study, table: Sequence[Column], answers: Sequence[Answer]
+    arrow: tuple[Any, Any], path: Path, study: Study, table: Sequence[Column], rows: Sequence[Any]
 ) -> None:
     pa, pq = arrow
     types = {
@@ -219,7 +329,7 @@ def _write_parquet(
     }
     note = {"pixq": as_json(dictionary(study))}
     schema = pa.schema([(each.name, types[each.type]) for each in table], metadata=note)
-    arrays = [pa.array([each.of(answer) for answer in answers], types[each.type]) for each in table]
+    arrays = [pa.array([each.of(row) for row in rows], types[each.type]) for each in table]
     scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), scratch)

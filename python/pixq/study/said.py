@@ -13,7 +13,10 @@ _TRACK = 50_000
 
 
 class Said(BaseModel):
-    """Data of an event. What is named here must be so; what else there is, is kept as it is."""
+    """Data of an event. What is named here must be so; what else there is, is kept as it is, and decides nothing.
+
+    Whether an answer counts and is right follows from what is named here, and from the truth, which no page has.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", allow_inf_nan=False)
 

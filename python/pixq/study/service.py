@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
+import threading
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,14 +20,14 @@ from pixq.study.app import Limits, create_app, read_page
 from pixq.study.conduct import Conductor
 from pixq.study.figures import figures
 from pixq.study.files import open_study
+from pixq.study.opening import ANSWERS_FILE
 from pixq.study.privacy import KEY_FILE, check_key, hashed, open_key, open_token
 from pixq.study.store import open_store
 
-__all__ = ["ADMIN_FILE", "ANSWERS_FILE", "THREADS", "serve"]
+__all__ = ["ADMIN_FILE", "THREADS", "serve"]
 
 #: Beside `study.toml`.
 ADMIN_FILE = "admin.token"
-ANSWERS_FILE = "answers.db"
 #: Requests that wait for the database or for a file at a time.
 THREADS = 16
 #: Connections; a browser keeps six.
@@ -99,6 +102,7 @@ def serve(
     folder = private or opened.study.folder
     key = open_key(folder / KEY_FILE)
     admin = open_token(folder / ADMIN_FILE)
+    terminated: list[int] = []
     store = open_store(database or str(folder / ANSWERS_FILE))
     try:
         check_key(key, store)
@@ -122,9 +126,26 @@ def serve(
             if open_page:
                 # It waits in the socket's queue until the next line.
                 webbrowser.open(own)
-            answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP)
+            with _noted(terminated):
+                answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP)
     finally:
         store.close()
+    if terminated:
+        # What asked for the end learns that it was this.
+        signal.raise_signal(signal.SIGTERM)
+
+
+@contextmanager
+def _noted(signals: list[int]) -> Iterator[None]:
+    """Let SIGTERM end the block and be written down, where it would end the process before its database is closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _allow(files: int) -> None:

@@ -21,8 +21,8 @@ from pixq.study.estimate import CONFIDENCE, SourceEstimate, estimates_of
 from pixq.study.export import write_answers
 from pixq.study.files import OpenedStudy, open_study
 from pixq.study.observers import Population
+from pixq.study.opening import ANSWERS_FILE
 from pixq.study.rehearsal import Rehearsed, Stage, rehearse
-from pixq.study.service import ANSWERS_FILE
 
 __all__ = ["REPORT_FILE", "Crowd", "Simulation", "Verdict", "judge_plan", "simulate"]
 

@@ -8,27 +8,36 @@ itself. Only `withdraw` deletes anything.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, insert, inspect, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from pixq.errors import PixqError, one_line
 from pixq.study.database import WRITES, open_engine
 from pixq.study.rows import Appended, Busy, Changes, Conflict, Event, Gap, History, Session, Unknown
-from pixq.study.tables import ENDED, assignments, consents, events, facts, metadata, participants, sessions
+from pixq.study.statements import (
+    BY_TOKEN,
+    BY_TOKEN_LOCKED,
+    INSERT,
+    LAST,
+    change,
+    events_of,
+    history_of,
+    locked,
+    session_of,
+    sessions_where,
+)
+from pixq.study.tables import assignments, consents, events, facts, metadata, participants, sessions
 
 __all__ = ["SCHEMA", "Store", "open_store"]
 
 #: Of the tables.
 SCHEMA = "1"
-#: Any number that other programs on the same PostgreSQL don't use: who draws a session's images does so alone.
-_LOCK = 0x70697871
-
 
 Admit = Callable[[Session, int, Sequence[Event], Callable[[int], list[Event]]], Changes]
 
@@ -51,6 +60,12 @@ class Store:
         """Whether it is a file of SQLite."""
         return self.engine.dialect.name == "sqlite"
 
+    @property
+    def name(self) -> str:
+        """The file, or the URL without its password."""
+        url = self.engine.url
+        return str(url.database) if self.is_sqlite else url.render_as_string()
+
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         # SQLite has one writer at a time: threads wait for one another here, where they wake at once, and processes
@@ -72,7 +87,7 @@ class Store:
     def fact(self, name: str, value: str) -> str:
         """What the database says of itself under `name`: `value`, unless something is there already."""
         with self._writing() as connection:
-            _locked(connection)
+            locked(connection)
             found = connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
             if found is None:
                 connection.execute(insert(facts).values(name=name, value=value))
@@ -104,11 +119,11 @@ class Store:
             `None` where `draw` gave that.
         """
         with self._writing() as connection:
-            _locked(connection)
+            locked(connection)
             mine = [
-                _session(row)
+                session_of(row)
                 for row in connection.execute(
-                    _sessions(sessions.c.participant == participant).order_by(sessions.c.ordinal)
+                    sessions_where(sessions.c.participant == participant).order_by(sessions.c.ordinal)
                 )
             ]
             found = next((each for each in mine if visit is not None and each.visit == visit), None)
@@ -119,7 +134,7 @@ class Store:
                     connection.execute(update(sessions).where(sessions.c.id == found.id).values(visit=visit))
                     found = replace(found, visit=visit)
                 return found
-            drawn = draw(_history(connection, participant, mine))
+            drawn = draw(history_of(connection, participant, mine))
             if drawn is None:
                 return None
             known = connection.execute(select(participants.c.id).where(participants.c.id == participant)).scalar()
@@ -137,7 +152,7 @@ class Store:
             ]
             if rows:
                 connection.execute(insert(assignments), rows)
-            return _session(connection.execute(_sessions(sessions.c.id == number)).one())
+            return session_of(connection.execute(sessions_where(sessions.c.id == number)).one())
 
     def append(self, token: str, batch: Sequence[Event], now: float, admit: Admit) -> Appended:
         """Append events to a session; those that are there already stay as they are.
@@ -163,9 +178,9 @@ class Store:
             session = self._of(connection, token, lock=True)
 
             def read(first: int) -> list[Event]:
-                return _events(connection, session.id, first)
+                return events_of(connection, session.id, first)
 
-            stored = connection.execute(_LAST, {"of": session.id}).scalar()
+            stored = connection.execute(LAST, {"of": session.id}).scalar()
             next = 0 if stored is None else stored + 1
             if not batch:
                 return Appended(session, next, 0)
@@ -180,7 +195,7 @@ class Store:
                 return Appended(session, next, 0)
             changes = admit(session, next, new, read)
             connection.execute(
-                _INSERT,
+                INSERT,
                 [
                     {
                         "session": session.id, "number": each.number, "kind": each.kind, "at": each.at,
@@ -189,7 +204,7 @@ class Store:
                     for each in new
                 ],
             )  # fmt: skip
-            _change(connection, session, changes, now)
+            change(connection, session, changes, now)
             return Appended(session, next + len(new), len(new))
 
     def find(self, token: str) -> Session:
@@ -212,15 +227,15 @@ class Store:
             If there is none.
         """
         with self._reading() as connection:
-            row = connection.execute(_sessions(sessions.c.public == name)).one_or_none()
+            row = connection.execute(sessions_where(sessions.c.public == name)).one_or_none()
         if row is None:
             raise Unknown
-        return _session(row)
+        return session_of(row)
 
     def events(self, session: int, first: int = 0) -> list[Event]:
         """A session's events from a number on."""
         with self._reading() as connection:
-            return _events(connection, session, first)
+            return events_of(connection, session, first)
 
     def received(self, session: int) -> list[float]:
         """When each of a session's events came, in seconds since the epoch."""
@@ -231,7 +246,7 @@ class Store:
     def sessions(self) -> list[Session]:
         """All sessions, in the order in which they began."""
         with self._reading() as connection:
-            return [_session(row) for row in connection.execute(_sessions().order_by(sessions.c.id))]
+            return [session_of(row) for row in connection.execute(sessions_where().order_by(sessions.c.id))]
 
     def assigned(self) -> list[tuple[int, int, str, bool, bool | None, float | None]]:
         """Of all sessions' images: session, place, source, whether it is a test, whether passed, when answered."""
@@ -247,12 +262,18 @@ class Store:
         Unknown
             If nobody agreed to it.
         """
-        query = select(consents.c.version, consents.c.language, consents.c.text).where(consents.c.digest == digest)
-        with self._reading() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
+        found = self.consents()
+        if digest not in found:
             raise Unknown
-        return (row.version, row.language, row.text)
+        return found[digest]
+
+    def consents(self) -> dict[str, tuple[str, str, str]]:
+        """Version, language and text of all consents that somebody agreed to, by `Session.consent`."""
+        query = select(consents.c.digest, consents.c.version, consents.c.language, consents.c.text)
+        with self._reading() as connection:
+            return {
+                digest: (version, language, words) for digest, version, language, words in connection.execute(query)
+            }
 
     def withdraw(self, participant: str) -> int:
         """Delete all there is of a person.
@@ -269,7 +290,7 @@ class Store:
         """
         with self._writing() as connection:
             # After this no event can come in between: `append` waits for it, and finds no session.
-            _locked(connection)
+            locked(connection)
             mine = select(sessions.c.id).where(sessions.c.participant == participant)
             if not self.is_sqlite:
                 connection.execute(mine.with_for_update())
@@ -288,39 +309,48 @@ class Store:
         self.engine.dispose()
 
     def _of(self, connection: Connection, token: str, *, lock: bool) -> Session:
-        query = _BY_TOKEN_LOCKED if lock and not self.is_sqlite else _BY_TOKEN
+        query = BY_TOKEN_LOCKED if lock and not self.is_sqlite else BY_TOKEN
         row = connection.execute(query, {"of": token}).one_or_none()
         if row is None:
             raise Unknown
-        return _session(row)
+        return session_of(row)
 
 
-def open_store(where: str) -> Store:
-    """Open a database of answers, and make its tables where it has none.
+def open_store(where: str, *, make: bool = True) -> Store:
+    """Open a database of answers.
 
     Parameters
     ----------
     where
         A file's name, or the URL of a PostgreSQL database: `postgresql://user:password@host/name`.
+    make
+        Whether to make the tables where there are none; without it nothing is changed.
 
     Raises
     ------
     PixqError
-        If it can't be opened, or its tables are another version's.
+        If it can't be opened, it has no tables and is not to get them, or they are another version's.
     """
     engine = open_engine(where)
-    store, name = Store(engine), engine.url.render_as_string()
+    store = Store(engine)
     try:
-        with store._writing() as connection:
-            _locked(connection)
-            metadata.create_all(connection)
-        found = store.fact("schema", SCHEMA)
+        if make:
+            with store._writing() as connection:
+                locked(connection)
+                metadata.create_all(connection)
+            found: str | None = store.fact("schema", SCHEMA)
+        else:
+            with store._reading() as connection:
+                query = select(facts.c.value).where(facts.c.name == "schema")
+                found = connection.execute(query).scalar() if inspect(connection).has_table(facts.name) else None
     except (Busy, SQLAlchemyError) as error:
         engine.dispose()
-        raise PixqError(f"{name}: {_plain(error)}; is it a database of answers?") from None
+        raise PixqError(f"{store.name}: {_plain(error)}; is it a database of answers?") from None
     if found != SCHEMA:
         engine.dispose()
-        raise PixqError(f"{name}: its tables are version {found}, not {SCHEMA}; use that pixq")
+        if found is None:
+            raise PixqError(f"{store.name}: it holds no answers; give the --database of the study")
+        raise PixqError(f"{store.name}: its tables are version {found}, not {SCHEMA}; use that pixq")
     return store
 
 
@@ -336,84 +366,3 @@ def _plain(error: Exception) -> str:
     """What the database says, without the statement and its values."""
     inner = getattr(error, "orig", None)
     return one_line(inner if isinstance(inner, Exception) else error)
-
-
-def _locked(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-
-
-_COLUMNS = tuple(Session.__dataclass_fields__)
-
-
-def _sessions(*where: Any) -> Select[Any]:
-    return select(*(sessions.c[name] for name in _COLUMNS)).where(*where)
-
-
-# What every answer asks for, built once: to build a statement takes longer than to carry it out.
-_OF: BindParameter[Any] = bindparam("of")
-_BY_TOKEN = _sessions(sessions.c.token == _OF)
-_BY_TOKEN_LOCKED = _BY_TOKEN.with_for_update()
-_LAST = select(func.max(events.c.number)).where(events.c.session == _OF)
-_EVENTS = (
-    select(events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data)
-    .where(events.c.session == _OF, events.c.number >= bindparam("first"))
-    .order_by(events.c.number)
-)
-_INSERT = insert(events)
-_UPDATE = (
-    update(sessions)
-    .where(sessions.c.id == _OF)
-    .values({name: bindparam(name) for name in ("step", "reason", "heard", "ended", "consent")})
-)
-
-
-def _session(row: Any) -> Session:
-    return Session(*row)
-
-
-def _events(connection: Connection, session: int, first: int) -> list[Event]:
-    return [Event(*row) for row in connection.execute(_EVENTS, {"of": session, "first": first})]
-
-
-def _history(connection: Connection, participant: str, mine: Iterable[Session]) -> History:
-    own = (
-        select(assignments.c.source, assignments.c.passed)
-        .join(sessions, sessions.c.id == assignments.c.session)
-        .where(sessions.c.participant == participant)
-    )
-    rows = connection.execute(own).all()
-    answered = select(assignments.c.source, func.count()).where(
-        ~assignments.c.test, assignments.c.answered.is_not(None)
-    )
-    waiting = (
-        select(assignments.c.source, sessions.c.heard)
-        .join(sessions, sessions.c.id == assignments.c.session)
-        .where(~assignments.c.test, assignments.c.answered.is_(None), sessions.c.ended.is_(None))
-    )
-    return History(
-        tuple(mine),
-        tuple(row.passed for row in rows if row.passed is not None),
-        tuple(row.source for row in rows),
-        {row[0]: row[1] for row in connection.execute(answered.group_by(assignments.c.source))},
-        tuple((source, heard) for source, heard in connection.execute(waiting)),
-    )
-
-
-def _change(connection: Connection, session: Session, changes: Changes, now: float) -> None:
-    ended = now if changes.step in ENDED and session.ended is None else session.ended
-    values: dict[str, Any] = {"step": changes.step, "reason": changes.reason, "heard": now, "ended": ended}
-    values["consent"] = session.consent
-    if changes.consent is not None:
-        digest, version, language, words = changes.consent
-        _locked(connection)
-        if connection.execute(select(consents.c.digest).where(consents.c.digest == digest)).scalar() is None:
-            connection.execute(insert(consents).values(digest=digest, version=version, language=language, text=words))
-        values["consent"] = digest
-    connection.execute(_UPDATE, {"of": session.id, **values})
-    for place, passed in changes.answered:
-        connection.execute(
-            update(assignments)
-            .where(assignments.c.session == session.id, assignments.c.place == place, assignments.c.answered.is_(None))
-            .values(answered=now, passed=passed)
-        )

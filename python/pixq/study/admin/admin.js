@@ -3,6 +3,7 @@
 const EVERY = 30_000;
 const find = id => document.getElementById(id);
 const percent = value => (value === null ? "–" : `${(100 * value).toFixed(1)} %`);
+const seconds = value => (value === null ? "–" : `${value.toFixed(1)} s`);
 const number = value => (value === null ? "–" : String(Math.round(10 * value) / 10));
 
 function make(name, text, ...children) {
@@ -14,10 +15,17 @@ function make(name, text, ...children) {
 
 function table(title, head, rows) {
   const line = (cells, kind) => make("tr", null, ...cells.map(cell => (cell instanceof Node ? make("td", null, cell) : make(kind, cell))));
-  const body = rows.length ? rows.map(row => line(row, "td")) : [line(["nothing yet"], "td")];
+  if (!rows.length) return make("section", null, make("h2", title), make("p", "None yet."));
+  const body = rows.map(row => line(row, "td"));
   const columns = line(head, "th");
   for (const cell of columns.children) cell.scope = "col";
-  return make("section", null, make("h2", title), make("table", null, make("thead", null, columns), make("tbody", null, ...body)));
+  const top = head.some(Boolean) ? [make("thead", null, columns)] : [];
+  // Wider than the window, it is scrolled by itself, also by keys.
+  const frame = make("div", null, make("table", null, ...top, make("tbody", null, ...body)));
+  frame.tabIndex = 0;
+  frame.setAttribute("role", "region");
+  frame.setAttribute("aria-label", title);
+  return make("section", null, make("h2", title), frame);
 }
 
 function bar(value, most, label) {
@@ -36,18 +44,21 @@ function show(figures) {
     table("All", ["", ""], [
       ["answers that count, of those wanted", `${figures.stored} of ${figures.wanted}`],
       ["people", String(figures.people)],
+      ["people screened out by test images", String(figures.standings.screened_out ?? 0)],
       ["test images passed", percent(figures.pass_rate)],
-      ["seconds an answer (median)", number(figures.seconds)],
+      ["time of an answer (median)", seconds(figures.seconds)],
       ["late frames", percent(figures.late)],
     ]),
-    table("Sources", ["source", "answers", "quota", "", "level (median)", "seconds (median)"], figures.sources.map(each => [
-      each.id, String(each.answers), String(each.quota), bar(each.answers, each.quota, each.id), number(each.level), number(each.seconds),
+    table("Sources", ["source", "answers", "progress", "level (median)", "time (median)"], figures.sources.map(each => [
+      each.id, `${each.answers} of ${each.quota}`, bar(each.answers, each.quota, each.id), number(each.level), seconds(each.seconds),
     ])),
-    table("Test images", ["image", "answers", "level in range", "places", "passed"], figures.tests.map(each => [
+    table("Test images", ["image", "answers", "level in range", "two places", "passed"], figures.tests.map(each => [
       each.id, String(each.answers), String(each.in_range), String(each.matched), String(each.passed),
     ])),
-    table("Sessions", ["step", "sessions"], pairs(figures.sessions)),
-    table("Not ended, by step", ["step", "sessions"], pairs(figures.dropouts)),
+    table("Sessions that ended", ["end", "sessions", "why"], Object.entries(figures.ends).map(([step, count]) => [
+      step, String(count), pairs(figures.reasons[step] ?? {}).map(pair => pair.join(" ")).join(", ") || "–",
+    ])),
+    table("Sessions that did not end, by step", ["step", "sessions"], pairs(figures.dropouts)),
     table("Answers with a flag", ["flag", "answers"], pairs(figures.flags)),
   );
   find("figures").hidden = false;
@@ -63,6 +74,7 @@ async function ask() {
     if (!answer.ok) {
       find("said").textContent = told.error;
       find("figures").hidden = true;
+      find("token").select();
       return;
     }
     show(told);
