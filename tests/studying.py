@@ -203,13 +203,21 @@ SAID: dict[str, dict[str, Any]] = {
 
 
 @contextmanager
-def running(folder: Path, database: str, *, limits: Limits | None = None, threads: int = 8) -> Iterator[Server]:
-    """A study's server on a free port of this machine, in a thread."""
+def running(
+    folder: Path,
+    database: str,
+    *,
+    limits: Limits | None = None,
+    threads: int = 8,
+    page: Mapping[str, tuple[bytes, str]] = PAGE,
+    port: int = 0,
+) -> Iterator[Server]:
+    """A study's server on a port of this machine, any that is free by default, in a thread."""
     store = open_store(database)
     conductor = Conductor(open_study(folder), store, KEY)
-    with listen("127.0.0.1", 0) as socket, ThreadPoolExecutor(threads) as executor:
+    with listen("127.0.0.1", port) as socket, ThreadPoolExecutor(threads) as executor:
         app = create_app(
-            conductor, executor, PAGE, admin=(hashed(ADMIN), lambda: figures(conductor)), limits=limits or PATIENT
+            conductor, executor, page, admin=(hashed(ADMIN), lambda: figures(conductor)), limits=limits or PATIENT
         )
         config = uvicorn.Config(
             app, http="h11", ws="none", lifespan="off", log_level="critical", timeout_graceful_shutdown=5,
