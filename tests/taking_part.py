@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -139,11 +139,23 @@ def running(folder: Path, database: Path, *, port: int = 0) -> Iterator[Server]:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def serving(images: Path, folder: Path) -> Iterator[Callable[..., Server]]:
+    """What serves a study with `more` in its file: `serve(**more)`; see `make_study`."""
+    with ExitStack() as stack:
+
+        def serve(**more: Any) -> Server:
+            study = make_study(folder / "study", images, **more)
+            return stack.enter_context(running(study, folder / "answers.db"))
+
+        yield serve
+
+
+@contextmanager
+def chromium(*options: str) -> Iterator[Any]:
     """A browser, where the page was built."""
     if not (PAGE / "page.js").is_file():
         pytest.skip("the study's page is not bundled; `make build` does it")
-    with browser.opened() as opened:
+    with browser.opened(*options) as opened:
         yield opened
 
 
