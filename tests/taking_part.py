@@ -74,8 +74,8 @@ def _images(folder: Path) -> Path:
     return folder
 
 
-def make_study(folder: Path, images: Path, **more: Any) -> Path:
-    """Write a study of four sources, one training and one hidden test image, with `more` in its file.
+def make_study(folder: Path, images: Path, sources: int = len(SOURCES), **more: Any) -> Path:
+    """Write a study of some sources, one training and one hidden test image, with `more` in its file.
 
     Parameters
     ----------
@@ -83,8 +83,16 @@ def make_study(folder: Path, images: Path, **more: Any) -> Path:
         Of the study.
     images
         A folder where its images are kept for other studies; made once.
+    sources
+        How many; from the fifth on they are files of the first four under other names.
     """
     shutil.copytree(_images(images), folder / "images", copy_function=os.link)
+
+    names = list(SOURCES[:sources])
+    for number in range(len(SOURCES), sources):
+        names.append(f"{SOURCES[number % 4]}{number}")
+        for level in range(LEVELS + 1):
+            os.link(images / f"{SOURCES[number % 4]}_{level}.png", folder / "images" / f"{names[-1]}_{level}.png")
 
     def entry(name: str) -> dict[str, Any]:
         files = {"reference": f"images/{name}_0.png", "levels": f"images/{name}_[1-9]*.png"}
@@ -93,7 +101,7 @@ def make_study(folder: Path, images: Path, **more: Any) -> Path:
     tables = {
         "title": "Where does it flicker?", "contact": "study@example.org", "languages": ["en", "de"],
         "consent": CONSENT, "quota": {"answers": 50, "images": 1, "tests": 1},
-        "source": [entry(name) for name in SOURCES], "training": [entry(TRAINING)], "test": [entry(HIDDEN)], **more,
+        "source": [entry(name) for name in names], "training": [entry(TRAINING)], "test": [entry(HIDDEN)], **more,
     }  # fmt: skip
     (folder / "study.toml").write_text(studies.toml(tables), "utf-8")
     return folder
