@@ -231,8 +231,8 @@ def running(
                 time.sleep(0.01)
             found = Server(socket.getsockname()[1], conductor)
             yield found
-            for page in found.pages:
-                page.close()
+            for each in found.pages:
+                each.close()
         finally:
             server.should_exit = True
             thread.join(30)
