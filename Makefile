@@ -64,6 +64,8 @@ bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundar
 	$(PY) benches/calibration.py
 	$(PY) benches/prediction.py
 	$(PY) benches/ladders.py
+	$(PY) benches/flicker.py
+	$(PY) benches/study.py
 
 build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 

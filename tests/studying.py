@@ -203,13 +203,21 @@ SAID: dict[str, dict[str, Any]] = {
 
 
 @contextmanager
-def running(folder: Path, database: str, *, limits: Limits | None = None, threads: int = 8) -> Iterator[Server]:
-    """A study's server on a free port of this machine, in a thread."""
+def running(
+    folder: Path,
+    database: str,
+    *,
+    limits: Limits | None = None,
+    threads: int = 8,
+    page: Mapping[str, tuple[bytes, str]] = PAGE,
+    port: int = 0,
+) -> Iterator[Server]:
+    """A study's server on a port of this machine, any that is free by default, in a thread."""
     store = open_store(database)
     conductor = Conductor(open_study(folder), store, KEY)
-    with listen("127.0.0.1", 0) as socket, ThreadPoolExecutor(threads) as executor:
+    with listen("127.0.0.1", port) as socket, ThreadPoolExecutor(threads) as executor:
         app = create_app(
-            conductor, executor, PAGE, admin=(hashed(ADMIN), lambda: figures(conductor)), limits=limits or PATIENT
+            conductor, executor, page, admin=(hashed(ADMIN), lambda: figures(conductor)), limits=limits or PATIENT
         )
         config = uvicorn.Config(
             app, http="h11", ws="none", lifespan="off", log_level="critical", timeout_graceful_shutdown=5,
@@ -223,8 +231,8 @@ def running(folder: Path, database: str, *, limits: Limits | None = None, thread
                 time.sleep(0.01)
             found = Server(socket.getsockname()[1], conductor)
             yield found
-            for page in found.pages:
-                page.close()
+            for each in found.pages:
+                each.close()
         finally:
             server.should_exit = True
             thread.join(30)

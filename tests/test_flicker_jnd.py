@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 import browser
-import standing_in
-from standing_in import HEIGHT, WIDTH
+from taking_part import HEIGHT, PAGE, WIDTH, picture
 
-JSPSYCH = standing_in.PAGE.parent / "web" / "node_modules" / "jspsych" / "dist" / "index.browser.js"
+JSPSYCH = PAGE.parent / "web" / "node_modules" / "jspsych" / "dist" / "index.browser.js"
 LAB = """<!doctype html><meta charset="utf-8"><title>A lab</title>
 <script src="/lab/jspsych.js"></script>
 <link rel="stylesheet" href="/lab/flicker-jnd.css">
@@ -30,9 +33,15 @@ RUN = """async ([mode, more, data]) => {
 }""".replace("WIDTH", str(WIDTH)).replace("HEIGHT", str(HEIGHT))
 
 
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return data.getvalue()
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    if not JSPSYCH.is_file() or not (standing_in.PAGE / "flicker-jnd.js").is_file():
+    if not JSPSYCH.is_file() or not (PAGE / "flicker-jnd.js").is_file():
         pytest.skip("the study's page is not bundled; `make build` does it")
     with browser.opened() as opened:
         yield opened
@@ -50,14 +59,14 @@ def lab(chromium: Any) -> Iterator[Any]:
     def answer(route: Any) -> None:
         name = route.request.url.rpartition("/")[2]
         if name.endswith(".png"):
-            route.fulfill(body=standing_in.picture(int(name[:-4])), content_type="image/png")
+            route.fulfill(body=png(picture(int(name[:-4]))), content_type="image/png")
         elif name == "jspsych.js":
             route.fulfill(body=JSPSYCH.read_text("utf-8"), content_type="text/javascript")
         elif name == "module.js":
             route.fulfill(body="export const { ParameterType } = jsPsychModule;", content_type="text/javascript")
         elif name:
-            kind = standing_in.KINDS["." + name.rpartition(".")[2]]
-            route.fulfill(body=(standing_in.PAGE / name).read_text("utf-8"), content_type=kind)
+            kind = {"js": "text/javascript", "css": "text/css"}[name.rpartition(".")[2]]
+            route.fulfill(body=(PAGE / name).read_text("utf-8"), content_type=kind)
         else:
             route.fulfill(body=LAB, content_type="text/html")
 

@@ -81,10 +81,13 @@ export class Stage {
 
   /** To be called once it is in the page, and whenever it may have moved: its edges lie between device pixels. */
   settle(): void {
-    this.root.style.translate = "none";
+    // By its place and not by a transformation: with one, browsers paint it a part of a pixel away, and resample it.
+    const { style } = this.root;
+    style.left = style.top = "0";
     const box = this.root.getBoundingClientRect();
     const dpr = window.devicePixelRatio || 1;
-    this.root.style.translate = `${snap(box.left, dpr)}px ${snap(box.top, dpr)}px`;
+    style.left = `${snap(box.left, dpr)}px`;
+    style.top = `${snap(box.top, dpr)}px`;
   }
 
   get box(): Box {

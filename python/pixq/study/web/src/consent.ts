@@ -42,7 +42,11 @@ export function consent(app: App, display: HTMLElement): Promise<void> {
         ),
       );
     };
+    let said = false;
     const send = (agreed: boolean): void => {
+      // A double click is one word; the server refuses a second.
+      if (said) return;
+      said = true;
       // The text itself is the server's; it keeps it by these two.
       void app.session.submit("consent", { agreed, language: app.language.code, version: study.version }).then(resolve);
     };

@@ -32,7 +32,7 @@ export function instructions(app: App, display: HTMLElement): Promise<void> {
       go.disabled = !moved;
     });
     const go = button(say("instructions_begin"), () => {
-      go.disabled = true;
+      go.disabled = slider.disabled = true;
       stage.dispose();
       reference.close();
       distorted?.close();
