@@ -81,7 +81,7 @@ def test_an_empty_study(shown: Any) -> None:
         ["people screened out by test images", "0"],
         ["test images passed", "–"], ["time of an answer (median)", "–"], ["late frames", "–"],
     ]  # fmt: skip
-    assert rows(shown, "Sources")[1] == ["SRC_A", "0 of 50", "", "–", "–"]
+    assert rows(shown, "Sources")[1] == ["SRC_A", "0 of 50", "", "–", "–", "–"]
     assert shown.get_by_text("None yet.").count() == 2
 
 

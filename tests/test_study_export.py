@@ -279,12 +279,13 @@ def test_figures() -> None:
         trial(0, "S0", 26, name="d"),
     ]  # fmt: skip
     answers = answers_of(OPENED, rows, events)
-    status = status_of(STUDY, rows, answers)
+    status = status_of(OPENED, rows, answers)
     assert status.people == 3
     assert status.sessions == {"completed": 2, "calibration": 1, "trial": 1}
     assert status.dropouts == {"calibration": 1, "trial": 1}
-    assert [(each.id, each.answers, each.level) for each in status.sources] == [
-        ("S0", 3, 26.0), ("S1", 1, 40.0), ("S2", 0, None),
+    # Of S0 one answer is of a session that is not completed, and one of a person who failed the test images.
+    assert [(each.id, each.answers, each.counted, each.pjnd, each.low) for each in status.sources] == [
+        ("S0", 3, 1, 10.0, None), ("S1", 1, 1, 40.0, None), ("S2", 0, 0, None, None),
     ]  # fmt: skip
     # Three answers of S0 are one more than its quota, and do not make up for S2.
     assert (status.stored, status.wanted) == (3, 6)
@@ -296,5 +297,5 @@ def test_figures() -> None:
     # Frames of the five answers that say both: 600 + 1800 + 1200 + 2 * 1200.03; late 6 + 0 + 0 + 3 + 3.
     assert status.late == pytest.approx(12 / 6000.06)
     assert status.flags["unfinished"] == 1
-    assert status_of(STUDY, [], []).pass_rate is None
-    assert status_of(STUDY, [], []).late is None
+    assert status_of(OPENED, [], []).pass_rate is None
+    assert status_of(OPENED, [], []).late is None

@@ -231,6 +231,10 @@ def test_kills_of_the_server_and_of_postgresql_lose_nothing(tmp_path: Path, post
                 )
                 for (number,) in connection.execute(query).fetchall()[:1]:
                     gone.append(killed(number))
+                    # Until it has noticed, it takes connections that it is about to end.
+                    until = time.monotonic() + PATIENCE
+                    while time.monotonic() < until:
+                        connection.execute("SELECT 1")
             wait_for(url)
 
     people, store = attack(folder, url, kills=12, also=also)

@@ -76,7 +76,7 @@ def stored(conductor: Conductor) -> tuple[list[SessionRow], list[Event]]:
 def figures(conductor: Conductor) -> dict[str, Any]:
     """How far a study is, as JSON: `pixq.study.status.StudyStatus`, with `reasons` of ends and people by `standing`."""
     rows, events, every = everything(conductor)
-    status = status_of(conductor.study, rows, answers_of(conductor.opened, rows, events))
+    status = status_of(conductor.opened, rows, answers_of(conductor.opened, rows, events))
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     done: Counter[str] = Counter()
     passed: dict[str, list[bool]] = defaultdict(list)
@@ -113,7 +113,8 @@ def lines(told: Mapping[str, Any]) -> list[str]:
     sources = [
         [
             each["id"], _bar(each["answers"], each["quota"]), f"{each['answers']} of {each['quota']}",
-            _number(each["level"], 1), _number(each["seconds"], 1),
+            _number(each["pjnd"], 1), "-" if each["low"] is None else f"{each['low']:g} to {each['high']:g}",
+            _number(each["seconds"], 1),
         ]
         for each in told["sources"]
     ]  # fmt: skip
@@ -133,7 +134,7 @@ def lines(told: Mapping[str, Any]) -> list[str]:
             ["an answer's time", f"{_number(told['seconds'], 1)} s (median)"],
             ["late frames", _percent(told["late"], 2)],
         ]),
-        *_table(sources, ("source", "", "answers", "level", "seconds"), "Sources (medians)"),
+        *_table(sources, ("source", "", "answers", "PJND", "95 % interval", "seconds"), "Sources (medians)"),
         *_table(tests, ("image", "answers", "in range", "2 places", "passed", ""), "Test images"),
         *_table(ends, ("end", "sessions", "why"), "Sessions that ended"),
         *_table(steps, ("step", "sessions"), "Sessions that did not end, by step"),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from pixq.study.answers import Answer, SessionRow
-from pixq.study.config import Study
+from pixq.study.estimate import estimates_of
+from pixq.study.files import OpenedStudy
 
 __all__ = ["ENDS", "HiddenStatus", "SourceStatus", "StudyStatus", "status_of"]
 
@@ -18,12 +19,25 @@ ENDS = ("completed", "screened_out", "failed")
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """A source: its answers so far and the quota; the median of their PJNDs, and of the seconds they took."""
+    """A source: its answers so far and the quota, its PJND by them, and the median of the seconds they took.
+
+    Parameters
+    ----------
+    id, answers, quota, seconds
+        As said.
+    counted
+        Answers that the PJND is of; see `pixq.study.estimate`.
+    pjnd, low, high
+        The PJND and its 95 % interval, in levels; `None` where there are too few answers.
+    """
 
     id: str
     answers: int
     quota: int
-    level: float | None
+    counted: int
+    pjnd: float | None
+    low: float | None
+    high: float | None
     seconds: float | None
 
 
@@ -82,29 +96,33 @@ class StudyStatus:
         return {step: count for step, count in self.sessions.items() if step not in ENDS}
 
 
-def status_of(study: Study, sessions: Sequence[SessionRow], answers: Sequence[Answer]) -> StudyStatus:
+def status_of(opened: OpenedStudy, sessions: Sequence[SessionRow], answers: Sequence[Answer]) -> StudyStatus:
     """The figures of a study.
 
     Parameters
     ----------
-    study
-        The study.
+    opened
+        The study, and the levels of its sources.
     sessions, answers
         As `pixq.study.answers` has them.
     """
     by_source: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         by_source[answer.source].append(answer)
+    study = opened.study
     quota = study.quota.answers
     sources = tuple(
         SourceStatus(
-            each.id,
-            len(by_source[each.id]),
+            each.source,
+            len(by_source[each.source]),
             quota,
-            _median([answer.level for answer in by_source[each.id]]),
-            _median(_seconds(by_source[each.id])),
+            each.answers,
+            each.median,
+            each.low,
+            each.high,
+            _median(_seconds(by_source[each.source])),
         )
-        for each in study.source
+        for each in estimates_of(opened, answers)
     )
     tests = tuple(
         HiddenStatus(
