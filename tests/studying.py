@@ -138,8 +138,9 @@ class Page:
         self.server.log.append((method, path, json.dumps(heads).encode(), found))
         return answer.status, heads, found
 
-    def start(self, language: str = "en") -> dict[str, Any]:
-        status, _, body = self.ask("POST", "/api/start", {"platform": self.platform, "language": language})
+    def start(self, language: str = "en", *, again: bool = True) -> dict[str, Any]:
+        asked = {"platform": self.platform, "language": language, "again": again}
+        status, _, body = self.ask("POST", "/api/start", asked)
         assert status == 200, body
         told: dict[str, Any] = json.loads(body)
         self.token, self.state = told["token"], told["state"]

@@ -136,7 +136,7 @@ class Server:
     def exported(self) -> list[Answer]:
         """The answers as they are exported."""
         rows, events = stored(self.conductor)
-        return answers_of(self.conductor.opened, rows, events)
+        return answers_of(self.conductor.study, rows, events)
 
 
 @contextmanager

@@ -12,33 +12,30 @@ pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixq.study.config import Platform, Quota, Source, Study, TruthSource
-from pixq.study.flow import CALIBRATIONS, TRAININGS, Course, Item, Progress, advance, replay
+from pixq.study.config import Platform, Quota, Source, Study
+from pixq.study.course import Course, Item, Known, rules_of
+from pixq.study.flow import CALIBRATIONS, TRAININGS, Progress, advance, replay
 from pixq.study.platforms import completion, links, person
 from pixq.study.privacy import Key
 from pixq.study.rows import Event
 from pixq.study.said import KINDS, LOGGED
 
-TRUTH = TruthSource(
-    id="T",
-    codec="JPEG",
-    reference="t.png",
-    levels="t_*.jpg",
-    pjnd_range=(10, 12),
-    points_yx=((100.0, 100.0), (300, 500)),
-)
+TRUTH = Known((10, 12), ((100.0, 100.0), (300.0, 500.0)))
 STUDY = Study(
     title="t", contact="c", consent={"en": "?"}, quota=Quota(tests=0), min_window=(1000, 700), min_screen_cm=17,
     source=(Source(id="S", codec="JPEG", reference="s.png", levels="s_*.jpg"),),
 )  # fmt: skip
 
 
-def item(key: str, kind: Any, truth: TruthSource | None = None) -> Item:
-    return Item(key, f"source of {key}", kind, 640, 480, (5, 10, 40), truth)
+def item(key: str, kind: Any, known: Known | None = None) -> Item:
+    return Item(key, f"source of {key}", kind, "JPEG", 640, 480, (5, 10, 40), known)
 
 
 COURSE = Course(
-    STUDY, (item("a", "training", TRUTH),), (item("b", "source"), item("c", "test", TRUTH), item("d", "source"))
+    "1",
+    rules_of(STUDY),
+    (item("a", "training", TRUTH),),
+    (item("b", "source"), item("c", "test", TRUTH), item("d", "source")),
 )
 
 
@@ -203,7 +200,7 @@ def test_a_test_image_is_judged_and_says_nothing() -> None:
 
 
 def test_without_training_comes_the_first_image() -> None:
-    course = Course(STUDY, (), COURSE.trials)
+    course = Course("1", COURSE.rules, (), COURSE.trials)
     found = replay(course, events(WHOLE[:5]))
     assert (found.step, found.index) == ("trial", 0)
 

@@ -97,7 +97,7 @@ def test_nobody_grants_themselves_a_pass(server: Server, page: Page) -> None:
         data = {**changed(page, pjnd=20, points=[[0, 0], [0.5, 0.5], [48, 0]]), **planted}
         assert page.send(page.event("trial", data))[0] == 200
     sessions, events = stored(server.conductor)
-    answers = answers_of(server.conductor.opened, sessions, events)
+    answers = answers_of(server.conductor.study, sessions, events)
     (test,) = [each for each in answers if each.kind == "test"]
     assert (test.passed, test.in_range, test.level) == (False, False, 20)
     assert {each.step for each in answers} == {"survey"}

@@ -56,8 +56,8 @@ def given(folder: Path, *, number: int = 1, person: int = 1, tests: bool = True)
     for item in drawn.course.trials:
         level = draws.choice(item.levels)
         places = [(draws.uniform(0, HEIGHT), draws.uniform(0, WIDTH)) for _ in range(3)]
-        if item.truth is not None and tests:
-            level, places = item.truth.pjnd_range[0], [*item.truth.points_yx, (0.0, 0.0)]
+        if item.known is not None and tests:
+            level, places = item.known.pjnd_range[0], [*item.known.points_yx, (0.0, 0.0)]
         said += [("frames", {"key": item.key}), ("trial", answer(item.key, level, places))]
     said += [("survey", {"remarks": "=ä\n\ud83d"}), ("done", {"step": "completed"})]
     events = [

@@ -217,7 +217,7 @@ def test_from_consent_to_the_import(sit: Any, opened: OpenedStudy, tmp_path: Pat
         assert importer.add(one).new == len(one.events)
         assert importer.add(other).new == importer.add(one).new == 0
         rows, events = stored(conductor)
-        answers = answers_of(opened, rows, events)
+        answers = answers_of(opened.study, rows, events)
         drawn = Drawer(opened, KEY).draw(1)
         assert drawn is not None
         assert [(each.source, each.kind == "test") for each in answers] == list(drawn.images)

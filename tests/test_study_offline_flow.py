@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 
-from pixq.study.config import Quota, Source, Study, TruthSource
-from pixq.study.flow import Course, Item, Progress, advance
+from pixq.study.config import Quota, Source, Study
+from pixq.study.course import Course, Item, Known, rules_of
+from pixq.study.flow import Progress, advance
 from pixq.study.rows import Event
 from pixq.study.said import KINDS
 
@@ -43,14 +45,12 @@ def course(draws: random.Random) -> Course:
         title="t", contact="c", consent={"en": "?"}, quota=Quota(tests=0), min_window=(1000, 700), hertz=8.0,
         clicks=draws.choice([2, 3, 3, 5]), source=(Source(id="S", codec="JPEG", reference="s.png", levels="s_*.jpg"),),
     )  # fmt: skip
-    truth = TruthSource(
-        id="T", codec="JPEG", reference="t.png", levels="t_*.jpg", pjnd_range=(10, 12), points_yx=POINTS
-    )
+    truth = Known((10, 12), POINTS)
     training = [
-        Item(f"a{i}", "T", "training", WIDTH, HEIGHT, (5, 10, 11, 40), truth) for i in range(draws.randrange(3))
+        Item(f"a{i}", "T", "training", "JPEG", WIDTH, HEIGHT, (5, 10, 11, 40), truth) for i in range(draws.randrange(3))
     ]
-    trials = [Item(f"b{i}", "S", "source", WIDTH, HEIGHT, (5, 10, 40)) for i in range(1 + draws.randrange(3))]
-    return Course(study, tuple(training), tuple(trials))
+    trials = [Item(f"b{i}", "S", "source", "JPEG", WIDTH, HEIGHT, (5, 10, 40)) for i in range(1 + draws.randrange(3))]
+    return Course("1", rules_of(study), tuple(training), tuple(trials))
 
 
 def number(draws: random.Random) -> Any:
@@ -101,7 +101,7 @@ def said(draws: random.Random, course: Course, at: Progress) -> tuple[str, dict[
     }
     if step in ("training", "trial"):
         item = (course.training if step == "training" else course.trials)[at.index]
-        fits[step] = answer(draws, item.key, course.study.clicks)
+        fits[step] = answer(draws, item.key, course.rules.clicks)
     kind, data = step, fits.get(step, {})
     if draws.random() < 0.15:
         kind = draws.choice(KINDS)
@@ -140,7 +140,7 @@ def test_page_and_server_agree_about_any_events() -> None:
             seen[f"{at.step} {'wrong' if wrong else ''}"] += 1
             seen["passed"] += bool(at.feedback and at.feedback["passed"])
             seen["failed training"] += bool(at.feedback and not at.feedback["passed"])
-        public = each.study.model_dump(mode="json", include={"min_window", "min_screen_cm", "hertz", "clicks"})
+        public = asdict(each.rules)
         items = [{"key": i.key, "width": i.width, "height": i.height, "levels": i.levels} for i in each.trials]
         training = [
             {

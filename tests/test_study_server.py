@@ -225,10 +225,10 @@ def right_answer(server: Server, page: Page) -> dict[str, Any]:
     """An answer that passes if this is a test; the test knows what the page does not."""
     session = next(each for each in store_of(server).sessions() if each.ended is None)
     item = server.conductor.course(session).trials[page.state["index"]]
-    if item.truth is None:
+    if item.known is None:
         return page.answer()
-    level = next(each for each in item.levels if item.truth.pjnd_range[0] <= each <= item.truth.pjnd_range[1])
-    return page.answer(level, [*item.truth.points_yx, (0.5, 0.5)])
+    level = next(each for each in item.levels if item.known.pjnd_range[0] <= each <= item.known.pjnd_range[1])
+    return page.answer(level, [*item.known.points_yx, (0.5, 0.5)])
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -239,7 +239,12 @@ def test_consent_is_to_the_text_that_was_shown(server: Server, page: Page) -> No
     other.say("consent", {"agreed": True, "language": ["en"]})
     for session in store_of(server).sessions():
         assert session.consent is not None
-        assert store_of(server).consent(session.consent) == ("1", "de", "Ja.")
+        assert store_of(server).consents()[session.consent] == ("1", "de", "Ja.")
+        assert session.language == "de"
+    third = Page(server, {"participant": "carl"})
+    third.start("de")
+    with pytest.raises(AssertionError, match="no version and language"):
+        third.say("consent", {"agreed": True, "language": "de", "version": "0"})
 
 
 # What nobody may learn.

@@ -129,19 +129,26 @@ def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
     known: list[History] = []
 
     def draw(history: History) -> Mapping[str, Any] | None:
-        known.append(history)
+        found = history.answers(())
+        known.append(replace(history, answers=lambda out: found))
         return drawn("p2") if history.sessions else None
 
     assert store.start("anna", None, 5.0, draw) is None
-    assert known[0] == History((), (), (), {}, ())
+    assert known[0].answers(()) == {}
+    assert replace(known[0], answers=dict) == History((), (), (), dict, {}, ())
     begin(store, "t1", "anna")
     put(store, "t1", event(0), changes=Changes("trial", answered=((0, None),)))
     put(store, "t1", event(1), changes=Changes("completed", answered=((1, False),)))
     begin(store, "tb", "bert")
-    assert store.start("anna", None, 5.0, draw) is not None
+    # Without a visit to tell, a person gets the last one again, unless another is asked for.
+    last = store.start("anna", None, 5.0, draw)
+    assert last is not None
+    assert (last.step, len(known)) == ("completed", 1)
+    assert store.start("anna", None, 5.0, draw, again=True) is not None
     found = known[1]
-    assert (found.passed, found.seen, found.answers) == ((False,), ("a", "t"), {"a": 1})
-    assert found.reserved == (("a", 10.0),)
+    assert (found.passed, found.seen, found.answers(())) == ((False,), ("a", "t"), {"a": 1})
+    assert found.tested == {"anna": (1, (False,))}
+    assert found.reserved == (("a", 10.0, "consent"),)
     assert [(row[2], row[4], row[5]) for row in store.assigned()][:2] == [("a", None, 20.0), ("t", False, 20.0)]
 
 
@@ -153,13 +160,20 @@ def test_the_first_answer_to_an_image_counts(store: Store) -> None:
 
 
 def test_consent_is_kept_with_its_text(store: Store) -> None:
+    assert store.keep_consents({("1", "en"): "Yes!", ("1", "de"): "Ja!"}) == []
+    # Nobody has agreed yet.
+    assert store.keep_consents({("1", "en"): "Yes.", ("1", "de"): "Ja."}) == []
+    digest = store.consent_of("1", "de")
+    assert digest is not None
     for token in "ab":
         begin(store, token)
-        put(store, token, event(0), changes=Changes("check", consent=("d1", "1", "de", "Ja.")))
-    assert store.find("b").consent == "d1"
-    assert store.consent("d1") == ("1", "de", "Ja.")
-    with pytest.raises(Unknown):
-        store.consent("d2")
+        put(store, token, event(0), changes=Changes("check", consent=digest))
+    assert (store.find("b").consent, store.find("b").language) == (digest, "de")
+    assert store.consents() == {digest: ("1", "de", "Ja.")}
+    assert store.keep_consents({("1", "en"): "Yes, sir.", ("1", "de"): "Jawohl."}) == [("1", "de")]
+    assert store.keep_consents({("2", "en"): "Yes, sir.", ("2", "de"): "Jawohl."}) == []
+    assert store.consents() == {digest: ("1", "de", "Ja.")}
+    assert store.consent_of("3", "de") is None
 
 
 def test_withdrawing_leaves_nothing_of_the_person(store: Store, database: str) -> None:

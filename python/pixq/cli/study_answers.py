@@ -79,7 +79,7 @@ def export(
 
     with opened_answers(study, database) as conductor:
         rows, events, sessions = everything(conductor)
-        answers = answers_of(conductor.opened, rows, events)
+        answers = answers_of(conductor.study, rows, events)
         consents = conductor.store.consents()
         written = write_export(conductor.study, answers, sessions, consents, out, parquet=parquet)
     print(*written, sep="\n")

@@ -238,6 +238,7 @@ def _answer(source: OpenedSource, given: _Given, said: Sequence[Any], places: ob
         width=source.width,
         height=source.height,
         level=level,
+        highest=max(source.levels, default=100),
         points=points,
         answered=datetime.fromtimestamp(end / 1000, UTC).isoformat(timespec="milliseconds"),
         received=None,

@@ -8,15 +8,16 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import combinations
 from typing import Any, Literal
 
 from pixq.study.config import Study
-from pixq.study.files import OpenedStudy
-from pixq.study.judge import judge_source
+from pixq.study.course import Item
+from pixq.study.flow import judged
+from pixq.study.judge import standing
+from pixq.study.said import LOGGED
 
-__all__ = ["FLAGS", "Answer", "Event", "SessionRow", "Shown", "answers_of", "as_json", "flagged", "late_frames"]
+__all__ = ["FLAGS", "Answer", "Event", "SessionRow", "answers_of", "as_json", "flagged", "late_frames"]
 
 #: Milliseconds in which nobody has searched an image.
 FASTEST_MS = 3000
@@ -41,7 +42,7 @@ FLAGS = {
     "off_size": f"the image was shown at a size that is more than {OFF:.0%} off the one wanted",
     "interrupted": "the trial was covered, because a check failed, or the page was opened again in it",
     "unfinished": "the session was not completed",
-    "failed_tests": "the person passed a smaller share of all test images than the study demands",
+    "failed_tests": "the person is out: after so many sessions, too small a share of all test images was passed",
 }
 
 
@@ -80,14 +81,6 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An image of a session: what the page calls it, and its id."""
-
-    key: str
-    source: str
-
-
-@dataclass(frozen=True)
 class SessionRow:
     """A session, as it is stored.
 
@@ -120,7 +113,7 @@ class SessionRow:
     version: str
     consent: str
     step: str
-    shown: tuple[Shown, ...]
+    shown: tuple[Item, ...]
     counted: frozenset[int]
 
 
@@ -138,6 +131,7 @@ class Answer:
     width: int
     height: int
     level: int
+    highest: int
     points: tuple[tuple[float, float], ...]
     answered: str | None
     received: str | None
@@ -163,69 +157,70 @@ class Answer:
     flags: tuple[str, ...] = ()
 
 
-def answers_of(opened: OpenedStudy, sessions: Iterable[SessionRow], events: Iterable[Event]) -> list[Answer]:
+def answers_of(study: Study, sessions: Iterable[SessionRow], events: Iterable[Event]) -> list[Answer]:
     """The answers of sessions, in the order they were given in each.
 
     Parameters
     ----------
-    opened
-        The study and its images.
+    study
+        What flags go by.
     sessions
-        As they are stored.
+        As they are stored. What an answer is about, and what is right, is what it was when its session began.
     events
         All events of these sessions, in any order.
 
     Returns
     -------
     list of Answer
-        With their flags. Those about images that the study has no longer are left out.
+        With their flags.
     """
     by_session: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         by_session[event.session].append(event)
     found: list[Answer] = []
     for session in sorted(sessions, key=lambda each: (each.participant, each.number)):
-        found += _of_session(opened, session, sorted(by_session[session.session], key=lambda each: each.number))
-    return flagged(opened.study, found)
+        found += _of_session(session, sorted(by_session[session.session], key=lambda each: each.number))
+    return flagged(study, found)
 
 
-def _of_session(opened: OpenedStudy, session: SessionRow, events: Sequence[Event]) -> list[Answer]:
+def _of_session(session: SessionRow, events: Sequence[Event]) -> list[Answer]:
     found: list[Answer] = []
-    places = {shown.key: (place, shown.source) for place, shown in enumerate(session.shown, start=1)}
+    places = {shown.key: (place, shown) for place, shown in enumerate(session.shown, start=1)}
     environment: dict[str, Any] = {}
     broken = False
     for event in events:
         if event.kind in ("check", "calibration"):
-            environment[event.kind] = _finite(dict(event.data))
-        broken |= event.kind in ("blocked", "resumed")
-        if event.kind != "trial" or event.number not in session.counted:
-            continue
-        place, source = places.get(event.data.get("key", ""), (0, ""))
-        if source in opened.sources:
-            answer = _answer(opened, session, event, place, source, environment)
+            environment[event.kind] = dict(event.data)
+        elif event.kind == "recalibration":
+            environment["calibration"] = dict(event.data)
+        broken |= event.kind in ("blocked", "opened")
+        place = places.get(event.data.get("key", "")) if event.kind == "trial" else None
+        if place is not None and event.number in session.counted:
+            answer = _answer(session, event, *place, environment)
             found.append(replace(answer, flags=("interrupted",)) if broken else answer)
-        broken = False
+        # What interrupted an earlier step did not interrupt this one.
+        if event.kind not in LOGGED:
+            broken = False
     return found
 
 
-def _answer(
-    opened: OpenedStudy, session: SessionRow, event: Event, place: int, source: str, environment: Mapping[str, Any]
-) -> Answer:
-    of, data = opened.sources[source], event.data
+def _answer(session: SessionRow, event: Event, place: int, of: Item, environment: Mapping[str, Any]) -> Answer:
+    data = event.data
     points = tuple((float(y), float(x)) for y, x in data["points"])
     level = int(data["pjnd"])
-    found = judge_source(of.source, level, points, of.width, of.height)
+    found = judged(of, level, points)
     return Answer(
         participant=session.participant,
         session=session.session,
         session_number=session.number,
         place=place,
-        source=source,
-        codec=of.source.codec,
+        source=of.source,
+        codec=of.codec,
         kind="source" if found is None else "test",
         width=of.width,
         height=of.height,
         level=level,
+        highest=of.levels[-1],
         points=points,
         # A spreadsheet would compute what else a page may say.
         answered=event.wall if _TIME.fullmatch(event.wall) else None,
@@ -278,11 +273,13 @@ def late_frames(value: object) -> int | None:
 def flagged(study: Study, answers: Sequence[Answer]) -> list[Answer]:
     """The answers with the flags of `FLAGS` that hold for them, in that order; those they have are kept."""
     passed: dict[str, list[bool]] = defaultdict(list)
+    sessions: dict[str, set[str]] = defaultdict(set)
     for each in answers:
         if each.passed is not None:
             passed[each.participant].append(each.passed)
-    least = Fraction(str(study.quota.screen_below))
-    failed = {who for who, own in passed.items() if Fraction(sum(own), len(own)) < least}
+        if each.step == "completed":
+            sessions[each.participant].add(each.session)
+    failed = {who for who, own in passed.items() if standing(study.quota, len(sessions[who]), own) == "screened_out"}
     found: list[Answer] = []
     for each in answers:
         holds = {*each.flags, *_odd(study, each)} | ({"failed_tests"} if each.participant in failed else set())
@@ -295,7 +292,7 @@ def _odd(study: Study, answer: Answer) -> Iterable[str]:
         yield "fast"
     if answer.track is not None and len({level for _, level in answer.track}) < FEWEST_POSITIONS:
         yield "few_positions"
-    if answer.level == 100:
+    if answer.level == answer.highest:
         yield "highest_level"
     if any(math.dist(a, b) < ONE_PLACE for a, b in combinations(answer.points, 2)):
         yield "one_place"
@@ -311,15 +308,6 @@ def _odd(study: Study, answer: Answer) -> Iterable[str]:
             yield "off_size"
     if answer.step != "completed":
         yield "unfinished"
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN, though Python reads it."""
-    if isinstance(value, dict):
-        return {str(key): _finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_json(value: object) -> str:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import pairwise
@@ -196,12 +197,12 @@ def create_app(
     async def start(request: Request) -> Response:
         _wait(starts.take(client(request)))
         given = _json(await read_body(request, 16 << 10))
-        platform, language = given.get("platform", {}), given.get("language", "")
-        if not isinstance(platform, dict) or not isinstance(language, str):
-            raise Refused(422, "platform must be an object, and language a text")
+        platform, language, again = given.get("platform", {}), given.get("language", ""), given.get("again", False)
+        if not isinstance(platform, dict) or not isinstance(language, str) or not isinstance(again, bool):
+            raise Refused(422, "platform must be an object, language a text, and again true or false")
         texts = {name: value for name, value in platform.items() if isinstance(value, str)}
         try:
-            return JSONResponse(await work(conductor.start, texts, language))
+            return JSONResponse(await work(partial(conductor.start, again=again), texts, language))
         except ValueError as error:
             raise Refused(422, str(error)) from None
 

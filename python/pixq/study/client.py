@@ -93,15 +93,20 @@ class Participant:
         """Whether nothing more is asked."""
         return self.step in ("completed", "screened_out", "failed")
 
-    async def start(self) -> None:
+    async def start(self, *, again: bool = False) -> None:
         """Begin a session, or go on with it.
+
+        Parameters
+        ----------
+        again
+            Whether another one is to begin where the last one is completed.
 
         Raises
         ------
         Unexpected
             If the server refuses.
         """
-        body = {"platform": self._platform, "language": self._language}
+        body = {"platform": self._platform, "language": self._language, "again": again}
         told = await self._ask("POST", "/api/start", body)
         self.token, self.study, self.state = told["token"], told["study"], told["state"]
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import re
 import secrets
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from pixq.errors import PixqError
-from pixq.study.config import Study, TruthSource
+from pixq.study.course import Course, Item, course_of, plan_of, public_study
 from pixq.study.files import OpenedStudy, StudyImage
-from pixq.study.flow import Course, Item, Progress, State, advance, replay
+from pixq.study.flow import Progress, State, advance, replay
+from pixq.study.handy import Kept
 from pixq.study.judge import Standing, standing
 from pixq.study.plan import Reservation, answers_with_held, plan_session
 from pixq.study.platforms import Person, completion, person
@@ -24,7 +22,7 @@ from pixq.study.privacy import Key, hashed
 from pixq.study.rows import Changes, Event, History, Session, Unknown
 from pixq.study.store import Store
 
-__all__ = ["MOST_EVENTS", "Conductor", "Misplaced", "course_of", "public_study"]
+__all__ = ["MOST_EVENTS", "Conductor", "Misplaced"]
 
 #: Of a session; no honest one comes near.
 MOST_EVENTS = 20_000
@@ -32,12 +30,12 @@ MOST_EVENTS = 20_000
 _AT_HAND = 2_000
 #: Sessions that a person may begin, for each that may be finished.
 _BEGUN = 3
+#: Seconds for which somebody who has not yet calibrated the screen holds places: many look in and leave.
+_EARLY = 600.0
+_EARLY_STEPS = ("consent", "check", "calibration")
 
 #: A session's public name, a trial's key, a level, and the seal on them.
 _IMAGE = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})\.([0-9]{1,3})\.([0-9a-f]{32})")
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 class Misplaced(Exception):
@@ -47,65 +45,6 @@ class Misplaced(Exception):
         super().__init__(message)
         self.number = number
         self.next = next
-
-
-class _Kept(Generic[_K, _V]):
-    """The values used last, for several threads."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[_K, _V] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: _K) -> _V | None:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: _K, value: _V) -> None:
-        with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            if len(self._values) > self._most:
-                self._values.popitem(last=False)
-
-
-def public_study(study: Study) -> dict[str, Any]:
-    """What a page is told of a study: nothing of what is asked about, nor of what is known of it."""
-    names = (
-        "title", "version", "contact", "languages", "default_language", "consent", "scaling", "width_cm", "height_cm",
-        "distance_cm", "min_screen_cm", "min_window", "hertz", "clicks",
-    )  # fmt: skip
-    return study.model_dump(mode="json", include=set(names))
-
-
-def course_of(opened: OpenedStudy, key: Key, name: str, plan: Mapping[str, Sequence[str]]) -> Course:
-    """What a session consists of.
-
-    Parameters
-    ----------
-    opened
-        The study and its images.
-    key
-        The study's.
-    name
-        That the keys of its images are made of.
-    plan
-        Ids by `training` and `trials`, in order.
-    """
-
-    def item(kind: str, place: int, id: str) -> Item:
-        source = opened.sources[id]
-        truth = source.source if isinstance(source.source, TruthSource) else None
-        levels = tuple(level for level in source.levels if level > 0)
-        own = key.sign("trial", name, kind, str(place))[:16]
-        return Item(own, id, source.kind, source.width, source.height, levels, truth)
-
-    training, trials = (
-        tuple(item(kind, place, id) for place, id in enumerate(plan[kind])) for kind in ("training", "trials")
-    )
-    return Course(opened.study, training, trials)
 
 
 class Conductor:
@@ -130,9 +69,10 @@ class Conductor:
         self.store = store
         self._key = key
         self._clock = clock
-        self._progress: _Kept[int, Progress] = _Kept(_AT_HAND)
-        self._courses: _Kept[str, Course] = _Kept(_AT_HAND)
-        self._trials: _Kept[tuple[str, str, int], dict[str, Any]] = _Kept(_AT_HAND)
+        self._kept = False
+        self._progress: Kept[int, Progress] = Kept(_AT_HAND)
+        self._courses: Kept[str, Course] = Kept(_AT_HAND)
+        self._trials: Kept[tuple[str, str, int], dict[str, Any]] = Kept(_AT_HAND)
 
     def check(self) -> None:
         """See that sessions that are not ended can go on with the study as it is now.
@@ -140,16 +80,39 @@ class Conductor:
         Raises
         ------
         PixqError
-            If the study lacks an image that one of them is to show.
+            If the study lacks an image that one of them is to show, or people agreed to another text of this version.
         """
+        self._keep_consents()
         for session in self.store.sessions():
-            plan = json.loads(session.plan)
-            for name in (*plan["training"], *plan["trials"]):
-                if session.ended is None and name not in self.opened.sources:
-                    raise PixqError(f"study.toml: {name!r} is gone, which an unfinished session shows; put it back")
+            if session.ended is not None:
+                continue
+            course = self.course(session)
+            for item in (*course.training, *course.trials):
+                source = self.opened.sources.get(item.source)
+                if source is None:
+                    raise PixqError(
+                        f"study.toml: {item.source!r} is gone, which an unfinished session shows; put it back"
+                    )
+                for level in item.levels:
+                    if level not in source.levels:
+                        raise PixqError(
+                            f"{source.levels[0].path}: its level {level} is gone, which an unfinished session shows; "
+                            "put it back"
+                        )
 
-    def start(self, platform: Mapping[str, str], language: str) -> dict[str, Any]:
+    def start(self, platform: Mapping[str, str], language: str, *, again: bool = False) -> dict[str, Any]:
         """Begin a person's session, or go on with it: `token`, `study` and `state`.
+
+        Parameters
+        ----------
+        platform
+            Parameters of the page's address.
+        language
+            Of the page; the study's own, if it has no such.
+        again
+            Whether somebody who has completed a session is to begin another. Without that the last one is given, so
+            that a page that is loaded again still has the completion code; where the platform names its visits, a new
+            visit is a new session in any case.
 
         Raises
         ------
@@ -157,6 +120,7 @@ class Conductor:
             If the platform's parameters say of nobody who it is.
         """
         who = person(self.study.platform.kind, self._key, platform)
+        self._keep_consents()
         language = language if language in self.study.languages else self.study.default_language
         reason = ""
 
@@ -170,7 +134,7 @@ class Conductor:
             reason = "" if drawn else "full"
             return drawn
 
-        session = self.store.start(who.id, who.visit, self._clock(), draw)
+        session = self.store.start(who.id, who.visit, self._clock(), draw, again=again)
         if session is None:
             state: State = {
                 "step": "screened_out", "next": 0, "index": 0, "of": 0, "reason": reason,
@@ -178,7 +142,17 @@ class Conductor:
             }  # fmt: skip
             return {"token": "", "study": self.public, "state": state}
         progress = self._at(session, self.store.events)
-        return {"token": self._token(session.public), "study": self.public, "state": self._state(session, progress)}
+        state = self._state(session, progress)
+        if session.step == "completed" and who.visit is None:
+            with self.store.history(who.id) as history:
+                state["more"] = draw(history) is not None
+        rules = self.course(session).rules
+        # Those that it began with.
+        public = {
+            **self.public, "min_window": list(rules.min_window), "min_screen_cm": rules.min_screen_cm,
+            "hertz": rules.hertz, "clicks": rules.clicks,
+        }  # fmt: skip
+        return {"token": self._token(session.public), "study": public, "state": state}
 
     def state(self, token: str) -> State:
         """Where a session is.
@@ -215,7 +189,8 @@ class Conductor:
             found.append(after)
             answered = tuple((each.place, each.passed) for each in after.answers[len(before.answers) :])
             agreed = before.step == "consent" and after.step not in ("consent", "failed")
-            consent = self._consent(session, next(each for each in new if each.kind == "consent")) if agreed else None
+            said = next((each for each in new if each.kind == "consent"), None)
+            consent = self._consent(session, said, first) if agreed and said else None
             return Changes(after.step, after.reason, answered, consent)
 
         appended = self.store.append(hashed(token), batch, self._clock(), admit)
@@ -241,7 +216,7 @@ class Conductor:
         who
             Whose it is; the visit tells that it is this session.
         plan
-            `version`, `training`, `trials`, and `keys`: the name that its images' keys were made of.
+            Of `pixq.study.course.plan_of`, and `keys`: the name that its images' keys were made of.
         images
             Its trials: id, and whether it is a test.
         language
@@ -254,7 +229,10 @@ class Conductor:
         Misplaced, Conflict, Busy
             As `append`.
         """
-        session = self.store.start(who.id, who.visit, self._clock(), lambda _: self._new(plan, images, language))
+        self._keep_consents()
+        session = self.store.start(
+            who.id, who.visit, self._clock(), lambda _: self._new(plan, images, language), again=True
+        )
         if session is None:
             raise RuntimeError("a session that was drawn was not begun")
         before = len(self.store.events(session.id))
@@ -279,7 +257,10 @@ class Conductor:
             return None
         course = course or self.course(self.store.public(public))
         item = next(each for each in (*course.training, *course.trials) if each.key == trial)
-        return self.opened.sources[item.source].levels[int(level)]
+        found = self.opened.sources.get(item.source)
+        if found is None or int(level) not in found.levels:
+            raise Unknown
+        return found.levels[int(level)]
 
     def replayed(self, session: Session, events: Sequence[Event]) -> Progress:
         """Where a session is after all its events."""
@@ -291,16 +272,26 @@ class Conductor:
         return "finished" if len(history.sessions) >= _BEGUN * quota.max_sessions else found
 
     def _draw(self, history: History, participant: str, language: str) -> Mapping[str, Any] | None:
-        reserved = [Reservation(source, heard) for source, heard in history.reserved]
-        answers = answers_with_held(history.answers, reserved, self._clock(), self.study.quota.hold_minutes * 60)
+        now, hold = self._clock(), self.study.quota.hold_minutes * 60
+        reserved = [
+            Reservation(source, heard)
+            for source, heard, step in history.reserved
+            if step not in _EARLY_STEPS or now - heard < _EARLY
+        ]
+        # Answers of people who are out are none that the study has.
+        out = {
+            who
+            for who, (sessions, passed) in history.tested.items()
+            if standing(self.study.quota, sessions, passed) == "screened_out"
+        }
+        answers = answers_with_held(history.answers(out), reserved, now, hold)
         planned = plan_session(self.study, participant, len(history.sessions) + 1, answers, history.seen)
         if not planned:
             return None
         trained = any(each.step in ("trial", "survey", "completed") for each in history.sessions)
         training = [] if trained else [each.id for each in self.study.training]
         images = [(each.source, each.test) for each in planned]
-        plan = {"version": self.study.version, "training": training, "trials": [source for source, _ in images]}
-        return self._new(plan, images, language)
+        return self._new(plan_of(self.opened, training, [name for name, _ in images]), images, language)
 
     def _new(self, plan: Mapping[str, Any], images: Sequence[tuple[str, bool]], language: str) -> Mapping[str, Any]:
         """A new session, as the store takes it."""
@@ -326,7 +317,7 @@ class Conductor:
         if found is None:
             plan = json.loads(session.plan)
             # A session that was held offline has its keys of the file, which was made before there was a session.
-            found = course_of(self.opened, self._key, plan.get("keys", session.public), plan)
+            found = course_of(plan, self._key, plan.get("keys", session.public))
             self._courses.put(session.public, found)
         return found
 
@@ -344,13 +335,35 @@ class Conductor:
             self._progress.put(session.id, found)
         return found
 
-    def _consent(self, session: Session, event: Event) -> tuple[str, str, str, str]:
-        """What was agreed to: the text in the language that the page showed it in."""
-        said = json.loads(event.data).get("language")
-        version, language = self.study.version, said if said in self.study.languages else session.language
-        words = self.study.consent[language]
-        digest = hashlib.sha256(json.dumps([version, language, words]).encode()).hexdigest()
-        return (digest, version, language, words)
+    def _keep_consents(self) -> None:
+        """Write down the texts that pages show, so that what was agreed to is known whenever it comes.
+
+        Raises
+        ------
+        PixqError
+            If somebody agreed to another text of this version.
+        """
+        if self._kept:
+            return
+        version = self.study.version
+        texts = {(version, language): words for language, words in self.study.consent.items()}
+        for _, language in self.store.keep_consents(texts):
+            raise PixqError(
+                f"study.toml: consent.{language}: is not the text of version {version!r} that people agreed to; "
+                "give the study another version, or put that text back"
+            )
+        self._kept = True
+
+    def _consent(self, session: Session, event: Event, first: int) -> str:
+        """The digest of what was agreed to, of which the page says the version and the language."""
+        said = json.loads(event.data)
+        told = said.get("version"), said.get("language")
+        version = told[0] if isinstance(told[0], str) else self.study.version
+        language = told[1] if isinstance(told[1], str) else session.language
+        digest = self.store.consent_of(version, language)
+        if digest is None:
+            raise Misplaced("consent: is of no version and language of this study", event.number, first)
+        return digest
 
     def _state(self, session: Session, progress: Progress) -> State:
         course = self.course(session)
@@ -377,7 +390,7 @@ class Conductor:
             item, later = every[place], every[place + 1 : place + 2]
             found = {
                 "key": item.key, "kind": step, "width": item.width, "height": item.height,
-                "reference": self._image_key(public, item, 0), "clicks": self.study.clicks,
+                "reference": self._image_key(public, item, 0), "clicks": course.rules.clicks,
                 "levels": [{"level": level, "image": self._image_key(public, item, level)} for level in item.levels],
                 "preload": [self._image_key(public, each, level) for each in later for level in (0, *each.levels)],
             }  # fmt: skip

@@ -9,9 +9,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pixq.errors import PixqError
 from pixq.study import rows as kept
-from pixq.study.answers import FLAGS, Event, SessionRow, Shown, answers_of
+from pixq.study.answers import FLAGS, Event, SessionRow, answers_of
 from pixq.study.conduct import Conductor
 from pixq.study.flow import Progress
 from pixq.study.judge import standing
@@ -24,10 +23,6 @@ __all__ = ["everything", "figures", "lines", "stored"]
 def _replayed(conductor: Conductor) -> Iterator[tuple[kept.Session, list[kept.Event], Progress]]:
     """All sessions with their events and where these lead, which is what a running server is about to say."""
     for session in conductor.store.sessions():
-        plan = json.loads(session.plan)
-        for name in (*plan["training"], *plan["trials"]):
-            if name not in conductor.opened.sources:
-                raise PixqError(f"study.toml: {name!r} is gone, which a stored session showed; put it back")
         events = conductor.store.events(session.id)
         yield session, events, conductor.replayed(session, events)
 
@@ -39,11 +34,6 @@ def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Event], lis
     ----------
     conductor
         Of their store.
-
-    Raises
-    ------
-    PixqError
-        If the study lacks an image that a session showed.
     """
     rows, events, summaries = [], [], []
     for session, own, progress in _replayed(conductor):
@@ -51,8 +41,8 @@ def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Event], lis
         rows.append(
             SessionRow(
                 session.public, session.participant, session.ordinal, session.language,
-                json.loads(session.plan)["version"], session.consent or "", progress.step,
-                tuple(Shown(each.key, each.source) for each in conductor.course(session).trials),
+                conductor.course(session).version, session.consent or "", progress.step,
+                conductor.course(session).trials,
                 frozenset(each.number for each in progress.answers),
             )
         )  # fmt: skip
@@ -76,7 +66,7 @@ def stored(conductor: Conductor) -> tuple[list[SessionRow], list[Event]]:
 def figures(conductor: Conductor) -> dict[str, Any]:
     """How far a study is, as JSON: `pixq.study.status.StudyStatus`, with `reasons` of ends and people by `standing`."""
     rows, events, every = everything(conductor)
-    status = status_of(conductor.opened, rows, answers_of(conductor.opened, rows, events))
+    status = status_of(conductor.opened, rows, answers_of(conductor.study, rows, events))
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     done: Counter[str] = Counter()
     passed: dict[str, list[bool]] = defaultdict(list)
@@ -112,7 +102,8 @@ def lines(told: Mapping[str, Any]) -> list[str]:
     ]
     sources = [
         [
-            each["id"], _bar(each["answers"], each["quota"]), f"{each['answers']} of {each['quota']}",
+            each["id"], _bar(each["counted"], each["quota"]), f"{each['counted']} of {each['quota']}",
+            str(each["answers"] - each["counted"]),
             _number(each["pjnd"], 1), "-" if each["low"] is None else f"{each['low']:g} to {each['high']:g}",
             _number(each["seconds"], 1),
         ]
@@ -134,7 +125,7 @@ def lines(told: Mapping[str, Any]) -> list[str]:
             ["an answer's time", f"{_number(told['seconds'], 1)} s (median)"],
             ["late frames", _percent(told["late"], 2)],
         ]),
-        *_table(sources, ("source", "", "answers", "PJND", "95 % interval", "seconds"), "Sources (medians)"),
+        *_table(sources, ("source", "", "answers", "left out", "PJND", "95 % interval", "seconds"), "Sources"),
         *_table(tests, ("image", "answers", "in range", "2 places", "passed", ""), "Test images"),
         *_table(ends, ("end", "sessions", "why"), "Sessions that ended"),
         *_table(steps, ("step", "sessions"), "Sessions that did not end, by step"),

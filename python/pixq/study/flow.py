@@ -7,17 +7,17 @@ So whatever a page sent, the session can go on, and the same events always lead 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pixq.study.config import Study, TruthSource
+from pixq.study.course import Course, Item, Known, Rules
 from pixq.study.judge import REFERENCE_SIZE, SIGMA, SIGMAS, Judgement, judge
 from pixq.study.rows import Event
 from pixq.study.said import LOGGED, Answer, Calibration, Check, Consent, Said, parse
 from pixq.study.tables import ENDED
 
-__all__ = ["CALIBRATIONS", "TRAININGS", "Answered", "Course", "Item", "Progress", "State", "Step", "advance", "replay"]
+__all__ = ["CALIBRATIONS", "TRAININGS", "Answered", "Progress", "State", "Step", "advance", "judged", "replay"]
 
 #: Calibrations that a person may try.
 CALIBRATIONS = 3
@@ -31,54 +31,6 @@ Step = Literal[
     "completed", "screened_out", "failed",
 ]  # fmt: skip
 State = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Item:
-    """An image that a session shows.
-
-    Parameters
-    ----------
-    key
-        What the page calls it; it tells nothing.
-    source
-        Its id.
-    kind
-        `training`, `test` or `source`. The page learns only whether it is training.
-    width, height
-        In pixels.
-    levels
-        Those there are, ascending, without the reference.
-    truth
-        Range and points of a training or test image.
-    """
-
-    key: str
-    source: str
-    kind: Literal["training", "test", "source"]
-    width: int
-    height: int
-    levels: tuple[int, ...]
-    truth: TruthSource | None = None
-
-
-@dataclass(frozen=True)
-class Course:
-    """What a session consists of.
-
-    Parameters
-    ----------
-    study
-        The study.
-    training
-        Training images; none where the person has been through them in an earlier session.
-    trials
-        Images asked about, in order, tests among them.
-    """
-
-    study: Study
-    training: tuple[Item, ...]
-    trials: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
@@ -192,18 +144,18 @@ def advance(course: Course, progress: Progress, event: Event) -> tuple[Progress,
 
 
 def _step(course: Course, at: Progress, said: Said) -> Progress:
-    study = course.study
+    rules = course.rules
     if isinstance(said, Consent):
         return replace(at, step="check") if said.agreed else _ended(at, "failed", "consent")
     if isinstance(said, Check):
         if said.mobile:
             return _ended(at, "failed", "mobile")
-        width, height = study.min_window
-        fits = said.width >= width and said.height >= height and said.rate >= _FRAMES * study.hertz
+        width, height = rules.min_window
+        fits = said.width >= width and said.height >= height and said.rate >= _FRAMES * rules.hertz
         # Else the page says what to mend, and checks again.
         return replace(at, step="calibration") if fits else at
     if isinstance(said, Calibration):
-        if said.screen_height / said.px_per_cm >= study.min_screen_cm:
+        if said.screen_height / said.px_per_cm >= rules.min_screen_cm:
             return replace(at, step="instructions", tries=0)
         tried = replace(at, tries=at.tries + 1)
         return tried if tried.tries < CALIBRATIONS else _ended(tried, "failed", "screen")
@@ -227,26 +179,26 @@ def _image(course: Course, at: Progress, index: int) -> Progress:
 
 def _answer(course: Course, at: Progress, said: Answer, number: int) -> tuple[Progress, str]:
     item = (course.training if at.step == "training" else course.trials)[at.index]
-    if wrong := _wrong(course.study, item, said):
+    if wrong := _wrong(course.rules, item, said):
         return at, f"{at.step}: {wrong}"
-    found = _judged(item, said)
+    found = judged(item, said.pjnd, [(y, x) for y, x in said.points])
     answered = Answered(at.index, number, None if found is None else found.passed)
     if at.step == "trial":
         return _image(course, replace(at, answers=(*at.answers, answered), feedback=None), at.index + 1), ""
-    feedback = None if item.truth is None or found is None else _feedback(item, item.truth, found)
+    feedback = None if item.known is None or found is None else _feedback(item, item.known, found)
     at = replace(at, trained=(*at.trained, answered), tries=at.tries + 1, feedback=feedback)
     if found is None or found.passed or at.tries >= TRAININGS:
         return _image(course, at, at.index + 1), ""
     return at, ""
 
 
-def _wrong(study: Study, item: Item, said: Answer) -> str:
+def _wrong(rules: Rules, item: Item, said: Answer) -> str:
     if said.key != item.key:
         return "key: another image is asked about"
     if said.pjnd not in item.levels:
         return "pjnd: is none of the levels shown"
-    if len(said.points) != study.clicks:
-        return f"points: {study.clicks} are asked for"
+    if len(said.points) != rules.clicks:
+        return f"points: {rules.clicks} are asked for"
     if not all(0 <= y <= item.height and 0 <= x <= item.width for y, x in said.points):
         return "points: one is outside the image"
     if not any(level > 0 for _, level in said.track):
@@ -254,24 +206,25 @@ def _wrong(study: Study, item: Item, said: Answer) -> str:
     return ""
 
 
-def _judged(item: Item, said: Answer) -> Judgement | None:
-    if item.truth is None:
+def judged(item: Item, level: int, points: Sequence[tuple[float, float]]) -> Judgement | None:
+    """An answer to an image by what is known of it; `None` where nothing is. Otherwise as `judge`."""
+    if item.known is None:
         return None
     return judge(
-        said.pjnd, [(y, x) for y, x in said.points], pjnd_range=item.truth.pjnd_range, truth=item.truth.points_yx,
-        width=item.width, height=item.height,
+        level, points, pjnd_range=item.known.pjnd_range, truth=item.known.points_yx, width=item.width,
+        height=item.height,
     )  # fmt: skip
 
 
-def _feedback(item: Item, truth: TruthSource, found: Judgement) -> dict[str, Any]:
+def _feedback(item: Item, known: Known, found: Judgement) -> dict[str, Any]:
     width, height = REFERENCE_SIZE
     return {
         "key": item.key,
         "passed": found.passed,
         "in_range": found.in_range,
         "matched": sorted(pair[0] for pair in found.matched),
-        "pjnd_range": list(truth.pjnd_range),
-        "points": [list(point) for point in truth.points_yx],
+        "pjnd_range": list(known.pjnd_range),
+        "points": [list(point) for point in known.points_yx],
         # Half axes of the places: y, x in pixels of the image.
         "radius": [SIGMAS * SIGMA * item.height / height, SIGMAS * SIGMA * item.width / width],
     }

@@ -13,7 +13,8 @@ from typing import Any
 
 from pixq.errors import PixqError
 from pixq.study.conduct import MOST_EVENTS, Conductor, Misplaced
-from pixq.study.flow import Course, Progress, advance
+from pixq.study.course import Course
+from pixq.study.flow import Progress, advance
 from pixq.study.given import event_of
 from pixq.study.offline import Drawer
 from pixq.study.platforms import Person

@@ -17,9 +17,8 @@ from typing import Any
 
 from pixq.errors import PixqError
 from pixq.patches.files import write_text
-from pixq.study.conduct import course_of, public_study
+from pixq.study.course import Course, Item, course_of, plan_of, public_study
 from pixq.study.files import OpenedStudy
-from pixq.study.flow import Course, Item
 from pixq.study.plan import plan_session
 from pixq.study.privacy import OFFLINE, Key
 
@@ -38,7 +37,7 @@ class Drawn:
     number
         From 1.
     plan
-        As a session's: `version`, `training`, `trials`, and `keys`: the name that the images' keys are made of.
+        Of `pixq.study.course.plan_of`, and `keys`: the name that the images' keys are made of.
     images
         The trials: id, and whether it is a test.
     course
@@ -71,6 +70,7 @@ class Drawer:
         self._key = key
         self._answers: Counter[str] = Counter()
         self._plans: list[tuple[tuple[str, bool], ...]] = []
+        self._digests: dict[str, dict[str, str]] = {}
 
     def draw(self, number: int) -> Drawn | None:
         """What file `number` shows; those before it count as answered. `None`, where they answer all there is."""
@@ -84,21 +84,26 @@ class Drawer:
             self._answers.update(each.source for each in planned if not each.test)
         images = self._plans[number - 1]
         keys = self._key.sign("offline keys", study.title, study.version, str(number))[:32]
-        plan: dict[str, Any] = {
-            "version": study.version,
-            "training": [each.id for each in study.training],
-            "trials": [source for source, _ in images],
-            "keys": keys,
-        }
-        course = course_of(self._opened, self._key, keys, plan)
+        training = [each.id for each in study.training]
+        plan = {**plan_of(self._opened, training, [source for source, _ in images]), "keys": keys}
+        course = course_of(plan, self._key, keys)
         sealed = {
             "number": number,
             "study": public_study(study),
-            "training": [{"source": each.source, **_training(each)} for each in course.training],
-            "trials": [{"source": each.source, **_item(each)} for each in course.trials],
+            "training": [{**self._sealed(each), **_training(each)} for each in course.training],
+            "trials": [{**self._sealed(each), **_item(each)} for each in course.trials],
         }
         seal = self._key.sign("offline seal", json.dumps(sealed, sort_keys=True))
         return Drawn(number, plan, images, course, seal)
+
+    def _sealed(self, item: Item) -> dict[str, Any]:
+        """What an image is, to the last byte of its files."""
+        if item.source not in self._digests:
+            self._digests[item.source] = {
+                str(level): hashlib.sha256(image.path.read_bytes()).hexdigest()
+                for level, image in self._opened.sources[item.source].levels.items()
+            }
+        return {"source": item.source, "files": self._digests[item.source]}
 
 
 def write_offline(
@@ -179,10 +184,10 @@ def _item(item: Item) -> dict[str, Any]:
 
 def _training(item: Item) -> dict[str, Any]:
     """With its truth: feedback tells it."""
-    if item.truth is None:
+    if item.known is None:
         raise ValueError(f"{item.source} is no training image")
-    truth = item.truth
-    return {**_item(item), "pjnd_range": list(truth.pjnd_range), "points": [list(each) for each in truth.points_yx]}
+    known = item.known
+    return {**_item(item), "pjnd_range": list(known.pjnd_range), "points": [list(each) for each in known.points_yx]}
 
 
 def _images(opened: OpenedStudy, drawn: Drawn) -> Iterator[tuple[str, Any]]:

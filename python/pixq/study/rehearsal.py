@@ -185,7 +185,7 @@ def rehearse(
 
 def _stored(rehearsal: _Rehearsal, conductor: Conductor) -> Rehearsed:
     sessions, events = stored(conductor)
-    answers = answers_of(conductor.opened, sessions, events)
+    answers = answers_of(conductor.study, sessions, events)
     return Rehearsed(rehearsal.people, rehearsal.refused, sessions, answers, rehearsal.truths)
 
 
@@ -232,7 +232,7 @@ class _Rehearsal:
         who = person(self._study.platform.kind, self._key, address).id
         client = Participant(port, address, self._study.default_language)
         try:
-            await client.start()
+            await client.start(again=True)
         finally:
             # A round may be larger than the number of connections that a process can have.
             client.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 __all__ = ["Appended", "Busy", "Changes", "Conflict", "Event", "Gap", "History", "Session", "Unknown"]
@@ -91,16 +91,19 @@ class History:
     seen
         Ids of what the person's sessions showed.
     answers
-        Answers stored, by source.
+        Answers of completed sessions by source, but for those of some people.
+    tested
+        By person: sessions completed, and whether each test image that was answered was passed.
     reserved
-        Source and time last heard of, for what unfinished sessions of others have still to answer.
+        Source, time last heard of and step, for all that unfinished sessions ask about.
     """
 
     sessions: tuple[Session, ...]
     passed: tuple[bool, ...]
     seen: tuple[str, ...]
-    answers: Mapping[str, int]
-    reserved: tuple[tuple[str, float], ...]
+    answers: Callable[[Collection[str]], Mapping[str, int]]
+    tested: Mapping[str, tuple[int, tuple[bool, ...]]]
+    reserved: tuple[tuple[str, float, str], ...]
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,13 @@ class Changes:
     answered
         Place in the session, and whether it was passed (`None`: no test image), for every image answered.
     consent
-        Version, language and text that was agreed to.
+        Digest of the text that was agreed to; the session is in its language from then on.
     """
 
     step: str
     reason: str = ""
     answered: tuple[tuple[int, bool | None], ...] = ()
-    consent: tuple[str, str, str, str] | None = None
+    consent: str | None = None
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ _DATA: dict[str, type[Said]] = {
     "survey": _Free,
 }
 #: Kinds that are written down at any time and change nothing.
-LOGGED = ("opened", "blocked", "resumed", "done", "error", "frames")
+LOGGED = ("opened", "blocked", "resumed", "recalibration", "done", "error", "frames")
 #: All.
 KINDS = (*_DATA, *LOGGED)
 

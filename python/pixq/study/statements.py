@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, select, text, update
@@ -55,7 +57,7 @@ INSERT = insert(events)
 _UPDATE = (
     update(sessions)
     .where(sessions.c.id == _OF)
-    .values({name: bindparam(name) for name in ("step", "reason", "heard", "ended", "consent")})
+    .values({name: bindparam(name) for name in ("step", "reason", "heard", "ended", "consent", "language")})
 )
 
 
@@ -77,34 +79,55 @@ def history_of(connection: Connection, participant: str, mine: Iterable[Session]
         .where(sessions.c.participant == participant)
     )
     rows = connection.execute(own).all()
-    answered = select(assignments.c.source, func.count()).where(
-        ~assignments.c.test, assignments.c.answered.is_not(None)
-    )
-    waiting = (
-        select(assignments.c.source, sessions.c.heard)
+    tested = (
+        select(sessions.c.participant, assignments.c.passed)
         .join(sessions, sessions.c.id == assignments.c.session)
-        .where(~assignments.c.test, assignments.c.answered.is_(None), sessions.c.ended.is_(None))
+        .where(assignments.c.passed.is_not(None))
+    )
+    completed = (
+        select(sessions.c.participant, func.count())
+        .where(sessions.c.step == "completed")
+        .group_by(sessions.c.participant)
+    )
+    passed: dict[str, list[bool]] = defaultdict(list)
+    for who, right in connection.execute(tested):
+        passed[who].append(right)
+    waiting = (
+        select(assignments.c.source, sessions.c.heard, sessions.c.step)
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(~assignments.c.test, sessions.c.ended.is_(None))
     )
     return History(
         tuple(mine),
         tuple(row.passed for row in rows if row.passed is not None),
         tuple(row.source for row in rows),
-        {row[0]: row[1] for row in connection.execute(answered.group_by(assignments.c.source))},
-        tuple((source, heard) for source, heard in connection.execute(waiting)),
+        partial(_answers, connection),
+        {who: (count, tuple(passed[who])) for who, count in connection.execute(completed)},
+        tuple((source, heard, step) for source, heard, step in connection.execute(waiting)),
     )
+
+
+def _answers(connection: Connection, without: Collection[str]) -> dict[str, int]:
+    """Answers of completed sessions by source, but for those of some people."""
+    query = (
+        select(assignments.c.source, func.count())
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(~assignments.c.test, assignments.c.answered.is_not(None), sessions.c.step == "completed")
+        .group_by(assignments.c.source)
+    )
+    if without:
+        query = query.where(sessions.c.participant.not_in(sorted(without)))
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def change(connection: Connection, session: Session, changes: Changes, now: float) -> None:
     """Carry out what new events change beside being there."""
     ended = now if changes.step in ENDED and session.ended is None else session.ended
     values: dict[str, Any] = {"step": changes.step, "reason": changes.reason, "heard": now, "ended": ended}
-    values["consent"] = session.consent
+    values |= {"consent": session.consent, "language": session.language}
     if changes.consent is not None:
-        digest, version, language, words = changes.consent
-        locked(connection)
-        if connection.execute(select(consents.c.digest).where(consents.c.digest == digest)).scalar() is None:
-            connection.execute(insert(consents).values(digest=digest, version=version, language=language, text=words))
-        values["consent"] = digest
+        shown = select(consents.c.language).where(consents.c.digest == changes.consent)
+        values |= {"consent": changes.consent, "language": connection.execute(shown).scalar_one()}
     connection.execute(_UPDATE, {"of": session.id, **values})
     for place, passed in changes.answered:
         connection.execute(

@@ -65,7 +65,8 @@ class StudyStatus:
     sources, tests
         By id, in the study's order.
     wanted, stored
-        Answers: by the quotas, and those that count towards them, which is at most the quota for each source.
+        Answers: by the quotas, and those that count towards them, which is at most the quota for each source. Those
+        that no estimate is made of do not count.
     seconds
         The median time that an answer took; `None` where no page said.
     late
@@ -143,7 +144,7 @@ def status_of(opened: OpenedStudy, sessions: Sequence[SessionRow], answers: Sequ
         sources=sources,
         tests=tests,
         wanted=quota * len(study.source),
-        stored=sum(min(each.answers, quota) for each in sources),
+        stored=sum(min(each.counted, quota) for each in sources),
         seconds=_median(_seconds(answers)),
         late=sum(late or 0 for late, _ in known) / frames if frames else None,
         flags=dict(Counter(flag for each in answers for flag in each.flags)),

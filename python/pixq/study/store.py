@@ -7,13 +7,15 @@ itself. Only `withdraw` deletes anything.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, inspect, select, update
+from sqlalchemy import Connection, Select, delete, insert, inspect, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -99,6 +101,8 @@ class Store:
         visit: str | None,
         now: float,
         draw: Callable[[History], Mapping[str, Any] | None],
+        *,
+        again: bool = False,
     ) -> Session | None:
         """The session of a person: the one that is not ended, the one of this visit, or a new one.
 
@@ -112,6 +116,8 @@ class Store:
             Gives, of what is known, a new session's `public`, `token` (the hash of it), `language`, `plan`, `step` and
             `images` (id and whether it is a test, in order), or `None` where there is to be none. It is called by one
             at a time.
+        again
+            Whether a person whose last session is completed gets a new one, where there are no visits to tell.
 
         Returns
         -------
@@ -120,14 +126,11 @@ class Store:
         """
         with self._writing() as connection:
             locked(connection)
-            mine = [
-                session_of(row)
-                for row in connection.execute(
-                    sessions_where(sessions.c.participant == participant).order_by(sessions.c.ordinal)
-                )
-            ]
+            mine = _sessions_of(connection, participant)
             found = next((each for each in mine if visit is not None and each.visit == visit), None)
             found = found or next((each for each in mine if each.ended is None), None)
+            if found is None and visit is None and not again and mine and mine[-1].step == "completed":
+                found = mine[-1]
             if found is not None:
                 # A platform that sends a person again for an unfinished session means this one.
                 if visit is not None and found.visit != visit:
@@ -153,6 +156,12 @@ class Store:
             if rows:
                 connection.execute(insert(assignments), rows)
             return session_of(connection.execute(sessions_where(sessions.c.id == number)).one())
+
+    @contextmanager
+    def history(self, participant: str) -> Iterator[History]:
+        """What `draw` of `start` is given of a person, until the end of the block."""
+        with self._reading() as connection:
+            yield history_of(connection, participant, _sessions_of(connection, participant))
 
     def append(self, token: str, batch: Sequence[Event], now: float, admit: Admit) -> Appended:
         """Append events to a session; those that are there already stay as they are.
@@ -254,26 +263,44 @@ class Store:
         with self._reading() as connection:
             return [tuple(row) for row in connection.execute(query)]
 
-    def consent(self, digest: str) -> tuple[str, str, str]:
-        """Version, language and text of a consent, by `Session.consent`.
-
-        Raises
-        ------
-        Unknown
-            If nobody agreed to it.
-        """
-        found = self.consents()
-        if digest not in found:
-            raise Unknown
-        return found[digest]
-
     def consents(self) -> dict[str, tuple[str, str, str]]:
         """Version, language and text of all consents that somebody agreed to, by `Session.consent`."""
         query = select(consents.c.digest, consents.c.version, consents.c.language, consents.c.text)
+        agreed = query.where(consents.c.digest.in_(select(sessions.c.consent)))
         with self._reading() as connection:
             return {
-                digest: (version, language, words) for digest, version, language, words in connection.execute(query)
+                digest: (version, language, words) for digest, version, language, words in connection.execute(agreed)
             }
+
+    def consent_of(self, version: str, language: str) -> str | None:
+        """The digest of the text that was kept of a version in a language, if one was."""
+        with self._reading() as connection:
+            found = connection.execute(_text_of(version, language)).scalar()
+        return None if found is None else str(found)
+
+    def keep_consents(self, texts: Mapping[tuple[str, str], str]) -> list[tuple[str, str]]:
+        """Keep the texts of consents, by version and language; gives those of which people agreed to another text.
+
+        Nothing is kept, if there are such.
+        """
+        new = {
+            each: (hashlib.sha256(json.dumps([*each, words]).encode()).hexdigest(), words)
+            for each, words in texts.items()
+        }
+        with self._writing() as connection:
+            locked(connection)
+            agreed = set(connection.execute(select(sessions.c.consent).distinct()).scalars())
+            known = {each: connection.execute(_text_of(*each)).scalar() for each in new}
+            other = [each for each, (digest, _) in new.items() if known[each] not in (None, digest)]
+            if wrong := [each for each in other if known[each] in agreed]:
+                return wrong
+            connection.execute(delete(consents).where(consents.c.digest.in_([known[each] for each in other])))
+            for (version, language), (digest, words) in new.items():
+                if known[version, language] != digest:
+                    connection.execute(
+                        insert(consents).values(digest=digest, version=version, language=language, text=words)
+                    )
+        return []
 
     def withdraw(self, participant: str) -> int:
         """Delete all there is of a person.
@@ -314,6 +341,16 @@ class Store:
         if row is None:
             raise Unknown
         return session_of(row)
+
+
+def _sessions_of(connection: Connection, participant: str) -> list[Session]:
+    """A person's, by number."""
+    query = sessions_where(sessions.c.participant == participant).order_by(sessions.c.ordinal)
+    return [session_of(row) for row in connection.execute(query)]
+
+
+def _text_of(version: str, language: str) -> Select[Any]:
+    return select(consents.c.digest).where(consents.c.version == version, consents.c.language == language)
 
 
 def open_store(where: str, *, make: bool = True) -> Store:

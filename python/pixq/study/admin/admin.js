@@ -49,8 +49,8 @@ function show(figures) {
       ["time of an answer (median)", seconds(figures.seconds)],
       ["late frames", percent(figures.late)],
     ]),
-    table("Sources", ["source", "answers", "progress", "PJND (median)", "95 % interval", "time (median)"], figures.sources.map(each => [
-      each.id, `${each.answers} of ${each.quota}`, bar(each.answers, each.quota, each.id), number(each.pjnd),
+    table("Sources", ["source", "answers", "left out", "progress", "PJND (median)", "95 % interval", "time (median)"], figures.sources.map(each => [
+      each.id, `${each.counted} of ${each.quota}`, String(each.answers - each.counted), bar(each.counted, each.quota, each.id), number(each.pjnd),
       each.low === null ? "–" : `${number(each.low)} to ${number(each.high)}`, seconds(each.seconds),
     ])),
     table("Test images", ["image", "answers", "level in range", "two places", "passed"], figures.tests.map(each => [

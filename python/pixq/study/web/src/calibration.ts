@@ -71,7 +71,7 @@ export function calibration(app: App, display: HTMLElement): Promise<void> {
       const fits = screen >= min_screen_cm;
       if (fits) await session.kept.keepCalibration(app.calibration).catch(() => {});
       // Measured again in the middle, it is no step of the study: the server only writes it down.
-      await session.submit(session.state.step === "calibration" ? "calibration" : "resumed", {
+      await session.submit(session.state.step === "calibration" ? "calibration" : "recalibration", {
         px_per_cm,
         screen_height: screenHeight(now),
         screen_cm: screen,

@@ -6,7 +6,7 @@ export type Step =
 
 export type Kind =
   | "opened" | "consent" | "check" | "calibration" | "instructions" | "training" | "trial" | "survey"
-  | "blocked" | "resumed" | "done" | "error" | "frames";
+  | "blocked" | "resumed" | "recalibration" | "done" | "error" | "frames";
 
 export type Point = [y: number, x: number];
 

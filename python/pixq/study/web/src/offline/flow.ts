@@ -40,7 +40,7 @@ const CALIBRATIONS = 3;
 const TRAININGS = 5;
 /** Frames of the screen that an image must last. */
 const FRAMES = 2;
-const LOGGED: readonly Kind[] = ["opened", "blocked", "resumed", "done", "error", "frames"];
+const LOGGED: readonly Kind[] = ["opened", "blocked", "resumed", "recalibration", "done", "error", "frames"];
 const TRACK = 50_000;
 
 type Data = Record<string, unknown>;
