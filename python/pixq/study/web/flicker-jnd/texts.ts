@@ -32,3 +32,6 @@ export type Texts = typeof TEXTS;
 export function fill(text: string, values: Record<string, string | number> = {}): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole));
 }
+
+/** The text of a key, filled in. */
+export type Say = (key: keyof Texts, values?: Record<string, string | number>) => string;
