@@ -6,6 +6,8 @@ import type { Say } from "./texts.ts";
 export class Notice {
   readonly root = element("div", "fj-message");
   readonly #say: Say;
+  readonly #bar = element("progress", "fj-progress");
+  readonly #count = element("p", "fj-count");
 
   constructor(say: Say) {
     this.#say = say;
@@ -17,12 +19,14 @@ export class Notice {
   }
 
   progress(loaded: number, needed: number): void {
-    const bar = element("progress", "fj-progress");
-    bar.max = needed;
-    bar.value = loaded;
-    bar.setAttribute("aria-label", this.#say("loading"));
-    const count = element("p", "fj-count", this.#say("loading_of", { loaded, needed }));
-    this.root.replaceChildren(element("p", "", this.#say("loading")), bar, count);
+    this.#bar.max = needed;
+    this.#bar.value = loaded;
+    this.#count.textContent = this.#say("loading_of", { loaded, needed });
+    // What is said once is not said again with every picture.
+    if (this.#bar.isConnected) return;
+    this.#bar.setAttribute("aria-label", this.#say("loading"));
+    this.#count.setAttribute("aria-hidden", "true");
+    this.root.replaceChildren(element("p", "", this.#say("loading")), this.#bar, this.#count);
   }
 
   waiting(): void {
@@ -37,7 +41,10 @@ export class Notice {
         resolve();
       };
       const what = element("p", "fj-broken", this.#say("broken"));
-      this.root.replaceChildren(what, element("p", "fj-count", why), button(this.#say("retry"), again, "fj-button fj-main"));
+      const cause = element("p", "fj-count", why);
+      // A browser's or a server's words, whatever the page's language.
+      cause.lang = "en";
+      this.root.replaceChildren(what, cause, button(this.#say("retry"), again, "fj-button fj-main"));
     });
   }
 }

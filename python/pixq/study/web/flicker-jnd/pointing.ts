@@ -48,6 +48,7 @@ export class Pointing {
   clear(): void {
     this.#points = [];
     this.#cursor = null;
+    this.said.textContent = "";
   }
 
   /** Draw the points, and the cross while there is something to set. */

@@ -59,6 +59,8 @@ export class Trial {
   readonly #undo: HTMLButtonElement;
   readonly #back: HTMLButtonElement;
   readonly #next: HTMLButtonElement;
+  /** Ids of what there is to do with the picture. */
+  #told = "";
   #stage: Stage | null = null;
   #position = 0;
   #shown = 0;
@@ -116,13 +118,23 @@ export class Trial {
     Object.assign(this.#slider, { id, type: "range", min: "0", max: String(this.#levels.length), step: "1", value: "0" });
     this.#value.htmlFor.add(id);
     this.#slider.addEventListener("input", () => this.#move(Number(this.#slider.value)));
-    this.#find.append(element("p", "fj-task", this.#say("find")), label, this.#value, this.#slider, this.#found, this.#hint);
+    this.#hint.id = `${id}-hint`;
+    this.#hint.setAttribute("role", "status");
+    this.#left.id = `${id}-left`;
+    const find = element("p", "fj-task", this.#say("find"));
+    const click = element("p", "fj-task", this.#say("click", { clicks }));
+    [find.id, click.id] = [`${id}-find`, `${id}-click`];
+    this.#slider.setAttribute("aria-describedby", find.id);
+    this.#found.setAttribute("aria-describedby", this.#hint.id);
+    this.#next.setAttribute("aria-describedby", this.#left.id);
+    this.#told = `${click.id} ${this.#left.id}`;
+    this.#find.append(find, label, this.#value, this.#slider, this.#found, this.#hint);
 
     this.#left.setAttribute("role", "status");
     const buttons = element("div", "fj-buttons");
     buttons.append(this.#undo, this.#back);
     this.#mark.append(
-      element("p", "fj-task", this.#say("click", { clicks })),
+      click,
       this.#left,
       this.#next,
       buttons,
@@ -249,12 +261,14 @@ export class Trial {
     const text = level ? this.#say("level_value", { level }) : this.#say("level_zero");
     this.#value.textContent = String(level);
     this.#slider.setAttribute("aria-valuetext", text);
-    this.#slider.style.setProperty("--fj-share", String(this.#levels.length ? this.#position / this.#levels.length : 0));
     const ready = this.#moved && level > 0 && this.#shown === this.#position;
     this.#found.disabled = !ready;
-    this.#hint.textContent = !this.#moved ? this.#say("move_first") : level ? "" : this.#say("not_zero");
+    const hint = !this.#moved ? this.#say("move_first") : level ? "" : this.#say("not_zero");
+    if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
     const { left, points } = this.#pointing;
-    this.#left.textContent = left ? this.#say("left", { left }) : this.#say("all_marked");
+    const marks = left ? this.#say("left", { left }) : this.#say("all_marked");
+    // A live region that is written anew with the same words is read out again.
+    if (this.#left.textContent !== marks) this.#left.textContent = marks;
     this.#next.disabled = left > 0;
     this.#undo.disabled = !points.length;
     this.#pointing.draw();
@@ -269,6 +283,7 @@ export class Trial {
     picture?.setAttribute("role", "img");
     picture?.setAttribute("aria-label", this.#say("picture_plain"));
     picture?.removeAttribute("tabindex");
+    picture?.removeAttribute("aria-describedby");
     this.#refresh();
     this.#slider.focus({ preventScroll: true });
   }
@@ -282,6 +297,7 @@ export class Trial {
     picture?.setAttribute("role", "application");
     picture?.setAttribute("aria-label", this.#say("picture"));
     picture?.setAttribute("tabindex", "0");
+    picture?.setAttribute("aria-describedby", this.#told);
     this.#refresh();
     picture?.focus({ preventScroll: true });
   }
