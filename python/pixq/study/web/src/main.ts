@@ -241,6 +241,8 @@ function timeline(app: App, ahead: Ahead) {
   const before = async (display: HTMLElement): Promise<void> => {
     const first = fresh;
     fresh = false;
+    // jsPsych would have the tab key stop at the whole page.
+    main.tabIndex = -1;
     await untilTrial(app, display, first);
   };
   const save = async (display: HTMLElement): Promise<void> => {
