@@ -199,9 +199,9 @@ def test_pictures_that_load_are_told_once(sit: Any, server: Server) -> None:
         route.continue_()
     page.wait_for_selector(".fj-progress[value='3']")
     assert page.evaluate("told") == 0
-    page.unroute_all()
     for route in waiting[3:]:
         route.continue_()
+    page.unroute_all()
     page.wait_for_selector(SLIDER)
 
 
