@@ -3,7 +3,7 @@ export const TEXTS = {
   loading: "Loading the pictures…",
   loading_of: "{loaded} of {needed}",
   waiting: "Loading this level…",
-  broken: "A picture could not be loaded. Check your connection, then try again.",
+  broken: "A picture could not be loaded. Please check your connection.",
   retry: "Try again",
   level: "Strength of the change",
   level_value: "{level}",
