@@ -82,9 +82,29 @@ def declared(page: Any) -> set[str]:
     return set(page.evaluate(code))
 
 
+#: What a value of jsPsych's types looks like in Python; a calibration is not always there.
+TYPES: dict[str, tuple[type, ...]] = {"INT": (int,), "FLOAT": (int, float), "COMPLEX": (list,)}
+
+
+def types_of(page: Any) -> dict[str, str]:
+    """Declared data and its types, by the names that jsPsych gives those."""
+    found: dict[str, str] = page.evaluate(
+        "async () => { const { data } = (await import('/lab/flicker-jnd.js')).default.info;"
+        "return Object.fromEntries(Object.entries(data).map(([name, { type }]) =>"
+        "[name, Object.keys(jsPsychModule.ParameterType).find(key => jsPsychModule.ParameterType[key] === type)])) }"
+    )
+    return found
+
+
 def looks_right(page: Any, row: dict[str, Any]) -> None:
     own = {"trial_type", "trial_index", "plugin_version", "time_elapsed", "rt"}
     assert set(row) - own == declared(page)
+    for name, declaration in types_of(page).items():
+        if name == "px_per_cm" and row[name] is None:
+            continue
+        assert isinstance(row[name], TYPES[declaration]), (name, declaration, row[name])
+    for pairs in (row["track"], row["points"], row["late_frames"]):
+        assert all(len(pair) == 2 and all(isinstance(each, int | float) for each in pair) for pair in pairs)
     assert row["trial_type"] == "flicker-jnd"
     assert row["pjnd"] in (1, 4, 9)
     assert row["track"][0] == [0, 0]

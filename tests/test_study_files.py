@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from pixq.cli import main
 from pixq.errors import PixqError
-from pixq.study.check import StudyCheck, check_study, effort_of, runs
+from pixq.study.check import StudyCheck, _notes, check_study, effort_of, runs
 from pixq.study.config import read_study
 from pixq.study.files import levels_of, open_study
 from pixq.study.new import find_ladders, new_study
@@ -186,6 +190,44 @@ def test_one_picture_under_two_names_is_told(tmp_path: Path, names: tuple[str, s
     (line,) = (each for each in check_study(path).warnings if said in each)
     assert names[0] in line
     assert names[1] in line
+
+
+def test_words_within_files_are_told(tmp_path: Path) -> None:
+    """Once a source, with the first file and the mend; what a colour profile or JFIF says is part of the picture."""
+    info = PngInfo()
+    info.add_text("Author", "Somebody")
+    exif = Image.Exif()
+    exif[0x010F] = "A camera"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    grey = Image.new("RGB", (16, 12), (90, 90, 90))
+    cases: tuple[tuple[str, dict[str, Any], str | None], ...] = (
+        ("jpg", {"exif": exif}, "EXIF"),
+        ("jpg", {"comment": b"seen at the lake"}, "a comment"),
+        ("jpg", {"xmp": b"<x:xmpmeta/>"}, "XMP"),
+        ("png", {"pnginfo": info}, "text"),
+        ("png", {"exif": exif}, "EXIF"),
+        ("webp", {"exif": exif}, "EXIF"),
+        ("jpg", {"icc_profile": profile, "dpi": (72, 72)}, None),
+        ("png", {"icc_profile": profile, "dpi": (72, 72)}, None),
+    )
+    for suffix, more, said in cases:
+        path = tmp_path / f"file.{suffix}"
+        grey.save(path, **more)
+        assert _notes(path) == ({said} if said else set()), (suffix, more)
+
+    path = write_study(tmp_path / "study", tables())
+    assert not any("participants receive" in line for line in check_study(path).warnings)
+    # Behind the pixels, where a quick look misses it.
+    for name in ("S0.png", FIRST):
+        file = path.parent / "images" / name
+        chunk = b"tEXtAuthor\0Somebody"
+        end = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        data = file.read_bytes()
+        file.write_bytes(data[:-12] + end + data[-12:])
+    [warning] = [line for line in check_study(path).warnings if "participants receive" in line]
+    assert warning.startswith("S0: ")
+    assert "S0.png and 1 more carry text" in warning
+    assert "exiftool" in warning
 
 
 def test_warnings_about_sessions(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
+from PIL import Image
+
 from pixq.errors import PixqError
 from pixq.ladders.ladder import pixels_of
 from pixq.study.config import Study, TruthSource, read_study
@@ -22,6 +24,9 @@ __all__ = ["Effort", "LadderCheck", "StudyCheck", "check_study", "effort_of", "r
 
 #: Images may be stretched by so much before it is worth a word.
 _STRETCH = 0.01
+#: What files carry besides their picture: PNG's chunks, and what Pillow finds in others. A colour profile is no note.
+_CHUNKS = {b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"eXIf": "EXIF"}
+_NOTES = {"comment": "a comment", "exif": "EXIF", "photoshop": "IPTC", "xmp": "XMP"}
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,7 @@ def check_study(path: str | os.PathLike[str], watch: Callable[[int, int], None] 
             ladders.append(ladder)
             pictures[hashes[0]].append(ladder)
             problems += _impossible(opened, ladder)
-            warned += _doubtful(study, ladder)
+            warned += _doubtful(study, ladder) + _noted(opened, pool.map)
     tell(len(every), len(every))
     warned += _twice(pictures.values()) + _sessions(study)
     effort = None if problems else effort_of(study, ladders)
@@ -280,6 +285,34 @@ def _doubtful(study: Study, ladder: LadderCheck) -> list[str]:
             f"{ladder.id}: is {ladder.width}x{ladder.height}, and shown {study.width_cm:g} x {study.height_cm:g} cm "
             f"it is stretched by {abs(stretch - 1):.0%}; change width_cm or height_cm"
         )
+    return found
+
+
+def _noted(opened: OpenedSource, over: Callable[..., Iterable[set[str]]]) -> list[str]:
+    """Files whose words participants would receive with the picture."""
+    paths = [image.path for image in opened.levels.values()]
+    noted = {path: found for path, found in zip(paths, over(_notes, paths), strict=True) if found}
+    if not noted:
+        return []
+    first, *others = noted
+    more = f" and {len(others)} more carry" if others else " carries"
+    return [
+        f"{opened.source.id}: {first}{more} {', '.join(sorted(set().union(*noted.values())))}, which participants "
+        "receive with it; take it out: exiftool -all= --icc_profile:all FILE"
+    ]
+
+
+def _notes(path: Path) -> set[str]:
+    with Image.open(path) as image:
+        if image.format != "PNG":
+            return {name for key, name in _NOTES.items() if image.info.get(key)}
+    # Pillow sees what comes after the pixels only once it has decoded them again.
+    found = set()
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            found |= {_CHUNKS[head[4:]]} if head[4:] in _CHUNKS else set()
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
     return found
 
 

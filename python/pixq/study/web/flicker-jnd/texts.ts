@@ -3,7 +3,7 @@ export const TEXTS = {
   loading: "Loading the pictures…",
   loading_of: "{loaded} of {needed}",
   waiting: "Loading this level…",
-  broken: "A picture could not be loaded.",
+  broken: "A picture could not be loaded. Please check your connection.",
   retry: "Try again",
   level: "Strength of the change",
   level_value: "{level}",
@@ -32,3 +32,6 @@ export type Texts = typeof TEXTS;
 export function fill(text: string, values: Record<string, string | number> = {}): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole));
 }
+
+/** The text of a key, filled in. */
+export type Say = (key: keyof Texts, values?: Record<string, string | number>) => string;

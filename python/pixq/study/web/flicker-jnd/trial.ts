@@ -1,9 +1,12 @@
 /** One trial: the slider, then the points; and all that is logged of it. */
 
+import { button, element } from "./dom.ts";
+import { Notice } from "./notice.ts";
 import { Broken, Pictures, type Load } from "./pictures.ts";
+import { Pointing } from "./pointing.ts";
 import { measureRate } from "../../../serve/page/flicker.js";
 import { Stage, type Measured, type Point } from "./stage.ts";
-import { fill, type Texts } from "./texts.ts";
+import { fill, type Say, type Texts } from "./texts.ts";
 import type { Shown } from "./sizes.ts";
 
 export interface TrialOptions {
@@ -34,16 +37,6 @@ export interface Answer extends Measured {
   height_css: number;
 }
 
-/** Steps of the keyboard's cross, in CSS pixels; with Shift one pixel of the image. */
-const STEP = 12;
-
-function element<K extends keyof HTMLElementTagNameMap>(name: K, className = "", text = ""): HTMLElementTagNameMap[K] {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  return made;
-}
-
 let ids = 0;
 
 export class Trial {
@@ -52,27 +45,28 @@ export class Trial {
   readonly #levels: { level: number; image: string }[];
   readonly #pictures: Pictures;
   readonly #surround = element("div", "fj-surround");
-  readonly #message = element("div", "fj-message");
+  readonly #say: Say = (key, values = {}) => fill(this.#options.texts[key], values);
+  readonly #notice = new Notice(this.#say);
+  readonly #pointing: Pointing;
   readonly #controls = element("div", "fj-controls");
-  readonly #said = element("p", "fj-said");
   readonly #slider = element("input", "fj-slider");
   readonly #value = element("output", "fj-value");
   readonly #find = element("div", "fj-phase");
-  readonly #found = element("button", "fj-button fj-main");
+  readonly #found: HTMLButtonElement;
   readonly #hint = element("p", "fj-hint");
   readonly #mark = element("div", "fj-phase");
   readonly #left = element("p", "fj-hint");
-  readonly #undo = element("button", "fj-button");
-  readonly #back = element("button", "fj-button");
-  readonly #next = element("button", "fj-button fj-main");
+  readonly #undo: HTMLButtonElement;
+  readonly #back: HTMLButtonElement;
+  readonly #next: HTMLButtonElement;
+  /** Ids of what there is to do with the picture. */
+  #told = "";
   #stage: Stage | null = null;
   #position = 0;
   #shown = 0;
   #asked = 0;
   #moved = false;
   #phase: "load" | "find" | "mark" | "done" = "load";
-  #points: Point[] = [];
-  #cursor: Point | null = null;
   #track: [number, number][] = [];
   #began = 0;
   #pausedAt: number | null = null;
@@ -91,15 +85,25 @@ export class Trial {
       height: options.height,
       size: options.size,
       first: options.first,
-      onProgress: (loaded, needed) => this.#progress(loaded, needed),
+      onProgress: (loaded, needed) => this.#notice.progress(loaded, needed),
       onBroken: options.onBroken,
       onLoaded: options.onLoaded,
     });
+    const { width, height, clicks } = options;
+    this.#pointing = new Pointing({
+      width,
+      height,
+      clicks,
+      say: this.#say,
+      marking: () => this.#phase === "mark",
+      paused: () => this.#pausedAt !== null,
+      onChange: () => this.#marked(),
+    });
+    this.#found = button(this.#say("found"), () => this.#toMark(), "fj-button fj-main");
+    this.#undo = button(this.#say("undo"), () => this.#pointing.takeBack());
+    this.#back = button(this.#say("back"), () => this.#toFind());
+    this.#next = button(this.#say("next"), () => this.#done(), "fj-button fj-main");
     this.#build();
-  }
-
-  #text(key: keyof Texts, values: Record<string, string | number> = {}): string {
-    return fill(this.#options.texts[key], values);
   }
 
   #build(): void {
@@ -107,37 +111,36 @@ export class Trial {
     const id = `fj-${++ids}`;
     this.root.style.setProperty("--fj-width", `${size.width_css}px`);
     this.root.style.setProperty("--fj-height", `${size.height_css}px`);
-    this.#message.setAttribute("role", "status");
-    this.#surround.append(this.#message);
-    this.#said.setAttribute("aria-live", "polite");
+    this.#surround.append(this.#notice.root);
 
-    const label = element("label", "fj-label", this.#text("level"));
+    const label = element("label", "fj-label", this.#say("level"));
     label.htmlFor = id;
     Object.assign(this.#slider, { id, type: "range", min: "0", max: String(this.#levels.length), step: "1", value: "0" });
     this.#value.htmlFor.add(id);
     this.#slider.addEventListener("input", () => this.#move(Number(this.#slider.value)));
-    this.#found.textContent = this.#text("found");
-    this.#found.addEventListener("click", () => this.#toMark());
-    this.#find.append(element("p", "fj-task", this.#text("find")), label, this.#value, this.#slider, this.#found, this.#hint);
+    this.#hint.id = `${id}-hint`;
+    this.#hint.setAttribute("role", "status");
+    this.#left.id = `${id}-left`;
+    const find = element("p", "fj-task", this.#say("find"));
+    const click = element("p", "fj-task", this.#say("click", { clicks }));
+    [find.id, click.id] = [`${id}-find`, `${id}-click`];
+    this.#slider.setAttribute("aria-describedby", find.id);
+    this.#found.setAttribute("aria-describedby", this.#hint.id);
+    this.#next.setAttribute("aria-describedby", this.#left.id);
+    this.#told = `${click.id} ${this.#left.id}`;
+    this.#find.append(find, label, this.#value, this.#slider, this.#found, this.#hint);
 
-    this.#undo.textContent = this.#text("undo");
-    this.#back.textContent = this.#text("back");
-    this.#next.textContent = this.#text("next");
-    this.#undo.addEventListener("click", () => this.#takeBack());
-    this.#back.addEventListener("click", () => this.#toFind());
-    this.#next.addEventListener("click", () => this.#done());
     this.#left.setAttribute("role", "status");
     const buttons = element("div", "fj-buttons");
     buttons.append(this.#undo, this.#back);
     this.#mark.append(
-      element("p", "fj-task", this.#text("click", { clicks })),
+      click,
       this.#left,
       this.#next,
       buttons,
-      element("p", "fj-keys", this.#text("click_keys")),
+      element("p", "fj-keys", this.#say("click_keys")),
     );
-    for (const button of [this.#found, this.#undo, this.#back, this.#next]) button.type = "button";
-    this.#controls.append(this.#find, this.#mark, this.#said);
+    this.#controls.append(this.#find, this.#mark, this.#pointing.said);
     this.#find.hidden = this.#mark.hidden = true;
     this.root.append(this.#surround, this.#controls);
   }
@@ -164,8 +167,8 @@ export class Trial {
     const reference = await this.#pictures.get(0);
     const { size, width, height, hertz } = this.#options;
     this.#stage = new Stage(reference, { size, width, height, hertz, rate, now: () => this.#now() });
-    this.#listen(this.#stage);
-    this.#message.replaceChildren();
+    this.#pointing.listen(this.root, this.#stage);
+    this.#notice.clear();
     this.#surround.append(this.#stage.root);
     this.#stage.settle();
     this.#began = performance.now();
@@ -200,15 +203,6 @@ export class Trial {
     this.#pictures.dispose();
   }
 
-  #progress(loaded: number, needed: number): void {
-    const bar = element("progress", "fj-progress");
-    bar.max = needed;
-    bar.value = loaded;
-    bar.setAttribute("aria-label", this.#text("loading"));
-    const count = element("p", "fj-count", this.#text("loading_of", { loaded, needed }));
-    this.#message.replaceChildren(element("p", "", this.#text("loading")), bar, count);
-  }
-
   /** Do it again, each time that a person asks for it, until the pictures are there. */
   async #insist<T>(job: () => Promise<T>): Promise<T> {
     for (;;) {
@@ -216,23 +210,10 @@ export class Trial {
         return await job();
       } catch (error) {
         if (!(error instanceof Broken)) throw error;
-        await this.#complain(error.message);
+        await this.#notice.broken(error.message);
+        this.#pictures.retry();
       }
     }
-  }
-
-  #complain(why: string): Promise<void> {
-    return new Promise(resolve => {
-      const again = element("button", "fj-button fj-main", this.#text("retry"));
-      again.type = "button";
-      again.addEventListener("click", () => {
-        this.#message.replaceChildren();
-        this.#pictures.retry();
-        resolve();
-      });
-      const what = element("p", "fj-broken", this.#text("broken"));
-      this.#message.replaceChildren(what, element("p", "fj-count", why), again);
-    });
   }
 
   #levelAt(position: number): number {
@@ -259,7 +240,7 @@ export class Trial {
       // Never another level than the slider's: the reference stays until this one is there.
       stage.show(await this.#pictures.get(0), null);
       if (asked !== this.#asked) return;
-      this.#message.replaceChildren(element("p", "", this.#text("waiting")));
+      this.#notice.waiting();
       this.#refresh();
       picture = await this.#insist(() => {
         if (asked !== this.#asked) return Promise.resolve(undefined);
@@ -267,7 +248,7 @@ export class Trial {
       });
     } else void this.#pictures.get(position);
     if (asked !== this.#asked || !picture) return;
-    this.#message.replaceChildren();
+    this.#notice.clear();
     this.#shown = this.#pictures.shown = position;
     const reference = this.#pictures.peek(0) as ImageBitmap;
     stage.show(reference, position === 0 ? null : picture);
@@ -276,34 +257,33 @@ export class Trial {
 
   /** Everything that follows from where we are. */
   #refresh(): void {
-    const { clicks } = this.#options;
     const level = this.#levelAt(this.#position);
-    const text = level ? this.#text("level_value", { level }) : this.#text("level_zero");
+    const text = level ? this.#say("level_value", { level }) : this.#say("level_zero");
     this.#value.textContent = String(level);
     this.#slider.setAttribute("aria-valuetext", text);
-    this.#slider.style.setProperty("--fj-share", String(this.#levels.length ? this.#position / this.#levels.length : 0));
     const ready = this.#moved && level > 0 && this.#shown === this.#position;
     this.#found.disabled = !ready;
-    this.#hint.textContent = !this.#moved ? this.#text("move_first") : level ? "" : this.#text("not_zero");
-    const left = clicks - this.#points.length;
-    this.#left.textContent = left ? this.#text("left", { left }) : this.#text("all_marked");
+    const hint = !this.#moved ? this.#say("move_first") : level ? "" : this.#say("not_zero");
+    if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
+    const { left, points } = this.#pointing;
+    const marks = left ? this.#say("left", { left }) : this.#say("all_marked");
+    // A live region that is written anew with the same words is read out again.
+    if (this.#left.textContent !== marks) this.#left.textContent = marks;
     this.#next.disabled = left > 0;
-    this.#undo.disabled = !this.#points.length;
-    const marking = this.#phase === "mark";
-    this.#stage?.root.classList.toggle("fj-aim", marking && left > 0);
-    this.#stage?.mark(this.#points, marking && this.#cursor && left ? { cursor: this.#cursor } : {});
+    this.#undo.disabled = !points.length;
+    this.#pointing.draw();
   }
 
   #toFind(): void {
     this.#phase = "find";
-    this.#points = [];
-    this.#cursor = null;
+    this.#pointing.clear();
     this.#find.hidden = false;
     this.#mark.hidden = true;
     const picture = this.#stage?.root;
     picture?.setAttribute("role", "img");
-    picture?.setAttribute("aria-label", this.#text("picture_plain"));
+    picture?.setAttribute("aria-label", this.#say("picture_plain"));
     picture?.removeAttribute("tabindex");
+    picture?.removeAttribute("aria-describedby");
     this.#refresh();
     this.#slider.focus({ preventScroll: true });
   }
@@ -315,70 +295,18 @@ export class Trial {
     this.#mark.hidden = false;
     const picture = this.#stage?.root;
     picture?.setAttribute("role", "application");
-    picture?.setAttribute("aria-label", this.#text("picture"));
+    picture?.setAttribute("aria-label", this.#say("picture"));
     picture?.setAttribute("tabindex", "0");
+    picture?.setAttribute("aria-describedby", this.#told);
     this.#refresh();
     picture?.focus({ preventScroll: true });
   }
 
-  #set(point: Point): void {
-    if (this.#phase !== "mark" || this.#pausedAt !== null || this.#points.length >= this.#options.clicks) return;
-    this.#points.push(point);
-    this.#say("marked", point, this.#points.length);
+  /** A point or the cross is another. */
+  #marked(): void {
+    const { disabled } = this.#next;
     this.#refresh();
-    if (this.#points.length === this.#options.clicks) this.#next.focus({ preventScroll: true });
-  }
-
-  #takeBack(): void {
-    if (this.#phase !== "mark" || !this.#points.length) return;
-    this.#said.textContent = this.#text("undone", { number: this.#points.length });
-    this.#points.pop();
-    this.#refresh();
-    this.#stage?.root.focus({ preventScroll: true });
-  }
-
-  #say(key: "marked" | "cursor", [y, x]: Point, number = 0): void {
-    const { width, height } = this.#options;
-    const share = (part: number, whole: number) => Math.round((100 * part) / whole);
-    this.#said.textContent = this.#text(key, { number, x: share(x, width), y: share(y, height) });
-  }
-
-  #listen(stage: Stage): void {
-    const { width, height } = this.#options;
-    stage.root.addEventListener("click", event => {
-      this.#cursor = null;
-      this.#set(stage.at(event));
-    });
-    this.root.addEventListener("keydown", event => {
-      if (this.#phase !== "mark" || event.ctrlKey || event.altKey || event.metaKey) return;
-      if (event.key === "Backspace") {
-        this.#takeBack();
-        event.preventDefault();
-        return;
-      }
-      if (event.target !== stage.root) return;
-      const [down, right] = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key] ?? [0, 0];
-      if (down || right) {
-        const step = event.shiftKey ? 1 : (STEP * width) / stage.box.width;
-        const [y, x] = this.#cursor ?? this.#points.at(-1) ?? [height / 2, width / 2];
-        this.#cursor = [
-          Math.min(Math.max(y + down * step, 0), height),
-          Math.min(Math.max(x + right * step, 0), width),
-        ];
-        this.#say("cursor", this.#cursor);
-      } else if (event.key === "Enter" || event.key === " ") {
-        if (!event.repeat) this.#set(this.#cursor ?? [height / 2, width / 2]);
-      } else return;
-      event.preventDefault();
-      this.#refresh();
-    });
-    stage.root.addEventListener("focus", () => {
-      // The cross is for those who come by the keyboard.
-      if (this.#phase === "mark" && stage.root.matches(":focus-visible")) {
-        this.#cursor ??= this.#points.at(-1) ?? [height / 2, width / 2];
-        this.#refresh();
-      }
-    });
+    if (disabled && !this.#next.disabled) this.#next.focus({ preventScroll: true });
   }
 
   #done(): void {
@@ -390,7 +318,7 @@ export class Trial {
     this.#finish({
       pjnd: this.#levelAt(this.#shown),
       track: this.#track,
-      points: this.#points,
+      points: [...this.#pointing.points],
       ...stage.measured(),
       shown_ms: shown,
       paused_ms: Math.round(this.#pausedMs),

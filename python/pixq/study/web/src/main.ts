@@ -63,9 +63,11 @@ function allowEmptying(): void {
 }
 
 /** The last that can be said when nothing goes on. */
-function stop(title: string, text: string): void {
+function stop(title: string, text: string, why: string): void {
+  // Why is in the server's words, which are English.
+  const [before, after = ""] = text.split("{why}");
   const sheet = el("div", { class: "sheet end" },
-    el("h1", {}, title), el("p", { class: "lead" }, text),
+    el("h1", {}, title), el("p", { class: "lead" }, before, el("span", { lang: "en" }, why), after),
     el("p", { class: "actions" }, button(language.say("reload"), () => window.location.reload(), true)));
   show(main, sheet);
 }
@@ -119,7 +121,8 @@ class Step implements JsPsychPlugin<typeof stepInfo> {
 async function untilTrial(app: App, display: HTMLElement, fresh: boolean): Promise<void> {
   for (;;) {
     const { state } = app.session;
-    showProgress(state);
+    // Until what was said of a practice picture is read, it is that picture's turn.
+    if (!state.feedback || !app.answered) showProgress(state);
     // After a reload the display may be another one.
     if (!app.rate && !isOver(state) && state.step !== "consent") app.rate = await measureRate();
     const measured = state.step === "instructions" || state.step === "training" || state.step === "trial";
@@ -238,6 +241,8 @@ function timeline(app: App, ahead: Ahead) {
   const before = async (display: HTMLElement): Promise<void> => {
     const first = fresh;
     fresh = false;
+    // jsPsych would have the tab key stop at the whole page.
+    main.tabIndex = -1;
     await untilTrial(app, display, first);
   };
   const save = async (display: HTMLElement): Promise<void> => {
@@ -280,7 +285,7 @@ async function begin({ api, platform, end }: Options): Promise<void> {
   (document.getElementById("title") as HTMLElement).textContent = study.title;
   const onRefused = (error: Refused): void => {
     app.watch.expect(null);
-    stop(language.say("refused_title"), language.say("refused_text", { why: error.message, contact: study.contact }));
+    stop(language.say("refused_title"), language.say("refused_text", { contact: study.contact }), error.message);
   };
   const session = new Session(api, started, { onLine, onRefused });
   const ahead = new Ahead(api);
@@ -322,6 +327,6 @@ async function begin({ api, platform, end }: Options): Promise<void> {
 export function run(options: Options): void {
   begin(options).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);
-    stop(language.say("refused_title"), language.say("no_study", { why }));
+    stop(language.say("refused_title"), language.say("no_study"), why);
   });
 }

@@ -7,8 +7,11 @@ export function survey(app: App, display: HTMLElement): Promise<void> {
   return new Promise(resolve => {
     const form = el("form", { novalidate: true });
     const scale = (name: string, title: string, low: string, high: string) => {
-      const marks = [1, 2, 3, 4, 5].map(value =>
-        el("label", {}, el("input", { type: "radio", name, value }), el("span", {}, String(value))));
+      const marks = [1, 2, 3, 4, 5].map(value => {
+        // The ends' words stand beside the numbers; who hears them one by one hears them there.
+        const spoken = value === 1 ? `${value}, ${low}` : value === 5 ? `${value}, ${high}` : String(value);
+        return el("label", {}, el("input", { type: "radio", name, value, "aria-label": spoken }), el("span", {}, String(value)));
+      });
       return el("fieldset", { class: "scale" }, el("legend", {}, title),
         el("div", {}, el("span", { class: "end" }, low), ...marks, el("span", { class: "end" }, high)));
     };

@@ -45,7 +45,7 @@ export interface WatchOptions {
 
 export class Watch {
   readonly #options: WatchOptions;
-  readonly #cover = el("div", { class: "cover", role: "alertdialog", "aria-modal": "true", "aria-labelledby": "cover-title", tabindex: "-1", hidden: true });
+  readonly #cover = el("div", { class: "cover", role: "alertdialog", "aria-modal": "true", "aria-labelledby": "cover-title", "aria-describedby": "cover-why", tabindex: "-1", hidden: true });
   #before: Environment | null = null;
   #shown = "";
   #focused: Element | null = null;
@@ -95,7 +95,7 @@ export class Watch {
       least_width: least[0], least_height: least[1],
       zoom: Math.round((100 * now.dpr) / before.dpr),
     };
-    const list = el("ul", {}, ...problems.map(problem => el("li", {}, language.say(`cover_${problem}`, values))));
+    const list = el("ul", { id: "cover-why" }, ...problems.map(problem => el("li", {}, language.say(`cover_${problem}`, values))));
     this.#cover.replaceChildren(
       el("div", { class: "panel" },
         el("h1", { id: "cover-title" }, language.say("cover_title")),
