@@ -86,11 +86,14 @@ class Sitting:
         #: Events that an answer of 200 came for, and statuses of all.
         self.confirmed: dict[int, tuple[str, Any]] = {}
         self.statuses: Counter[int] = Counter()
+        #: Errors that nobody caught.
+        self.noise: list[str] = []
         self.open()
 
     def open(self) -> None:
         self.page = self.context.new_page()
         self.page.on("response", self._note)
+        self.page.on("pageerror", lambda error: self.noise.append(error.stack))
         self.page.goto(self.address)
 
     def _note(self, response: Any) -> None:
@@ -129,6 +132,7 @@ def lasted(conductor: Conductor, sitting: Sitting) -> None:
     keys = [item.key for item in conductor.course(session).trials]
     assert [event["data"]["key"] for event in events if event["kind"] == "trial"] == keys
     assert set(sitting.statuses) <= {200, 503}, "nothing was refused"
+    assert sitting.noise == []
 
 
 SERVE = """

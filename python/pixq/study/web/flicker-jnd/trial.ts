@@ -251,14 +251,15 @@ export class Trial {
   /** The picture of the slider's level, once it is there; what was asked for before does not come any more. */
   async #showLevel(): Promise<void> {
     const stage = this.#stage;
-    if (!stage) return;
+    const reference = this.#pictures.peek(0);
+    // The reference is decoded before there is a stage, and stays.
+    if (!stage || !reference) return;
     const asked = ++this.#asked;
     const position = this.#position;
     let picture = this.#pictures.peek(position);
     if (!picture) {
       // Never another level than the slider's: the reference stays until this one is there.
-      stage.show(await this.#pictures.get(0), null);
-      if (asked !== this.#asked) return;
+      stage.show(reference, null);
       this.#message.replaceChildren(element("p", "", this.#text("waiting")));
       this.#refresh();
       picture = await this.#insist(() => {
@@ -269,7 +270,6 @@ export class Trial {
     if (asked !== this.#asked || !picture) return;
     this.#message.replaceChildren();
     this.#shown = this.#pictures.shown = position;
-    const reference = this.#pictures.peek(0) as ImageBitmap;
     stage.show(reference, position === 0 ? null : picture);
     this.#refresh();
   }
@@ -295,6 +295,7 @@ export class Trial {
   }
 
   #toFind(): void {
+    if (this.#phase === "done") return;
     this.#phase = "find";
     this.#points = [];
     this.#cursor = null;
