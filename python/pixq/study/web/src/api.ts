@@ -16,10 +16,11 @@ async function ask(path: string, options: RequestInit, patience = PATIENCE): Pro
   const signals = [AbortSignal.timeout(patience), ...(options.signal ? [options.signal] : [])];
   const answer = await fetch(path, { ...options, signal: AbortSignal.any(signals) });
   if (answer.ok) return answer;
-  const told: { error?: unknown; stored?: unknown } = await answer.json().catch(() => ({}));
+  const told: { error?: unknown; stored?: unknown; number?: unknown } = await answer.json().catch(() => ({}));
   const message = typeof told.error === "string" ? told.error : `the server answers ${answer.status}`;
   if (passes(answer.status)) throw new Error(message);
-  throw new Refused(message, answer.status, typeof told.stored === "number" ? told.stored : null);
+  const [stored, number] = [told.stored, told.number].map(each => (typeof each === "number" ? each : null));
+  throw new Refused(message, answer.status, stored, number);
 }
 
 function post(body: unknown, token?: string): RequestInit {

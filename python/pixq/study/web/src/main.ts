@@ -12,7 +12,7 @@ import { consent } from "./consent.ts";
 import { button, el } from "./dom.ts";
 import { feedback } from "./feedback.ts";
 import { instructions } from "./instructions.ts";
-import type { State } from "./protocol.ts";
+import type { State, TrialSpec } from "./protocol.ts";
 import type { Refused } from "./queue.ts";
 import { Session } from "./session.ts";
 import { survey } from "./survey.ts";
@@ -201,10 +201,11 @@ function timeline(app: App, ahead: Ahead) {
   let fresh = true;
   const { session } = app;
   const { study } = session;
+  // Of the trial that is shown: what the server says may change meanwhile, where another page answers.
+  let asked: TrialSpec | null = null;
   const spec = () => {
-    const { trial } = session.state;
-    if (!trial) throw new Error("there is no image to show");
-    return trial;
+    if (!asked) throw new Error("there is no image to show");
+    return asked;
   };
   const flicker = {
     type: FlickerJnd,
@@ -239,6 +240,7 @@ function timeline(app: App, ahead: Ahead) {
     const first = fresh;
     fresh = false;
     await untilTrial(app, display, first);
+    asked = isOver(session.state) ? null : (session.state.trial ?? null);
   };
   const save = async (display: HTMLElement): Promise<void> => {
     show(display, el("p", { class: "saving", role: "status" }, app.language.say("saving")));
@@ -249,7 +251,7 @@ function timeline(app: App, ahead: Ahead) {
       { type: Step, run: before },
       {
         timeline: [flicker, { type: Step, run: save }],
-        conditional_function: () => !isOver(session.state),
+        conditional_function: () => asked !== null,
       },
     ],
     loop_function: () => !isOver(session.state),
@@ -310,7 +312,8 @@ async function begin({ api, platform, end }: Options): Promise<void> {
   // Somebody who may not take part any more has no session.
   if (!started.token) return end(app, main);
   await session.begin();
-  session.log("opened", { language: language.code });
+  // Confirmed before anything is shown: what an earlier page sent is stored by now, or never, and `state` is of after that.
+  await session.submit("opened", { language: language.code });
   // From the disk jsPsych would warn of sound and video that can't be loaded; there is none.
   const jsPsych = initJsPsych({ display_element: main, override_safe_mode: true });
   main.replaceChildren();
