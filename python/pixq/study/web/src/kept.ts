@@ -73,8 +73,10 @@ export class Kept implements Keeper {
   }
 
   put(events: readonly Pending[]): Promise<void> {
+    // As they are now, and not when the database gets to it: they may have numbers by then that are not kept yet.
+    const rows = events.map(event => ({ ...event, token: this.#token }));
     return this.#do("events", store => {
-      for (const event of events) store.put({ ...event, token: this.#token });
+      for (const row of rows) store.put(row);
     }, "strict");
   }
 
