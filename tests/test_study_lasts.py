@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import taking_part
-from cut_line import laid
+from cut_line import Line, laid
 from pixq.study.conduct import Conductor
 from pixq.study.files import open_study
 from pixq.study.privacy import KEY_FILE, open_key
@@ -58,7 +58,8 @@ ROBOT = """seed => {
       doing.points.push([down, across]);
       find(".fj-aim").dispatchEvent(new MouseEvent("click", place));
       // Whatever becomes of the page with the click that follows.
-      if (picture && !find(".fj-aim")) localStorage.said = JSON.stringify([...JSON.parse(localStorage.said ?? "[]"), doing]);
+      if (!picture || find(".fj-aim")) return;
+      localStorage.said = JSON.stringify([...JSON.parse(localStorage.said ?? "[]"), doing]);
     } else if (find("#agree")) {
       if (!find("#agree").checked) press("#agree");
       press(".main:enabled");
@@ -170,8 +171,8 @@ class Sitting:
 def lasted(conductor: Conductor, sitting: Sitting, *, refused: bool = False) -> None:
     """The last session is whole.
 
-    What was confirmed is there once, each picture was answered once, in its turn, by what the person did, and nothing was
-    complained of.
+    What was confirmed is there once, each picture was answered once, in its turn, by what the person did, and nothing
+    was complained of.
     """
     server = Server("", conductor)
     session = server.sessions[-1]
@@ -214,6 +215,17 @@ def until(sitting: Sitting, there: Callable[[], bool], seconds: float = 30) -> b
     return True
 
 
+def arrive(sitting: Sitting, server: Server, begun: int, place: int) -> None:
+    there = until(sitting, lambda: place_of(server, begun) >= place)
+    assert there, f"it does not come to {PLACES[place]}"
+
+
+def hits(sitting: Sitting, line: Line, seconds: float) -> bool:
+    """Wait for the line to do what it is set to; gives whether it did."""
+    before = line.hit
+    return until(sitting, lambda: line.hit > before, seconds)
+
+
 def gone(sitting: Sitting, how: str) -> None:
     if how == "reloaded":
         sitting.page.reload()
@@ -233,14 +245,11 @@ def test_a_page_that_is_reloaded_or_closed_goes_on(study: Path, chromium: Any, t
         for begun in range(1, sessions + 1):
             sitting = Sitting(chromium, line.port, before=private, seed=begun)
             for place in range(len(PLACES)):
-                assert until(sitting, lambda place=place: place_of(server, begun) >= place), (
-                    f"it stays at {PLACES[place]}"
-                )  # type: ignore[misc]
+                arrive(sitting, server, begun, place)
                 if draws.random() < 0.4:
                     # The server has stored it, and the page never hears of that.
-                    hit = line.hit
                     line.be("reply held")
-                    done["stored, and not told"] += until(sitting, lambda hit=hit: line.hit > hit, 1.5)  # type: ignore[misc]
+                    done["stored, and not told"] += hits(sitting, line, 1.5)
                 else:
                     sitting.page.wait_for_timeout(draws.uniform(0, 400))
                 how = draws.choice(["reloaded", "closed"])
@@ -263,18 +272,15 @@ def test_a_line_that_is_cut_loses_and_doubles_nothing(study: Path, chromium: Any
         for begun in range(1, SESSIONS + 1):
             sitting = Sitting(chromium, line.port, seed=begun)
             for place in range(len(PLACES)):
-                assert until(sitting, lambda place=place: place_of(server, begun) >= place), (
-                    f"it stays at {PLACES[place]}"
-                )  # type: ignore[misc]
+                arrive(sitting, server, begun, place)
                 how = draws.choice(["offline", "down", "request lost", "reply lost"])
                 sitting.page.wait_for_timeout(draws.uniform(0, 200))
-                hit = line.hit
                 if how == "offline":
                     sitting.context.set_offline(True)
                 else:
                     line.be(how)  # type: ignore[arg-type]
                 if how.endswith("lost"):
-                    until(sitting, lambda hit=hit: line.hit > hit, 1)  # type: ignore[misc]
+                    hits(sitting, line, 1)
                 sitting.page.wait_for_timeout(draws.uniform(50, 400))
                 # The page is asked before the store.
                 picture = sitting.picture()
@@ -333,9 +339,17 @@ def test_two_pages_of_one_session(study: Path, chromium: Any, tmp_path: Path) ->
     alone = "Object.defineProperty(navigator, 'locks', {value: undefined});"
     with taking_part.running(study, tmp_path / "answers.db") as server:
         sitting = Sitting(chromium, urlsplit(server.url).port, before=alone)
+        # The one in front goes on; the other one finds, each time, that what it asks is answered.
+        arrive(sitting, server, 1, PLACES.index("trial"))
         first = sitting.page
         sitting.open()
+        second = sitting.page
+        arrive(sitting, server, 1, PLACES.index("trial") + 1)
+        first.bring_to_front()
+        arrive(sitting, server, 1, PLACES.index("trial") + 2)
+        second.bring_to_front()
         sitting.finish()
+        first.bring_to_front()
         first.wait_for_selector("text=All your answers are stored")
         lasted(server.conductor, sitting, refused=True)
         kinds = [event["kind"] for event in server.events()]
