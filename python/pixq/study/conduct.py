@@ -126,12 +126,7 @@ class Conductor:
 
         def draw(history: History) -> Mapping[str, Any] | None:
             nonlocal reason
-            may = self._standing(history)
-            if may != "welcome":
-                reason = may
-                return None
-            drawn = self._draw(history, who.id, language)
-            reason = "" if drawn else "full"
+            drawn, reason = self._draw(history, who.id, language)
             return drawn
 
         session = self.store.start(who.id, who.visit, self._clock(), draw, again=again)
@@ -143,9 +138,6 @@ class Conductor:
             return {"token": "", "study": self.public, "state": state}
         progress = self._at(session, self.store.events)
         state = self._state(session, progress)
-        if session.step == "completed" and who.visit is None:
-            with self.store.history(who.id) as history:
-                state["more"] = draw(history) is not None
         rules = self.course(session).rules
         # Those that it began with.
         public = {
@@ -271,7 +263,11 @@ class Conductor:
         found = standing(quota, sum(each.step == "completed" for each in history.sessions), history.passed)
         return "finished" if len(history.sessions) >= _BEGUN * quota.max_sessions else found
 
-    def _draw(self, history: History, participant: str, language: str) -> Mapping[str, Any] | None:
+    def _draw(self, history: History, participant: str, language: str) -> tuple[Mapping[str, Any] | None, str]:
+        """A new session of a person, or why there is none."""
+        may = self._standing(history)
+        if may != "welcome":
+            return None, may
         now, hold = self._clock(), self.study.quota.hold_minutes * 60
         reserved = [
             Reservation(source, heard)
@@ -287,11 +283,12 @@ class Conductor:
         answers = answers_with_held(history.answers(out), reserved, now, hold)
         planned = plan_session(self.study, participant, len(history.sessions) + 1, answers, history.seen)
         if not planned:
-            return None
+            every = {each.id for each in self.study.source}
+            return None, "finished" if every <= set(history.seen) else "full"
         trained = any(each.step in ("trial", "survey", "completed") for each in history.sessions)
         training = [] if trained else [each.id for each in self.study.training]
         images = [(each.source, each.test) for each in planned]
-        return self._new(plan_of(self.opened, training, [name for name, _ in images]), images, language)
+        return self._new(plan_of(self.opened, training, [name for name, _ in images]), images, language), ""
 
     def _new(self, plan: Mapping[str, Any], images: Sequence[tuple[str, bool]], language: str) -> Mapping[str, Any]:
         """A new session, as the store takes it."""
@@ -380,6 +377,9 @@ class Conductor:
             state["feedback"] = progress.feedback
         if progress.ended:
             state["completion"] = completion(self.study.platform, progress.step)
+        if progress.step == "completed" and session.visit is None:
+            with self.store.history(session.participant) as history:
+                state["more"] = self._draw(history, session.participant, session.language)[0] is not None
         return state
 
     def _trial(self, public: str, course: Course, step: str, index: int) -> dict[str, Any]:

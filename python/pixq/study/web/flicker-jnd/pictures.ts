@@ -30,6 +30,11 @@ const AHEAD = 3;
 /** Colours as they are in the file, and the same in every browser. */
 const PLAINLY: ImageBitmapOptions = { colorSpaceConversion: "none", imageOrientation: "from-image" };
 
+/** What somebody waits for who is not there any more: neither a picture nor an error reaches them. */
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
+
 export class Broken extends Error {}
 
 /** Any image, from its address. */
@@ -60,7 +65,7 @@ export class Pictures {
     return this.#blobs.length;
   }
 
-  /** Wait for the reference and the first levels; the others come meanwhile. */
+  /** Wait for the reference and the first levels; the others come meanwhile. It never ends after `dispose`. */
   async ready(): Promise<void> {
     const needed = Math.min(this.count, this.#options.first + 1);
     this.#fill();
@@ -71,7 +76,7 @@ export class Pictures {
       this.#options.onProgress(needed - waiting.length, needed);
       if (!waiting.length) break;
       await Promise.race(this.#loading.values());
-      this.#end.signal.throwIfAborted();
+      if (this.#end.signal.aborted) return never();
     }
     await this.get(0);
     await this.get(Math.min(1, this.count - 1));
@@ -82,7 +87,7 @@ export class Pictures {
     return this.#decoded.get(position);
   }
 
-  /** One picture, before all others. @throws Broken */
+  /** One picture, before all others. It never comes after `dispose`, which would have closed it. @throws Broken */
   async get(position: number): Promise<ImageBitmap> {
     this.#at = position;
     this.#fill();
@@ -90,9 +95,10 @@ export class Pictures {
       const why = this.#why.get(position);
       if (why !== undefined) throw new Broken(why);
       await (this.#loading.get(position) ?? this.#start(position));
-      this.#end.signal.throwIfAborted();
+      if (this.#end.signal.aborted) return never();
     }
     const bitmap = await this.#decode(position);
+    if (this.#end.signal.aborted) return never();
     this.#ahead();
     return bitmap;
   }
@@ -104,7 +110,7 @@ export class Pictures {
   }
 
   dispose(): void {
-    this.#end.abort(new Error("not needed any more"));
+    this.#end.abort();
     for (const bitmap of this.#decoded.values()) bitmap.close();
     this.#decoded.clear();
   }

@@ -232,14 +232,15 @@ export class Trial {
   /** The picture of the slider's level, once it is there; what was asked for before does not come any more. */
   async #showLevel(): Promise<void> {
     const stage = this.#stage;
-    if (!stage) return;
+    const reference = this.#pictures.peek(0);
+    // The reference is decoded before there is a stage, and stays.
+    if (!stage || !reference) return;
     const asked = ++this.#asked;
     const position = this.#position;
     let picture = this.#pictures.peek(position);
     if (!picture) {
       // Never another level than the slider's: the reference stays until this one is there.
-      stage.show(await this.#pictures.get(0), null);
-      if (asked !== this.#asked) return;
+      stage.show(reference, null);
       this.#notice.waiting();
       this.#refresh();
       picture = await this.#insist(() => {
@@ -250,7 +251,6 @@ export class Trial {
     if (asked !== this.#asked || !picture) return;
     this.#notice.clear();
     this.#shown = this.#pictures.shown = position;
-    const reference = this.#pictures.peek(0) as ImageBitmap;
     stage.show(reference, position === 0 ? null : picture);
     this.#refresh();
   }
@@ -275,6 +275,7 @@ export class Trial {
   }
 
   #toFind(): void {
+    if (this.#phase === "done") return;
     this.#phase = "find";
     this.#pointing.clear();
     this.#find.hidden = false;

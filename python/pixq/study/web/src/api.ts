@@ -16,10 +16,11 @@ async function ask(path: string, options: RequestInit, patience = PATIENCE): Pro
   const signals = [AbortSignal.timeout(patience), ...(options.signal ? [options.signal] : [])];
   const answer = await fetch(path, { ...options, signal: AbortSignal.any(signals) });
   if (answer.ok) return answer;
-  const told: { error?: unknown; stored?: unknown } = await answer.json().catch(() => ({}));
+  const told: { error?: unknown; stored?: unknown; number?: unknown } = await answer.json().catch(() => ({}));
   const message = typeof told.error === "string" ? told.error : `the server answers ${answer.status}`;
   if (passes(answer.status)) throw new Error(message);
-  throw new Refused(message, answer.status, typeof told.stored === "number" ? told.stored : null);
+  const [stored, number] = [told.stored, told.number].map(each => (typeof each === "number" ? each : null));
+  throw new Refused(message, answer.status, stored, number);
 }
 
 function post(body: unknown, token?: string): RequestInit {
@@ -38,7 +39,7 @@ export function platformOf(location: { pathname: string; search: string }): Reco
 
 export interface Api {
   /** Begin, or go on. @throws Refused */
-  start(platform: Record<string, string>, language: string, onLine: (connected: boolean) => void): Promise<Started>;
+  start(platform: Record<string, string>, language: string, again: boolean, onLine: (connected: boolean) => void): Promise<Started>;
   /** Store events: they are kept once this returns. @throws Refused, or anything else where another try is worth it */
   send(events: StudyEvent[]): Promise<Stored>;
   image(key: string, signal: AbortSignal): Promise<Blob>;
@@ -49,10 +50,10 @@ export class Server implements Api {
   #token = "";
 
   /** Tried until the server answers. @throws Refused */
-  async start(platform: Record<string, string>, language: string, onLine: (connected: boolean) => void): Promise<Started> {
+  async start(platform: Record<string, string>, language: string, again: boolean, onLine: (connected: boolean) => void): Promise<Started> {
     for (let tries = 1; ; tries++) {
       try {
-        const answer = await ask("/api/start", post({ platform, language }));
+        const answer = await ask("/api/start", post({ platform, language, again }));
         const started: Started = await answer.json();
         this.#token = started.token;
         onLine(true);

@@ -60,6 +60,7 @@ export function check(app: App, display: HTMLElement): Promise<void> {
       ),
     );
     let measuring = false;
+    let sent = false;
     const look = (): void => {
       const now = environment();
       const problems = notReady(now, study.min_window);
@@ -75,7 +76,7 @@ export function check(app: App, display: HTMLElement): Promise<void> {
       if (measuring || !app.rate) rows.rate.set(null, say("check_rate_wait"));
       else rows.rate.set(fast, say(fast ? "check_rate_yes" : "check_rate_no", values));
       again.hidden = measuring || fast;
-      go.disabled = measuring || !fast || handheld || problems.length > 0;
+      go.disabled = sent || measuring || !fast || handheld || problems.length > 0;
     };
     const measure = async (): Promise<void> => {
       measuring = true;
@@ -86,7 +87,8 @@ export function check(app: App, display: HTMLElement): Promise<void> {
     };
     const stop = observe(look);
     const send = async (): Promise<void> => {
-      go.disabled = true;
+      // For good: a slow line must not have it said twice.
+      sent = go.disabled = true;
       const now = environment();
       await session.submit("check", {
         mobile: handheld,

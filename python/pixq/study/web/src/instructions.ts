@@ -22,6 +22,8 @@ export function instructions(app: App, display: HTMLElement): Promise<void> {
     const hint = el("p", { class: "faint", role: "status" }, say("instructions_move"));
     const slider = el("input", { type: "range", id: "example-slider", class: "fj-slider", min: 0, max: 100, step: 1, value: 0 });
     slider.addEventListener("input", () => {
+      // The pictures are gone by then, and the page stays as long as the line takes.
+      if (slider.disabled) return;
       moved = true;
       hint.textContent = "";
       const value = Number(slider.value);

@@ -1,8 +1,7 @@
 /** What the browser keeps over a reload: events that the server has not confirmed, and the calibration. */
 
 import type { Environment } from "./checks.ts";
-import type { StudyEvent } from "./protocol.ts";
-import type { Keeper } from "./queue.ts";
+import type { Keeper, Pending } from "./queue.ts";
 
 const NAME = "pixq-study";
 
@@ -19,11 +18,21 @@ export function wait<T>(request: IDBRequest<T>): Promise<T> {
   });
 }
 
+/** Committed, and not only asked for: a page that is left before takes what was asked for with it. */
+export function committed(transaction: IDBTransaction): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error ?? new Error("the browser's database failed"));
+  });
+}
+
 /** Asynchronous, since a page from the disk may be refused a database before there is a request. */
 async function open(): Promise<IDBDatabase> {
-  const request = indexedDB.open(NAME, 1);
+  const request = indexedDB.open(NAME, 2);
   request.onupgradeneeded = () => {
-    request.result.createObjectStore("events", { keyPath: ["token", "number"] });
+    // The first version kept events by their number alone.
+    for (const name of request.result.objectStoreNames) request.result.deleteObjectStore(name);
+    request.result.createObjectStore("events", { keyPath: ["token", "page", "place"] });
     request.result.createObjectStore("facts");
   };
   return wait(request);
@@ -39,50 +48,59 @@ export class Kept implements Keeper {
     this.#database = open().catch(() => null);
   }
 
-  async #store(name: "events" | "facts", mode: IDBTransactionMode): Promise<IDBObjectStore | null> {
-    return (await this.#database)?.transaction(name, mode).objectStore(name) ?? null;
+  /** Nothing, where there is no database. */
+  async #do(name: "events" | "facts", job: (store: IDBObjectStore) => void, durability: IDBTransactionDurability = "relaxed"): Promise<void> {
+    const transaction = (await this.#database)?.transaction(name, "readwrite", { durability });
+    if (!transaction) return;
+    const done = committed(transaction);
+    job(transaction.objectStore(name));
+    await done;
   }
 
-  /** Keys of this session's events, up to a number. */
-  #range(most: number): IDBKeyRange {
-    return IDBKeyRange.bound([this.#token, 0], [this.#token, most]);
+  async #read<T>(name: "events" | "facts", job: (store: IDBObjectStore) => IDBRequest<T>): Promise<T | null> {
+    const transaction = (await this.#database)?.transaction(name, "readonly");
+    return transaction ? wait(job(transaction.objectStore(name))) : null;
   }
 
-  async load(): Promise<StudyEvent[]> {
-    const store = await this.#store("events", "readonly");
-    if (!store) return [];
-    const rows: (StudyEvent & { token: string })[] = await wait(store.getAll(this.#range(Number.MAX_SAFE_INTEGER)));
+  /** Keys of this session's events: texts and numbers are less than arrays. */
+  #range(): IDBKeyRange {
+    return IDBKeyRange.bound([this.#token], [this.#token, []]);
+  }
+
+  async load(): Promise<Pending[]> {
+    const rows: (Pending & { token: string })[] = (await this.#read("events", store => store.getAll(this.#range()))) ?? [];
     return rows.map(({ token: _, ...event }) => event);
   }
 
-  async add(event: StudyEvent): Promise<void> {
-    const store = await this.#store("events", "readwrite");
-    if (store) await wait(store.put({ ...event, token: this.#token }));
+  put(events: readonly Pending[]): Promise<void> {
+    // As they are now, and not when the database gets to it: they may have numbers by then that are not kept yet.
+    const rows = events.map(event => ({ ...event, token: this.#token }));
+    return this.#do("events", store => {
+      for (const row of rows) store.put(row);
+    }, "strict");
   }
 
-  async drop(number: number): Promise<void> {
-    const store = await this.#store("events", "readwrite");
-    if (store && number >= 0) await wait(store.delete(this.#range(number)));
+  drop(events: readonly Pending[]): Promise<void> {
+    return this.#do("events", store => {
+      for (const { page, place } of events) store.delete([this.#token, page, place]);
+    });
   }
 
-  async calibration(): Promise<Calibration | null> {
-    const store = await this.#store("facts", "readonly");
-    return store ? ((await wait(store.get(`${this.#token} calibration`))) ?? null) : null;
+  calibration(): Promise<Calibration | null> {
+    return this.#read<Calibration | undefined>("facts", store => store.get(`${this.#token} calibration`)).then(found => found ?? null);
   }
 
-  async keepCalibration(calibration: Calibration): Promise<void> {
-    const store = await this.#store("facts", "readwrite");
-    if (store) await wait(store.put(calibration, `${this.#token} calibration`));
+  keepCalibration(calibration: Calibration): Promise<void> {
+    return this.#do("facts", store => store.put(calibration, `${this.#token} calibration`));
   }
 
-  async dropCalibration(): Promise<void> {
-    const store = await this.#store("facts", "readwrite");
-    if (store) await wait(store.delete(`${this.#token} calibration`));
+  dropCalibration(): Promise<void> {
+    return this.#do("facts", store => store.delete(`${this.#token} calibration`));
   }
 
   /** After the last confirmation nothing of the session stays. */
   async forget(): Promise<void> {
-    await this.drop(Number.MAX_SAFE_INTEGER);
+    await this.#do("events", store => store.delete(this.#range()));
     await this.dropCalibration();
   }
 }

@@ -9,10 +9,11 @@ import { show, sizeOf, type App } from "./app.ts";
 import { calibration } from "./calibration.ts";
 import { check } from "./check.ts";
 import { consent } from "./consent.ts";
+import { another } from "./another.ts";
 import { button, el } from "./dom.ts";
 import { feedback } from "./feedback.ts";
 import { instructions } from "./instructions.ts";
-import type { State } from "./protocol.ts";
+import type { State, TrialSpec } from "./protocol.ts";
 import type { Refused } from "./queue.ts";
 import { Session } from "./session.ts";
 import { survey } from "./survey.ts";
@@ -204,10 +205,11 @@ function timeline(app: App, ahead: Ahead) {
   let fresh = true;
   const { session } = app;
   const { study } = session;
+  // Of the trial that is shown: what the server says may change meanwhile, where another page answers.
+  let asked: TrialSpec | null = null;
   const spec = () => {
-    const { trial } = session.state;
-    if (!trial) throw new Error("there is no image to show");
-    return trial;
+    if (!asked) throw new Error("there is no image to show");
+    return asked;
   };
   const flicker = {
     type: FlickerJnd,
@@ -244,6 +246,7 @@ function timeline(app: App, ahead: Ahead) {
     // jsPsych would have the tab key stop at the whole page.
     main.tabIndex = -1;
     await untilTrial(app, display, first);
+    asked = isOver(session.state) ? null : (session.state.trial ?? null);
   };
   const save = async (display: HTMLElement): Promise<void> => {
     show(display, el("p", { class: "saving", role: "status" }, app.language.say("saving")));
@@ -254,7 +257,7 @@ function timeline(app: App, ahead: Ahead) {
       { type: Step, run: before },
       {
         timeline: [flicker, { type: Step, run: save }],
-        conditional_function: () => !isOver(session.state),
+        conditional_function: () => asked !== null,
       },
     ],
     loop_function: () => !isOver(session.state),
@@ -275,7 +278,7 @@ async function begin({ api, platform, end }: Options): Promise<void> {
   await alone();
   show(main, el("p", { class: "saving", role: "status" }, language.say("opening")));
   const wanted = platform.lang ?? platform.language;
-  const started = await api.start(platform, chosen()[0] ?? wanted ?? language.code, connected => {
+  const started = await api.start(platform, chosen()[0] ?? wanted ?? language.code, another.asked(), connected => {
     banner.hidden = connected;
     if (!connected) banner.textContent = language.say("connecting");
   });
@@ -315,7 +318,8 @@ async function begin({ api, platform, end }: Options): Promise<void> {
   // Somebody who may not take part any more has no session.
   if (!started.token) return end(app, main);
   await session.begin();
-  session.log("opened", { language: language.code });
+  // Confirmed before anything is shown: what an earlier page sent is stored by now, or never, and `state` is of after that.
+  await session.submit("opened", { language: language.code });
   // From the disk jsPsych would warn of sound and video that can't be loaded; there is none.
   const jsPsych = initJsPsych({ display_element: main, override_safe_mode: true });
   main.replaceChildren();

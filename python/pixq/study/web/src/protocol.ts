@@ -45,6 +45,10 @@ export interface State {
   trial?: TrialSpec | null;
   feedback?: Feedback | null;
   completion?: { code: string | null; url: string | null } | null;
+  /** Why it ended otherwise than by answering all. */
+  reason?: string;
+  /** Whether somebody who has completed a session may begin another. */
+  more?: boolean;
 }
 
 export interface PublicStudy {

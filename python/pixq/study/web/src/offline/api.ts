@@ -44,7 +44,7 @@ export class OfflineApi implements Api {
     const fresh = events.filter(event => event.number >= progress.next);
     for (const event of fresh) {
       const [after, wrong] = advance(this.#course, progress, event);
-      if (wrong) throw new Refused(wrong, 409, this.#progress.next - 1);
+      if (wrong) throw new Refused(wrong, 409, this.#progress.next - 1, event.number);
       progress = after;
     }
     try {

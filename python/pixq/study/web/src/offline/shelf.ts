@@ -1,6 +1,6 @@
 /** Where a page from the disk keeps answers: in the browser's database, or in memory where the browser refuses that. */
 
-import { wait } from "../kept.ts";
+import { committed, wait } from "../kept.ts";
 import type { StudyEvent } from "../protocol.ts";
 
 const NAME = "pixq-study-offline";
@@ -21,14 +21,6 @@ async function open(): Promise<IDBDatabase> {
 function name(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   return `p${Array.from(bytes, each => each.toString(16).padStart(2, "0")).join("")}`;
-}
-
-/** Committed, not only asked for. */
-function committed(transaction: IDBTransaction): Promise<void> {
-  return new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve();
-    transaction.onabort = () => reject(transaction.error ?? new Error("the browser's database failed"));
-  });
 }
 
 /** The events of one session with one file. */
