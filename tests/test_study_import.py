@@ -117,7 +117,7 @@ def test_answers_are_those_of_any_session(
     store = open_store(database)
     conductor = Conductor(open_study(folder), store, KEY)
     rows, events = stored(conductor)
-    answers = answers_of(conductor.opened, rows, events)
+    answers = answers_of(conductor.study, rows, events)
     assert len(answers) == 9
     assert [each.passed for each in answers if each.kind == "test"].count(True) == 2
     assert [each.passed for each in answers if each.kind == "test"].count(False) == 1
