@@ -184,6 +184,8 @@ class Person:
     page: Any
     server: Server
     noise: list[str] = field(default_factory=list)
+    #: Of what was complained of, the errors that nobody caught; `seats` sees that there are none.
+    errors: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     passed: int = 0
 
@@ -255,6 +257,7 @@ class Person:
 def seats(opened: Any) -> Iterator[Any]:
     """What seats a person at a screen of their own: `seat(server, **options of Playwright's context)`."""
     contexts = []
+    people: list[Person] = []
 
     def seat(server: Server, **options: Any) -> Person:
         size = {"width": 1440, "height": 860}
@@ -263,10 +266,13 @@ def seats(opened: Any) -> Iterator[Any]:
         contexts.append(context)
         person = Person(context.new_page(), server)
         person.page.on("console", lambda message: person.noise.append(message.text))
-        person.page.on("pageerror", lambda error: person.noise.append(str(error)))
+        for heard in (person.noise, person.errors):
+            person.page.on("pageerror", lambda error, heard=heard: heard.append(str(error)))
         person.page.on("request", lambda request: person.asked.append(request.url))
+        people.append(person)
         return person
 
     yield seat
     for context in contexts:
         context.close()
+    assert [error for person in people for error in person.errors] == []

@@ -104,6 +104,7 @@ def test_level_0_is_the_reference_alone_and_others_alternate(sit: Any, server: S
     page = person.page
     person.arrive()
     person.reach("trial")
+    person.until_picture(1)
     assert page.evaluate(LOOK, 1000) == 1
     page.locator(SLIDER).fill("20")
     page.wait_for_selector(MAIN)
