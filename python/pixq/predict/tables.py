@@ -43,8 +43,9 @@ IMAGE_COLUMNS = (
     "calibration",
 )
 
-#: What a spreadsheet takes for the start of a formula; the last four are wide forms of the first.
-FORMULA = tuple("=+-@\t＝＋－＠")
+#: What a spreadsheet takes for the start of a formula; the last four are wide forms of the first. The page of the
+#: flicker study has the same list, in `web/src/offline/files.ts`.
+FORMULA = tuple("=+-@\t\r＝＋－＠")
 
 
 class Predicted(NamedTuple):
