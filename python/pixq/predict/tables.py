@@ -20,6 +20,7 @@ __all__ = [
     "PATCH_COLUMNS",
     "Predicted",
     "image_table",
+    "long_cells",
     "name_cell",
     "patch_table",
     "table_of",
@@ -178,6 +179,23 @@ def name_cell(name: str | os.PathLike[str]) -> str:
     # A bare carriage return would end the line: csv does not quote for it.
     text = text_of(name).replace("\r", "\\r")
     return f"./{text}" if text.startswith(FORMULA) else text
+
+
+@contextmanager
+def long_cells(most: int) -> Iterator[None]:
+    """Inside the block `csv` reads cells of up to `most` characters; after it, as many as before.
+
+    Examples
+    --------
+    >>> with long_cells(200_000):
+    ...     [len(row[0]) for row in csv.reader(["x" * 150_000])]
+    [150000]
+    """
+    before = csv.field_size_limit(most)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
-from pixq.predict.tables import FORMULA
+from pixq.predict.tables import FORMULA, long_cells
 from pixq.study.conduct import MOST_EVENTS, Conductor, Misplaced
 from pixq.study.flow import Course, Progress, advance
 from pixq.study.given import event_of
@@ -135,13 +135,11 @@ def _from_json(path: Path, text: str) -> Mapping[str, Any]:
 
 
 def _from_csv(path: Path, text: str) -> Mapping[str, Any]:
-    before = csv.field_size_limit(_LARGEST)
     try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        with long_cells(_LARGEST):
+            rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise PixqError(f"{path}: is no whole CSV ({error}), so it was cut off or edited; {_AGAIN}") from None
-    finally:
-        csv.field_size_limit(before)
     if not rows or "format" not in rows[0]:
         raise PixqError(f"{path}: is no file of answers; give the JSON or CSV that an offline page saved")
     first = rows[0]
