@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from PIL import Image
 
 from pixq.cli import main
 from pixq.errors import PixqError
-from pixq.study.check import StudyCheck, check_study, effort_of, runs
+from pixq.study.check import LadderCheck, StudyCheck, check_study, effort_of, runs
 from pixq.study.config import read_study
 from pixq.study.files import levels_of, open_study
 from pixq.study.new import find_ladders, new_study
-from studies import LEVELS, TRUTH, entry, tables, write_ladder, write_study
+from pixq.study.plan import plan_session
+from studies import LEVELS, TRUTH, entry, study, tables, write_ladder, write_study
 from trees import data_dir, distorted, photo, save
 
 
@@ -230,6 +232,30 @@ def test_what_it_takes_is_reckoned_by_hand(tmp_path: Path) -> None:
     assert "4 answers for each source: 6 sessions, 4 to 6 people" in told
     assert "assumed: 60 s an image" in told
     assert effort_of(found.study, found.ladders) == effort
+
+
+def test_pictures_in_several_codecs_take_more_people() -> None:
+    of = study(sources=50, hidden=0, answers=30, images=10, tests=0, max_sessions=20)
+    codecs = tuple(
+        each.model_copy(update={"reference": f"images/P{n % 10}.png", "codec": f"C{n // 10}"})
+        for n, each in enumerate(of.source)
+    )
+    of = of.model_copy(update={"source": codecs})
+    ladders = [LadderCheck(each.id, "source", 64, 48, (0, 1), (), 100) for each in codecs]
+    effort = effort_of(of, ladders)
+    # 1500 answers, ten a session; a person has seen all pictures after one.
+    assert (effort.sessions, effort.people) == (150, (150, 150))
+    answers: Counter[str] = Counter()
+    people = 0
+    while planned := plan_session(of, f"p{people}", 1, answers):
+        answers.update(each.source for each in planned)
+        assert plan_session(of, f"p{people}", 2, answers, [each.source for each in planned]) == ()
+        people += 1
+    assert set(answers.values()) == {30}
+    assert people == effort.people[0]
+    # One picture in five codecs among others in one: it alone needs 150 people.
+    one = of.model_copy(update={"source": (*codecs[::10], *codecs[1:10])})
+    assert effort_of(one, ladders).people == (150, 150)
 
 
 def test_new_reads_the_layout_of_locjnd(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -213,16 +213,23 @@ def runs(levels: Sequence[int], hashes: Sequence[str]) -> tuple[tuple[int, ...],
 
 
 def effort_of(study: Study, ladders: Sequence[LadderCheck]) -> Effort:
-    """What a study takes whose images have these sizes."""
+    """What a study takes whose images have these sizes.
+
+    A picture that is there in several codecs is asked about once a person, as `pixq.study.plan` has it.
+    """
     quota, given = study.quota, study.estimate
     sizes = {kind: [each.bytes for each in ladders if each.kind == kind] for kind in ("source", "training", "test")}
-    images = min(quota.images, len(study.source))
+    codecs = Counter(each.reference for each in study.source)
+    wanted = quota.answers * len(study.source)
+    images = min(quota.images, len(codecs))
     later_bytes = images * fmean(sizes["source"]) + quota.tests * fmean(sizes["test"] or [0])
     later = (images + quota.tests) * given.seconds_per_image / 60
     before = given.minutes_before + len(study.training) * given.seconds_per_image / 60
-    sessions = math.ceil(quota.answers * len(study.source) / images)
-    per_person = min(quota.max_sessions, math.ceil(len(study.source) / images))
-    fewest = max(quota.answers, math.ceil(sessions / per_person))
+    sessions = math.ceil(wanted / images)
+    per_person = min(quota.max_sessions, math.ceil(len(codecs) / images))
+    # The picture in the most codecs takes another person, and so another session, for each answer to it.
+    fewest = max(quota.answers * max(codecs.values()), math.ceil(sessions / per_person))
+    sessions = max(sessions, fewest)
     rate = given.per_hour / 60 * (1 + given.fee)
     low, high = (rate * (sessions * later + people * before) for people in (fewest, sessions))
     return Effort(

@@ -31,8 +31,8 @@ __all__ = ["CONFIDENCE", "DRAWS", "FEWEST", "LEFT_OUT", "SourceEstimate", "estim
 
 #: Of the interval: the share of such intervals that hold the truth.
 CONFIDENCE = 0.95
-#: Answers of which there is an interval: of n answers, not all lie on one side of the median with 1 - 2 / 2**n, which is
-#: 94 % for 5 and 97 % for 6.
+#: Answers of which there is an interval: the median lies between the lowest and the highest of n answers with
+#: 1 - 2 / 2**n, which is 94 % for 5 and 97 % for 6.
 FEWEST = 6
 #: Medians of the bootstrap.
 DRAWS = 2000
