@@ -208,6 +208,17 @@ def test_an_image_of_another_shape_is_told(tmp_path: Path) -> None:
     assert not any("stretched" in line for line in full(tmp_path, width_cm=20.0, scaling="native").warnings)
 
 
+def test_an_image_larger_than_the_window_is_a_problem(tmp_path: Path) -> None:
+    for window, fits in (((64, 48), True), ((63, 48), False), ((64, 47), False)):
+        found = full(tmp_path, scaling="native", min_window=window)
+        assert bool(found.problems) is not fits
+    assert found.problems[0] == (
+        'S0: is 64x48, and by scaling = "native" does not fit into min_window [64, 47]; raise min_window, or give '
+        "smaller images"
+    )
+    assert full(tmp_path, min_window=(63, 47)).problems == ()
+
+
 def test_what_it_takes_is_reckoned_by_hand(tmp_path: Path) -> None:
     value = tables(
         quota={"answers": 4, "images": 2, "tests": 1},

@@ -185,7 +185,7 @@ def check_study(path: str | os.PathLike[str], watch: Callable[[int, int], None] 
             ladder = _ladder(opened, hashes)
             ladders.append(ladder)
             pictures[hashes[0]].append(ladder)
-            problems += _impossible(opened, ladder)
+            problems += _impossible(study, opened, ladder)
             warned += _doubtful(study, ladder)
     tell(len(every), len(every))
     warned += _twice(pictures.values()) + _sessions(study)
@@ -255,8 +255,15 @@ def _ladder(opened: OpenedSource, hashes: Sequence[str]) -> LadderCheck:
     return LadderCheck(opened.source.id, opened.kind, opened.width, opened.height, levels, equal, opened.bytes)
 
 
-def _impossible(opened: OpenedSource, ladder: LadderCheck) -> list[str]:
+def _impossible(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
     found: list[str] = []
+    width, height = study.min_window
+    # Of a size in centimetres nobody knows how many pixels of a participant's screen it has.
+    if study.scaling == "native" and (ladder.width > width or ladder.height > height):
+        found.append(
+            f"{ladder.id}: is {ladder.width}x{ladder.height}, and by scaling = \"native\" does not fit into min_window "
+            f"[{width}, {height}]; raise min_window, or give smaller images"
+        )
     if isinstance(opened.source, TruthSource):
         low, high = opened.source.pjnd_range
         if not any(low <= level <= high for level in ladder.levels):
