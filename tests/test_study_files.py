@@ -190,6 +190,34 @@ def test_one_picture_under_two_names_is_told(tmp_path: Path, names: tuple[str, s
     assert names[1] in line
 
 
+def test_a_test_image_that_can_be_told_from_the_sources_is_named(tmp_path: Path) -> None:
+    path = write_study(tmp_path, levels=range(1, 101))
+    images = tmp_path / "images"
+
+    def told() -> list[str]:
+        return [each for each in check_study(path).warnings if "tells that it is a test" in each]
+
+    assert told() == []
+    (images / "H0_JPEG_050.png").unlink()
+    assert told() == ["H0: no source has its number of levels (99), which tells that it is a test; make it like them"]
+    # What one of the sources has, too, tells nothing.
+    (images / "S2_JPEG_007.png").unlink()
+    assert told() == []
+    for each in images.glob("H1*.png"):
+        with Image.open(each) as small:
+            small.resize((60, 72)).save(each, "WEBP")
+    text = path.read_text("utf-8").replace("[40, 60]", "[40, 59]")
+    path.write_text(text, "utf-8")
+    assert told() == [
+        "H1: no source has its media types (image/webp, image/webp), nor its size (60x72), which tells that it is a "
+        "test; make it like them"
+    ]
+    # Training images are no secret.
+    with Image.open(images / "T0.png") as plain:
+        plain.save(images / "T0.png", "WEBP")
+    assert len(told()) == 1
+
+
 def test_warnings_about_sessions(tmp_path: Path) -> None:
     value = tables(training=[], quota={"answers": 2, "images": 9, "tests": 0})
     said = " ".join(check_study(write_study(tmp_path, value)).warnings)

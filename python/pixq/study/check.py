@@ -40,6 +40,8 @@ class LadderCheck:
         Runs of neighbouring levels whose pixels are the same, each rising; the slider changes nothing inside one.
     bytes
         Of all its files.
+    media
+        Media types: of the reference, and, sorted, of the other levels.
     """
 
     id: str
@@ -49,6 +51,7 @@ class LadderCheck:
     levels: tuple[int, ...]
     equal: tuple[tuple[int, ...], ...]
     bytes: int
+    media: tuple[str, ...] = ()
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -188,7 +191,7 @@ def check_study(path: str | os.PathLike[str], watch: Callable[[int, int], None] 
             problems += _impossible(study, opened, ladder)
             warned += _doubtful(study, ladder)
     tell(len(every), len(every))
-    warned += _twice(pictures.values()) + _sessions(study)
+    warned += _twice(pictures.values()) + _telling(ladders) + _sessions(study)
     effort = None if problems else effort_of(study, ladders)
     return StudyCheck(study, tuple(problems), tuple(warned), tuple(ladders), effort)
 
@@ -252,7 +255,9 @@ def _pixels(path: Path) -> str:
 def _ladder(opened: OpenedSource, hashes: Sequence[str]) -> LadderCheck:
     levels = tuple(opened.levels)
     equal = runs(levels, hashes)
-    return LadderCheck(opened.source.id, opened.kind, opened.width, opened.height, levels, equal, opened.bytes)
+    first, *others = (image.media for image in opened.levels.values())
+    media = (first, *sorted(set(others)))
+    return LadderCheck(opened.source.id, opened.kind, opened.width, opened.height, levels, equal, opened.bytes, media)
 
 
 def _impossible(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
@@ -261,7 +266,7 @@ def _impossible(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list
     # Of a size in centimetres nobody knows how many pixels of a participant's screen it has.
     if study.scaling == "native" and (ladder.width > width or ladder.height > height):
         found.append(
-            f"{ladder.id}: is {ladder.width}x{ladder.height}, and by scaling = \"native\" does not fit into min_window "
+            f'{ladder.id}: is {ladder.width}x{ladder.height}, and by scaling = "native" does not fit into min_window '
             f"[{width}, {height}]; raise min_window, or give smaller images"
         )
     if isinstance(opened.source, TruthSource):
@@ -312,6 +317,28 @@ def _twice(pictures: Iterable[list[LadderCheck]]) -> list[str]:
             )
         else:
             found.append(f"{names}: are one picture; give both the same reference file, and nobody is shown it twice")
+    return found
+
+
+def _telling(ladders: Sequence[LadderCheck]) -> list[str]:
+    """Of test images, what a browser knows of an image and no source has."""
+
+    def known(of: LadderCheck) -> list[str]:
+        return [
+            f"media types ({', '.join(of.media)})",
+            f"size ({of.width}x{of.height})",
+            f"number of levels ({len(of.levels) - 1})",
+        ]
+
+    sources = {what for each in ladders if each.kind == "source" for what in known(each)}
+    found: list[str] = []
+    for each in ladders:
+        alone = [what for what in known(each) if what not in sources]
+        if each.kind == "test" and sources and alone:
+            found.append(
+                f"{each.id}: no source has its {', nor its '.join(alone)}, which tells that it is a test; make it like "
+                "them"
+            )
     return found
 
 

@@ -243,7 +243,10 @@ class Simulation:
             for row in rows
         ]
         if few := len(self.estimates) - intervals:
-            told += ["", f"{few} of {len(self.estimates)} sources have fewer than {FEWEST} answers that count: no interval"]
+            told += [
+                "",
+                f"{few} of {len(self.estimates)} sources have fewer than {FEWEST} answers that count: no interval",
+            ]
         share = f" ({held / intervals:.0%})" if intervals else ""
         return [*told, "", f"intervals that hold the truth: {held} of {intervals}{share}", str(self.verdict)]
 
