@@ -45,8 +45,8 @@ def spots(reference: Image, places: tuple[tuple[float, float], ...], level: int)
 
     Below `FIRST` it is the reference itself, to the last bit, so nobody can notice anything. At `FIRST` a spot differs
     by 4 grey levels, 3 % of mid grey, and people see a spot of that size flicker from 1 % or so on, if they look there.
-    After `LAST` it differs by more than 24, a fifth of mid grey, which nobody misses who looks at the screen. As JPEG of
-    the best quality a pixel of a spot is off by one or two, and all blocks of 8x8 pixels without a spot stay as they are.
+    After `LAST` it differs by more than 24, a fifth of mid grey, which nobody misses who looks at the screen. JPEG of
+    the best quality moves a pixel of a spot by a level or two, and no block of 8x8 pixels that has none of a spot.
 
     Parameters
     ----------

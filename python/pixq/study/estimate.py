@@ -100,8 +100,8 @@ class SourceEstimate:
         Returns
         -------
         int or None
-            `FEWEST` at least; `None` where there is no interval, or the step between the levels is wider than that. These
-            answers are used, all of them: for those that are left out, others must be collected besides.
+            `FEWEST` at least; `None` where there is no interval, or the step between the levels is wider than that.
+            These answers are used, all of them: for those that are left out, others must be collected besides.
 
         Raises
         ------
