@@ -187,6 +187,30 @@ def test_its_own_download_is_read(tmp_path: Path) -> None:
     assert answer.track == ((1.0, 40.0),)
 
 
+def test_of_two_codecs_the_name_tells_which(tmp_path: Path) -> None:
+    bpg = STUDY.source[0].model_copy(update={"id": "S0B", "codec": "BPG"})
+    both = {**OPENED.sources, "S0B": OpenedSource(bpg, "source", 640, 480, {})}
+    opened = OpenedStudy(STUDY.model_copy(update={"source": (*STUDY.source, bpg)}), both)
+
+    def which(image: str) -> tuple[list[str], tuple[str, ...]]:
+        line = row()
+        line[4:6] = [json.dumps({image: each}) for each in (jnd(), THREE)]
+        found = read_amt(opened, [batch(tmp_path / "b.csv", line)], pseudonym)
+        return [each.source for each in found.answers], found.skipped
+
+    for image in ("S0_BPG.png", "img/S0_bpg_061.jpg", "https://a.example/BPG/S0.png", r"study\bpg\S0.png"):
+        assert which(image) == (["S0B"], ())
+    for image in ("S0_JPEG.png", "S0_JPEG_061.jpg", "https://a.example/jpeg/S0.png"):
+        assert which(image) == (["S0"], ())
+    # One codec needs none, whatever the folder is called.
+    assert which("bpg/S1.png") == (["S1"], ())
+    for image in ("S0.png", "jpeg/bpg/S0.png"):
+        answers, (said,) = which(image)
+        assert answers == []
+        assert f"{image}: may be any of S0, S0B, and neither" in said
+    assert "is no image of the study" in which("S0_J2K.png")[1][0]
+
+
 def test_files_that_are_neither(tmp_path: Path) -> None:
     with pytest.raises(PixqError, match=r"absent\.csv: No such file"):
         read(tmp_path / "absent.csv")
@@ -201,7 +225,9 @@ def test_files_that_are_neither(tmp_path: Path) -> None:
 
 def test_a_long_track_is_read(tmp_path: Path) -> None:
     track = "".join(f"+{n % 101}-{START + n}" for n in range(20_000))
+    before = csv.field_size_limit(50_000)
     (answer,) = read(batch(tmp_path / "b.csv", row(answers={"S0": jnd(track=track)}))).answers
+    assert csv.field_size_limit(before) == 50_000, "of the process it stays as it was"
     assert answer.track is not None
     assert len(answer.track) == 20_000
 

@@ -39,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_study_is_ready(folder: Path) -> None:
     found = check_study(folder, lambda done, of: None)
     assert found.problems == ()
+    assert not any("tells that it is a test" in each for each in found.warnings)
     opened = open_study(folder)
     assert {each.kind for each in opened.sources.values()} == {"source", "training", "test"}
     assert all(tuple(each.levels) == (0, *demo.LEVELS) for each in opened.sources.values())
@@ -65,20 +66,23 @@ def test_the_truth_of_training_and_test_images_is_true(folder: Path) -> None:
         for level, image in each.levels.items():
             change = np.abs(pixels(image.path) - reference).max(axis=2)
             if level < low:
+                assert image.path.read_bytes() == each.levels[0].path.read_bytes()
                 assert change.max() == 0, "nobody can notice what is the same"
                 continue
             for y, x in each.source.points_yx:
-                assert change[int(y), int(x)] >= 0.75 * change.max(), "at each place, and much the same"
+                # JPEG rounds a pixel here and there by one.
+                spot = np.median(change[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4])
+                assert spot >= 0.75 * change.max(), "at each place, and much the same"
             assert change.max() >= before, "more at each level"
             before = float(change.max())
             # And where a click on the change is accepted, nowhere else.
-            rows, columns = np.nonzero(change > 2)
+            rows, columns = np.nonzero(change)
             far = [
                 min(
                     ((y - row) / each.height * 480) ** 2 + ((x - column) / each.width * 640) ** 2
                     for y, x in each.source.points_yx
                 )
-                for row, column in zip(rows[::37], columns[::37], strict=True)
+                for row, column in zip(rows[::7], columns[::7], strict=True)
             ]
             assert max(far, default=0.0) <= (SIGMAS * SIGMA) ** 2
             if level > high:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pixq.errors import PixqError
+from pixq.study import export as exporting
 from pixq.study.answers import FLAGS, Answer, Event, SessionRow, answers_of, flagged
 from pixq.study.course import course_of, plan_of
 from pixq.study.export import columns, dictionary, write_answers
@@ -182,6 +183,20 @@ def test_flags_of_sessions_and_people() -> None:
     found = answers_of(STUDY, rows, events)
     assert {each.flags for each in found if each.participant == "good"} == {()}
     assert {each.flags for each in found if each.participant == "bad"} == {("failed_tests",)}
+
+
+def test_an_export_looks_once_whether_it_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    begin = exporting._begin
+
+    def counted(out: Path, *, parquet: bool) -> Any:
+        asked.append(parquet)
+        return begin(out, parquet=parquet)
+
+    monkeypatch.setattr(exporting, "_begin", counted)
+    written = exporting.write_export(STUDY, [], [], {"d": ("1", "en", "I take part.")}, tmp_path, parquet=False)
+    assert [each.name for each in written] == ["answers.csv", "dictionary.json", "sessions.csv", "consents.json"]
+    assert asked == [False]
 
 
 def test_native_images_have_no_size_to_be_off() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from PIL.PngImagePlugin import PngInfo
 
 from pixq.cli import main
 from pixq.errors import PixqError
-from pixq.study.check import StudyCheck, _notes, check_study, effort_of, runs
+from pixq.study.check import LadderCheck, StudyCheck, _notes, check_study, effort_of, runs
 from pixq.study.config import read_study
 from pixq.study.files import levels_of, open_study
 from pixq.study.new import find_ladders, new_study
-from studies import LEVELS, TRUTH, entry, tables, write_ladder, write_study
+from pixq.study.plan import plan_session
+from studies import LEVELS, TRUTH, entry, study, tables, write_ladder, write_study
 from trees import data_dir, distorted, photo, save
 
 
@@ -230,6 +232,34 @@ def test_words_within_files_are_told(tmp_path: Path) -> None:
     assert "exiftool" in warning
 
 
+def test_a_test_image_that_can_be_told_from_the_sources_is_named(tmp_path: Path) -> None:
+    path = write_study(tmp_path, levels=range(1, 101))
+    images = tmp_path / "images"
+
+    def told() -> list[str]:
+        return [each for each in check_study(path).warnings if "tells that it is a test" in each]
+
+    assert told() == []
+    (images / "H0_JPEG_050.png").unlink()
+    assert told() == ["H0: no source has its number of levels (99), which tells that it is a test; make it like them"]
+    # What one of the sources has, too, tells nothing.
+    (images / "S2_JPEG_007.png").unlink()
+    assert told() == []
+    for each in images.glob("H1*.png"):
+        with Image.open(each) as small:
+            small.resize((60, 72)).save(each, "WEBP")
+    text = path.read_text("utf-8").replace("[40, 60]", "[40, 59]")
+    path.write_text(text, "utf-8")
+    assert told() == [
+        "H1: no source has its media types (image/webp, image/webp), nor its size (60x72), which tells that it is a "
+        "test; make it like them"
+    ]
+    # Training images are no secret.
+    with Image.open(images / "T0.png") as plain:
+        plain.save(images / "T0.png", "WEBP")
+    assert len(told()) == 1
+
+
 def test_warnings_about_sessions(tmp_path: Path) -> None:
     value = tables(training=[], quota={"answers": 2, "images": 9, "tests": 0})
     said = " ".join(check_study(write_study(tmp_path, value)).warnings)
@@ -246,6 +276,17 @@ def test_an_image_of_another_shape_is_told(tmp_path: Path) -> None:
     # 20 / 10.347 to 4 / 3.
     assert sum("stretched by 45%" in line for line in wide.warnings) == 6
     assert not any("stretched" in line for line in full(tmp_path, width_cm=20.0, scaling="native").warnings)
+
+
+def test_an_image_larger_than_the_window_is_a_problem(tmp_path: Path) -> None:
+    for window, fits in (((64, 48), True), ((63, 48), False), ((64, 47), False)):
+        found = full(tmp_path, scaling="native", min_window=window)
+        assert bool(found.problems) is not fits
+    assert found.problems[0] == (
+        'S0: is 64x48, and by scaling = "native" does not fit into min_window [64, 47]; raise min_window, or give '
+        "smaller images"
+    )
+    assert full(tmp_path, min_window=(63, 47)).problems == ()
 
 
 def test_what_it_takes_is_reckoned_by_hand(tmp_path: Path) -> None:
@@ -272,6 +313,30 @@ def test_what_it_takes_is_reckoned_by_hand(tmp_path: Path) -> None:
     assert "4 answers for each source: 6 sessions, 4 to 6 people" in told
     assert "assumed: 60 s an image" in told
     assert effort_of(found.study, found.ladders) == effort
+
+
+def test_pictures_in_several_codecs_take_more_people() -> None:
+    of = study(sources=50, hidden=0, answers=30, images=10, tests=0, max_sessions=20)
+    codecs = tuple(
+        each.model_copy(update={"reference": f"images/P{n % 10}.png", "codec": f"C{n // 10}"})
+        for n, each in enumerate(of.source)
+    )
+    of = of.model_copy(update={"source": codecs})
+    ladders = [LadderCheck(each.id, "source", 64, 48, (0, 1), (), 100) for each in codecs]
+    effort = effort_of(of, ladders)
+    # 1500 answers, ten a session; a person has seen all pictures after one.
+    assert (effort.sessions, effort.people) == (150, (150, 150))
+    answers: Counter[str] = Counter()
+    people = 0
+    while planned := plan_session(of, f"p{people}", 1, answers):
+        answers.update(each.source for each in planned)
+        assert plan_session(of, f"p{people}", 2, answers, [each.source for each in planned]) == ()
+        people += 1
+    assert set(answers.values()) == {30}
+    assert people == effort.people[0]
+    # One picture in five codecs among others in one: it alone needs 150 people.
+    one = of.model_copy(update={"source": (*codecs[::10], *codecs[1:10])})
+    assert effort_of(one, ladders).people == (150, 150)
 
 
 def test_new_reads_the_layout_of_locjnd(tmp_path: Path) -> None:

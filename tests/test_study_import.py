@@ -19,10 +19,12 @@ pytest.importorskip("starlette", reason="Starlette is not installed")
 
 import pixq
 from pixq.cli import main
+from pixq.predict.tables import FORMULA
 from pixq.study.answers import answers_of
 from pixq.study.conduct import Conductor
 from pixq.study.figures import figures, stored
 from pixq.study.files import open_study
+from pixq.study.importing import read_sent
 from pixq.study.offline import Drawer
 from pixq.study.store import open_store
 from studying import HEIGHT, KEY, SAID, TRUTH, WIDTH, make_study
@@ -293,3 +295,14 @@ def test_a_copy_of_the_folder_imports_too(folder: Path, tmp_path: Path) -> None:
     assert ran("import", path, "--study", tmp_path / "copy", "--database", tmp_path / "other.db") == 0
     assert not (tmp_path / "copy" / "answers.db").exists()
     assert (tmp_path / "other.db").exists()
+
+
+def test_what_the_page_marks_as_no_formula_is_read_without_the_mark(folder: Path, tmp_path: Path) -> None:
+    source = Path(pixq.__file__).parent / "study" / "web" / "src" / "offline" / "files.ts"
+    told = re.search(r'FORMULA = (".*");', source.read_text("utf-8"))
+    assert told is not None
+    assert tuple(json.loads(told[1])) == FORMULA, "the page's list and this one are the same"
+    path = tmp_path / "marked.csv"
+    for mark in FORMULA:
+        path.write_bytes(as_csv({**given(folder), "study_version": f"'{mark}1"}).encode())
+        assert read_sent(path).study_version == f"{mark}1"

@@ -271,16 +271,31 @@ def test_the_verdict_is_by_the_middle_of_the_sources() -> None:
     assert str(coarse).endswith("the levels are too far apart")
     none = judge_plan(plan, [SourceEstimate("a", 1, {}, 5, 5, None, None)], 3)
     assert (none.width, none.enough, none.needed) == (None, None, None)
-    assert "can't be told" in str(none)
+    assert "can't be told: no source has 6 answers" in str(none)
+    few = judge_plan(study(sources=1, answers=5), [estimate("a", 4)], 3)
+    assert (few.width, few.enough, few.needed) == (None, False, None)
+    assert str(few) == "5 answers a source are not enough: there is no interval of fewer than 6"
+    # No fewer than have an interval.
+    assert judge_plan(plan, [estimate("a", 4)], 50).needed == 6
 
 
 def test_the_report_names_what_is_missed(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    assert main(["study", "simulate", str(folder), "--participants", "6", "--width", "3", "--seed", "3"]) == 0
+    assert main(["study", "simulate", str(folder), "--participants", "10", "--width", "3", "--seed", "3"]) == 0
     told = capsys.readouterr().out
-    assert "6 simulated people" in told
+    assert "10 simulated people" in told
+    assert "answers that count: no interval" not in told
     assert "nobody is screened out before 10 sessions" in told
     assert "quota: 0 of 4 sources have 12 answers" in told
     assert "not enough for 3: about " in told.splitlines()[-1]
+
+
+def test_the_report_says_that_answers_are_too_few(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert main(["study", "simulate", str(folder), "--participants", "4"]) == 0
+    told = capsys.readouterr().out
+    assert "4 of 4 sources have fewer than 6 answers that count: no interval" in told
+    assert told.splitlines()[-1] == (
+        "whether the planned answers are enough can't be told: no source has 6 answers that count"
+    )
 
 
 @pytest.mark.parametrize(

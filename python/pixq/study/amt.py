@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pixq.errors import PixqError
+from pixq.predict.tables import long_cells
 from pixq.study.answers import Answer, flagged
 from pixq.study.files import OpenedSource, OpenedStudy
 from pixq.study.judge import judge_source
@@ -42,6 +42,8 @@ _PART = re.compile(
     rf"(?P<void>-WRONGLOC-\d+|-clicktryagain_\d+)|"
     rf"-\('ox':{_NUMBER}_'oy':{_NUMBER}_'imw':{_NUMBER}_'imh':{_NUMBER}_[^()]*\)"
 )
+#: Behind a codec's name in the name of a level's file.
+_INDEX = re.compile(r"_\d{1,4}$")
 _TRACK = re.compile(r"\+(\d{1,3})-(\d{1,15})")
 
 
@@ -146,9 +148,8 @@ def places_of(text: str, width: int, height: int) -> list[tuple[float, float]]:
 
 def _sessions(path: Path, pseudonym: Callable[[str, str], str], skipped: list[str]) -> Iterable[_Given]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            # A slider's track may be longer than what csv takes by default.
-            csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+        # A slider's track may be longer than what csv takes by default.
+        with path.open(encoding="utf-8-sig", newline="") as file, long_cells(2**31 - 1):
             table = list(csv.reader(file))
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; give a CSV file of results") from None
@@ -187,24 +188,49 @@ def _machine(text: str) -> dict[str, str]:
 
 
 def _answers(opened: OpenedStudy, given: _Given, skipped: list[str]) -> tuple[list[Answer], int]:
-    by_file = {PurePosixPath(each.source.reference).name: each for each in opened.sources.values()}
+    named = _named(opened.sources.values())
     found: list[Answer] = []
     training = 0
     for name, said in given.jnd.items():
-        # The name is the address that the image was loaded from.
-        source = by_file.get(name.replace("\\", "/").rpartition("/")[2])
         where = f"{given.where}: {name[-80:]}"
-        if source is None:
+        meant = _meant(name, named)
+        if not meant:
             skipped.append(f"{where}: is no image of the study")
-        elif source.kind == "training":
+        elif len(meant) > 1:
+            ids = ", ".join(each.source.id for each in meant)
+            skipped.append(f"{where}: may be any of {ids}, and neither its file nor its folder names one's codec")
+        elif meant[0].kind == "training":
             training += 1
         else:
             try:
+                (source,) = meant
                 found.append(_answer(source, given, said, given.loc.get(name, "")))
             except (ValueError, TypeError, OverflowError, OSError) as error:
                 skipped.append(f"{where}: {error if isinstance(error, _Odd) else 'is no answer that can be read'}")
     found.sort(key=lambda each: each.answered or "")
     return [replace(each, place=place) for place, each in enumerate(found, start=1)], training
+
+
+def _named(sources: Iterable[OpenedSource]) -> dict[str, list[OpenedSource]]:
+    """Sources by the names, in small letters, that a batch may have for them.
+
+    These are the reference's file, `SRC.png`, which all codecs of a picture share, and `SRC_CODEC`.
+    """
+    found: dict[str, list[OpenedSource]] = defaultdict(list)
+    for each in sources:
+        reference = PurePosixPath(each.source.reference.lower())
+        for name in (reference.name, f"{reference.stem}_{each.source.codec.lower()}"):
+            found[name].append(each)
+    return found
+
+
+def _meant(name: str, named: Mapping[str, list[OpenedSource]]) -> list[OpenedSource]:
+    """The sources that a batch's name of an image may mean: one, or several codecs of one picture, or none."""
+    # The name is the address that the image was loaded from: `jpeg/SRC.png`, `SRC_JPEG.png`, or `SRC_JPEG_061.jpg`.
+    *folders, file = name.lower().replace("\\", "/").split("/")
+    found = named.get(file) or named.get(_INDEX.sub("", PurePosixPath(file).stem)) or []
+    told = [each for each in found if each.source.codec.lower() in folders]
+    return found if len(found) == 1 or not told else told
 
 
 class _Odd(ValueError):

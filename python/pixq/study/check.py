@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,6 +45,8 @@ class LadderCheck:
         Runs of neighbouring levels whose pixels are the same, each rising; the slider changes nothing inside one.
     bytes
         Of all its files.
+    media
+        Media types: of the reference, and, sorted, of the other levels.
     """
 
     id: str
@@ -54,6 +56,7 @@ class LadderCheck:
     levels: tuple[int, ...]
     equal: tuple[tuple[int, ...], ...]
     bytes: int
+    media: tuple[str, ...] = ()
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -190,10 +193,10 @@ def check_study(path: str | os.PathLike[str], watch: Callable[[int, int], None] 
             ladder = _ladder(opened, hashes)
             ladders.append(ladder)
             pictures[hashes[0]].append(ladder)
-            problems += _impossible(opened, ladder)
+            problems += _impossible(study, opened, ladder)
             warned += _doubtful(study, ladder) + _noted(opened, pool.map)
     tell(len(every), len(every))
-    warned += _twice(pictures.values()) + _sessions(study)
+    warned += _twice(pictures.values()) + _telling(ladders) + _sessions(study)
     effort = None if problems else effort_of(study, ladders)
     return StudyCheck(study, tuple(problems), tuple(warned), tuple(ladders), effort)
 
@@ -218,16 +221,23 @@ def runs(levels: Sequence[int], hashes: Sequence[str]) -> tuple[tuple[int, ...],
 
 
 def effort_of(study: Study, ladders: Sequence[LadderCheck]) -> Effort:
-    """What a study takes whose images have these sizes."""
+    """What a study takes whose images have these sizes.
+
+    A picture that is there in several codecs is asked about once a person, as `pixq.study.plan` has it.
+    """
     quota, given = study.quota, study.estimate
     sizes = {kind: [each.bytes for each in ladders if each.kind == kind] for kind in ("source", "training", "test")}
-    images = min(quota.images, len(study.source))
+    codecs = Counter(each.reference for each in study.source)
+    wanted = quota.answers * len(study.source)
+    images = min(quota.images, len(codecs))
     later_bytes = images * fmean(sizes["source"]) + quota.tests * fmean(sizes["test"] or [0])
     later = (images + quota.tests) * given.seconds_per_image / 60
     before = given.minutes_before + len(study.training) * given.seconds_per_image / 60
-    sessions = math.ceil(quota.answers * len(study.source) / images)
-    per_person = min(quota.max_sessions, math.ceil(len(study.source) / images))
-    fewest = max(quota.answers, math.ceil(sessions / per_person))
+    sessions = math.ceil(wanted / images)
+    per_person = min(quota.max_sessions, math.ceil(len(codecs) / images))
+    # The picture in the most codecs takes another person, and so another session, for each answer to it.
+    fewest = max(quota.answers * max(codecs.values()), math.ceil(sessions / per_person))
+    sessions = max(sessions, fewest)
     rate = given.per_hour / 60 * (1 + given.fee)
     low, high = (rate * (sessions * later + people * before) for people in (fewest, sessions))
     return Effort(
@@ -250,11 +260,20 @@ def _pixels(path: Path) -> str:
 def _ladder(opened: OpenedSource, hashes: Sequence[str]) -> LadderCheck:
     levels = tuple(opened.levels)
     equal = runs(levels, hashes)
-    return LadderCheck(opened.source.id, opened.kind, opened.width, opened.height, levels, equal, opened.bytes)
+    first, *others = (image.media for image in opened.levels.values())
+    media = (first, *sorted(set(others)))
+    return LadderCheck(opened.source.id, opened.kind, opened.width, opened.height, levels, equal, opened.bytes, media)
 
 
-def _impossible(opened: OpenedSource, ladder: LadderCheck) -> list[str]:
+def _impossible(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
     found: list[str] = []
+    width, height = study.min_window
+    # Of a size in centimetres nobody knows how many pixels of a participant's screen it has.
+    if study.scaling == "native" and (ladder.width > width or ladder.height > height):
+        found.append(
+            f'{ladder.id}: is {ladder.width}x{ladder.height}, and by scaling = "native" does not fit into min_window '
+            f"[{width}, {height}]; raise min_window, or give smaller images"
+        )
     if isinstance(opened.source, TruthSource):
         low, high = opened.source.pjnd_range
         if not any(low <= level <= high for level in ladder.levels):
@@ -331,6 +350,28 @@ def _twice(pictures: Iterable[list[LadderCheck]]) -> list[str]:
             )
         else:
             found.append(f"{names}: are one picture; give both the same reference file, and nobody is shown it twice")
+    return found
+
+
+def _telling(ladders: Sequence[LadderCheck]) -> list[str]:
+    """Of test images, what a browser knows of an image and no source has."""
+
+    def known(of: LadderCheck) -> list[str]:
+        return [
+            f"media types ({', '.join(of.media)})",
+            f"size ({of.width}x{of.height})",
+            f"number of levels ({len(of.levels) - 1})",
+        ]
+
+    sources = {what for each in ladders if each.kind == "source" for what in known(each)}
+    found: list[str] = []
+    for each in ladders:
+        alone = [what for what in known(each) if what not in sources]
+        if each.kind == "test" and sources and alone:
+            found.append(
+                f"{each.id}: no source has its {', nor its '.join(alone)}, which tells that it is a test; make it like "
+                "them"
+            )
     return found
 
 

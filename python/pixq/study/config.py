@@ -148,7 +148,10 @@ class Platform(_Table):
     kind
         `prolific`, `link` (an address with a token), or `local`.
     done, screened_out, failed
-        Completion codes: all sessions are answered; the checks or the test images are not passed; it broke off.
+        Completion codes. `done`: a session was answered to its end. `screened_out`: a person who comes gets no session,
+        having passed too few test images, or had `max_sessions`, or because no image is left to ask about. `failed`:
+        consent was declined, the device is a phone or tablet, or the screen is lower than `min_screen_cm`. Who
+        leaves in the middle sees no code.
     url
         Where a participant goes in the end; `{code}` becomes the code. Empty: the code is shown.
     """

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from pixq.study.config import STUDY_FILE, read_study
 __all__ = ["FIRST", "LAST", "LEVELS", "PLACES", "TITLE", "made_up", "spots", "write_demo"]
 
 TITLE = "pixq: a demonstration of the flicker study"
-#: Of every image; a JPEG's quality is 101 minus it.
+#: Of every image; a source's JPEG has the quality 101 minus it.
 LEVELS = tuple(range(5, 101, 5))
 #: Which photograph is what. The training and the test image are smooth, so that nothing hides what is put into them.
 _SOURCES = ("astronaut", "coffee", "ihc")
@@ -32,6 +33,9 @@ FIRST, LAST = 20, 45
 _SIGMA = 14.0
 #: Grey levels at `FIRST`, and more at each level after it.
 _BEGIN, _SLOPE = 4.0, 0.8
+#: Of the references' JPEG, and of all levels of training and test image. With colours as fine as brightness each block
+#: of 8x8 pixels stands for itself: what changes in a spot changes nothing elsewhere.
+_FINE: Mapping[str, Any] = {"quality": 100, "subsampling": 0}
 
 Image = npt.NDArray[np.uint8]
 
@@ -41,7 +45,8 @@ def spots(reference: Image, places: tuple[tuple[float, float], ...], level: int)
 
     Below `FIRST` it is the reference itself, to the last bit, so nobody can notice anything. At `FIRST` a spot differs
     by 4 grey levels, 3 % of mid grey, and people see a spot of that size flicker from 1 % or so on, if they look there.
-    After `LAST` it differs by more than 24, a fifth of mid grey, which nobody misses who looks at the screen.
+    After `LAST` it differs by more than 24, a fifth of mid grey, which nobody misses who looks at the screen. JPEG of
+    the best quality moves a pixel of a spot by a level or two, and no block of 8x8 pixels that has none of a spot.
 
     Parameters
     ----------
@@ -150,26 +155,30 @@ def _pictures() -> dict[str, Image]:
 
 
 def _write_ladder(images: Path, name: str, reference: Image) -> None:
-    Pillow.fromarray(reference).save(images / f"{name}.png")
+    # All is JPEG, so that the file's type does not tell which image is a test.
+    Pillow.fromarray(reference).save(images / f"{name}.jpg", **_FINE)
+    with Pillow.open(images / f"{name}.jpg") as shown:
+        decoded = np.asarray(shown)
     for level in LEVELS:
         if name in PLACES:
-            # As they are: JPEG would change them everywhere.
-            Pillow.fromarray(spots(reference, PLACES[name], level)).save(images / f"{name}_SPOTS_{101 - level:03d}.png")
+            # From the picture itself, so that the file is the reference's to the last bit where nothing is put into it.
+            changed = Pillow.fromarray(spots(reference, PLACES[name], level))
+            changed.save(images / f"{name}_SPOTS_{101 - level:03d}.jpg", **_FINE)
         else:
-            Pillow.fromarray(reference).save(images / f"{name}_JPEG_{101 - level:03d}.jpg", quality=101 - level)
+            Pillow.fromarray(decoded).save(images / f"{name}_JPEG_{101 - level:03d}.jpg", quality=101 - level)
 
 
 def _text(pictures: Mapping[str, Image]) -> str:
     tables = []
     for name, picture in pictures.items():
         kind = {_TRAINING: "training", _TEST: "test"}.get(name, "source")
-        codec, suffix = ("SPOTS", "png") if name in PLACES else ("JPEG", "jpg")
+        codec = "SPOTS" if name in PLACES else "JPEG"
         tables += [
             f"[[{kind}]]",
             f'id = "{name}"',
             f'codec = "{codec}"',
-            f'reference = "images/{name}.png"',
-            f'levels = "images/{name}_{codec}_*.{suffix}"',
+            f'reference = "images/{name}.jpg"',
+            f'levels = "images/{name}_{codec}_*.jpg"',
             'level = "101-n"',
         ]
         if name in PLACES:

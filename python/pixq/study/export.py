@@ -223,10 +223,7 @@ def write_answers(
     --------
     >>> write_answers(study, answers, "exported")  # doctest: +SKIP
     """
-    out, arrow = _begin(out, parquet=parquet)
-    written = _write_table(arrow, out / "answers.csv", study, columns(study.clicks), answers)
-    written.insert(1, _write_json(out / "dictionary.json", dictionary(study)))
-    return written
+    return _write_answers(*_begin(out, parquet=parquet), study, answers)
 
 
 def write_export(
@@ -268,7 +265,7 @@ def write_export(
         for digest, (version, language, text) in consents.items()
     }
     return [
-        *write_answers(study, answers, out, parquet=parquet),
+        *_write_answers(out, arrow, study, answers),
         *_write_table(arrow, out / "sessions.csv", study, SESSION_COLUMNS, sessions),
         _write_json(out / "consents.json", {"format": "pixq study consents", "consents": told}),
     ]
@@ -280,6 +277,12 @@ def _begin(out: str | os.PathLike[str], *, parquet: bool) -> tuple[Path, tuple[A
     if Path(out).exists() and not Path(out).is_dir():
         raise PixqError(f"{out}: is no folder; choose another --out")
     return Path(out), arrow
+
+
+def _write_answers(out: Path, arrow: tuple[Any, Any] | None, study: Study, answers: Sequence[Answer]) -> list[Path]:
+    written = _write_table(arrow, out / "answers.csv", study, columns(study.clicks), answers)
+    written.insert(1, _write_json(out / "dictionary.json", dictionary(study)))
+    return written
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
+from pixq.predict.tables import FORMULA, long_cells
 from pixq.study.conduct import MOST_EVENTS, Conductor, Misplaced
 from pixq.study.course import Course
 from pixq.study.flow import Progress, advance
@@ -29,8 +30,8 @@ FORMAT, _VERSION = "pixq-offline-answers", 1
 _LARGEST = 100 << 20
 #: How a page names the session that it begins.
 _SESSION = re.compile(r"p[0-9a-f]{24}")
-#: What a page puts before a text that a spreadsheet would take for a formula.
-_MARKED = re.compile(r"'[=+\-@\t\r]")
+#: What a page makes of the start of a text that a spreadsheet would take for a formula.
+_MARKED = tuple(f"'{each}" for each in FORMULA)
 _AGAIN = "ask for the file again, as the page saved it"
 
 
@@ -135,13 +136,11 @@ def _from_json(path: Path, text: str) -> Mapping[str, Any]:
 
 
 def _from_csv(path: Path, text: str) -> Mapping[str, Any]:
-    before = csv.field_size_limit(_LARGEST)
     try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        with long_cells(_LARGEST):
+            rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise PixqError(f"{path}: is no whole CSV ({error}), so it was cut off or edited; {_AGAIN}") from None
-    finally:
-        csv.field_size_limit(before)
     if not rows or "format" not in rows[0]:
         raise PixqError(f"{path}: is no file of answers; give the JSON or CSV that an offline page saved")
     first = rows[0]
@@ -167,7 +166,7 @@ def _from_csv(path: Path, text: str) -> Mapping[str, Any]:
 
 
 def _plain(text: str) -> str:
-    return text[1:] if _MARKED.match(text) else text
+    return text[1:] if text.startswith(_MARKED) else text
 
 
 def _expect(path: Path, format: Any, version: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from pixq.errors import PixqError
 from pixq.patches.files import write_json
 from pixq.study.config import Study
-from pixq.study.estimate import CONFIDENCE, SourceEstimate, estimates_of
+from pixq.study.estimate import CONFIDENCE, FEWEST, SourceEstimate, estimates_of
 from pixq.study.export import write_answers
 from pixq.study.files import OpenedStudy, open_study
 from pixq.study.observers import Population
@@ -41,7 +41,8 @@ class Verdict:
     wanted
         The width that the interval of a PJND may have, in levels.
     width
-        That the planned answers give: the median over sources; `None` where too few answers were given to tell.
+        That the planned answers give: the median over sources; `None` where too few answers were given to tell, or
+        are planned for any interval.
     needed
         Answers to each source that would give the wanted width, those that are left out of estimates among them;
         `None` where that can't be told, and where the levels of most sources are farther apart than that.
@@ -55,12 +56,16 @@ class Verdict:
     @property
     def enough(self) -> bool | None:
         """Whether it is; `None` where that can't be told."""
+        if self.answers < FEWEST:
+            return False
         return None if self.width is None else self.width <= self.wanted
 
     def __str__(self) -> str:
         """The verdict as a sentence."""
+        if self.answers < FEWEST:
+            return f"{self.answers} answers a source are not enough: there is no interval of fewer than {FEWEST}"
         if self.width is None:
-            return "whether the planned answers are enough can't be told: no source has two answers that count"
+            return f"whether the planned answers are enough can't be told: no source has {FEWEST} answers that count"
         given = f"{self.answers} answers a source give an interval of {self.width:.1f} levels (median over sources)"
         if self.enough:
             return f"{given}; enough for {self.wanted:g}"
@@ -93,11 +98,11 @@ def judge_plan(study: Study, estimates: list[SourceEstimate], wanted: float) -> 
     planned = study.quota.answers
     # A share of the planned answers will be left out, too: by all answers that were collected, and not by those used.
     told = [each for each in estimates if each.width is not None]
-    if not told:
+    if not told or planned < FEWEST:
         return Verdict(planned, wanted, None, None)
     spread = median((each.width or 0.0) * math.sqrt(each.collected / planned) for each in told)
     step = median(each.step for each in told)
-    needed = None if step > wanted else max(2, math.ceil(planned * (spread / wanted) ** 2))
+    needed = None if step > wanted else max(FEWEST, math.ceil(planned * (spread / wanted) ** 2))
     return Verdict(planned, wanted, max(spread, step), needed)
 
 
@@ -237,6 +242,11 @@ class Simulation:
             )
             for row in rows
         ]
+        if few := len(self.estimates) - intervals:
+            told += [
+                "",
+                f"{few} of {len(self.estimates)} sources have fewer than {FEWEST} answers that count: no interval",
+            ]
         share = f" ({held / intervals:.0%})" if intervals else ""
         return [*told, "", f"intervals that hold the truth: {held} of {intervals}{share}", str(self.verdict)]
 

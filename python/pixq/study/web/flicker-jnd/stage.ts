@@ -126,14 +126,17 @@ export class Stage {
 
   #go(): void {
     if (this.#held || this.#reference) return;
+    // While it runs, its log goes on, and with it what is late since the last change.
+    if (this.#flicker.running) return;
     this.#late = 0;
-    if (!this.#flicker.running) void this.#flicker.start();
-    else this.#late = this.#flicker.log.late;
+    void this.#flicker.start();
   }
 
   #stop(): void {
     if (this.#flicker.running) {
       const { log } = this.#flicker;
+      // Also what came late since the last change, of which nobody was told.
+      this.#watch(log.late);
       this.#sum.changes += log.changes;
       this.#sum.late += log.late;
       this.#sum.pauses += log.pauses;

@@ -22,10 +22,14 @@ export function asJson(facts: Facts, events: readonly StudyEvent[]): string {
   return `${JSON.stringify(head, null, 1).slice(0, -2)},\n "events": [\n  ${lines.join(",\n  ")}\n ]\n}\n`;
 }
 
+/** What a spreadsheet takes for the start of a formula; `pixq.predict.tables.FORMULA` is the same list. */
+export const FORMULA = "=+-@\t\r＝＋－＠";
+
 /** A cell; what a spreadsheet would take for a formula gets the mark that makes it text there. */
 function cell(value: string | number): string {
   const text = String(value);
-  return `"${(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+  const computed = text !== "" && FORMULA.includes(text[0]);
+  return `"${(computed ? `'${text}` : text).replaceAll('"', '""')}"`;
 }
 
 const HEAD = [
