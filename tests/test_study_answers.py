@@ -76,7 +76,7 @@ def test_status_while_it_is_served(
 ) -> None:
     code, out, _ = told(capsys, "status", str(folder), "--database", database, "--json")
     found = json.loads(out)
-    assert (code, found["people"], found["stored"] + sum(each["answers"] for each in found["tests"])) == (0, 3, 4)
+    assert (code, found["people"], found["stored"] + sum(each["answers"] for each in found["tests"])) == (0, 3, 3)
     assert found["reasons"] == {"failed": {"consent": 1}}
     assert found["ends"] == {"completed": 1, "screened_out": 0, "failed": 1}
     assert found["standings"] == {"welcome": 3}
@@ -178,9 +178,9 @@ def test_what_cannot_be_opened_is_one_line_and_nothing_is_made(
     assert not (folder / "study.key").exists()
     keep_key(folder)
     toml = folder / "study.toml"
-    toml.write_text(toml.read_text().replace('id = "TRAIN_1"', 'id = "TRAIN_2"'))
-    code, _, error = told(capsys, "status", str(folder))
-    assert (code, "'TRAIN_1' is gone" in error) == (2, True)
+    toml.write_text(toml.read_text().replace('id = "TRAIN_1"', 'id = "TRAIN_2"').replace("min_window", "clicks = 2 #"))
+    # What was answered is what it was, whatever becomes of the study.
+    assert told(capsys, "status", str(folder))[0] == 0
 
 
 def test_plain_text_is_one_line() -> None:

@@ -30,7 +30,7 @@ def answer(level: int, *flags: str, source: str = "S0") -> Answer:
     )  # fmt: skip
     return Answer(
         participant="p", session="s", session_number=1, place=1, source=source, codec="JPEG", kind="source", width=64,
-        height=48, level=level, points=(), environment={}, step="completed", flags=flags, **unknown,  # type: ignore[arg-type]
+        height=48, level=level, highest=100, points=(), environment={}, step="completed", flags=flags, **unknown,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

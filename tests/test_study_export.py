@@ -305,7 +305,7 @@ def test_figures() -> None:
     assert status.dropouts == {"calibration": 1, "trial": 1}
     # Of S0 one answer is of a session that is not completed.
     assert [(each.id, each.answers, each.counted, each.pjnd, each.low) for each in status.sources] == [
-        ("S0", 3, 2, 20.0, 10.0), ("S1", 1, 1, 40.0, None), ("S2", 0, 0, None, None),
+        ("S0", 3, 2, 20.0, None), ("S1", 1, 1, 40.0, None), ("S2", 0, 0, None, None),
     ]  # fmt: skip
     # Three answers of S0 are one more than its quota, and do not make up for S2.
     assert (status.stored, status.wanted) == (3, 6)

@@ -128,7 +128,7 @@ def test_answers_are_those_of_any_session(
     assert {each.language for each in answers} == {"de"}
     for session in store.sessions():
         assert session.consent is not None
-        assert store.consent(session.consent) == ("1", "de", "Ja.")
+        assert store.consents()[session.consent] == ("1", "de", "Ja.")
         assert session.step == "completed"
         assert session.ended is not None
     told = figures(conductor)

@@ -88,7 +88,7 @@ def test_a_whole_session_is_stored_as_it_was_sent(server: Server, page: Page) ->
     assert (session.step, session.ordinal, session.language) == ("completed", 1, "en")
     assert session.ended is not None
     assert session.consent is not None
-    assert store_of(server).consent(session.consent) == ("1", "en", "I agree.")
+    assert store_of(server).consents()[session.consent] == ("1", "en", "I agree.")
     assert all(row[5] is not None for row in store_of(server).assigned())
 
 
@@ -127,7 +127,7 @@ def test_training_is_met_once_and_no_source_twice(server: Server, page: Page) ->
     rows = [row for row in store_of(server).assigned() if not row[3]]
     assert sorted(row[2] for row in rows) == list(SOURCES), "four sources in two sessions"
     told = Page(server, {"participant": "anna"}).start()
-    assert (told["token"], told["state"]["step"], told["state"]["reason"]) == ("", "screened_out", "full")
+    assert (told["token"], told["state"]["step"], told["state"]["reason"]) == ("", "screened_out", "finished")
 
 
 def test_a_person_goes_on_where_the_session_was(server: Server, page: Page) -> None:

@@ -44,7 +44,7 @@ class Verdict:
         That the planned answers give: the median over sources; `None` where too few answers were given to tell, or
         are planned for any interval.
     needed
-        Answers to each source that would give the wanted width, those that are left out of estimates among them;
+        Answers to each source that would give the wanted width, without those that are left out of estimates;
         `None` where that can't be told, and where the levels of most sources are farther apart than that.
     """
 
@@ -93,14 +93,14 @@ def judge_plan(study: Study, estimates: list[SourceEstimate], wanted: float) -> 
     >>> study = Study(title="t", contact="c", consent={"en": "?"}, source=[source], quota={"answers": 40, "tests": 0})
     >>> found = SourceEstimate("S", 8, {"failed_tests": 2}, 24.0, 24.0, 18.0, 30.0)
     >>> print(judge_plan(study, [found], 5.0))
-    40 answers a source give an interval of 6.0 levels (median over sources); not enough for 5: about 58 would be
+    40 answers a source give an interval of 5.4 levels (median over sources); not enough for 5: about 47 would be
     """
     planned = study.quota.answers
-    # A share of the planned answers will be left out, too: by all answers that were collected, and not by those used.
+    # People go on to be asked until there are as many answers that count as planned.
     told = [each for each in estimates if each.width is not None]
     if not told or planned < FEWEST:
         return Verdict(planned, wanted, None, None)
-    spread = median((each.width or 0.0) * math.sqrt(each.collected / planned) for each in told)
+    spread = median((each.width or 0.0) * math.sqrt(each.answers / planned) for each in told)
     step = median(each.step for each in told)
     needed = None if step > wanted else max(FEWEST, math.ceil(planned * (spread / wanted) ** 2))
     return Verdict(planned, wanted, max(spread, step), needed)
@@ -171,7 +171,7 @@ class Simulation:
     @property
     def quotas_met(self) -> int:
         """Sources that have as many answers as planned."""
-        return sum(each.collected >= self.study.quota.answers for each in self.estimates)
+        return sum(each.answers >= self.study.quota.answers for each in self.estimates)
 
     @property
     def holding(self) -> tuple[int, int]:
@@ -202,7 +202,7 @@ class Simulation:
                 {
                     **asdict(each),
                     "collected": each.collected,
-                    "quota_met": each.collected >= quota,
+                    "quota_met": each.answers >= quota,
                     "truth": self.truths[each.source],
                     "width": each.width,
                     "holds_truth": self._holds(each),
