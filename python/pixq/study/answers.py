@@ -196,7 +196,7 @@ def _of_session(opened: OpenedStudy, session: SessionRow, events: Sequence[Event
     broken = False
     for event in events:
         if event.kind in ("check", "calibration"):
-            environment[event.kind] = _finite(dict(event.data))
+            environment[event.kind] = dict(event.data)
         broken |= event.kind in ("blocked", "resumed")
         if event.kind != "trial" or event.number not in session.counted:
             continue
@@ -311,15 +311,6 @@ def _odd(study: Study, answer: Answer) -> Iterable[str]:
             yield "off_size"
     if answer.step != "completed":
         yield "unfinished"
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN, though Python reads it."""
-    if isinstance(value, dict):
-        return {str(key): _finite(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_json(value: object) -> str:
