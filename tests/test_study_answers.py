@@ -142,6 +142,23 @@ def test_export_while_it_is_served(
     assert (tmp_path / "n" / "answers.csv").read_text("utf-8").count("\n") == 1
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_who_reads_waits_for_no_writer_and_who_cannot_write_says_so(
+    server: Server, folder: Path, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    store = server.conductor.store
+    monkeypatch.setattr("pixq.study.database._PATIENCE", 0.2)
+    at = [str(folder), "--database", database]
+    with store._writing():
+        assert told(capsys, "status", *at)[0] == 0
+        assert told(capsys, "export", *at, "--out", str(tmp_path / "out"))[0] == 0
+        code, out, error = told(capsys, "withdraw", "anna", *at)
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "answers.db: the database does not answer: database is locked; end what holds it" in error
+    assert len(store.sessions()) == 3
+
+
 def test_what_cannot_be_opened_is_one_line_and_nothing_is_made(
     folder: Path, tmp_path: Path, postgresql: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ from pixq.study.app import Limits, create_app, read_page
 from pixq.study.conduct import Conductor
 from pixq.study.figures import figures
 from pixq.study.files import open_study
-from pixq.study.opening import ANSWERS_FILE
+from pixq.study.opening import ANSWERS_FILE, answering
 from pixq.study.privacy import KEY_FILE, check_key, hashed, open_key, open_token
 from pixq.study.store import open_store
 
@@ -105,9 +105,10 @@ def serve(
     terminated: list[int] = []
     store = open_store(database or str(folder / ANSWERS_FILE))
     try:
-        check_key(key, store)
         conductor = Conductor(opened, store, key)
-        conductor.check()
+        with answering(store):
+            check_key(key, store)
+            conductor.check()
         with listen(host, port) as listening, ThreadPoolExecutor(THREADS, thread_name_prefix="pixq-study") as threads:
             app = create_app(
                 conductor, threads, page, admin=(hashed(admin), lambda: figures(conductor)), hosts=_hosts(host, url),

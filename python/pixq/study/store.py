@@ -86,9 +86,15 @@ class Store:
 
     def fact(self, name: str, value: str) -> str:
         """What the database says of itself under `name`: `value`, unless something is there already."""
+        query = select(facts.c.value).where(facts.c.name == name)
+        # Whoever only reads waits for no writer.
+        with self._reading() as connection:
+            found = connection.execute(query).scalar()
+        if found is not None:
+            return str(found)
         with self._writing() as connection:
             locked(connection)
-            found = connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
+            found = connection.execute(query).scalar()
             if found is None:
                 connection.execute(insert(facts).values(name=name, value=value))
             return value if found is None else str(found)
