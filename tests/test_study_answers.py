@@ -159,6 +159,24 @@ def test_who_reads_waits_for_no_writer_and_who_cannot_write_says_so(
     assert len(store.sessions()) == 3
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_log_that_is_kept_is_said_and_cut_by_the_next(
+    server: Server, folder: Path, database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixq.study.store._READERS", 0.2)
+    at = [str(folder), "--database", database]
+    with server.conductor.store._reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM sessions").scalar() == 3
+        code, out, error = told(capsys, "withdraw", "anna", *at)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert f"another program reads the database, so {database}-wal has them still" in error
+    assert b"=SUM(1)" in Path(f"{database}-wal").read_bytes()
+    assert told(capsys, "withdraw", "anna", *at)[0] == 2
+    assert Path(f"{database}-wal").read_bytes() == b""
+    assert b"=SUM(1)" not in Path(database).read_bytes()
+    assert told(capsys, "withdraw", "bert", *at)[0] == 0
+
+
 def test_what_cannot_be_opened_is_one_line_and_nothing_is_made(
     folder: Path, tmp_path: Path, postgresql: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

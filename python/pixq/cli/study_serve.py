@@ -86,6 +86,7 @@ def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None)
     name
         The person's ID on the platform, the token of the link, a participant of the export, or the number that the
         last page of an offline file showed. Delete the file with the answers, too, or it can be imported again.
+        Exit code 1 says that another program kept the database's log from being cut, which has what was deleted.
     study
         Its folder, or study.toml. Default: this folder.
     database
@@ -93,11 +94,20 @@ def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None)
     """
     require("sqlalchemy")
     from pixq.study.config import read_study
+    from pixq.study.erasing import LogKept
     from pixq.study.opening import opened_store
     from pixq.study.privacy import withdraw as take_back
 
     found = read_study(study)
     with opened_store(found, database) as (store, key):
-        count = take_back(store, key, found.platform.kind, name)
+        try:
+            count = take_back(store, key, found.platform.kind, name)
+        except LogKept as kept:
+            print(
+                f"pixq: {kept.events} events deleted, but another program reads the database, so {store.name}-wal has "
+                "them still; end that program, and run this again",
+                file=sys.stderr,
+            )
+            return 1
     print(f"pixq: {count} events deleted", file=sys.stderr)
     return 0

@@ -8,17 +8,19 @@ itself. Only `withdraw` deletes anything.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, inspect, select, update
+from sqlalchemy import Connection, insert, inspect, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from pixq.errors import PixqError, one_line
 from pixq.study.database import WRITES, open_engine
+from pixq.study.erasing import LogKept, cut, erase, vacuum
 from pixq.study.rows import Appended, Busy, Changes, Conflict, Event, Gap, History, Session, Unknown
 from pixq.study.statements import (
     BY_TOKEN,
@@ -38,6 +40,8 @@ __all__ = ["SCHEMA", "Store", "open_store"]
 
 #: Of the tables.
 SCHEMA = "1"
+#: Seconds for which others who read may keep what was deleted in SQLite's log, and those between two tries to cut it.
+_READERS, _PAUSE = 10.0, 0.1
 
 Admit = Callable[[Session, int, Sequence[Event], Callable[[int], list[Event]]], Changes]
 
@@ -292,23 +296,35 @@ class Store:
         Returns
         -------
         int
-            Events deleted.
+            Events deleted. Their text is gone from SQLite's file and its log; a PostgreSQL overwrites it in time.
+
+        Raises
+        ------
+        LogKept
+            If another program kept SQLite's log from being cut; all else is done.
         """
         with self._writing() as connection:
-            # After this no event can come in between: `append` waits for it, and finds no session.
             locked(connection)
-            mine = select(sessions.c.id).where(sessions.c.participant == participant)
-            if not self.is_sqlite:
-                connection.execute(mine.with_for_update())
-            gone = connection.execute(delete(events).where(events.c.session.in_(mine))).rowcount
-            connection.execute(delete(assignments).where(assignments.c.session.in_(mine)))
-            connection.execute(delete(sessions).where(sessions.c.participant == participant))
-            connection.execute(delete(participants).where(participants.c.id == participant))
-        if self.is_sqlite:
-            # Deleted rows are overwritten in the file; the log still has them until it is cut.
+            gone = erase(connection, participant)
+        if not self.cut():
+            raise LogKept(gone)
+        return gone
+
+    def cut(self) -> bool:
+        """Leave nothing of what is deleted, as far as the database does so; whether SQLite's log was cut."""
+        if not self.is_sqlite:
+            with _translated():
+                vacuum(self.engine)
+            return True
+        # Deleted rows are overwritten in the file; the log still has them until it is cut. Readers of ours are short.
+        end = time.monotonic() + _READERS
+        while True:
             with self._writer, _translated(), self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
-        return int(gone)
+                if cut(connection):
+                    return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(_PAUSE)
 
     def close(self) -> None:
         """Close all connections; the last one leaves SQLite's file whole, without a log beside it."""
