@@ -1,10 +1,12 @@
-"""`pixq study status`, `export`, `withdraw`, `links` and `serve`, as they are typed. On SQLite and on PostgreSQL."""
+"""`pixq study status`, `export`, `who`, `withdraw`, `links` and `serve`, as they are typed. On both databases."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -157,6 +159,29 @@ def test_who_reads_waits_for_no_writer_and_who_cannot_write_says_so(
     assert (code, out, error.count("\n")) == (2, "", 1)
     assert "answers.db: the database does not answer: database is locked; end what holds it" in error
     assert len(store.sessions()) == 3
+
+
+def test_who_has_done_what(
+    server: Server, folder: Path, database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [str(folder), "--database", database]
+    monkeypatch.setattr("pixq.study.store.Store._writing", None)
+    # Of anna, who was first.
+    passed = sum(each[4] is True for each in server.conductor.store.assigned() if each[0] == 1)
+    # Neither pictures nor anything of the study but its table is read.
+    shutil.rmtree(folder / "images")
+    for name, row in (
+        ("anna", rf"1  completed  \S+T\S+  \S+T\S+  3 of 3  {passed} of 1  -"),
+        ("bert", r"1  trial  \S+T\S+  -  1 of 3  \d of [01]  -"),
+        ("carl", r"1  failed  \S+T\S+  \S+T\S+  0 of 3  0 of 0  consent"),
+    ):
+        own = KEY.pseudonym("local", name)
+        for known in (name, own):
+            code, out, error = told(capsys, "who", known, *at)
+            first, _, last = out.splitlines()
+            assert (code, first, error) == (0, f"participant {own}", "")
+            assert re.fullmatch(row.replace("  ", " +"), last), last
+    assert told(capsys, "who", "eve", *at)[:2] == (2, "")
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -134,6 +134,9 @@ def test_answers_are_those_of_any_session(
     conductor.check()
     store.close()
     # And a person can have them deleted, by the number on the last page.
+    capsys.readouterr()
+    assert ran("who", f"p{3:024x}", folder, "--database", database) == 0
+    assert " 3 of 3 " in capsys.readouterr().out
     assert ran("withdraw", f"p{3:024x}", folder, "--database", database) == 0
     assert ran("withdraw", f"p{3:024x}", folder, "--database", database) == 2
 

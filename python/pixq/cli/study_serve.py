@@ -1,4 +1,4 @@
-"""`pixq study serve`, `links` and `withdraw`."""
+"""`pixq study serve`, `links`, `who` and `withdraw`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 from pixq.models import require
 
-__all__ = ["links", "serve", "withdraw"]
+__all__ = ["links", "serve", "who", "withdraw"]
 
 
 def serve(
@@ -75,6 +75,35 @@ def links(study: Path = Path(), /, *, count: int, url: str) -> int:
         raise PixqError(f"--count {count}: is not 1 to 100000")
     for token in links(open_key(found.folder / KEY_FILE), count):
         print(f"{url.rstrip('/')}/t/{token}")
+    return 0
+
+
+def who(name: str, study: Path = Path(), /, *, database: str | None = None) -> int:
+    """Print what a person has done, session by session, to approve or reject what a platform says was submitted.
+
+    It works while the study is served, and after it.
+
+    Parameters
+    ----------
+    name
+        The person's ID on the platform, the token of the link, a participant of the export, or the number that the
+        last page of an offline file showed.
+    study
+        Its folder, or study.toml. Default: this folder.
+    database
+        Of the answers. Default: answers.db beside study.toml.
+    """
+    require("sqlalchemy")
+    from pixq.study.config import read_study
+    from pixq.study.opening import opened_store
+    from pixq.study.privacy import known_as
+    from pixq.study.who import done_by, lines
+
+    found = read_study(study)
+    with opened_store(found, database) as (store, key):
+        participant = known_as(store, key, found.platform.kind, name)
+        done = done_by(store, participant)
+    print(*map(printable, lines(participant, done)), sep="\n")
     return 0
 
 
