@@ -311,6 +311,29 @@ def test_what_is_under_way_is_confirmed_before_it_ends(folder: Path, number: int
     assert not (folder / "answers.db-wal").exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_a_signal_that_comes_before_the_server_listens_to_it_ends_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pixq.study import service
+
+    told: list[str] = []
+
+    def answer(*given: Any, **more: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        told.append("it goes on")
+
+    monkeypatch.setattr(service, "answer", answer)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append("ended by SIGTERM"))
+    try:
+        service.serve(folder, port=0, page=PAGE)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == ["ended by SIGTERM"]
+    assert "Ctrl-C ends it" in capsys.readouterr().err
+    assert not (folder / "answers.db-wal").exists()
+
+
 def test_serve_refuses_in_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
