@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,10 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 import studying
 from pixq.study.answers import answers_of, as_json
+from pixq.study.app import Limits
 from pixq.study.figures import figures, stored
-from studying import SAID, Page, Server
+from pixq.study.limits import Rate
+from studying import PATIENT, SAID, Page, Server
 
 
 @pytest.fixture
@@ -48,3 +51,24 @@ def test_data_as_deep_as_they_may_be_are_exported(server: Server, page: Page) ->
     assert found[0].environment["check"]["a"] == deep
     assert "[" * 15 + "1" in as_json(found[0].environment)
     assert figures(server.conductor)["people"] == 1
+
+
+def request(server: Server, *lines: str, body: bytes = b"") -> int:
+    """The status that headers get which no library sends."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall("\r\n".join([*lines, "Host: localhost", "Connection: close", "", ""]).encode() + body)
+        return int(client.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_proxys_word_is_the_last_one(folder: Path, database: str) -> None:
+    slow = Limits(session=PATIENT.session, address=Rate(second=0.001, burst=2), start=PATIENT.start)
+    ours, get = "X-Forwarded-For: 192.0.2.7", "GET /page/page.js HTTP/1.1"
+    with studying.running(folder, database, limits=slow, proxy=True) as server:
+        # Whatever the client puts before it.
+        found = [request(server, get, f"X-Forwarded-For: 198.51.100.{n}", ours) for n in range(3)]
+        assert found == [200, 200, 429]
+        assert request(server, get, "X-Forwarded-For: 198.51.100.9, 192.0.2.7") == 429
+        assert request(server, get, ours, "X-Forwarded-For: 192.0.2.8") == 200
+    with studying.running(folder, database, limits=slow) as server:
+        assert [request(server, get, f"X-Forwarded-For: 192.0.2.{n}") for n in range(3)] == [200, 200, 429]

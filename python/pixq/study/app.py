@@ -162,7 +162,8 @@ def create_app(
     admin_files["/admin/icon.svg"] = (icon, _MEDIA[".svg"])
 
     def client(request: Request) -> str:
-        forwarded = request.headers.get("x-forwarded-for", "") if proxy else ""
+        # A client may send lines of its own; the proxy's is the last, or ends the last.
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for")) if proxy else ""
         own = request.client.host if request.client else ""
         return names.name(forwarded.rpartition(",")[2].strip() or own)
 
