@@ -16,7 +16,8 @@ from pixq.study.answers import answers_of, as_json
 from pixq.study.app import Limits
 from pixq.study.figures import figures, stored
 from pixq.study.limits import Rate
-from studying import PATIENT, SAID, Page, Server
+from pixq.study.privacy import withdraw
+from studying import KEY, PATIENT, SAID, Page, Server
 
 
 @pytest.fixture
@@ -57,7 +58,8 @@ def request(server: Server, *lines: str, body: bytes = b"") -> int:
     """The status that headers get which no library sends."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall("\r\n".join([*lines, "Host: localhost", "Connection: close", "", ""]).encode() + body)
-        return int(client.makefile("rb").readline().split()[1])
+        with client.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -72,3 +74,32 @@ def test_the_proxys_word_is_the_last_one(folder: Path, database: str) -> None:
         assert request(server, get, ours, "X-Forwarded-For: 192.0.2.8") == 200
     with studying.running(folder, database, limits=slow) as server:
         assert [request(server, get, f"X-Forwarded-For: 192.0.2.{n}") for n in range(3)] == [200, 200, 429]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, database: str) -> None:
+    slow = Limits(session=PATIENT.session, address=Rate(second=0.001, burst=9), start=Rate(second=0.001, burst=4))
+    with studying.running(folder, database, limits=slow) as server:
+        page = Page(server, {"participant": "anna"})
+        page.start()
+        store, asked = server.conductor.store, []
+        find = store.find
+        store.find = lambda token: (asked.append(token), find(token))[1]  # type: ignore[method-assign]
+        # A writer that does not end would make who waits for it wait.
+        with store._writing():
+            # The body never comes.
+            head = ("POST /api/events HTTP/1.1", "Content-Length: 1000000")
+            tokens = [f"Authorization: Bearer {n:064d}" for n in range(6)]
+            assert [request(server, *head, each) for each in tokens] == [401] * 3 + [429] * 3
+            assert len(asked) == 3
+        assert page.ask("GET", "/api/state", token=page.token)[0] == 429, "and who comes new waits"
+    with studying.running(folder, database, limits=slow) as server:
+        page = Page(server, {"participant": "anna"})
+        page.start()
+        assert page.ask("GET", "/api/state", token=page.token)[0] == 200
+        assert [request(server, *head, each) for each in tokens[:4]] == [401] * 3 + [429]
+        assert page.ask("GET", "/api/state", token=page.token)[0] == 200
+        assert withdraw(server.conductor.store, KEY, "local", "anna") == 0
+        assert page.ask("GET", "/api/state", token=page.token)[0] == 429
+        assert [page.ask("GET", "/page/page.js")[0] for _ in range(2)] == [200, 200]
+        assert page.ask("GET", "/page/page.js")[0] == 429, "requests that are refused count for the address"

@@ -30,9 +30,9 @@ from pixq.serve.refused import Refused
 from pixq.serve.replies import HANDLERS, told
 from pixq.study.conduct import Conductor, Misplaced
 from pixq.study.given import event_of
-from pixq.study.limits import Addresses, Rate, Rates
+from pixq.study.limits import Addresses, Known, Rate, Rates
 from pixq.study.privacy import hashed
-from pixq.study.rows import Busy, Conflict, Event, Gap, Unknown
+from pixq.study.rows import Busy, Conflict, Event, Gap, Session, Unknown
 
 __all__ = ["ADMIN", "Limits", "create_app", "read_page"]
 
@@ -154,6 +154,7 @@ def create_app(
     limits = limits or Limits()
     names = Addresses()
     by_session, by_address, starts = Rates(limits.session), Rates(limits.address), Rates(limits.start)
+    known: Known[Session] = Known()
     shelf = _Shelf(_SHELF)
     folder = files("pixq.study") / "admin"
     admin_files = {path: ((folder / name).read_bytes(), media) for path, (name, media) in ADMIN.items()}
@@ -170,11 +171,18 @@ def create_app(
     async def work(job: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(executor, job, *arguments)
 
-    def token_of(request: Request, cost: float = 1.0) -> str:
+    async def token_of(request: Request, cost: float = 1.0) -> str:
+        """A session's token; one that is none is refused before anything is read of the request or locked for it."""
+        _wait(by_address.take(client(request)))
         found = _BEARER.fullmatch(request.headers.get("authorization", ""))
         if found is None:
             raise Refused(401, "the token is missing; open the study again", headers={"www-authenticate": "Bearer"})
-        _wait(by_session.take(hashed(found[1]), cost))
+        name = hashed(found[1])
+        if known.get(name) is None:
+            # Whoever has guessed too often does not get as far as the database.
+            _wait(starts.wait(client(request)))
+            known.put(name, await work(conductor.store.find, name))
+        _wait(by_session.take(name, cost))
         return found[1]
 
     async def index(request: Request) -> Response:
@@ -207,12 +215,14 @@ def create_app(
             raise Refused(422, str(error)) from None
 
     async def state(request: Request) -> Response:
-        return JSONResponse({"state": await work(conductor.state, token_of(request))})
+        return JSONResponse({"state": await work(conductor.state, await token_of(request))})
 
     async def events(request: Request) -> Response:
         length = request.headers.get("content-length", "")
         # A number of sixteen digits is as good as any.
-        token = token_of(request, 1 + int(length[:16] if length.isascii() and length.isdigit() else 0) / (16 << 10))
+        token = await token_of(
+            request, 1 + int(length[:16] if length.isascii() and length.isdigit() else 0) / (16 << 10)
+        )
         batch = _events(_json(await read_body(request, limits.body)))
 
         def job() -> bytes:
@@ -261,6 +271,10 @@ def create_app(
         return JSONResponse(await work(admin[1]))
 
     async def unknown(request: Request, error: Exception) -> Response:
+        found = _BEARER.fullmatch(request.headers.get("authorization", ""))
+        if found is not None:
+            # Of a person who took all back.
+            known.forget(hashed(found[1]))
         wait = starts.take(client(request))
         if wait:
             return told(429, "too many requests; wait a little", headers=_after(wait))

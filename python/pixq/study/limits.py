@@ -7,10 +7,14 @@ import ipaddress
 import secrets
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-__all__ = ["Addresses", "Rate", "Rates"]
+__all__ = ["Addresses", "Known", "Rate", "Rates"]
+
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,13 @@ class Rates:
                 self._forget(now)
         return wait
 
+    def wait(self, name: str) -> float:
+        """Seconds after which `take` gives 0; nothing is taken."""
+        rate, now = self._rate, self._clock()
+        with self._lock:
+            there, then = self._buckets.get(name, (rate.burst, now))
+        return max(0.0, (1.0 - there) / rate.second - (now - then))
+
     def _forget(self, now: float) -> None:
         rate = self._rate
         self._buckets = {
@@ -72,6 +83,44 @@ class Rates:
         while len(self._buckets) > self._most:
             # Taken last is put last.
             del self._buckets[next(iter(self._buckets))]
+
+
+class Known(Generic[_V]):
+    """What is known of the sessions that were asked about last; only one thread uses it.
+
+    Parameters
+    ----------
+    most
+        Sessions; of those that are forgotten the same is found again.
+
+    Examples
+    --------
+    >>> known = Known(most=1)
+    >>> known.put("a", 1), known.put("a", 2), known.put("b", 3), known.get("a")
+    (1, 1, 3, None)
+    """
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._most = most
+        self._values: OrderedDict[str, _V] = OrderedDict()
+
+    def get(self, name: str) -> _V | None:
+        """What is known of one."""
+        if name in self._values:
+            self._values.move_to_end(name)
+        return self._values.get(name)
+
+    def put(self, name: str, value: _V) -> _V:
+        """Keep what was found of one, unless something is known of it by now; gives what is known."""
+        value = self._values.setdefault(name, value)
+        self._values.move_to_end(name)
+        if len(self._values) > self._most:
+            self._values.popitem(last=False)
+        return value
+
+    def forget(self, name: str) -> None:
+        """It is known no longer."""
+        self._values.pop(name, None)
 
 
 class Addresses:
