@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,42 @@ def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, d
         assert page.ask("GET", "/api/state", token=page.token)[0] == 429
         assert [page.ask("GET", "/page/page.js")[0] for _ in range(2)] == [200, 200]
         assert page.ask("GET", "/page/page.js")[0] == 429, "requests that are refused count for the address"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_comes_in_parts_costs_as_much(folder: Path, database: str) -> None:
+    slow = Limits(session=Rate(second=0.001, burst=5), address=PATIENT.address, start=PATIENT.start)
+    with studying.running(folder, database, limits=slow) as server:
+        page = Page(server, {"participant": "anna"})
+        page.start()
+        body = json.dumps({"events": [page.event("frames", {"text": "x" * 70_000})]}).encode()
+        head = ("POST /api/events HTTP/1.1", f"Authorization: Bearer {page.token}", "Transfer-Encoding: chunked")
+        parts = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (body[:99], body[99:], b""))
+        assert request(server, *head, body=parts) == 429
+        assert server.conductor.store.size(1) == (0, 0)
+        # Nothing was taken for it but one.
+        assert [page.ask("GET", "/api/state", token=page.token)[0] for _ in range(5)] == [200] * 4 + [429]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_session_stores_so_much_and_no_more(folder: Path, database: str) -> None:
+    small = replace(PATIENT, stored=2 << 20)
+    with studying.running(folder, database, limits=small) as server:
+        page, other = (Page(server, {"participant": name}) for name in ("anna", "bert"))
+        page.start()
+        other.start()
+        large = page.event("frames", {"text": "x" * 900_000})
+        # What comes again is stored once, and counts once.
+        assert [page.send(large)[0] for _ in range(4)] == [200] * 4
+        page.say("frames", {"text": "x" * 900_000})
+        status, told = page.send(page.event("frames", {"text": "x" * 900_000}))
+        assert (status, told["error"]) == (413, "this session has stored 2 MiB, and may store no more")
+        page.say("frames")
+        other.say("frames", {"text": "x" * 900_000})
+        size, next = server.conductor.store.size(1)
+        assert (size, next) == (2 * len('{"text":""}') + 1_800_000 + len("{}"), 3)
+    with studying.running(folder, database, limits=small) as server:
+        page = Page(server, {"participant": "anna"})
+        page.start()
+        assert page.send(page.event("frames", {"text": "x" * 900_000}))[0] == 413, "and so after a restart"
+        page.say("frames")

@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -32,7 +32,7 @@ from pixq.study.conduct import Conductor, Misplaced
 from pixq.study.given import event_of
 from pixq.study.limits import Addresses, Known, Rate, Rates
 from pixq.study.privacy import hashed
-from pixq.study.rows import Busy, Conflict, Event, Gap, Session, Unknown
+from pixq.study.rows import Busy, Conflict, Event, Gap, Unknown
 
 __all__ = ["ADMIN", "Limits", "create_app", "read_page"]
 
@@ -51,6 +51,8 @@ _MEDIA = {
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{32,128})", re.IGNORECASE)
+#: Bytes of a request that count as one more.
+_COUNTED = 16 << 10
 #: Events a request.
 _BATCH = 200
 #: Bytes of images that are kept in memory.
@@ -94,12 +96,27 @@ class Limits:
         Requests of one address, behind which a whole laboratory may be.
     start
         Sessions begun from one address, and tokens that are none.
+    stored
+        Of what one session says, in bytes. An honest one has some hundred KiB.
     """
 
     body: int = 1 << 20
+    stored: int = 64 << 20
     session: Rate = field(default_factory=lambda: Rate(second=20, burst=200))
     address: Rate = field(default_factory=lambda: Rate(second=2_000, burst=20_000))
     start: Rate = field(default_factory=lambda: Rate(second=2, burst=300))
+
+
+@dataclass
+class _Kept:
+    """How much of a session is stored: bytes, and the number that comes next."""
+
+    size: int
+    next: int
+
+    def added(self, batch: Sequence[Event]) -> int:
+        """Bytes of those events that are not stored yet; data are in ASCII."""
+        return sum(len(each.data) for each in batch if each.number >= self.next)
 
 
 def read_page(folder: Traversable | None = None) -> dict[str, tuple[bytes, str]]:
@@ -154,7 +171,7 @@ def create_app(
     limits = limits or Limits()
     names = Addresses()
     by_session, by_address, starts = Rates(limits.session), Rates(limits.address), Rates(limits.start)
-    known: Known[Session] = Known()
+    known: Known[_Kept] = Known()
     shelf = _Shelf(_SHELF)
     folder = files("pixq.study") / "admin"
     admin_files = {path: ((folder / name).read_bytes(), media) for path, (name, media) in ADMIN.items()}
@@ -171,19 +188,23 @@ def create_app(
     async def work(job: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(executor, job, *arguments)
 
-    async def token_of(request: Request, cost: float = 1.0) -> str:
+    def kept_of(name: str) -> _Kept:
+        return _Kept(*conductor.store.size(conductor.store.find(name).id))
+
+    async def token_of(request: Request, cost: float = 1.0) -> tuple[str, _Kept]:
         """A session's token; one that is none is refused before anything is read of the request or locked for it."""
         _wait(by_address.take(client(request)))
         found = _BEARER.fullmatch(request.headers.get("authorization", ""))
         if found is None:
             raise Refused(401, "the token is missing; open the study again", headers={"www-authenticate": "Bearer"})
         name = hashed(found[1])
-        if known.get(name) is None:
+        kept = known.get(name)
+        if kept is None:
             # Whoever has guessed too often does not get as far as the database.
             _wait(starts.wait(client(request)))
-            known.put(name, await work(conductor.store.find, name))
+            kept = known.put(name, await work(kept_of, name))
         _wait(by_session.take(name, cost))
-        return found[1]
+        return found[1], kept
 
     async def index(request: Request) -> Response:
         _wait(by_address.take(client(request)))
@@ -215,22 +236,30 @@ def create_app(
             raise Refused(422, str(error)) from None
 
     async def state(request: Request) -> Response:
-        return JSONResponse({"state": await work(conductor.state, await token_of(request))})
+        return JSONResponse({"state": await work(conductor.state, (await token_of(request))[0])})
 
     async def events(request: Request) -> Response:
         length = request.headers.get("content-length", "")
         # A number of sixteen digits is as good as any.
-        token = await token_of(
-            request, 1 + int(length[:16] if length.isascii() and length.isdigit() else 0) / (16 << 10)
-        )
-        batch = _events(_json(await read_body(request, limits.body)))
+        announced = int(length[:16] if length.isascii() and length.isdigit() else 0)
+        token, kept = await token_of(request, 1 + announced / _COUNTED)
+        body = await read_body(request, limits.body)
+        if len(body) > announced:
+            # It came in parts, and nobody knew how many.
+            _wait(by_session.take(hashed(token), len(body) / _COUNTED))
+        batch = _events(_json(body))
+        if kept.size + kept.added(batch) > limits.stored:
+            raise Refused(413, f"this session has stored {limits.stored >> 20} MiB, and may store no more")
 
-        def job() -> bytes:
+        def job() -> tuple[int, bytes]:
             # Here and not in the loop: a trial names hundreds of images.
-            return bytes(JSONResponse(conductor.append(token, batch)).body)
+            told = conductor.append(token, batch)
+            return told["stored"] + 1, bytes(JSONResponse(told).body)
 
         try:
-            return Response(await work(job), media_type="application/json")
+            next, answered = await work(job)
+            kept.size, kept.next = kept.size + kept.added(batch), max(kept.next, next)
+            return Response(answered, media_type="application/json")
         except Gap as error:
             raise _conflict(f"event {error.next} is missing; send it first", error.next) from None
         except Conflict as error:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, func, insert, inspect, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -246,6 +246,13 @@ class Store:
         """A session's events from a number on."""
         with self._reading() as connection:
             return events_of(connection, session, first)
+
+    def size(self, session: int) -> tuple[int, int]:
+        """Bytes of what a session's events say, and the number that comes next."""
+        query = select(func.sum(func.length(events.c.data)), func.max(events.c.number))
+        with self._reading() as connection:
+            size, last = connection.execute(query.where(events.c.session == session)).one()
+        return int(size or 0), 0 if last is None else last + 1
 
     def received(self, session: int) -> list[float]:
         """When each of a session's events came, in seconds since the epoch."""
