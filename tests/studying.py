@@ -44,7 +44,7 @@ PAGE = {
     "page.js": (b"'use strict';", "text/javascript; charset=utf-8"),
 }
 #: Limits that tests of other things don't meet.
-PATIENT = Limits(session=Rate(1e4, 1e5), address=Rate(1e5, 1e6), start=Rate(1e4, 1e5))
+PATIENT = Limits(session=Rate(1e4, 1e5), address=Rate(1e5, 1e6), start=Rate(1e4, 1e5), figures=0.0)
 
 
 def make_study(folder: Path, *, platform: str = "", more: str = "") -> Path:

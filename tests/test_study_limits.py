@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
+from sqlalchemy import event
+
 import studying
 from pixq.study.answers import answers_of, as_json
 from pixq.study.app import Limits
 from pixq.study.figures import figures, stored
-from pixq.study.limits import Rate
+from pixq.study.limits import Lately, Rate
 from pixq.study.privacy import withdraw
-from studying import KEY, PATIENT, SAID, Page, Server
+from studying import ADMIN, KEY, PATIENT, SAID, Page, Server
 
 
 @pytest.fixture
@@ -144,3 +147,64 @@ def test_a_session_stores_so_much_and_no_more(folder: Path, database: str) -> No
         page.start()
         assert page.send(page.event("frames", {"text": "x" * 900_000}))[0] == 413, "and so after a restart"
         page.say("frames")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_figures_are_given_again_for_a_while(folder: Path, database: str) -> None:
+    with studying.running(folder, database, limits=replace(PATIENT, figures=3600.0)) as server:
+        for people in (0, 1):
+            told = server.ask("GET", "/api/admin", token=ADMIN)
+            assert (told[0], json.loads(told[2])["people"], int(told[1]["age"]) < 3600) == (200, 0, True)
+            Page(server, {"participant": f"p{people}"}).start()
+        assert figures(server.conductor)["people"] == 2
+
+
+def test_one_finds_and_others_get_what_there_is() -> None:
+    now, begun, go = [0.0], [0], asyncio.Event()
+
+    async def find() -> int:
+        begun[0] += 1
+        own = begun[0]
+        await go.wait()
+        if own == 3:
+            raise ValueError("no figures")
+        return own
+
+    async def ask() -> None:
+        lately = Lately(find, 30.0, lambda: now[0])
+        waiting = [asyncio.create_task(lately.get()) for _ in range(5)]
+        await asyncio.sleep(0)
+        waiting.pop().cancel()
+        go.set()
+        assert await asyncio.gather(*waiting) == [(1, 0.0)] * 4
+        now[0] = 29.0
+        assert await lately.get() == (1, 29.0)
+        now[0] = 31.0
+        go.clear()
+        anew = asyncio.create_task(lately.get())
+        await asyncio.sleep(0)
+        assert [await lately.get() for _ in range(3)] == [(1, 31.0)] * 3
+        go.set()
+        assert (await anew, begun) == ((2, 0.0), [2])
+        now[0] = 70.0
+        with pytest.raises(ValueError, match="no figures"):
+            await lately.get()
+        assert await lately.get() == (4, 0.0)
+
+    asyncio.run(ask())
+
+
+def test_figures_take_as_many_queries_for_many_as_for_one(server: Server) -> None:
+    asked: list[str] = []
+    event.listen(server.conductor.store.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    counts = []
+    for people in range(3):
+        page = Page(server, {"participant": f"p{people}"}, people)
+        page.start()
+        page.go("none")
+        asked.clear()
+        rows, events = stored(server.conductor)
+        counts.append(sum(each.startswith("SELECT") for each in asked))
+        assert (len(rows), len(events)) == (people + 1, sum(len(each.sent) for each in server.pages))
+        assert all(each.received.endswith("+00:00") for each in events)
+    assert counts == [2, 2, 2]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["Addresses", "Known", "Rate", "Rates"]
+__all__ = ["Addresses", "Known", "Lately", "Rate", "Rates"]
 
 _V = TypeVar("_V")
 
@@ -121,6 +122,54 @@ class Known(Generic[_V]):
     def forget(self, name: str) -> None:
         """It is known no longer."""
         self._values.pop(name, None)
+
+
+class Lately(Generic[_V]):
+    """What takes long to find, found by one at a time and given again for a while; for one event loop.
+
+    Parameters
+    ----------
+    find
+        Finds it.
+    seconds
+        For which it is given again.
+    clock
+        Seconds.
+    """
+
+    def __init__(
+        self, find: Callable[[], Awaitable[_V]], seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._find = find
+        self._seconds = seconds
+        self._clock = clock
+        self._found: tuple[_V, float] | None = None
+        self._task: asyncio.Task[_V] | None = None
+
+    async def get(self) -> tuple[_V, float]:
+        """It, and how many seconds old it is; while it is found anew, others get what there is.
+
+        Raises
+        ------
+        Exception
+            As `find`. The next one tries again.
+        """
+        found, now = self._found, self._clock()
+        if found is not None and (now - found[1] < self._seconds or self._task is not None):
+            return found[0], now - found[1]
+        if self._task is None:
+            self._task = asyncio.create_task(self._anew())
+        # Whoever goes away takes nothing from those who wait too.
+        return await asyncio.shield(self._task), 0.0
+
+    async def _anew(self) -> _V:
+        began = self._clock()
+        try:
+            value = await self._find()
+            self._found = (value, began)
+            return value
+        finally:
+            self._task = None
 
 
 class Addresses:
