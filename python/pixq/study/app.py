@@ -236,8 +236,18 @@ def create_app(
         if not isinstance(platform, dict) or not isinstance(language, str):
             raise Refused(422, "platform must be an object, and language a text")
         texts = {name: value for name, value in platform.items() if isinstance(value, str)}
+
+        def job() -> tuple[dict[str, Any], str, _Kept | None]:
+            told = conductor.start(texts, language)
+            name = hashed(told["token"])
+            return told, name, kept_of(name) if told["token"] else None
+
         try:
-            return JSONResponse(await work(conductor.start, texts, language))
+            told, name, kept = await work(job)
+            if kept is not None:
+                # So that it goes on though its address may begin no more: a whole class may have begun at once.
+                known.put(name, kept)
+            return JSONResponse(told)
         except ValueError as error:
             raise Refused(422, str(error)) from None
 
