@@ -44,7 +44,7 @@ PAGE = {
     "page.js": (b"'use strict';", "text/javascript; charset=utf-8"),
 }
 #: Limits that tests of other things don't meet.
-PATIENT = Limits(session=Rate(1e4, 1e5), address=Rate(1e5, 1e6), start=Rate(1e4, 1e5))
+PATIENT = Limits(session=Rate(1e4, 1e5), address=Rate(1e5, 1e6), start=Rate(1e4, 1e5), figures=0.0)
 
 
 def make_study(folder: Path, *, platform: str = "", more: str = "") -> Path:
@@ -212,14 +212,16 @@ def running(
     threads: int = 8,
     page: Mapping[str, tuple[bytes, str]] = PAGE,
     port: int = 0,
+    proxy: bool = False,
 ) -> Iterator[Server]:
     """A study's server on a port of this machine, any that is free by default, in a thread."""
     store = open_store(database)
     conductor = Conductor(open_study(folder), store, KEY)
     with listen("127.0.0.1", port) as socket, ThreadPoolExecutor(threads) as executor:
         app = create_app(
-            conductor, executor, page, admin=(hashed(ADMIN), lambda: figures(conductor)), limits=limits or PATIENT
-        )
+            conductor, executor, page, admin=(hashed(ADMIN), lambda: figures(conductor)), proxy=proxy,
+            limits=limits or PATIENT,
+        )  # fmt: skip
         config = uvicorn.Config(
             app, http="h11", ws="none", lifespan="off", log_level="critical", timeout_graceful_shutdown=5,
             proxy_headers=False, server_header=False,

@@ -308,7 +308,8 @@ def test_a_wildcard_takes_addresses_but_no_foreign_names() -> None:
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": "http://localhost"},
-     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "file://127.0.0.1"}, {"Origin": ""}],
+     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "file://127.0.0.1"}, {"Origin": ""},
+     {"Origin": "http://["}, {"Origin": "http://[::1"}, {"Origin": "http://[a]"}, {"Origin": "http://::1]:80"}],
 )  # fmt: skip
 def test_pages_of_other_sites_are_refused(headers: dict[str, str]) -> None:
     judge = serving.Judge()

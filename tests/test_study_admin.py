@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,25 @@ def test_an_empty_study(shown: Any) -> None:
     ]  # fmt: skip
     assert rows(shown, "Sources")[1] == ["SRC_A", "0 of 50", "0", "", "–", "–", "–"]
     assert shown.get_by_text("None yet.").count() == 2
+
+
+def test_a_tab_that_nobody_looks_at_asks_for_nothing(shown: Any) -> None:
+    asked: list[str] = []
+    shown.on("request", lambda each: asked.extend(re.findall("/api/.*", each.url)))
+    hide = "h => { Object.defineProperty(document, 'hidden', {get: () => h, configurable: true});"
+    hide += " document.dispatchEvent(new Event('visibilitychange')); }"
+    shown.clock.install()
+    enter(shown, ADMIN)
+    shown.get_by_text("As of").wait_for()
+    assert len(asked) == 1
+    shown.evaluate(hide, True)
+    shown.clock.run_for(300_000)
+    shown.evaluate(hide, True)
+    assert len(asked) == 1
+    with shown.expect_response("**/api/admin"):
+        shown.evaluate(hide, False)
+    shown.evaluate(hide, False)
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,10 +1,12 @@
-"""`pixq study status`, `export`, `withdraw`, `links` and `serve`, as they are typed. On SQLite and on PostgreSQL."""
+"""`pixq study status`, `export`, `who`, `withdraw`, `links` and `serve`, as they are typed. On both databases."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -142,6 +144,64 @@ def test_export_while_it_is_served(
     assert (tmp_path / "n" / "answers.csv").read_text("utf-8").count("\n") == 1
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_who_reads_waits_for_no_writer_and_who_cannot_write_says_so(
+    server: Server, folder: Path, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    store = server.conductor.store
+    monkeypatch.setattr("pixq.study.database._PATIENCE", 0.2)
+    at = [str(folder), "--database", database]
+    with store._writing():
+        assert told(capsys, "status", *at)[0] == 0
+        assert told(capsys, "export", *at, "--out", str(tmp_path / "out"))[0] == 0
+        code, out, error = told(capsys, "withdraw", "anna", *at)
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "answers.db: the database does not answer: database is locked; end what holds it" in error
+    assert len(store.sessions()) == 3
+
+
+def test_who_has_done_what(
+    server: Server, folder: Path, database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [str(folder), "--database", database]
+    monkeypatch.setattr("pixq.study.store.Store._writing", None)
+    # Of anna, who was first.
+    passed = sum(each[4] is True for each in server.conductor.store.assigned() if each[0] == 1)
+    # Neither pictures nor anything of the study but its table is read.
+    shutil.rmtree(folder / "images")
+    for name, row in (
+        ("anna", rf"1  completed  \S+T\S+  \S+T\S+  3 of 3  {passed} of 1  -"),
+        ("bert", r"1  trial  \S+T\S+  -  1 of 3  \d of [01]  -"),
+        ("carl", r"1  failed  \S+T\S+  \S+T\S+  0 of 3  0 of 0  consent"),
+    ):
+        own = KEY.pseudonym("local", name)
+        for known in (name, own):
+            code, out, error = told(capsys, "who", known, *at)
+            first, _, last = out.splitlines()
+            assert (code, first, error) == (0, f"participant {own}", "")
+            assert re.fullmatch(row.replace("  ", " +"), last), last
+    assert told(capsys, "who", "eve", *at)[:2] == (2, "")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_log_that_is_kept_is_said_and_cut_by_the_next(
+    server: Server, folder: Path, database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixq.study.store._READERS", 0.2)
+    at = [str(folder), "--database", database]
+    with server.conductor.store._reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM sessions").scalar() == 3
+        code, out, error = told(capsys, "withdraw", "anna", *at)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert f"another program reads the database, so {database}-wal has them still" in error
+    assert b"=SUM(1)" in Path(f"{database}-wal").read_bytes()
+    assert told(capsys, "withdraw", "anna", *at)[0] == 2
+    assert Path(f"{database}-wal").read_bytes() == b""
+    assert b"=SUM(1)" not in Path(database).read_bytes()
+    assert told(capsys, "withdraw", "bert", *at)[0] == 0
+
+
 def test_what_cannot_be_opened_is_one_line_and_nothing_is_made(
     folder: Path, tmp_path: Path, postgresql: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,6 +308,29 @@ def test_what_is_under_way_is_confirmed_before_it_ends(folder: Path, number: int
     assert process.returncode == code, said
     assert "Traceback" not in said
     # The last connection puts the log into the file.
+    assert not (folder / "answers.db-wal").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_a_signal_that_comes_before_the_server_listens_to_it_ends_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pixq.study import service
+
+    told: list[str] = []
+
+    def answer(*given: Any, **more: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        told.append("it goes on")
+
+    monkeypatch.setattr(service, "answer", answer)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append("ended by SIGTERM"))
+    try:
+        service.serve(folder, port=0, page=PAGE)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == ["ended by SIGTERM"]
+    assert "Ctrl-C ends it" in capsys.readouterr().err
     assert not (folder / "answers.db-wal").exists()
 
 

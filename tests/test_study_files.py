@@ -16,10 +16,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from pixq.cli import main
 from pixq.errors import PixqError
-from pixq.study.check import LadderCheck, StudyCheck, _notes, check_study, effort_of, runs
+from pixq.study.check import LadderCheck, StudyCheck, check_study, effort_of, runs
 from pixq.study.config import read_study
 from pixq.study.files import levels_of, open_study
 from pixq.study.new import find_ladders, new_study
+from pixq.study.notes import notes_in
 from pixq.study.plan import plan_session
 from studies import LEVELS, TRUTH, entry, study, tables, write_ladder, write_study
 from trees import data_dir, distorted, photo, save
@@ -215,7 +216,7 @@ def test_words_within_files_are_told(tmp_path: Path) -> None:
     for suffix, more, said in cases:
         path = tmp_path / f"file.{suffix}"
         grey.save(path, **more)
-        assert _notes(path) == ({said} if said else set()), (suffix, more)
+        assert notes_in(path) == ({said} if said else set()), (suffix, more)
 
     path = write_study(tmp_path / "study", tables())
     assert not any("participants receive" in line for line in check_study(path).warnings)

@@ -76,7 +76,8 @@ def test_answers_that_are_not_to_what_was_asked(server: Server, page: Page) -> N
     ]  # fmt: skip
     for data in bad:
         status, told = page.send(page.event("trial", data))
-        assert status == 409, json.dumps(data)[:80]
+        deep = any(each is nested for each in data.values())
+        assert status == (422 if deep else 409), json.dumps(data)[:80]
         assert "\n" not in told["error"]
         assert len(told["error"]) < 300
     for text in ("NaN", "Infinity", "-Infinity", "1e999", "-1e999"):
@@ -113,7 +114,8 @@ def test_whatever_else_is_asked_changes_nothing(server: Server, page: Page) -> N
     for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "GET"):
         assert page.ask(method, "/api/events", event, page.token)[0] == 405, method
         assert page.ask(method, "/api/start", {"platform": {"participant": "eve"}})[0] == 405, method
-    for headers in ({"host": "evil.example"}, {"host": "127.0.0.1.evil.example"}, {"origin": "https://evil.example"}):
+    for headers in ({"host": "evil.example"}, {"host": "127.0.0.1.evil.example"}, {"origin": "https://evil.example"},
+                    {"origin": "http://["}, {"host": "["}):  # fmt: skip
         status, answered, _ = page.ask("POST", "/api/events", event, page.token, headers)
         assert status in (403, 421)
         assert {name: answered[name] for name in HEADERS} == HEADERS

@@ -136,6 +136,9 @@ def test_answers_are_those_of_any_session(
     conductor.check()
     store.close()
     # And a person can have them deleted, by the number on the last page.
+    capsys.readouterr()
+    assert ran("who", f"p{3:024x}", folder, "--database", database) == 0
+    assert " 3 of 3 " in capsys.readouterr().out
     assert ran("withdraw", f"p{3:024x}", folder, "--database", database) == 0
     assert ran("withdraw", f"p{3:024x}", folder, "--database", database) == 2
 
@@ -167,7 +170,7 @@ def edit(**more: Any) -> Callable[[Given], Given]:
 def said(kind: str, **more: Any) -> Callable[[Given], Given]:
     def change(file: Given) -> Given:
         event = next(each for each in file["events"] if each["kind"] == kind)
-        event["data"].update(more)
+        event["data"] = event["data"] | more
         return file
 
     return change
@@ -208,6 +211,8 @@ BAD: list[tuple[str, Callable[[Given], Any], str]] = [
     ("a.json", said("trial", key="0" * 16), "event 7: trial: key: another image is asked about"),
     ("a.json", said("training", pjnd=40), "the session is at training"),
     ("a.json", lambda file: json.dumps(file).replace("9000.5", "1e999"), "event 5: data must be standard JSON"),
+    ("a.json", said("check", a=json.loads("[" * 900 + "]" * 900)), "event 2: data may hold objects and lists 16 deep"),
+    ("a.csv", lambda file: as_csv(said("check", a=json.loads("[" * 16 + "]" * 16))(file)), "event 2: data may hold"),
     ("a.json", lambda file: json.dumps(file).replace('"kind": "done"', '"kind": "won"'), "event 13: kind must be"),
     ("a.json", lambda file: json.dumps(file).replace('"number": 3,', '"number": 4,'), "event 3: has the number 4"),
 ]  # fmt: skip

@@ -19,6 +19,7 @@ pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 
 import databases
 from pixq.errors import PixqError
+from pixq.study.erasing import LogKept
 from pixq.study.rows import Busy, Changes, Conflict, Event, Gap, History, Session, Unknown
 from pixq.study.store import Store, open_store
 
@@ -194,6 +195,46 @@ def test_withdrawing_leaves_nothing_of_the_person(store: Store, database: str) -
             assert b"of anna" not in path.read_bytes()
         store.close()
         assert b"of bert" in Path(database).read_bytes()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_reader_keeps_the_log_and_a_short_one_does_not(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Path(f"{database}-wal")
+    begin(store, "a", "anna")
+    put(store, "a", event(0, secret="of anna"))
+    reader = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM events").fetchone() == (1,)
+    with monkeypatch.context() as patch:
+        patch.setattr("pixq.study.store._READERS", 0.0)
+        with pytest.raises(LogKept) as kept:
+            store.withdraw("anna")
+    assert kept.value.events == 1
+    assert store.sessions() == []
+    assert b"of anna" in log.read_bytes()
+    # As an export does, it ends soon.
+    ending = threading.Timer(0.5, reader.rollback)
+    ending.start()
+    assert store.cut()
+    ending.join()
+    for path in Path(database).parent.iterdir():
+        assert b"of anna" not in path.read_bytes()
+    with store._reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 20_000
+        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
+    reader.close()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_withdrawn_rows_are_vacuumed(store: Store) -> None:
+    begin(store, "a", "anna")
+    put(store, "a", event(0, secret="of anna"))
+    assert store.withdraw("anna") == 1
+    with store._reading() as connection:
+        (held,) = connection.exec_driver_sql("SELECT pg_relation_size('events')").one()
+    assert held == 0, "a table whose last rows are dead is cut"
 
 
 def test_threads_with_one_session_store_each_event_once(store: Store) -> None:

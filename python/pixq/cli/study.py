@@ -19,6 +19,7 @@ VERBS = {
     "links": ("pixq.cli.study_serve:links", "Print links, each for one participant."),
     "status": ("pixq.cli.study_answers:status", "Print how far a study is."),
     "export": ("pixq.cli.study_answers:export", "Write answers and sessions as CSV and Parquet, with a dictionary."),
+    "who": ("pixq.cli.study_serve:who", "Print what a person has done, to approve or reject a submission."),
     "withdraw": ("pixq.cli.study_serve:withdraw", "Delete all answers of a person."),
     "build": ("pixq.cli.study_offline:build", "Write one HTML file that runs from the disk, with no server."),
     "import": ("pixq.cli.study_offline:import_", "Read the answers that files of build gave."),

@@ -1,4 +1,4 @@
-"""`pixq study serve`, `links` and `withdraw`."""
+"""`pixq study serve`, `links`, `who` and `withdraw`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 from pixq.models import require
 
-__all__ = ["links", "serve", "withdraw"]
+__all__ = ["links", "serve", "who", "withdraw"]
 
 
 def serve(
@@ -78,14 +78,16 @@ def links(study: Path = Path(), /, *, count: int, url: str) -> int:
     return 0
 
 
-def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None) -> int:
-    """Delete all answers of a person who takes them back. What was exported before is yours to delete.
+def who(name: str, study: Path = Path(), /, *, database: str | None = None) -> int:
+    """Print what a person has done, session by session, to approve or reject what a platform says was submitted.
+
+    It works while the study is served, and after it.
 
     Parameters
     ----------
     name
         The person's ID on the platform, the token of the link, a participant of the export, or the number that the
-        last page of an offline file showed. Delete the file with the answers, too, or it can be imported again.
+        last page of an offline file showed.
     study
         Its folder, or study.toml. Default: this folder.
     database
@@ -94,10 +96,47 @@ def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None)
     require("sqlalchemy")
     from pixq.study.config import read_study
     from pixq.study.opening import opened_store
+    from pixq.study.privacy import known_as
+    from pixq.study.who import done_by, lines
+
+    found = read_study(study)
+    with opened_store(found, database) as (store, key):
+        participant = known_as(store, key, found.platform.kind, name)
+        done = done_by(store, participant)
+    print(*map(printable, lines(participant, done)), sep="\n")
+    return 0
+
+
+def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None) -> int:
+    """Delete all answers of a person who takes them back. What was exported before is yours to delete.
+
+    Parameters
+    ----------
+    name
+        The person's ID on the platform, the token of the link, a participant of the export, or the number that the
+        last page of an offline file showed. Delete the file with the answers, too, or it can be imported again.
+        Exit code 1 says that another program kept the database's log from being cut, which has what was deleted.
+    study
+        Its folder, or study.toml. Default: this folder.
+    database
+        Of the answers. Default: answers.db beside study.toml.
+    """
+    require("sqlalchemy")
+    from pixq.study.config import read_study
+    from pixq.study.erasing import LogKept
+    from pixq.study.opening import opened_store
     from pixq.study.privacy import withdraw as take_back
 
     found = read_study(study)
     with opened_store(found, database) as (store, key):
-        count = take_back(store, key, found.platform.kind, name)
+        try:
+            count = take_back(store, key, found.platform.kind, name)
+        except LogKept as kept:
+            print(
+                f"pixq: {kept.events} events deleted, but another program reads the database, so {store.name}-wal has "
+                "them still; end that program, and run this again",
+                file=sys.stderr,
+            )
+            return 1
     print(f"pixq: {count} events deleted", file=sys.stderr)
     return 0

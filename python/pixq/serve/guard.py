@@ -60,6 +60,15 @@ def is_wildcard(host: str) -> bool:
     return host.strip("[]") in ("0.0.0.0", "::")
 
 
+def _same(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        # As of http://[, which names nobody.
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc == host
+
+
 class Guard:
     """Refuses requests that are not for us, and puts `HEADERS` on every answer.
 
@@ -120,7 +129,7 @@ class Guard:
         if scope["method"] in _SAFE:
             return None
         origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).scheme not in ("http", "https") or urlsplit(origin).netloc != host):
+        if origin is not None and not _same(origin, host):
             return 403, "a page of another site may not use this service"
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "a page of another site may not use this service"

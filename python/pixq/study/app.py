@@ -8,10 +8,9 @@ import json
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import pairwise
@@ -31,7 +30,7 @@ from pixq.serve.refused import Refused
 from pixq.serve.replies import HANDLERS, told
 from pixq.study.conduct import Conductor, Misplaced
 from pixq.study.given import event_of
-from pixq.study.limits import Addresses, Rate, Rates
+from pixq.study.limits import Addresses, Known, Lately, Rate, Rates
 from pixq.study.privacy import hashed
 from pixq.study.rows import Busy, Conflict, Event, Gap, Unknown
 
@@ -52,6 +51,8 @@ _MEDIA = {
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{32,128})", re.IGNORECASE)
+#: Bytes of a request that count as one more.
+_COUNTED = 16 << 10
 #: Events a request.
 _BATCH = 200
 #: Bytes of images that are kept in memory.
@@ -95,12 +96,30 @@ class Limits:
         Requests of one address, behind which a whole laboratory may be.
     start
         Sessions begun from one address, and tokens that are none.
+    stored
+        Of what one session says, in bytes. An honest one has some hundred KiB.
+    figures
+        Seconds for which the experimenter gets the same figures.
     """
 
     body: int = 1 << 20
+    stored: int = 64 << 20
+    figures: float = 30.0
     session: Rate = field(default_factory=lambda: Rate(second=20, burst=200))
     address: Rate = field(default_factory=lambda: Rate(second=2_000, burst=20_000))
     start: Rate = field(default_factory=lambda: Rate(second=2, burst=300))
+
+
+@dataclass
+class _Kept:
+    """How much of a session is stored: bytes, and the number that comes next."""
+
+    size: int
+    next: int
+
+    def added(self, batch: Sequence[Event]) -> int:
+        """Bytes of those events that are not stored yet; data are in ASCII."""
+        return sum(len(each.data) for each in batch if each.number >= self.next)
 
 
 def read_page(folder: Traversable | None = None) -> dict[str, tuple[bytes, str]]:
@@ -155,6 +174,7 @@ def create_app(
     limits = limits or Limits()
     names = Addresses()
     by_session, by_address, starts = Rates(limits.session), Rates(limits.address), Rates(limits.start)
+    known: Known[_Kept] = Known()
     shelf = _Shelf(_SHELF)
     folder = files("pixq.study") / "admin"
     admin_files = {path: ((folder / name).read_bytes(), media) for path, (name, media) in ADMIN.items()}
@@ -163,19 +183,34 @@ def create_app(
     admin_files["/admin/icon.svg"] = (icon, _MEDIA[".svg"])
 
     def client(request: Request) -> str:
-        forwarded = request.headers.get("x-forwarded-for", "") if proxy else ""
+        # A client may send lines of its own; the proxy's is the last, or ends the last.
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for")) if proxy else ""
         own = request.client.host if request.client else ""
         return names.name(forwarded.rpartition(",")[2].strip() or own)
 
     async def work(job: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(executor, job, *arguments)
 
-    def token_of(request: Request, cost: float = 1.0) -> str:
+    def kept_of(name: str) -> _Kept:
+        return _Kept(*conductor.store.size(conductor.store.find(name).id))
+
+    async def token_of(request: Request, cost: float = 1.0) -> tuple[str, _Kept]:
+        """A session's token; one that is none is refused before anything is read of the request or locked for it."""
+        _wait(by_address.take(client(request)))
         found = _BEARER.fullmatch(request.headers.get("authorization", ""))
         if found is None:
             raise Refused(401, "the token is missing; open the study again", headers={"www-authenticate": "Bearer"})
-        _wait(by_session.take(hashed(found[1]), cost))
-        return found[1]
+        name = hashed(found[1])
+        kept = known.get(name)
+        if kept is None:
+            # Whoever has guessed too often does not get as far as the database.
+            _wait(starts.wait(client(request)))
+            kept = known.put(name, await work(kept_of, name))
+        _wait(by_session.take(name, cost))
+        return found[1], kept
+
+    # They take as long as everything that is stored is much, in the process that holds the sessions.
+    lately = Lately(lambda: work(admin[1] if admin else dict), limits.figures)
 
     async def index(request: Request) -> Response:
         _wait(by_address.take(client(request)))
@@ -201,26 +236,46 @@ def create_app(
         if not isinstance(platform, dict) or not isinstance(language, str) or not isinstance(again, bool):
             raise Refused(422, "platform must be an object, language a text, and again true or false")
         texts = {name: value for name, value in platform.items() if isinstance(value, str)}
+
+        def job() -> tuple[dict[str, Any], str, _Kept | None]:
+            told = conductor.start(texts, language, again=again)
+            name = hashed(told["token"])
+            return told, name, kept_of(name) if told["token"] else None
+
         try:
-            return JSONResponse(await work(partial(conductor.start, again=again), texts, language))
+            told, name, kept = await work(job)
+            if kept is not None:
+                # So that it goes on though its address may begin no more: a whole class may have begun at once.
+                known.put(name, kept)
+            return JSONResponse(told)
         except ValueError as error:
             raise Refused(422, str(error)) from None
 
     async def state(request: Request) -> Response:
-        return JSONResponse({"state": await work(conductor.state, token_of(request))})
+        return JSONResponse({"state": await work(conductor.state, (await token_of(request))[0])})
 
     async def events(request: Request) -> Response:
         length = request.headers.get("content-length", "")
         # A number of sixteen digits is as good as any.
-        token = token_of(request, 1 + int(length[:16] if length.isascii() and length.isdigit() else 0) / (16 << 10))
-        batch = _events(_json(await read_body(request, limits.body)))
+        announced = int(length[:16] if length.isascii() and length.isdigit() else 0)
+        token, kept = await token_of(request, 1 + announced / _COUNTED)
+        body = await read_body(request, limits.body)
+        if len(body) > announced:
+            # It came in parts, and nobody knew how many.
+            _wait(by_session.take(hashed(token), len(body) / _COUNTED))
+        batch = _events(_json(body))
+        if kept.size + kept.added(batch) > limits.stored:
+            raise Refused(413, f"this session has stored {limits.stored >> 20} MiB, and may store no more")
 
-        def job() -> bytes:
+        def job() -> tuple[int, bytes]:
             # Here and not in the loop: a trial names hundreds of images.
-            return bytes(JSONResponse(conductor.append(token, batch)).body)
+            told = conductor.append(token, batch)
+            return told["stored"] + 1, bytes(JSONResponse(told).body)
 
         try:
-            return Response(await work(job), media_type="application/json")
+            next, answered = await work(job)
+            kept.size, kept.next = kept.size + kept.added(batch), max(kept.next, next)
+            return Response(answered, media_type="application/json")
         except Gap as error:
             raise _conflict(f"event {error.next} is missing; send it first", error.next) from None
         except Conflict as error:
@@ -254,13 +309,18 @@ def create_app(
     async def figures(request: Request) -> Response:
         if admin is None:
             raise Refused(404, "there is nothing here")
-        found = _BEARER.fullmatch(request.headers.get("authorization", ""))
-        if found is None or not hmac.compare_digest(hashed(found[1]), admin[0]):
+        token = _BEARER.fullmatch(request.headers.get("authorization", ""))
+        if token is None or not hmac.compare_digest(hashed(token[1]), admin[0]):
             _wait(starts.take(client(request)))
             raise Refused(401, "this is not the token of this study", headers={"www-authenticate": "Bearer"})
-        return JSONResponse(await work(admin[1]))
+        found, age = await lately.get()
+        return JSONResponse(found, headers={"age": str(int(age))})
 
     async def unknown(request: Request, error: Exception) -> Response:
+        found = _BEARER.fullmatch(request.headers.get("authorization", ""))
+        if found is not None:
+            # Of a person who took all back.
+            known.forget(hashed(found[1]))
         wait = starts.take(client(request))
         if wait:
             return told(429, "too many requests; wait a little", headers=_after(wait))

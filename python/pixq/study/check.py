@@ -13,20 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from PIL import Image
-
 from pixq.errors import PixqError
 from pixq.ladders.ladder import pixels_of
 from pixq.study.config import Study, TruthSource, read_study
 from pixq.study.files import Kind, OpenedSource, open_source
+from pixq.study.notes import notes_in
 
 __all__ = ["Effort", "LadderCheck", "StudyCheck", "check_study", "effort_of", "runs"]
 
 #: Images may be stretched by so much before it is worth a word.
 _STRETCH = 0.01
-#: What files carry besides their picture: PNG's chunks, and what Pillow finds in others. A colour profile is no note.
-_CHUNKS = {b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"eXIf": "EXIF"}
-_NOTES = {"comment": "a comment", "exif": "EXIF", "photoshop": "IPTC", "xmp": "XMP"}
 
 
 @dataclass(frozen=True)
@@ -310,7 +306,7 @@ def _doubtful(study: Study, ladder: LadderCheck) -> list[str]:
 def _noted(opened: OpenedSource, over: Callable[..., Iterable[set[str]]]) -> list[str]:
     """Files whose words participants would receive with the picture."""
     paths = [image.path for image in opened.levels.values()]
-    noted = {path: found for path, found in zip(paths, over(_notes, paths), strict=True) if found}
+    noted = {path: found for path, found in zip(paths, over(notes_in, paths), strict=True) if found}
     if not noted:
         return []
     first, *others = noted
@@ -319,20 +315,6 @@ def _noted(opened: OpenedSource, over: Callable[..., Iterable[set[str]]]) -> lis
         f"{opened.source.id}: {first}{more} {', '.join(sorted(set().union(*noted.values())))}, which participants "
         "receive with it; take it out: exiftool -all= --icc_profile:all FILE"
     ]
-
-
-def _notes(path: Path) -> set[str]:
-    with Image.open(path) as image:
-        if image.format != "PNG":
-            return {name for key, name in _NOTES.items() if image.info.get(key)}
-    # Pillow sees what comes after the pixels only once it has decoded them again.
-    found = set()
-    with path.open("rb") as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            found |= {_CHUNKS[head[4:]]} if head[4:] in _CHUNKS else set()
-            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
-    return found
 
 
 def _twice(pictures: Iterable[list[LadderCheck]]) -> list[str]:

@@ -20,11 +20,10 @@ from pixq.study.status import ENDS, status_of
 __all__ = ["everything", "figures", "lines", "stored"]
 
 
-def _replayed(conductor: Conductor) -> Iterator[tuple[kept.Session, list[kept.Event], Progress]]:
+def _replayed(conductor: Conductor) -> Iterator[tuple[kept.Session, list[tuple[kept.Event, float]], Progress]]:
     """All sessions with their events and where these lead, which is what a running server is about to say."""
-    for session in conductor.store.sessions():
-        events = conductor.store.events(session.id)
-        yield session, events, conductor.replayed(session, events)
+    for session, own in conductor.store.everything():
+        yield session, own, conductor.replayed(session, [event for event, _ in own])
 
 
 def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Event], list[SessionSummary]]:
@@ -37,7 +36,7 @@ def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Event], lis
     """
     rows, events, summaries = [], [], []
     for session, own, progress in _replayed(conductor):
-        summaries.append(summary_of(session, own, progress))
+        summaries.append(summary_of(session, [event for event, _ in own], progress))
         rows.append(
             SessionRow(
                 session.public, session.participant, session.ordinal, session.language,
@@ -46,13 +45,12 @@ def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Event], lis
                 frozenset(each.number for each in progress.answers),
             )
         )  # fmt: skip
-        # One that came since then is left to the next export.
         events += [
             Event(
                 session.participant, session.public, each.number, each.kind, each.at, each.wall,
                 datetime.fromtimestamp(received, UTC).isoformat(timespec="milliseconds"), json.loads(each.data),
             )
-            for each, received in zip(own, conductor.store.received(session.id), strict=False)
+            for each, received in own
         ]  # fmt: skip
     return rows, events, summaries
 

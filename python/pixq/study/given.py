@@ -14,6 +14,8 @@ __all__ = ["event_of"]
 _WALL = re.compile(r"[0-9T:.+Zz-]{0,40}")
 _NAMES = {"number", "kind", "at", "wall", "data"}
 _LARGEST_NUMBER = 2**31 - 1
+#: Objects and lists within one another; pages send four. Whatever reads data may go into them by recursion.
+_DEEPEST = 16
 
 
 def event_of(given: Any) -> Event:
@@ -22,7 +24,7 @@ def event_of(given: Any) -> Event:
     Parameters
     ----------
     given
-        An object of `number`, `kind`, `at` (milliseconds), `wall` (ISO 8601) and `data` (an object).
+        An object of `number`, `kind`, `at` (milliseconds), `wall` (ISO 8601) and `data` (an object, at most 16 deep).
 
     Raises
     ------
@@ -47,9 +49,20 @@ def event_of(given: Any) -> Event:
         raise ValueError("wall must be a time in ISO 8601")
     if not isinstance(data, dict):
         raise ValueError("data must be an object")
+    if _deeper(data, _DEEPEST):
+        raise ValueError(f"data may hold objects and lists {_DEEPEST} deep, no deeper")
     try:
         # NaN can't come; an infinity can, as 1e999. What standard JSON lacks is not stored.
         text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (ValueError, RecursionError):
         raise ValueError("data must be standard JSON") from None
     return Event(number, kind, float(at), wall, text)
+
+
+def _deeper(value: Any, most: int) -> bool:
+    """Whether objects and lists lie within one another more than `most` deep; without recursion."""
+    layer = [value]
+    for _ in range(most):
+        within = (part for each in layer for part in (each.values() if isinstance(each, dict) else each))
+        layer = [part for part in within if isinstance(part, (dict, list))]
+    return bool(layer)

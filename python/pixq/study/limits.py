@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-__all__ = ["Addresses", "Rate", "Rates"]
+__all__ = ["Addresses", "Known", "Lately", "Rate", "Rates"]
+
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,13 @@ class Rates:
                 self._forget(now)
         return wait
 
+    def wait(self, name: str) -> float:
+        """Seconds after which `take` gives 0; nothing is taken."""
+        rate, now = self._rate, self._clock()
+        with self._lock:
+            there, then = self._buckets.get(name, (rate.burst, now))
+        return max(0.0, (1.0 - there) / rate.second - (now - then))
+
     def _forget(self, now: float) -> None:
         rate = self._rate
         self._buckets = {
@@ -72,6 +84,92 @@ class Rates:
         while len(self._buckets) > self._most:
             # Taken last is put last.
             del self._buckets[next(iter(self._buckets))]
+
+
+class Known(Generic[_V]):
+    """What is known of the sessions that were asked about last; only one thread uses it.
+
+    Parameters
+    ----------
+    most
+        Sessions; of those that are forgotten the same is found again.
+
+    Examples
+    --------
+    >>> known = Known(most=1)
+    >>> known.put("a", 1), known.put("a", 2), known.put("b", 3), known.get("a")
+    (1, 1, 3, None)
+    """
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._most = most
+        self._values: OrderedDict[str, _V] = OrderedDict()
+
+    def get(self, name: str) -> _V | None:
+        """What is known of one."""
+        if name in self._values:
+            self._values.move_to_end(name)
+        return self._values.get(name)
+
+    def put(self, name: str, value: _V) -> _V:
+        """Keep what was found of one, unless something is known of it by now; gives what is known."""
+        value = self._values.setdefault(name, value)
+        self._values.move_to_end(name)
+        if len(self._values) > self._most:
+            self._values.popitem(last=False)
+        return value
+
+    def forget(self, name: str) -> None:
+        """It is known no longer."""
+        self._values.pop(name, None)
+
+
+class Lately(Generic[_V]):
+    """What takes long to find, found by one at a time and given again for a while; for one event loop.
+
+    Parameters
+    ----------
+    find
+        Finds it.
+    seconds
+        For which it is given again.
+    clock
+        Seconds.
+    """
+
+    def __init__(
+        self, find: Callable[[], Awaitable[_V]], seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._find = find
+        self._seconds = seconds
+        self._clock = clock
+        self._found: tuple[_V, float] | None = None
+        self._task: asyncio.Task[_V] | None = None
+
+    async def get(self) -> tuple[_V, float]:
+        """It, and how many seconds old it is; while it is found anew, others get what there is.
+
+        Raises
+        ------
+        Exception
+            As `find`. The next one tries again.
+        """
+        found, now = self._found, self._clock()
+        if found is not None and (now - found[1] < self._seconds or self._task is not None):
+            return found[0], now - found[1]
+        if self._task is None:
+            self._task = asyncio.create_task(self._anew())
+        # Whoever goes away takes nothing from those who wait too.
+        return await asyncio.shield(self._task), 0.0
+
+    async def _anew(self) -> _V:
+        began = self._clock()
+        try:
+            value = await self._find()
+            self._found = (value, began)
+            return value
+        finally:
+            self._task = None
 
 
 class Addresses:

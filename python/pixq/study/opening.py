@@ -12,12 +12,35 @@ from pixq.study.conduct import Conductor
 from pixq.study.config import Study, read_study
 from pixq.study.files import open_study
 from pixq.study.privacy import KEY_FILE, Key, check_key, open_key
+from pixq.study.rows import Busy
 from pixq.study.store import Store, open_store
 
-__all__ = ["ANSWERS_FILE", "opened_answers", "opened_store"]
+__all__ = ["ANSWERS_FILE", "answering", "opened_answers", "opened_store"]
 
 #: Beside `study.toml`.
 ANSWERS_FILE = "answers.db"
+
+
+@contextmanager
+def answering(store: Store) -> Iterator[None]:
+    """A block in which a database that does not answer is its user's to mend.
+
+    Parameters
+    ----------
+    store
+        That is asked in the block.
+
+    Raises
+    ------
+    PixqError
+        If it does not answer.
+    """
+    try:
+        yield
+    except Busy as error:
+        raise PixqError(
+            f"{store.name}: the database does not answer: {error}; end what holds it, and try again"
+        ) from None
 
 
 @contextmanager
@@ -49,8 +72,9 @@ def opened_store(study: Study, database: str | None = None) -> Iterator[tuple[St
     store = open_store(where, make=False)
     try:
         key = open_key(study.folder / KEY_FILE)
-        check_key(key, store)
-        yield store, key
+        with answering(store):
+            check_key(key, store)
+            yield store, key
     finally:
         store.close()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     # A key and its pseudonyms need no SQLAlchemy.
     from pixq.study.store import Store
 
-__all__ = ["KEY_FILE", "OFFLINE", "Key", "check_key", "hashed", "open_key", "open_token", "withdraw"]
+__all__ = ["KEY_FILE", "OFFLINE", "Key", "check_key", "hashed", "known_as", "open_key", "open_token", "withdraw"]
 
 #: Beside `study.toml`.
 KEY_FILE = "study.key"
@@ -176,11 +176,35 @@ def withdraw(store: Store, key: Key, platform: str, name: str) -> int:
     Raises
     ------
     PixqError
-        If nothing is known of the person.
+        If nothing is known of the person. The log is cut in any case, if it can be: it may have kept what was deleted
+        before.
+    LogKept
+        As `pixq.study.store.Store.withdraw` has it.
     """
     check_key(key, store)
+    try:
+        pseudonym = known_as(store, key, platform, name)
+    except PixqError:
+        store.cut()
+        raise
+    return store.withdraw(pseudonym)
+
+
+def known_as(store: Store, key: Key, platform: str, name: str) -> str:
+    """The pseudonym of a person who has taken part.
+
+    Parameters
+    ----------
+    store, key, platform, name
+        As `withdraw` has them.
+
+    Raises
+    ------
+    PixqError
+        If nothing is known of the person.
+    """
     known = {each.participant for each in store.sessions()}
     for pseudonym in (key.pseudonym(platform, name), key.pseudonym(OFFLINE, name), name):
         if pseudonym in known:
-            return store.withdraw(pseudonym)
+            return pseudonym
     raise PixqError(f"no participant {name!r} is known; give the ID of {platform}, or one of the export")

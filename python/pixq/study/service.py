@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from urllib.parse import urlsplit
 
 from pixq.errors import PixqError
@@ -20,7 +21,7 @@ from pixq.study.app import Limits, create_app, read_page
 from pixq.study.conduct import Conductor
 from pixq.study.figures import figures
 from pixq.study.files import open_study
-from pixq.study.opening import ANSWERS_FILE
+from pixq.study.opening import ANSWERS_FILE, answering
 from pixq.study.privacy import KEY_FILE, check_key, hashed, open_key, open_token
 from pixq.study.store import open_store
 
@@ -105,9 +106,10 @@ def serve(
     terminated: list[int] = []
     store = open_store(database or str(folder / ANSWERS_FILE))
     try:
-        check_key(key, store)
         conductor = Conductor(opened, store, key)
-        conductor.check()
+        with answering(store):
+            check_key(key, store)
+            conductor.check()
         with listen(host, port) as listening, ThreadPoolExecutor(THREADS, thread_name_prefix="pixq-study") as threads:
             app = create_app(
                 conductor, threads, page, admin=(hashed(admin), lambda: figures(conductor)), hosts=_hosts(host, url),
@@ -135,15 +137,28 @@ def serve(
         signal.raise_signal(signal.SIGTERM)
 
 
+class _Terminated(BaseException):
+    """What a program can't go on after, like `KeyboardInterrupt`."""
+
+
 @contextmanager
 def _noted(signals: list[int]) -> Iterator[None]:
     """Let SIGTERM end the block and be written down, where it would end the process before its database is closed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
+
+    def end(number: int, frame: FrameType | None) -> None:
+        # The server has a handler of its own while it runs, and raises its signal again when it has ended. Before
+        # that, nothing else would end it.
+        signals.append(number)
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except _Terminated:
+        pass
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -15,6 +15,7 @@ from pixq.study.tables import ENDED, assignments, consents, events, sessions
 __all__ = [
     "BY_TOKEN",
     "BY_TOKEN_LOCKED",
+    "EVERY",
     "INSERT",
     "LAST",
     "change",
@@ -53,6 +54,9 @@ _EVENTS = (
     .where(events.c.session == _OF, events.c.number >= bindparam("first"))
     .order_by(events.c.number)
 )
+EVERY = select(
+    events.c.session, events.c.received, events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data
+).order_by(events.c.session, events.c.number)
 INSERT = insert(events)
 _UPDATE = (
     update(sessions)

@@ -7,24 +7,25 @@ itself. Only `withdraw` deletes anything.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, inspect, select, update
+from sqlalchemy import Connection, func, insert, inspect, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from pixq.errors import PixqError, one_line
 from pixq.study.database import WRITES, open_engine
+from pixq.study.erasing import LogKept, cut, erase, vacuum
 from pixq.study.rows import Appended, Busy, Changes, Conflict, Event, Gap, History, Session, Unknown
 from pixq.study.statements import (
     BY_TOKEN,
     BY_TOKEN_LOCKED,
+    EVERY,
     INSERT,
     LAST,
     change,
@@ -34,12 +35,15 @@ from pixq.study.statements import (
     session_of,
     sessions_where,
 )
-from pixq.study.tables import assignments, consents, events, facts, metadata, participants, sessions
+from pixq.study.tables import assignments, events, facts, metadata, participants, sessions
+from pixq.study.texts import agreed_texts, keep_texts, text_of
 
 __all__ = ["SCHEMA", "Store", "open_store"]
 
 #: Of the tables.
 SCHEMA = "1"
+#: Seconds for which others who read may keep what was deleted in SQLite's log, and those between two tries to cut it.
+_READERS, _PAUSE = 10.0, 0.1
 
 Admit = Callable[[Session, int, Sequence[Event], Callable[[int], list[Event]]], Changes]
 
@@ -88,9 +92,15 @@ class Store:
 
     def fact(self, name: str, value: str) -> str:
         """What the database says of itself under `name`: `value`, unless something is there already."""
+        query = select(facts.c.value).where(facts.c.name == name)
+        # Whoever only reads waits for no writer.
+        with self._reading() as connection:
+            found = connection.execute(query).scalar()
+        if found is not None:
+            return str(found)
         with self._writing() as connection:
             locked(connection)
-            found = connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
+            found = connection.execute(query).scalar()
             if found is None:
                 connection.execute(insert(facts).values(name=name, value=value))
             return value if found is None else str(found)
@@ -246,11 +256,23 @@ class Store:
         with self._reading() as connection:
             return events_of(connection, session, first)
 
-    def received(self, session: int) -> list[float]:
-        """When each of a session's events came, in seconds since the epoch."""
-        query = select(events.c.received).where(events.c.session == session).order_by(events.c.number)
+    def size(self, session: int) -> tuple[int, int]:
+        """Bytes of what a session's events say, and the number that comes next."""
+        query = select(func.sum(func.length(events.c.data)), func.max(events.c.number))
         with self._reading() as connection:
-            return list(connection.execute(query).scalars())
+            size, last = connection.execute(query.where(events.c.session == session)).one()
+        return int(size or 0), 0 if last is None else last + 1
+
+    def everything(self) -> list[tuple[Session, list[tuple[Event, float]]]]:
+        """All sessions, with their events and when each came, in seconds since the epoch; by two queries in all."""
+        with self._reading() as connection:
+            every = [session_of(row) for row in connection.execute(sessions_where().order_by(sessions.c.id))]
+            found: dict[int, list[tuple[Event, float]]] = {each.id: [] for each in every}
+            for session, received, *row in connection.execute(EVERY):
+                # What began since then is left to the next.
+                if session in found:
+                    found[session].append((Event(*row), received))
+        return [(each, found[each.id]) for each in every]
 
     def sessions(self) -> list[Session]:
         """All sessions, in the order in which they began."""
@@ -265,42 +287,22 @@ class Store:
 
     def consents(self) -> dict[str, tuple[str, str, str]]:
         """Version, language and text of all consents that somebody agreed to, by `Session.consent`."""
-        query = select(consents.c.digest, consents.c.version, consents.c.language, consents.c.text)
-        agreed = query.where(consents.c.digest.in_(select(sessions.c.consent)))
         with self._reading() as connection:
-            return {
-                digest: (version, language, words) for digest, version, language, words in connection.execute(agreed)
-            }
+            return agreed_texts(connection)
 
     def consent_of(self, version: str, language: str) -> str | None:
         """The digest of the text that was kept of a version in a language, if one was."""
         with self._reading() as connection:
-            found = connection.execute(_text_of(version, language)).scalar()
-        return None if found is None else str(found)
+            return text_of(connection, version, language)
 
     def keep_consents(self, texts: Mapping[tuple[str, str], str]) -> list[tuple[str, str]]:
         """Keep the texts of consents, by version and language; gives those of which people agreed to another text.
 
         Nothing is kept, if there are such.
         """
-        new = {
-            each: (hashlib.sha256(json.dumps([*each, words]).encode()).hexdigest(), words)
-            for each, words in texts.items()
-        }
         with self._writing() as connection:
             locked(connection)
-            agreed = set(connection.execute(select(sessions.c.consent).distinct()).scalars())
-            known = {each: connection.execute(_text_of(*each)).scalar() for each in new}
-            other = [each for each, (digest, _) in new.items() if known[each] not in (None, digest)]
-            if wrong := [each for each in other if known[each] in agreed]:
-                return wrong
-            connection.execute(delete(consents).where(consents.c.digest.in_([known[each] for each in other])))
-            for (version, language), (digest, words) in new.items():
-                if known[version, language] != digest:
-                    connection.execute(
-                        insert(consents).values(digest=digest, version=version, language=language, text=words)
-                    )
-        return []
+            return keep_texts(connection, texts)
 
     def withdraw(self, participant: str) -> int:
         """Delete all there is of a person.
@@ -313,23 +315,35 @@ class Store:
         Returns
         -------
         int
-            Events deleted.
+            Events deleted. Their text is gone from SQLite's file and its log; a PostgreSQL overwrites it in time.
+
+        Raises
+        ------
+        LogKept
+            If another program kept SQLite's log from being cut; all else is done.
         """
         with self._writing() as connection:
-            # After this no event can come in between: `append` waits for it, and finds no session.
             locked(connection)
-            mine = select(sessions.c.id).where(sessions.c.participant == participant)
-            if not self.is_sqlite:
-                connection.execute(mine.with_for_update())
-            gone = connection.execute(delete(events).where(events.c.session.in_(mine))).rowcount
-            connection.execute(delete(assignments).where(assignments.c.session.in_(mine)))
-            connection.execute(delete(sessions).where(sessions.c.participant == participant))
-            connection.execute(delete(participants).where(participants.c.id == participant))
-        if self.is_sqlite:
-            # Deleted rows are overwritten in the file; the log still has them until it is cut.
+            gone = erase(connection, participant)
+        if not self.cut():
+            raise LogKept(gone)
+        return gone
+
+    def cut(self) -> bool:
+        """Leave nothing of what is deleted, as far as the database does so; whether SQLite's log was cut."""
+        if not self.is_sqlite:
+            with _translated():
+                vacuum(self.engine)
+            return True
+        # Deleted rows are overwritten in the file; the log still has them until it is cut. Readers of ours are short.
+        end = time.monotonic() + _READERS
+        while True:
             with self._writer, _translated(), self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
-        return int(gone)
+                if cut(connection):
+                    return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(_PAUSE)
 
     def close(self) -> None:
         """Close all connections; the last one leaves SQLite's file whole, without a log beside it."""
@@ -347,10 +361,6 @@ def _sessions_of(connection: Connection, participant: str) -> list[Session]:
     """A person's, by number."""
     query = sessions_where(sessions.c.participant == participant).order_by(sessions.c.ordinal)
     return [session_of(row) for row in connection.execute(query)]
-
-
-def _text_of(version: str, language: str) -> Select[Any]:
-    return select(consents.c.digest).where(consents.c.version == version, consents.c.language == language)
 
 
 def open_store(where: str, *, make: bool = True) -> Store:

@@ -66,9 +66,11 @@ function show(figures) {
 }
 
 let timer = 0;
+let due = false;
 
 async function ask() {
   clearTimeout(timer);
+  due = false;
   try {
     const answer = await fetch("/api/admin", { headers: { authorization: `Bearer ${find("token").value.trim()}` } });
     const told = await answer.json();
@@ -79,12 +81,23 @@ async function ask() {
       return;
     }
     show(told);
-    find("said").textContent = `As of ${new Date().toLocaleTimeString()}.`;
+    const then = new Date(Date.now() - 1000 * Number(answer.headers.get("age") ?? 0));
+    find("said").textContent = `As of ${then.toLocaleTimeString()}.`;
   } catch {
     find("said").textContent = "The server does not answer.";
   }
-  timer = setTimeout(ask, EVERY);
+  timer = setTimeout(again, EVERY);
 }
+
+/** A tab that nobody looks at asks for nothing; it asks as soon as it is looked at. */
+function again() {
+  if (document.hidden) due = true;
+  else ask();
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (due) again();
+});
 
 find("enter").addEventListener("submit", event => {
   event.preventDefault();
