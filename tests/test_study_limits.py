@@ -192,7 +192,7 @@ def test_one_finds_and_others_get_what_there_is() -> None:
             await lately.get()
         assert await lately.get() == (4, 0.0)
 
-    asyncio.run(ask())
+    asyncio.run(asyncio.wait_for(ask(), 60))
 
 
 def test_figures_take_as_many_queries_for_many_as_for_one(server: Server) -> None:
