@@ -19,7 +19,7 @@ import pytest
 from pixq.errors import PixqError
 from pixq.study import export as exporting
 from pixq.study.answers import FLAGS, Answer, Event, SessionRow, answers_of, flagged
-from pixq.study.course import course_of, plan_of
+from pixq.study.course import course_of, plan_of, rules_of
 from pixq.study.export import columns, dictionary, write_answers
 from pixq.study.files import OpenedSource, OpenedStudy, StudyImage
 from pixq.study.privacy import Key
@@ -57,7 +57,7 @@ def session(name: str = "s", person: str = "p", shown: Sequence[str] = ("S1", "H
     counted = frozenset(more.pop("counted", range(100)))
     items = course_of(plan_of(OPENED, (), shown), Key(bytes(32)), "s").trials
     told = tuple(replace(each, key=f"k{each.source}") for each in items)
-    return SessionRow(name, person, shown=told, counted=counted, **given | more)
+    return SessionRow(name, person, rules=rules_of(STUDY), shown=told, counted=counted, **given | more)
 
 
 def event(number: int, kind: str = "trial", name: str = "s", person: str = "p", **data: Any) -> Event:

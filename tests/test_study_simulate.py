@@ -451,7 +451,7 @@ def test_people_before_the_real_page_answer_the_same(
     if not (Path(__file__).parents[1] / "python/pixq/study/page/page.js").is_file():
         pytest.skip("the study's page is not bundled; `make build` does it")
     with browser.opened():
-        monkeypatch.setenv("PIXQ_CHROMIUM", str(browser.find()))
+        monkeypatch.setenv("PIXQ_BROWSER", str(browser.find()))
     quota = {"answers": 1, "images": 2, "tests": 1}
     of = _elsewhere(folder, tmp_path, quota=quota, platform=PLATFORMS["prolific"])
     assert main(["study", "simulate", str(of), "--browser", "--participants", "1", "--out", str(tmp_path / "b")]) == 0

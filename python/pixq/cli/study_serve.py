@@ -65,12 +65,13 @@ def links(study: Path = Path(), /, *, count: int, url: str) -> int:
         The address that participants open, such as https://study.example.org.
     """
     from pixq.study.config import read_study
-    from pixq.study.platforms import links
+    from pixq.study.platforms import check_url, links
     from pixq.study.privacy import KEY_FILE, open_key
 
     found = read_study(study)
     if found.platform.kind != "link":
         raise PixqError(f'{study}: platform.kind is "{found.platform.kind}"; links are for "link"')
+    check_url(url)
     if not 1 <= count <= 100_000:
         raise PixqError(f"--count {count}: is not 1 to 100000")
     for token in links(open_key(found.folder / KEY_FILE), count):

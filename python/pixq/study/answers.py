@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from pixq.study.config import Study
-from pixq.study.course import Item
+from pixq.study.course import Item, Rules
 from pixq.study.flow import judged
 from pixq.study.judge import standing
 from pixq.study.said import LOGGED
@@ -100,6 +100,8 @@ class SessionRow:
         Digest of the text that was agreed to; empty where nothing was.
     step
         Where it is, or how it ended.
+    rules
+        That it began with.
     shown
         Its images, in order, test images among them, training not.
     counted
@@ -113,6 +115,7 @@ class SessionRow:
     version: str
     consent: str
     step: str
+    rules: Rules
     shown: tuple[Item, ...]
     counted: frozenset[int]
 
@@ -197,7 +200,8 @@ def _of_session(session: SessionRow, events: Sequence[Event]) -> list[Answer]:
         place = places.get(event.data.get("key", "")) if event.kind == "trial" else None
         if place is not None and event.number in session.counted:
             answer = _answer(session, event, *place, environment)
-            found.append(replace(answer, flags=("interrupted",)) if broken else answer)
+            odd = (*(["interrupted"] if broken else []), *(["off_size"] if _off_size(session.rules, answer) else []))
+            found.append(replace(answer, flags=odd))
         # What interrupted an earlier step did not interrupt this one.
         if event.kind not in LOGGED:
             broken = False
@@ -282,12 +286,19 @@ def flagged(study: Study, answers: Sequence[Answer]) -> list[Answer]:
     failed = {who for who, own in passed.items() if standing(study.quota, len(sessions[who]), own) == "screened_out"}
     found: list[Answer] = []
     for each in answers:
-        holds = {*each.flags, *_odd(study, each)} | ({"failed_tests"} if each.participant in failed else set())
+        holds = {*each.flags, *_odd(each)} | ({"failed_tests"} if each.participant in failed else set())
         found.append(replace(each, flags=tuple(name for name in FLAGS if name in holds)))
     return found
 
 
-def _odd(study: Study, answer: Answer) -> Iterable[str]:
+def _off_size(rules: Rules, answer: Answer) -> bool:
+    if rules.scaling != "physical" or not answer.px_per_cm:
+        return False
+    wanted = ((answer.width_css, rules.width_cm), (answer.height_css, rules.height_cm))
+    return any(css is not None and abs(css / answer.px_per_cm / cm - 1) > OFF for css, cm in wanted)
+
+
+def _odd(answer: Answer) -> Iterable[str]:
     if answer.shown_ms is not None and answer.shown_ms < FASTEST_MS:
         yield "fast"
     if answer.track is not None and len({level for _, level in answer.track}) < FEWEST_POSITIONS:
@@ -302,10 +313,6 @@ def _odd(study: Study, answer: Answer) -> Iterable[str]:
         planned = answer.rate / answer.frames_per_image
         if abs(answer.achieved / planned - 1) > OFF:
             yield "off_rate"
-    if study.scaling == "physical" and answer.px_per_cm:
-        wanted = ((answer.width_css, study.width_cm), (answer.height_css, study.height_cm))
-        if any(css is not None and abs(css / answer.px_per_cm / cm - 1) > OFF for css, cm in wanted):
-            yield "off_size"
     if answer.step != "completed":
         yield "unfinished"
 

@@ -15,7 +15,7 @@ from statistics import fmean
 
 from pixq.errors import PixqError
 from pixq.ladders.ladder import pixels_of
-from pixq.study.config import Study, TruthSource, read_study
+from pixq.study.config import PLACEHOLDER, Study, TruthSource, read_study
 from pixq.study.files import Kind, OpenedSource, open_source
 from pixq.study.notes import notes_in
 
@@ -368,6 +368,13 @@ def _sessions(study: Study) -> list[str]:
     if references < quota.images:
         found.append(f"quota.images: is {quota.images}, and there are {references} pictures; sessions are shorter")
     sessions = min(quota.max_sessions, math.ceil(references / quota.images))
+    if quota.tests and sessions < quota.screen_after:
+        found.append(
+            f"quota.screen_after: is {quota.screen_after}, and nobody can have more than {sessions} sessions, so "
+            f"nobody is ever out; lower it to {sessions} or less"
+        )
+    if study.contact == PLACEHOLDER:
+        found.append(f"contact: is still {PLACEHOLDER}; give an address where participants can ask")
     if quota.tests and sessions * quota.tests > len(study.test):
         found.append(
             f"[[test]]: who takes all {sessions} sessions meets {sessions * quota.tests} test images, and there are "

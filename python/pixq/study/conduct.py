@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pixq.errors import PixqError
-from pixq.study.course import Course, Item, course_of, plan_of, public_study
+from pixq.study.course import Course, Item, course_of, plan_of, public_study, told_of
 from pixq.study.files import OpenedStudy, StudyImage
 from pixq.study.flow import Progress, State, advance, replay
 from pixq.study.handy import Kept
@@ -138,12 +138,8 @@ class Conductor:
             return {"token": "", "study": self.public, "state": state}
         progress = self._at(session, self.store.events)
         state = self._state(session, progress)
-        rules = self.course(session).rules
-        # Those that it began with.
-        public = {
-            **self.public, "min_window": list(rules.min_window), "min_screen_cm": rules.min_screen_cm,
-            "hertz": rules.hertz, "clicks": rules.clicks,
-        }  # fmt: skip
+        # By the rules that it began with.
+        public = {**self.public, **told_of(self.course(session).rules)}
         return {"token": self._token(session.public), "study": public, "state": state}
 
     def state(self, token: str) -> State:

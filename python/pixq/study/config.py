@@ -12,10 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pixq.errors import PixqError
 
-__all__ = ["STUDY_FILE", "Estimate", "Platform", "Quota", "Source", "Study", "TruthSource", "read_study"]
+__all__ = ["PLACEHOLDER", "STUDY_FILE", "Estimate", "Platform", "Quota", "Source", "Study", "TruthSource", "read_study"]
 
 #: What a study's file is called in its folder.
 STUDY_FILE = "study.toml"
+#: Whom participants could ask, until somebody says so.
+PLACEHOLDER = "you@example.org"
 
 #: A longer text is no text of a page.
 _LONGEST = 100_000

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from pixq.study.config import Study, TruthSource
 from pixq.study.files import Kind, OpenedSource, OpenedStudy
 from pixq.study.privacy import Key
 
-__all__ = ["Course", "Item", "Known", "Rules", "course_of", "plan_of", "public_study", "rules_of"]
+__all__ = ["Course", "Item", "Known", "Rules", "course_of", "plan_of", "public_study", "rules_of", "told_of"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class Rules:
     min_screen_cm: float
     hertz: float
     clicks: int
+    scaling: Literal["physical", "native"]
+    width_cm: float
+    height_cm: float
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,14 @@ def public_study(study: Study) -> dict[str, Any]:
 
 def rules_of(study: Study) -> Rules:
     """The rules of a study."""
-    return Rules(study.min_window, study.min_screen_cm, study.hertz, study.clicks)
+    return Rules(
+        study.min_window, study.min_screen_cm, study.hertz, study.clicks, study.scaling, study.width_cm, study.height_cm
+    )
+
+
+def told_of(rules: Rules) -> dict[str, Any]:
+    """Rules as JSON."""
+    return {**asdict(rules), "min_window": list(rules.min_window)}
 
 
 def plan_of(opened: OpenedStudy, training: Sequence[str], trials: Sequence[str]) -> dict[str, Any]:
@@ -109,13 +119,9 @@ def plan_of(opened: OpenedStudy, training: Sequence[str], trials: Sequence[str])
     training, trials
         Ids of what is shown, in order.
     """
-    rules = rules_of(opened.study)
     return {
         "version": opened.study.version,
-        "rules": {
-            "min_window": list(rules.min_window), "min_screen_cm": rules.min_screen_cm, "hertz": rules.hertz,
-            "clicks": rules.clicks,
-        },
+        "rules": told_of(rules_of(opened.study)),
         "training": [_told(opened.sources[name]) for name in training],
         "trials": [_told(opened.sources[name]) for name in trials],
     }  # fmt: skip
@@ -158,7 +164,5 @@ def course_of(plan: Mapping[str, Any], key: Key, name: str) -> Course:
     training, trials = (
         tuple(item(step, place, told) for place, told in enumerate(plan[step])) for step in ("training", "trials")
     )
-    rules = plan["rules"]
-    width, height = rules["min_window"]
-    kept = Rules((width, height), rules["min_screen_cm"], rules["hertz"], rules["clicks"])
-    return Course(plan["version"], kept, training, trials)
+    rules = {**plan["rules"], "min_window": tuple(plan["rules"]["min_window"])}
+    return Course(plan["version"], Rules(**rules), training, trials)

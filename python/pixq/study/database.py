@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event
@@ -35,6 +37,7 @@ def open_engine(where: str) -> Engine:
     """
     url = _url(where)
     if url.get_backend_name() == "sqlite":
+        _private(Path(where))
         engine = create_engine(url, connect_args={"timeout": _PATIENCE}, pool_size=_KEPT, max_overflow=_MORE)
         event.listen(engine, "connect", _connected)
         event.listen(engine, "begin", _begin)
@@ -45,6 +48,14 @@ def open_engine(where: str) -> Engine:
         return create_engine(url, connect_args=options, pool_size=_KEPT, max_overflow=_MORE, pool_pre_ping=True)
     except ImportError:
         raise PixqError("PostgreSQL needs psycopg; pip install 'pixq[postgres]'") from None
+
+
+def _private(path: Path) -> None:
+    """Make a database's file readable by its owner alone; SQLite makes those beside it alike."""
+    # Whatever is wrong with it, SQLite says so.
+    with suppress(OSError):
+        if path.parent.is_dir() and not path.exists():
+            path.touch(mode=0o600)
 
 
 def _url(where: str) -> URL:

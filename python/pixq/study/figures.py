@@ -41,7 +41,7 @@ def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Event], lis
             SessionRow(
                 session.public, session.participant, session.ordinal, session.language,
                 conductor.course(session).version, session.consent or "", progress.step,
-                conductor.course(session).trials,
+                conductor.course(session).rules, conductor.course(session).trials,
                 frozenset(each.number for each in progress.answers),
             )
         )  # fmt: skip

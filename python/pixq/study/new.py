@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import os
 import re
 import shutil
@@ -16,9 +17,10 @@ import numpy as np
 
 from pixq.errors import PixqError
 from pixq.ladders.ladder import pixels_of
+from pixq.ladders.rule import is_rule
 from pixq.ladders.truth import RULE, read_truth
 from pixq.patches.files import write_text
-from pixq.study.config import STUDY_FILE, read_study
+from pixq.study.config import PLACEHOLDER, STUDY_FILE, read_study
 from pixq.study.files import levels_of
 
 __all__ = ["FoundLadder", "find_ladders", "new_study"]
@@ -176,6 +178,11 @@ def new_study(
     path = folder / STUDY_FILE
     if path.exists() or path.is_symlink():
         raise PixqError(f"{path}: exists already; choose another folder, or move it away")
+    # Before anything is copied.
+    if not 1 <= len(title) <= 200:
+        raise PixqError(f"--title: has {len(title)} characters; give 1 to 200")
+    if level is not None and not is_rule(level):
+        raise PixqError(f"--level {level}: give n, or a number minus n, like 101-n: n is that in a file's name")
     root = folder if images is None else Path(images)
     ladders = [_ruled(root, each, level) for each in find_ladders(root)]
     if all(each.points is not None and each.range is not None for each in ladders):
@@ -259,6 +266,7 @@ def _text(ladders: Sequence[FoundLadder], title: str, seed: int) -> str:
     training = known[: max(1, len(known) // 3)] if known else []
     tests = known[len(training) :]
     asked = [each for each in ladders if each not in known]
+    images = min(10, len(asked))
 
     def tables(kind: str, members: Iterable[FoundLadder]) -> str:
         return "".join(_table(kind, each, len(codecs[each.source]) > 1) for each in members)
@@ -266,7 +274,10 @@ def _text(ladders: Sequence[FoundLadder], title: str, seed: int) -> str:
     return _FRAME.format(
         title=_quoted(title),
         seed=seed,
-        images=min(10, len(asked)),
+        contact=PLACEHOLDER,
+        images=images,
+        # As many as somebody can have, if that is less than the usual ten.
+        screen_after=min(10, math.ceil(len({each.reference for each in asked}) / images)),
         tests=min(2, len(tests)),
         sources=tables("source", asked),
         training=tables("training", training) or _NONE,
@@ -305,7 +316,7 @@ _FRAME = """\
 
 title = {title}
 version = "1"                   # answers carry it: change it when anything below changes
-contact = "you@example.org"     # whom participants can ask
+contact = "{contact}"     # whom participants can ask
 languages = ["en"]              # of the page: en, de
 default_language = "en"
 seed = {seed}                        # of everything that is drawn
@@ -327,10 +338,10 @@ Your answers are stored under a pseudonym. You may stop at any time, and have yo
 
 [quota]
 answers = 30                    # wanted for each source, of different people
-images = {images}                     # sources that a session asks about
+images = {images:<23}# sources that a session asks about
 tests = {tests}                       # test images hidden among them
 max_sessions = 20               # of one person
-screen_after = 10               # from so many sessions on ...
+screen_after = {screen_after:<17}# from so many sessions on ...
 screen_below = 0.7              # ... who passed a smaller share of the tests is out
 hold_minutes = 120              # how long an unfinished session keeps its places
 

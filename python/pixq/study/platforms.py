@@ -7,12 +7,14 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
+from pixq.errors import PixqError
 from pixq.study.config import Platform
 from pixq.study.privacy import Key
 from pixq.study.tables import ENDED
 
-__all__ = ["Person", "completion", "links", "person"]
+__all__ = ["Person", "check_url", "completion", "links", "person"]
 
 #: What Prolific calls people and their visits: 24 hexadecimal digits today.
 _PROLIFIC = re.compile(r"[A-Za-z0-9]{8,64}")
@@ -59,7 +61,10 @@ def person(kind: Kind, key: Key, given: Mapping[str, str]) -> Person:
     if kind == "prolific":
         name, visit = given.get("PROLIFIC_PID", ""), given.get("SESSION_ID", "")
         if not _PROLIFIC.fullmatch(name) or not _PROLIFIC.fullmatch(visit):
-            raise ValueError("open the study from Prolific's page: this address has no PROLIFIC_PID and SESSION_ID")
+            raise ValueError(
+                "open the study from Prolific's page: this address has no PROLIFIC_PID and SESSION_ID of 8 to 64 "
+                "letters and digits"
+            )
         return Person(key.pseudonym(kind, name), key.sign("visit", kind, visit)[:32])
     if kind == "link":
         found = _LINK.fullmatch(given.get("token", ""))
@@ -70,6 +75,27 @@ def person(kind: Kind, key: Key, given: Mapping[str, str]) -> Person:
     if not _LOCAL.fullmatch(name):
         raise ValueError("participant: must be 1 to 64 letters, digits, dots, dashes or underscores")
     return Person(key.pseudonym(kind, name))
+
+
+def check_url(url: str) -> None:
+    """See that participants can open an address.
+
+    Raises
+    ------
+    PixqError
+        If it is none of the web.
+
+    Examples
+    --------
+    >>> check_url("https://study.example.org")
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good:
+        raise PixqError(f"--url {url}: must be like https://study.example.org")
 
 
 def links(key: Key, count: int, draw: Callable[[int], str] = secrets.token_hex) -> list[str]:

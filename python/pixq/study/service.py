@@ -22,6 +22,7 @@ from pixq.study.conduct import Conductor
 from pixq.study.figures import figures
 from pixq.study.files import open_study
 from pixq.study.opening import ANSWERS_FILE, answering
+from pixq.study.platforms import check_url
 from pixq.study.privacy import KEY_FILE, check_key, hashed, open_key, open_token
 from pixq.study.store import open_store
 
@@ -90,8 +91,8 @@ def serve(
         When it was interrupted.
     """
     opened = open_study(folder)
-    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        raise PixqError(f"--url {url}: must be like https://study.example.org")
+    if url is not None:
+        check_url(url)
     try:
         page = page or read_page()
     except FileNotFoundError:

@@ -18,7 +18,7 @@ from pixq.study.rehearsal import Act, Stage, Visit
 __all__ = ["BROWSER", "pages"]
 
 #: The environment's variable that names a browser.
-BROWSER = "PIXQ_CHROMIUM"
+BROWSER = "PIXQ_BROWSER"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 #: CSS pixels per centimetre before somebody holds a card to the screen.
 _PX_PER_CM = 96 / 2.54
