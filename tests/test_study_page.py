@@ -235,7 +235,7 @@ def test_the_screen_can_be_measured_again(sit: Any, server: Server) -> None:
     assert second["px_per_cm"] == pytest.approx(per_cm) != first["px_per_cm"]
     assert second["width_css"] == pytest.approx(13.797 * per_cm, abs=0.6)
     assert server.kinds().count("calibration") == 1, "it is no step of the study"
-    assert server.data("resumed")[-1]["px_per_cm"] == pytest.approx(per_cm)
+    assert server.data("recalibration")[-1]["px_per_cm"] == pytest.approx(per_cm)
 
 
 def test_a_broken_image_is_told_and_never_blank(sit: Any, server: Server) -> None:

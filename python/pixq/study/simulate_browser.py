@@ -170,9 +170,9 @@ class _Person:
 
     async def _image(self) -> None:
         page, state = self._page, self._client.state
-        await page.wait_for_selector(f"#progress progress[value='{state['index']}'][max='{state['of']}']")
         if state.get("feedback"):
             await page.click(".fj-controls .main")
+        await page.wait_for_selector(f"#progress progress[value='{state['index']}'][max='{state['of']}']")
         truth, reaction = await self._visit.react()
         await page.wait_for_selector(_SLIDER)
         await page.focus(_SLIDER)
