@@ -1,5 +1,5 @@
 # Everything is made in .venv and target, from this file alone. It needs git, Python 3.11 or newer, Rust, a C compiler
-# and make; cmake and maturin come from PyPI. GNU make, POSIX sh.
+# and make; cmake, maturin and Node come from PyPI. GNU make, POSIX sh.
 
 PYTHON ?= python3
 OUT ?= demo
@@ -7,6 +7,10 @@ OUT ?= demo
 STAMPS := .venv/.pixq
 PY := .venv/bin/python
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+# The bundle is made of these, and git ignores it.
+PAGE := python/pixq/study/page/page.js
+WEB := $(shell find python/pixq/study/web -name node_modules -prune -o -name test -prune -o -type f -print) \
+	$(addprefix python/pixq/serve/page/,flicker.js page.css icon.svg)
 # A module that was deleted, or that was never built, is built again whatever the stamps say.
 MISSING := $(if $(wildcard python/pixq/_core*.so),,missing)
 
@@ -32,6 +36,7 @@ demo: $(STAMPS)/pixq  ## Set up, and build a patch set from photographs that com
 	@$(PY) -m pixq demo --out "$(OUT)"
 
 test: lint test-rust $(STAMPS)/test  ## Set up, and run every check and test
+	$(PY) tools/study_page.py --test
 	@$(PY) tests/browser.py
 	$(PY) -m pytest
 
@@ -59,11 +64,14 @@ bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundar
 	$(PY) benches/calibration.py
 	$(PY) benches/prediction.py
 	$(PY) benches/ladders.py
+	$(PY) benches/flicker.py
+	$(PY) benches/study.py
 
 build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 
 clean:  ## Remove .venv, target and all caches; demo outputs and patch sets stay
-	rm -rf .venv target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks python/pixq/_core*.so
+	rm -rf .venv target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks python/pixq/_core*.so \
+		python/pixq/study/page python/pixq/study/web/node_modules
 	find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMPS)/venv:
@@ -85,11 +93,15 @@ $(STAMPS)/build: pyproject.toml | $(STAMPS)/venv
 	$(PY) -m pip install --quiet --group build
 	@touch $@
 
-# maturin installs the dependencies as well.
-$(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build
+$(PAGE): $(WEB) tools/study_page.py | $(STAMPS)/build
+	$(PY) tools/study_page.py
+	@test ! -e $@ || touch $@
+
+# maturin installs the dependencies as well. The page is used where it lies, so a new one asks for no new build.
+$(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build $(PAGE)
 	@case `uname -m` in x86_64|amd64|i?86) command -v nasm >/dev/null || \
 		echo "pixq: nasm was not found, so JPEG decoding will be slower; for full speed install nasm, then: make clean build" >&2;; esac
-	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo,serve
+	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo,serve,study
 	@touch $@
 
 $(STAMPS)/test: pyproject.toml | $(STAMPS)/pixq

@@ -48,8 +48,11 @@ def _downloads() -> Iterator[Path]:
 
 
 @contextmanager
-def opened() -> Iterator[Any]:
-    """A headless browser of Playwright's; skips where there is none, and fails where `PIXQ_REQUIRE_BROWSER` is 1."""
+def opened(*options: str) -> Iterator[Any]:
+    """A headless browser of Playwright's, with more options of Chromium's.
+
+    It skips where there is none, and fails where `PIXQ_REQUIRE_BROWSER` is 1.
+    """
     path = find()
     if path is None:
         _none("no browser: install Chromium or Chrome, or name one in PIXQ_BROWSER")
@@ -60,7 +63,7 @@ def opened() -> Iterator[Any]:
     with sync_playwright() as playwright:
         # Nothing but pages of our own is opened, and a container's root has no sandbox.
         sandbox = [] if hasattr(os, "geteuid") and os.geteuid() != 0 else ["--no-sandbox"]
-        browser = playwright.chromium.launch(executable_path=path, args=[*sandbox, "--disable-dev-shm-usage"])
+        browser = playwright.chromium.launch(executable_path=path, args=[*sandbox, "--disable-dev-shm-usage", *options])
         try:
             yield browser
         finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import databases
 import judging
 import trees
 from pixq import _core
@@ -56,3 +57,18 @@ def levels(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
 def run(trained: Path, tmp_path: Path) -> Path:
     """A copy of `trained`."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A server's URL; see `databases.postgresql`."""
+    with databases.postgresql() as url:
+        yield url
+
+
+@pytest.fixture(params=databases.KINDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database, of either kind, as `pixq.study.store.open_store` takes it."""
+    if request.param == "sqlite":
+        return str(tmp_path / "answers.db")
+    return databases.fresh(request.getfixturevalue("postgresql"))

@@ -23,7 +23,8 @@ from pixq.predict.grid import Grid
 from pixq.predict.quality_map import QualityMap
 from pixq.serve.answer import Mapper, Watch
 from pixq.serve.app import Settings, create_app
-from pixq.serve.service import listen, settings_for
+from pixq.serve.listening import listen
+from pixq.serve.service import settings_for
 
 Bytes = NDArray[np.uint8]
 #: Files of a form, by part: name and bytes.

@@ -19,7 +19,7 @@ from pixq.cli import app
 ROOT = Path(__file__).parents[1]
 VERBS = (
     "datasets", "inspect", "build-patches", "verify", "show", "train", "adapt", "calibrate", "evaluate", "predict",
-    "pjnd", "critical", "serve", "report", "compare", "export", "distort", "demo",
+    "pjnd", "critical", "serve", "study", "report", "compare", "export", "distort", "demo",
 )  # fmt: skip
 
 

@@ -37,11 +37,12 @@ import trees
 from pixq.classes import CLASSES
 from pixq.errors import PixqError
 from pixq.predict.grid import Grid
-from pixq.serve import upload
+from pixq.serve import body as bodies
 from pixq.serve.answer import answer
 from pixq.serve.app import PAGE, Settings, _Desk
 from pixq.serve.guard import HEADERS
-from pixq.serve.service import listen, settings_for
+from pixq.serve.listening import listen
+from pixq.serve.service import settings_for
 from serving import Files, Service, encoded, form
 
 ROOT = Path(__file__).parents[1]
@@ -307,7 +308,8 @@ def test_a_wildcard_takes_addresses_but_no_foreign_names() -> None:
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": "http://localhost"},
-     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "file://127.0.0.1"}, {"Origin": ""}],
+     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "file://127.0.0.1"}, {"Origin": ""},
+     {"Origin": "http://["}, {"Origin": "http://[::1"}, {"Origin": "http://[a]"}, {"Origin": "http://::1]:80"}],
 )  # fmt: skip
 def test_pages_of_other_sites_are_refused(headers: dict[str, str]) -> None:
     judge = serving.Judge()
@@ -539,7 +541,7 @@ def length(data: bytes) -> int:
 
 
 def test_a_client_that_says_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch, strict: Service) -> None:
-    monkeypatch.setattr(upload, "PATIENCE", 0.2)
+    monkeypatch.setattr(bodies, "PATIENCE", 0.2)
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as client:
         client.sendall(head(strict, "Content-Length: 1000") + b"--")
         status, body = reply(client)

@@ -40,6 +40,7 @@ VERBS = {
     "pjnd": "Predict the level of a ladder at which a person begins to notice.",
     "critical": "Say where in an image a person would see a ladder's distortion first.",
     "serve": "Serve a page that shows where two images differ visibly.",
+    "study": "Ask people in their browsers at which level they notice a change, and where.",
     "report": "Write the report of a run: one HTML file that opens offline.",
     "compare": "Put runs side by side.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pixq.errors import PixqError
+from pixq.ladders.rule import is_rule, level_in
 from pixq.photos import read_pixels
 from pixq.predict.decoding import explained
 from pixq.predict.grid import STRIDE
@@ -21,9 +21,6 @@ from pixq.predict.quality_map import QualityMap
 from pixq.scorer import Scorer
 
 __all__ = ["Ladder", "Level", "check_given", "maps", "open_ladder", "pixels_of"]
-
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_RULE = re.compile(r"(?:(\d+(?:\.\d+)?)-)?n")
 
 
 @dataclass(frozen=True)
@@ -80,26 +77,24 @@ def open_ladder(reference: Path, paths: Iterable[Path], rule: str = "n") -> Ladd
     >>> [(each.level, each.path.name) for each in open_ladder(folder / "a.png", [folder], "101-n").levels]
     [(11.0, 'a_90.jpg'), (51.0, 'a_50.jpg')]
     """
-    parsed = _RULE.fullmatch(rule.replace(" ", ""))
-    if parsed is None:
+    rule = rule.replace(" ", "")
+    if not is_rule(rule):
         raise PixqError(f"--level is {rule!r}; give n, or a number minus n, like 101-n: n is that in a file's name")
     if not reference.is_file():
         raise PixqError(f"{reference}: there is no such file; give the reference of the ladder")
     found: dict[float, Path] = {}
     files = list(_files(reference, paths))
     for path in files:
-        numbers = _NUMBER.findall(path.stem)
-        if not numbers and len(files) == 1:
+        level = level_in(path.stem, rule)
+        if level is None and len(files) == 1:
             # It has no others to be told from.
             found[1.0] = path
             break
-        if not numbers:
+        if level is None:
             raise PixqError(
                 f"{path}: has no number in its name, which would tell its level; rename it, or leave it out: "
                 "name the levels alone, like photo_*.jpg"
             )
-        n = float(numbers[-1])
-        level = n if parsed[1] is None else float(parsed[1]) - n
         if (other := found.setdefault(level, path)) != path:
             raise PixqError(f"{path}: is level {level:g}, as {other.name} is; keep one of them")
     if not found:

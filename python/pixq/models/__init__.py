@@ -87,6 +87,8 @@ _EXTRA_OF = {
     **dict.fromkeys(("torch", "tensorboard", "safetensors", "scipy", "matplotlib"), "train"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     **dict.fromkeys(("python_multipart", "starlette", "uvicorn"), "serve"),
+    "playwright": "rehearsal",
+    "sqlalchemy": "study",
     "timm": "pretrained",
 }
 

@@ -15,10 +15,12 @@ from pixq.predict.quality_map import QualityMap
 from pixq.train.run import text_of
 
 __all__ = [
+    "FORMULA",
     "IMAGE_COLUMNS",
     "PATCH_COLUMNS",
     "Predicted",
     "image_table",
+    "long_cells",
     "name_cell",
     "patch_table",
     "table_of",
@@ -42,8 +44,9 @@ IMAGE_COLUMNS = (
     "calibration",
 )
 
-#: What a spreadsheet takes for the start of a formula; the last four are wide forms of the first.
-_FORMULA = tuple("=+-@\t＝＋－＠")
+#: What a spreadsheet takes for the start of a formula; the last four are wide forms of the first. The page of the
+#: flicker study has the same list, in `web/src/offline/files.ts`.
+FORMULA = tuple("=+-@\t\r＝＋－＠")
 
 
 class Predicted(NamedTuple):
@@ -175,7 +178,24 @@ def name_cell(name: str | os.PathLike[str]) -> str:
     """
     # A bare carriage return would end the line: csv does not quote for it.
     text = text_of(name).replace("\r", "\\r")
-    return f"./{text}" if text.startswith(_FORMULA) else text
+    return f"./{text}" if text.startswith(FORMULA) else text
+
+
+@contextmanager
+def long_cells(most: int) -> Iterator[None]:
+    """Inside the block `csv` reads cells of up to `most` characters; after it, as many as before.
+
+    Examples
+    --------
+    >>> with long_cells(200_000):
+    ...     [len(row[0]) for row in csv.reader(["x" * 150_000])]
+    [150000]
+    """
+    before = csv.field_size_limit(most)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -23,6 +22,7 @@ from pixq.predict.grid import STRIDE
 from pixq.serve.answer import MAX_PATCHES, Mapper, Watch, answer, class_table, compare, picture
 from pixq.serve.guard import Guard
 from pixq.serve.refused import Refused
+from pixq.serve.replies import HANDLERS, told
 from pixq.serve.upload import read_form
 
 __all__ = ["PAGE", "Settings", "create_app"]
@@ -217,13 +217,7 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
             Route("/api/picture", preview, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, hosts=settings.hosts, addresses=settings.addresses)],
-        exception_handlers={
-            Refused: _refused,
-            _Gone: _ended,
-            ClientDisconnect: _nobody,
-            HTTPException: _other,
-            Exception: _defect,
-        },
+        exception_handlers={**HANDLERS, _Gone: _ended},
     )
     # What is not there is not there with another slash either.
     app.router.redirect_slashes = False
@@ -239,30 +233,5 @@ def _stride(given: str | None, known: tuple[int, ...]) -> int:
     return int(given)
 
 
-def _told(
-    status: int, message: str, image: str | None = None, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    return JSONResponse({"error": message, "image": image}, status, headers)
-
-
-async def _refused(request: Request, error: Any) -> Response:
-    return _told(error.status, str(error), error.image, error.headers)
-
-
-async def _ended(request: Request, error: Any) -> Response:
-    return _told(503, "pixq serve is ending")
-
-
-async def _nobody(request: Request, error: Exception) -> Response:
-    # Nobody reads it; 499 is what other servers write down for a client that went away.
-    return Response(status_code=499)
-
-
-async def _other(request: Request, error: Any) -> Response:
-    known = {404: "there is nothing here", 405: f"{request.method} is not possible here"}
-    return _told(error.status_code, known.get(error.status_code, str(error.detail)), headers=error.headers)
-
-
-async def _defect(request: Request, error: Exception) -> Response:
-    # Starlette raises it again for the log; the client learns nothing of our insides.
-    return _told(500, "pixq failed; its terminal says why")
+async def _ended(request: Request, error: Exception) -> Response:
+    return told(503, "pixq serve is ending")

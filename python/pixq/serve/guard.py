@@ -60,6 +60,15 @@ def is_wildcard(host: str) -> bool:
     return host.strip("[]") in ("0.0.0.0", "::")
 
 
+def _same(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        # As of http://[, which names nobody.
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc == host
+
+
 class Guard:
     """Refuses requests that are not for us, and puts `HEADERS` on every answer.
 
@@ -90,7 +99,12 @@ class Guard:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                # What may be kept is said by who made it; all else is as it must be.
+                kept = headers.get("cache-control")
+                headers.update(HEADERS)
+                if kept is not None:
+                    headers["cache-control"] = kept
             await send(message)
 
         refusal = self._refusal(scope)
@@ -111,11 +125,11 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._known(host):
-            return 421, "this host name is not served here; open the address that pixq serve printed"
+            return 421, "this host name is not served here; open the address that pixq printed"
         if scope["method"] in _SAFE:
             return None
         origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).scheme not in ("http", "https") or urlsplit(origin).netloc != host):
+        if origin is not None and not _same(origin, host):
             return 403, "a page of another site may not use this service"
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "a page of another site may not use this service"

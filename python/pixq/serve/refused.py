@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["Refused"]
 
 
@@ -18,12 +20,15 @@ class Refused(Exception):
         Which of the two uploads it is about, `reference` or `distorted`; `None`: neither, or both.
     headers
         What HTTP wants beside the status.
+    **more
+        What else the answer has.
     """
 
     def __init__(
-        self, status: int, message: str, image: str | None = None, headers: dict[str, str] | None = None
+        self, status: int, message: str, image: str | None = None, headers: dict[str, str] | None = None, **more: Any
     ) -> None:
         super().__init__(message)
         self.status = status
         self.image = image
         self.headers = headers or {}
+        self.more = more

@@ -1,75 +1,26 @@
-"""Listening: a socket, a warning where others can reach it, and an end by Ctrl-C."""
+"""`pixq serve`: a warning where others can reach it, and an end by Ctrl-C."""
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
-import threading
 import webbrowser
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
-
-from pixq.errors import PixqError
 from pixq.serve.answer import Mapper
 from pixq.serve.app import Settings, create_app
 from pixq.serve.guard import is_loopback, is_wildcard
+from pixq.serve.listening import address, answer, listen
 
 if TYPE_CHECKING:
     from pixq.scorer import Scorer
 
-__all__ = ["about", "listen", "serve", "settings_for"]
+__all__ = ["about", "serve", "settings_for"]
 
 #: Connections beyond those that the service answers or lets wait: the page's own files, and browsers that keep some.
 _CONNECTIONS = 64
 #: Seconds that a running request has after Ctrl-C.
 _GRACE = 1
-
-
-class _Server(uvicorn.Server):
-    """Gives up what is being scored as soon as it is to end, not only when its grace is over."""
-
-    def __init__(self, config: uvicorn.Config, ending: threading.Event) -> None:
-        super().__init__(config)
-        self.ending = ending
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.ending.set()
-        super().handle_exit(sig, frame)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
-
-    Parameters
-    ----------
-    host
-        A name or an address of this machine.
-    port
-        0 to 65535; 0: any that is free.
-
-    Raises
-    ------
-    PixqError
-        If the port is taken, or the host is none of this machine's.
-    """
-    if not 0 <= port <= 65535:
-        raise PixqError(f"--port {port}: is not 0 to 65535")
-    try:
-        family, *_, address = socket.getaddrinfo(
-            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except OSError as error:
-        raise PixqError(
-            f"--host {host}: {error.strerror or error}; give a name or an address of this machine"
-        ) from None
-    try:
-        return socket.create_server(address[:2], family=family, backlog=_CONNECTIONS)
-    except OSError as error:
-        mend = "choose another --port, or 0 for any that is free"
-        raise PixqError(f"{host}:{port}: {os.strerror(error.errno or 0)}; {mend}") from None
 
 
 def about(scorer: Scorer) -> dict[str, str | None]:
@@ -102,7 +53,7 @@ def serve(mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_pag
     mapper
         What scores.
     host, port
-        Where; see `listen`.
+        Where; see `pixq.serve.listening.listen`.
     open_page
         Whether to open the page in the user's browser.
     **given
@@ -111,7 +62,7 @@ def serve(mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_pag
     Raises
     ------
     PixqError
-        See `listen`.
+        See `pixq.serve.listening.listen`.
     KeyboardInterrupt
         When it was interrupted.
     """
@@ -122,25 +73,10 @@ def serve(mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_pag
                 f"pixq: warning: {host} can be reached from other machines; whoever reaches it may score images here",
                 file=sys.stderr,
             )
-        name = "localhost" if is_wildcard(host) else host.strip("[]")
-        url = f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"
+        url = address(host, listening)
         print(url, flush=True)
         print("pixq: Ctrl-C ends it", file=sys.stderr, flush=True)
         if open_page:
             # It waits in the socket's queue until the next line.
             webbrowser.open(url)
-        config = uvicorn.Config(
-            app,
-            # One implementation of HTTP, whatever else is installed: the strict one.
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        # Raises the signal that ended it again: KeyboardInterrupt.
-        _Server(config, app.state.ending).run(sockets=[listening])
+        answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, ending=app.state.ending)

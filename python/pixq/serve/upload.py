@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
+from pixq.serve.body import Body
 from pixq.serve.refused import Refused
 
 if TYPE_CHECKING:
@@ -25,10 +23,6 @@ _SLACK = 16 << 10
 _SHORT = 64
 #: Characters of a file's name that are kept for messages.
 _NAME = 80
-#: Seconds in which a client must send something.
-PATIENCE = 30.0
-#: Seconds for which what is too large is read and dropped.
-_DRAIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ async def read_form(request: Request, files: tuple[str, ...], fields: tuple[str,
         wanted = " and ".join(files)
         raise Refused(415, f"send {wanted} as multipart/form-data")
     most = len(files) * limit + _SLACK
-    parts, body = _Parts(files, fields, limit), _Body(request)
+    parts, body = _Parts(files, fields, limit), Body(request)
     try:
         if int(request.headers.get("content-length", 0)) > most:
             raise _too_large(limit)
@@ -196,35 +190,3 @@ def _shown(name: str) -> str:
     last = name.replace("\\", "/").rpartition("/")[2]
     plain = "".join(character if character.isprintable() else "�" for character in last)
     return plain if len(plain) <= _NAME else f"{plain[: _NAME - 1]}…"
-
-
-class _Body:
-    """The body of a request, as it comes."""
-
-    def __init__(self, request: Request) -> None:
-        self._receive = request.receive
-        self._read = False
-
-    async def _next(self, seconds: float) -> bytes:
-        message = await asyncio.wait_for(self._receive(), seconds)
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        self._read = not message.get("more_body", False)
-        chunk: bytes = message.get("body", b"")
-        return chunk
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        while not self._read:
-            try:
-                yield await self._next(PATIENCE)
-            except TimeoutError:
-                raise Refused(408, f"nothing came for {PATIENCE:g} seconds; send it again") from None
-
-    async def drain(self) -> None:
-        """Drop what is still to come, for a while: a client that can't go on sending may never see the answer."""
-        end = time.monotonic() + _DRAIN
-        while not self._read and (left := end - time.monotonic()) > 0:
-            try:
-                await self._next(left)
-            except TimeoutError:
-                return

@@ -1,0 +1,1 @@
+"""The flicker study: at which level people first notice a change, and where."""

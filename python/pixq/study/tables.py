@@ -1,0 +1,100 @@
+"""The tables of answers; the same for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = ["ENDED", "assignments", "consents", "events", "facts", "metadata", "participants", "sessions"]
+
+#: Steps after which nothing more is asked.
+ENDED = ("completed", "screened_out", "failed")
+
+metadata = MetaData()
+
+#: What the database says of itself.
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+#: People, by pseudonym.
+participants = Table(
+    "participants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("began", Double, nullable=False),
+)
+
+#: Texts that people agreed to.
+consents = Table(
+    "consents",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+#: Sessions; of a token only the hash. `step`, `reason`, `heard` and `ended` follow from the events.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("public", Text, nullable=False, unique=True),
+    Column("participant", Text, ForeignKey("participants.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("visit", Text),
+    Column("token", Text, nullable=False, unique=True),
+    Column("language", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("heard", Double, nullable=False),
+    Column("ended", Double),
+    Column("consent", Text, ForeignKey("consents.digest")),
+    UniqueConstraint("participant", "ordinal"),
+    UniqueConstraint("participant", "visit"),
+    # A number is never given again, so that nobody inherits what a withdrawn session left in a copy.
+    sqlite_autoincrement=True,
+)
+
+#: All that pages said, a row each. Rows are added, and never changed.
+events = Table(
+    "events",
+    metadata,
+    Column("session", Integer, ForeignKey("sessions.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("wall", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("received", Double, nullable=False),
+    PrimaryKeyConstraint("session", "number"),
+)
+
+#: Images of sessions, in order. `answered` and `passed` follow from the events.
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("session", Integer, ForeignKey("sessions.id"), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("source", Text, nullable=False, index=True),
+    Column("test", Boolean, nullable=False),
+    Column("passed", Boolean),
+    Column("answered", Double),
+    PrimaryKeyConstraint("session", "place"),
+)

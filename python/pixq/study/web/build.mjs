@@ -1,0 +1,34 @@
+/** Bundles the page into ../page: `node build.mjs`. Nothing of it is loaded from anywhere else when it runs. */
+
+import { copyFile, mkdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const to = process.argv[2] ?? join(here, "..", "page");
+const shared = {
+  bundle: true,
+  format: "esm",
+  target: ["chrome111", "edge111", "firefox121", "safari17.4"],
+  charset: "utf8",
+  logLevel: "warning",
+};
+
+await rm(to, { recursive: true, force: true });
+await mkdir(to, { recursive: true });
+await build({ ...shared, minify: true, legalComments: "eof", entryPoints: { page: join(here, "src", "online.ts") }, outdir: to });
+// For a file that is opened from the disk: one script within it, which no module may be that is loaded.
+await build({ ...shared, format: "iife", minify: true, legalComments: "eof", entryPoints: { offline: join(here, "src", "offline", "main.ts") }, outdir: to });
+await build({ ...shared, minify: true, entryPoints: [join(here, "page.css")], outdir: to });
+// For other experiments: readable, and with the jsPsych that they have.
+await build({
+  ...shared,
+  external: ["jspsych"],
+  entryPoints: [join(here, "flicker-jnd", "index.ts"), join(here, "flicker-jnd", "flicker-jnd.css")],
+  entryNames: "flicker-jnd",
+  outdir: to,
+});
+await copyFile(join(here, "index.html"), join(to, "index.html"));
+await copyFile(join(here, "..", "..", "serve", "page", "icon.svg"), join(to, "icon.svg"));

@@ -1,0 +1,17 @@
+/** Small hands for the page. */
+
+/** An element with its class and its text. */
+export function element<K extends keyof HTMLElementTagNameMap>(name: K, className = "", text = ""): HTMLElementTagNameMap[K] {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (text) made.textContent = text;
+  return made;
+}
+
+/** A button that sends no form. */
+export function button(text: string, onClick: () => void, className = "fj-button"): HTMLButtonElement {
+  const made = element("button", className, text);
+  made.type = "button";
+  made.addEventListener("click", onClick);
+  return made;
+}

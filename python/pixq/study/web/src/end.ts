@@ -1,0 +1,49 @@
+import { another } from "./another.ts";
+import { show, type App } from "./app.ts";
+import { button, el } from "./dom.ts";
+import type { State } from "./protocol.ts";
+import type { Key } from "./texts.ts";
+
+/** Milliseconds that thanks are read before the platform takes over. */
+const THANKS = 4000;
+
+/** The last words, once the server has all. */
+export async function end(app: App, display: HTMLElement): Promise<void> {
+  const { language, session } = app;
+  const say = language.say.bind(language);
+  const { step, completion } = session.state as State & { step: "completed" | "screened_out" | "failed" };
+  if (session.open) {
+    await session.submit("done", { step });
+    await session.kept.forget().catch(() => {});
+  }
+  const url = completion?.url ?? null;
+  const code = completion?.code ?? null;
+  const sheet = el("div", { class: "sheet end" }, el("h1", {}, say(`${step}_title`)));
+  sheet.append(el("p", { class: "lead" }, say(textOf(session.state, url))));
+  if (code) {
+    const copy = button(say("completed_copy"), () => {
+      void navigator.clipboard.writeText(code).then(() => (copy.textContent = say("completed_copied")));
+    });
+    const shown = el("output", { class: "code", id: "code" }, code);
+    sheet.append(el("p", {}, el("label", { for: "code" }, say("completed_code"))), el("p", { class: "actions" }, shown, ...(window.isSecureContext ? [copy] : [])));
+  }
+  if (url) {
+    sheet.append(el("p", { class: "actions" }, el("a", { href: url, class: "main" }, say("completed_link"))));
+    setTimeout(() => window.location.assign(url), THANKS);
+  }
+  if (step === "completed" && session.state.more && !url) {
+    sheet.append(el("p", { class: "actions" }, button(say("completed_more"), () => {
+      another.ask();
+      window.location.reload();
+    })));
+  }
+  show(display, sheet);
+}
+
+function textOf({ step, reason }: State, url: string | null): Key {
+  if (step === "completed" && url) return "completed_go";
+  if (reason === "full") return "full_text";
+  if (reason === "finished") return "finished_text";
+  if (reason === "consent") return "declined_text";
+  return `${step as "completed" | "screened_out" | "failed"}_text`;
+}

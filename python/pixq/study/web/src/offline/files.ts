@@ -1,0 +1,56 @@
+/** The files that a person saves in the end. Pure. `pixq study import` reads both, and both hold all there is. */
+
+import type { StudyEvent } from "../protocol.ts";
+
+export const FORMAT = "pixq-offline-answers";
+export const VERSION = 1;
+
+/** What stands beside the events. */
+export interface Facts {
+  study: string;
+  study_version: string;
+  seal: string;
+  number: number;
+  session: string;
+}
+
+export function asJson(facts: Facts, events: readonly StudyEvent[]): string {
+  const { study, study_version, seal, number, session } = facts;
+  const head = { format: FORMAT, format_version: VERSION, study, study_version, seal, number, session, count: events.length };
+  // A line an event, so that people can read it.
+  const lines = events.map(({ number, kind, at, wall, data }) => JSON.stringify({ number, kind, at, wall, data }));
+  return `${JSON.stringify(head, null, 1).slice(0, -2)},\n "events": [\n  ${lines.join(",\n  ")}\n ]\n}\n`;
+}
+
+/** What a spreadsheet takes for the start of a formula; `pixq.predict.tables.FORMULA` is the same list. */
+export const FORMULA = "=+-@\t\r＝＋－＠";
+
+/** A cell; what a spreadsheet would take for a formula gets the mark that makes it text there. */
+function cell(value: string | number): string {
+  const text = String(value);
+  const computed = text !== "" && FORMULA.includes(text[0]);
+  return `"${(computed ? `'${text}` : text).replaceAll('"', '""')}"`;
+}
+
+const HEAD = [
+  "format", "format_version", "study", "study_version", "seal", "number", "session", "count",
+  "event", "kind", "at", "wall", "image", "level", "points_yx", "data",
+];
+
+/** A row an event; the last column has all of it as JSON, and those before it what people want to read. */
+export function asCsv(facts: Facts, events: readonly StudyEvent[]): string {
+  const { study, study_version, seal, number, session } = facts;
+  const rows = events.map(event => {
+    const { key, pjnd, points } = event.data;
+    const answer = Array.isArray(points);
+    return [
+      FORMAT, VERSION, study, study_version, seal, number, session, events.length,
+      event.number, event.kind, event.at, event.wall,
+      answer ? String(key) : "", answer ? String(pjnd) : "",
+      answer ? points.map((point: unknown) => String(point).replace(",", " ")).join("; ") : "",
+      JSON.stringify(event.data),
+    ];
+  });
+  // The mark at the beginning tells spreadsheets that it is UTF-8.
+  return `\ufeff${[HEAD, ...rows].map(row => `${row.map(cell).join(",")}\r\n`).join("")}`;
+}

@@ -1,0 +1,72 @@
+/** Whether a training answer is right: what `pixq.study.judge` says, to the last bit. Pure. */
+
+import type { Point } from "../protocol.ts";
+
+/** Of a click, in pixels of an image of 640 x 480, and how many of them away a point may be. */
+export const SIGMA = 35;
+export const SIGMAS = 2;
+export const REFERENCE_SIZE: [width: number, height: number] = [640, 480];
+const NEEDED = 2;
+
+export interface Judgement {
+  passed: boolean;
+  in_range: boolean;
+  /** Pairs: number of the answer's point, number of the truth's. */
+  matched: [number, number][];
+}
+
+/** A number as a whole number of 2^-scale; every double is one. */
+function whole(value: number, scale: number): bigint {
+  return BigInt(value * 2 ** scale);
+}
+
+/** So many times a number must be doubled to be whole. */
+function scaleOf(value: number): number {
+  let scale = 0;
+  while (!Number.isInteger(value)) {
+    value *= 2;
+    scale++;
+  }
+  return scale;
+}
+
+/** In exact numbers, so that page and import agree about a point on the border. */
+function isNear(point: Point, place: Point, width: number, height: number): boolean {
+  const scale = Math.max(...point.map(scaleOf), ...place.map(scaleOf));
+  // Coordinates so near to 0 that they can't be told from it; a screen has none such.
+  if (scale > 900) return isNear(flat(point), flat(place), width, height);
+  const off = (axis: 0 | 1) => whole(point[axis], scale) - whole(place[axis], scale);
+  const [across, down] = [BigInt(width), BigInt(height)];
+  const y = off(0) * BigInt(REFERENCE_SIZE[1]) * across;
+  const x = off(1) * BigInt(REFERENCE_SIZE[0]) * down;
+  const most = BigInt(SIGMAS * SIGMA) * across * down << BigInt(scale);
+  return y * y + x * x <= most * most;
+}
+
+function flat(point: Point): Point {
+  return point.map(each => (Math.abs(each) < 1e-200 ? 0 : each)) as Point;
+}
+
+/** Ways to give each of `count` points one of `places`, no place twice, in order. */
+function* ways(count: number, places: number, taken: readonly number[] = []): Generator<readonly number[]> {
+  if (taken.length === count) {
+    yield taken;
+    return;
+  }
+  for (let place = 0; place < places; place++) {
+    if (!taken.includes(place)) yield* ways(count, places, [...taken, place]);
+  }
+}
+
+export function judge(
+  pjnd: number, points: readonly Point[], range: [number, number], truth: readonly Point[], width: number, height: number,
+): Judgement {
+  const near = points.map(point => truth.map(place => isNear(point, place, width, height)));
+  let matched: [number, number][] = [];
+  for (const way of ways(points.length, Math.max(points.length, truth.length))) {
+    const pairs = way.flatMap((place, index): [number, number][] => (near[index][place] ? [[index, place]] : []));
+    if (pairs.length > matched.length) matched = pairs;
+  }
+  const in_range = range[0] <= pjnd && pjnd <= range[1];
+  return { in_range, matched, passed: in_range && matched.length >= NEEDED };
+}

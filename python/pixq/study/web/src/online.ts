@@ -1,0 +1,7 @@
+/** The page that a server sends. */
+
+import { platformOf, Server } from "./api.ts";
+import { end } from "./end.ts";
+import { run } from "./main.ts";
+
+run({ api: new Server(), platform: platformOf(window.location), end });

@@ -1,0 +1,90 @@
+/** What page and server say to each other. */
+
+export type Step =
+  | "consent" | "check" | "calibration" | "instructions" | "training" | "trial" | "survey"
+  | "completed" | "screened_out" | "failed";
+
+export type Kind =
+  | "opened" | "consent" | "check" | "calibration" | "instructions" | "training" | "trial" | "survey"
+  | "blocked" | "resumed" | "recalibration" | "done" | "error" | "frames";
+
+export type Point = [y: number, x: number];
+
+export interface TrialSpec {
+  key: string;
+  kind: "training" | "trial";
+  width: number;
+  height: number;
+  levels: { level: number; image: string }[];
+  reference: string;
+  clicks: number;
+  preload: string[];
+}
+
+/** What a training answer came to; there until something else is answered. */
+export interface Feedback {
+  key: string;
+  passed: boolean;
+  in_range: boolean;
+  /** Which of the points that were set are right. */
+  matched: number[];
+  /** The accepted levels, from and to. */
+  pjnd_range: [number, number];
+  /** Where the change is seen first, in pixels of the image. */
+  points: Point[];
+  /** How far from there a point may be, down and across. */
+  radius: Point;
+}
+
+export interface State {
+  step: Step;
+  /** Number of the next event. */
+  next: number;
+  index: number;
+  of: number;
+  trial?: TrialSpec | null;
+  feedback?: Feedback | null;
+  completion?: { code: string | null; url: string | null } | null;
+  /** Why it ended otherwise than by answering all. */
+  reason?: string;
+  /** Whether somebody who has completed a session may begin another. */
+  more?: boolean;
+}
+
+export interface PublicStudy {
+  title: string;
+  version: string;
+  contact: string;
+  languages: string[];
+  default_language: string;
+  consent: Record<string, string>;
+  scaling: "physical" | "native";
+  width_cm: number;
+  height_cm: number;
+  distance_cm: number;
+  min_screen_cm: number;
+  min_window: [number, number];
+  hertz: number;
+  clicks: number;
+}
+
+export interface StudyEvent {
+  number: number;
+  kind: Kind;
+  /** Milliseconds since the page was opened. */
+  at: number;
+  /** The participant's clock. */
+  wall: string;
+  data: Record<string, unknown>;
+}
+
+export interface Started {
+  token: string;
+  study: PublicStudy;
+  state: State;
+}
+
+export interface Stored {
+  stored: number;
+  state: State;
+}

@@ -1,0 +1,37 @@
+/** What the page says. A language is one file of `texts/`. */
+
+import { fill, type Texts as TrialTexts } from "../flicker-jnd/texts.ts";
+import de from "../texts/de.json" with { type: "json" };
+import en from "../texts/en.json" with { type: "json" };
+
+export type Key = Exclude<keyof typeof en, "trial">;
+
+const ALL: Record<string, typeof en> = { en, de };
+
+export class Language {
+  readonly code: string;
+  readonly #texts: typeof en;
+
+  /** A language that the page does not have is spoken in English: the study's own texts may be in more. */
+  constructor(code: string) {
+    this.code = code;
+    this.#texts = ALL[code.split("-")[0]] ?? en;
+  }
+
+  say(key: Key, values: Record<string, string | number> = {}): string {
+    return fill(this.#texts[key], values);
+  }
+
+  get trial(): TrialTexts {
+    return this.#texts.trial;
+  }
+}
+
+/** The study's language that fits a person best. */
+export function choose(wanted: readonly string[], offered: readonly string[], fallback: string): string {
+  for (const each of wanted) {
+    const found = offered.find(code => code === each) ?? offered.find(code => code.split("-")[0] === each.split("-")[0]);
+    if (found) return found;
+  }
+  return fallback;
+}

@@ -1,0 +1,18 @@
+/** What the page's own flow makes of events: courses and events as lines of JSON in, where each session then is out. */
+
+import { createInterface } from "node:readline";
+
+import { advance, BEGIN, type Course } from "../src/offline/flow.ts";
+import type { StudyEvent } from "../src/protocol.ts";
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { course, events }: { course: Course; events: StudyEvent[] } = JSON.parse(line);
+  const after = [];
+  let progress = BEGIN;
+  for (const event of events) {
+    const [next, wrong] = advance(course, progress, event);
+    progress = next;
+    after.push({ ...progress, wrong: wrong !== "" });
+  }
+  console.log(JSON.stringify(after));
+}
