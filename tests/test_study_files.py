@@ -448,3 +448,35 @@ def test_a_transparent_image_is_a_problem(tmp_path: Path) -> None:
     clear.save(tmp_path / "images" / FIRST)
     (problem,) = check_study(path).problems
     assert "has an alpha channel; flatten it" in problem
+
+
+def test_a_ladder_that_is_the_wrong_way_round_is_told(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    assert not [line for line in check_study(path).warnings if "wrong way round" in line]
+    text = path.read_text("utf-8")
+    first = text.index('"101-n"')
+    path.write_text(text[:first] + '"n"' + text[first + len('"101-n"') :], "utf-8")
+    [line] = [line for line in check_study(path).warnings if "wrong way round" in line]
+    assert line.startswith("S0: ")
+
+
+def test_images_of_which_no_source_is_made_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = tmp_path / "photos"
+    for seed, name in enumerate(("a", "b")):
+        write_ladder(tree, name, seed=seed)
+    assert main(["study", "new", str(tmp_path / "whole"), "--images", str(tree)]) == 0
+    assert "left out" not in capsys.readouterr().err
+    image(tree / "lonely.png")
+    image(tree / "other_JPEG_005.png")
+    assert main(["study", "new", str(tmp_path / "study"), "--images", str(tree)]) == 1
+    told = capsys.readouterr().err
+    assert "left out: lonely.png" in told
+    assert "left out: other_JPEG_005.png" in told
+
+
+def test_what_is_wrong_is_said_before_anything_is_copied(tmp_path: Path) -> None:
+    write_ladder(tmp_path / "photos", "a")
+    for wrong in ({"title": ""}, {"level": "foo"}):
+        with pytest.raises(PixqError, match=r"--title|--level"):
+            new_study(tmp_path / "study", tmp_path / "photos", **wrong)
+        assert not (tmp_path / "study").exists()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pixq.cli.progress import staged
+from pixq.errors import printable
 
 __all__ = ["check", "new"]
 
@@ -19,7 +20,8 @@ def new(
     level: str | None = None,
     seed: int = 1,
 ) -> int:
-    """Write study.toml about the images of a folder tree. Nothing is overwritten.
+    """Write study.toml about the images of a folder tree. Nothing is overwritten. Images that are left out are named,
+    and end with code 1.
 
     A tree holds SOURCE.png and SOURCE_CODEC_NUMBER.jpg for each level, or a folder SOURCE with a level in each file's
     name, or is of the layout of LocJND, with ground_truth.json.
@@ -38,12 +40,15 @@ def new(
     seed
         Of everything that is drawn.
     """
-    from pixq.study.new import new_study
+    from pixq.study.new import left_out, new_study
 
     path = new_study(folder, images, title=title, level=level, seed=seed)
     print(path)
+    lone = left_out(folder, images)
+    for name in lone:
+        print(f"pixq: left out: {printable(name)}: has no levels, or no reference", file=sys.stderr)
     print("pixq: read it and mend its texts, then run pixq study check", file=sys.stderr)
-    return 0
+    return 1 if lone else 0
 
 
 def check(study: Path = Path(), /) -> int:

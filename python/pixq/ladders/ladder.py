@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pixq.errors import PixqError
@@ -20,7 +21,7 @@ from pixq.predict.pairs import ENDINGS
 from pixq.predict.quality_map import QualityMap
 from pixq.scorer import Scorer
 
-__all__ = ["Ladder", "Level", "check_given", "maps", "open_ladder", "pixels_of"]
+__all__ = ["Ladder", "Level", "check_given", "difference", "maps", "open_ladder", "pixels_of"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,20 @@ def pixels_of(path: Path) -> NDArray[Any]:
         If it can't be read.
     """
     return explained(path, partial(read_pixels, path))
+
+
+def difference(reference: NDArray[Any], path: Path) -> float:
+    """The mean absolute difference of an image file from its reference, in grey levels of its type.
+
+    Raises
+    ------
+    PixqError
+        If the file can't be read, or is of another size.
+    """
+    pixels = pixels_of(path)
+    if pixels.shape != reference.shape:
+        raise PixqError(f"{path}: has another size than its reference; give images of one")
+    return float(np.abs(pixels.astype(np.float64) - reference.astype(np.float64)).mean())
 
 
 def check_given(scorer: Scorer, share: float | None, stride: int | None) -> None:

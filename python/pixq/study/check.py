@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,49 +15,20 @@ from statistics import fmean
 
 from pixq.errors import PixqError
 from pixq.ladders.ladder import pixels_of
-from pixq.study.config import PLACEHOLDER, Study, TruthSource, read_study
-from pixq.study.files import Kind, OpenedSource, open_source
-from pixq.study.notes import notes_in
+from pixq.study.config import Study, read_study
+from pixq.study.doubts import (
+    LadderCheck,
+    doubtful,
+    impossible,
+    noted,
+    of_sessions,
+    telling,
+    turned_round,
+    twice,
+)
+from pixq.study.files import OpenedSource, open_source
 
 __all__ = ["Effort", "LadderCheck", "StudyCheck", "check_study", "effort_of", "runs"]
-
-#: Images may be stretched by so much before it is worth a word.
-_STRETCH = 0.01
-
-
-@dataclass(frozen=True)
-class LadderCheck:
-    """What was found of one source.
-
-    Parameters
-    ----------
-    id, kind
-        Its name, and where `study.toml` has it.
-    width, height
-        Of its images, in pixels.
-    levels
-        That it has, rising, 0 included.
-    equal
-        Runs of neighbouring levels whose pixels are the same, each rising; the slider changes nothing inside one.
-    bytes
-        Of all its files.
-    media
-        Media types: of the reference, and, sorted, of the other levels.
-    """
-
-    id: str
-    kind: Kind
-    width: int
-    height: int
-    levels: tuple[int, ...]
-    equal: tuple[tuple[int, ...], ...]
-    bytes: int
-    media: tuple[str, ...] = ()
-
-    @property
-    def missing(self) -> tuple[int, ...]:
-        """Levels from 0 to 100 that it has not."""
-        return tuple(sorted(set(range(101)) - set(self.levels)))
 
 
 @dataclass(frozen=True)
@@ -183,16 +154,17 @@ def check_study(path: str | os.PathLike[str], watch: Callable[[int, int], None] 
             try:
                 opened = open_source(study, source)
                 hashes = list(pool.map(_pixels, (image.path for image in opened.levels.values())))
+                turned = turned_round(opened)
             except PixqError as error:
                 problems.append(str(error))
                 continue
             ladder = _ladder(opened, hashes)
             ladders.append(ladder)
             pictures[hashes[0]].append(ladder)
-            problems += _impossible(study, opened, ladder)
-            warned += _doubtful(study, ladder) + _noted(opened, pool.map)
+            problems += impossible(study, opened, ladder)
+            warned += doubtful(study, ladder) + turned + noted(opened, pool.map)
     tell(len(every), len(every))
-    warned += _twice(pictures.values()) + _telling(ladders) + _sessions(study)
+    warned += twice(pictures.values()) + telling(ladders) + of_sessions(study)
     effort = None if problems else effort_of(study, ladders)
     return StudyCheck(study, tuple(problems), tuple(warned), tuple(ladders), effort)
 
@@ -259,139 +231,6 @@ def _ladder(opened: OpenedSource, hashes: Sequence[str]) -> LadderCheck:
     first, *others = (image.media for image in opened.levels.values())
     media = (first, *sorted(set(others)))
     return LadderCheck(opened.source.id, opened.kind, opened.width, opened.height, levels, equal, opened.bytes, media)
-
-
-def _impossible(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
-    found: list[str] = []
-    width, height = study.min_window
-    # Of a size in centimetres nobody knows how many pixels of a participant's screen it has.
-    if study.scaling == "native" and (ladder.width > width or ladder.height > height):
-        found.append(
-            f'{ladder.id}: is {ladder.width}x{ladder.height}, and by scaling = "native" does not fit into min_window '
-            f"[{width}, {height}]; raise min_window, or give smaller images"
-        )
-    if isinstance(opened.source, TruthSource):
-        low, high = opened.source.pjnd_range
-        if not any(low <= level <= high for level in ladder.levels):
-            found.append(
-                f"{ladder.id}: no level lies in its pjnd_range [{low}, {high}], so nobody can pass it; add one"
-            )
-    if ladder.equal and len(ladder.equal[0]) == len(ladder.levels):
-        found.append(f"{ladder.id}: all its levels are the reference itself; there is nothing to see")
-    return found
-
-
-def _doubtful(study: Study, ladder: LadderCheck) -> list[str]:
-    found: list[str] = []
-    if ladder.missing:
-        found.append(
-            f"{ladder.id}: lacks {len(ladder.missing)} of the levels 0 to 100 ({_spans(ladder.missing)}); "
-            "a PJND between its levels can't be told"
-        )
-    if ladder.equal:
-        shown = "; ".join(f"{run[0]} to {run[-1]}" for run in ladder.equal[:5])
-        more = f" and {len(ladder.equal) - 5} more" if len(ladder.equal) > 5 else ""
-        found.append(
-            f"{ladder.id}: has equal images at neighbouring levels ({shown}{more}); its ladder saturates there"
-        )
-    stretch = study.width_cm / study.height_cm * ladder.height / ladder.width
-    if study.scaling == "physical" and abs(stretch - 1) > _STRETCH:
-        found.append(
-            f"{ladder.id}: is {ladder.width}x{ladder.height}, and shown {study.width_cm:g} x {study.height_cm:g} cm "
-            f"it is stretched by {abs(stretch - 1):.0%}; change width_cm or height_cm"
-        )
-    return found
-
-
-def _noted(opened: OpenedSource, over: Callable[..., Iterable[set[str]]]) -> list[str]:
-    """Files whose words participants would receive with the picture."""
-    paths = [image.path for image in opened.levels.values()]
-    noted = {path: found for path, found in zip(paths, over(notes_in, paths), strict=True) if found}
-    if not noted:
-        return []
-    first, *others = noted
-    more = f" and {len(others)} more carry" if others else " carries"
-    return [
-        f"{opened.source.id}: {first}{more} {', '.join(sorted(set().union(*noted.values())))}, which participants "
-        "receive with it; take it out: exiftool -all= --icc_profile:all FILE"
-    ]
-
-
-def _twice(pictures: Iterable[list[LadderCheck]]) -> list[str]:
-    found: list[str] = []
-    for same in pictures:
-        kinds = {each.kind for each in same}
-        if len(same) < 2:
-            continue
-        names = ", ".join(f"{each.id} ({each.kind})" for each in same)
-        if kinds >= {"training", "test"}:
-            found.append(f"{names}: a training image is among the tests, so its answer is known; take it out of one")
-        elif len(kinds) > 1:
-            found.append(
-                f"{names}: are one picture; who has met it in training or as a test is not to be asked about it"
-            )
-        else:
-            found.append(f"{names}: are one picture; give both the same reference file, and nobody is shown it twice")
-    return found
-
-
-def _telling(ladders: Sequence[LadderCheck]) -> list[str]:
-    """Of test images, what a browser knows of an image and no source has."""
-
-    def known(of: LadderCheck) -> list[str]:
-        return [
-            f"media types ({', '.join(of.media)})",
-            f"size ({of.width}x{of.height})",
-            f"number of levels ({len(of.levels) - 1})",
-        ]
-
-    sources = {what for each in ladders if each.kind == "source" for what in known(each)}
-    found: list[str] = []
-    for each in ladders:
-        alone = [what for what in known(each) if what not in sources]
-        if each.kind == "test" and sources and alone:
-            found.append(
-                f"{each.id}: no source has its {', nor its '.join(alone)}, which tells that it is a test; make it like "
-                "them"
-            )
-    return found
-
-
-def _sessions(study: Study) -> list[str]:
-    found: list[str] = []
-    quota = study.quota
-    if not study.training:
-        found.append("training: there is no training image; participants begin without feedback")
-    if not quota.tests:
-        found.append("quota.tests: no test image is hidden, so nobody can be screened out")
-    references = len({each.reference for each in study.source})
-    if references < quota.images:
-        found.append(f"quota.images: is {quota.images}, and there are {references} pictures; sessions are shorter")
-    sessions = min(quota.max_sessions, math.ceil(references / quota.images))
-    if quota.tests and sessions < quota.screen_after:
-        found.append(
-            f"quota.screen_after: is {quota.screen_after}, and nobody can have more than {sessions} sessions, so "
-            f"nobody is ever out; lower it to {sessions} or less"
-        )
-    if study.contact == PLACEHOLDER:
-        found.append(f"contact: is still {PLACEHOLDER}; give an address where participants can ask")
-    if quota.tests and sessions * quota.tests > len(study.test):
-        found.append(
-            f"[[test]]: who takes all {sessions} sessions meets {sessions * quota.tests} test images, and there are "
-            f"{len(study.test)}; an image that comes again tells that it is a test"
-        )
-    return found
-
-
-def _spans(levels: Sequence[int]) -> str:
-    spans: list[list[int]] = []
-    for level in levels:
-        if spans and spans[-1][1] == level - 1:
-            spans[-1][1] = level
-        else:
-            spans.append([level, level])
-    shown = [f"{a}" if a == b else f"{a}-{b}" for a, b in spans[:4]]
-    return ", ".join(shown) + (", ..." if len(spans) > 4 else "")
 
 
 def _size(count: float) -> str:

@@ -13,17 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from pixq.errors import PixqError
-from pixq.ladders.ladder import pixels_of
+from pixq.ladders.ladder import difference, pixels_of
 from pixq.ladders.rule import is_rule
 from pixq.ladders.truth import RULE, read_truth
 from pixq.patches.files import write_text
 from pixq.study.config import PLACEHOLDER, STUDY_FILE, read_study
 from pixq.study.files import levels_of
 
-__all__ = ["FoundLadder", "find_ladders", "new_study"]
+__all__ = ["FoundLadder", "find_ladders", "left_out", "new_study"]
 
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _NAMED = re.compile(r"(?P<source>.+)_(?P<codec>[A-Za-z0-9-]+)_(?P<number>\d+)")
@@ -91,13 +89,7 @@ def find_ladders(root: Path) -> list[FoundLadder]:
         ]
     if not root.is_dir():
         raise PixqError(f"{root}: there is no such folder; put references and their levels there")
-    files = sorted(
-        each
-        for each in root.rglob("*")
-        if each.suffix.lower() in _SUFFIXES
-        and not any(part.startswith(".") for part in each.relative_to(root).parts)
-        and each.is_file()
-    )
+    files = _images(root)
     stems = {each.stem for each in files}
     groups: dict[tuple[str, str, Path, bool], list[Path]] = defaultdict(list)
     for file in files:
@@ -201,6 +193,30 @@ def new_study(
     return path
 
 
+def left_out(folder: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> list[str]:
+    """Images of a tree that `new_study` made no source of: references without levels, and levels without a reference.
+
+    Parameters
+    ----------
+    folder, images
+        As `new_study` has them.
+    """
+    root = Path(folder if images is None else images)
+    taken = {name for each in find_ladders(root) for name in (each.reference, *each.files)}
+    return sorted(_posix(each, root) for each in _images(root) if _posix(each, root) not in taken)
+
+
+def _images(root: Path) -> list[Path]:
+    """All image files of a tree but hidden ones, by name."""
+    return sorted(
+        each
+        for each in root.rglob("*")
+        if each.suffix.lower() in _SUFFIXES
+        and not any(part.startswith(".") for part in each.relative_to(root).parts)
+        and each.is_file()
+    )
+
+
 def _posix(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
@@ -216,15 +232,8 @@ def _ruled(root: Path, ladder: FoundLadder, level: str | None) -> FoundLadder:
     if level is not None or ladder.rule:
         return replace(ladder, rule=level or ladder.rule)
     numbered = sorted(ladder.files, key=lambda name: int(_NUMBER.findall(PurePosixPath(name).stem)[-1]))
-    reference = pixels_of(root / ladder.reference).astype(np.int16)
-    errors = []
-    for name in (numbered[0], numbered[-1]):
-        pixels = pixels_of(root / name)
-        if pixels.shape != reference.shape:
-            raise PixqError(
-                f"{root / name}: has another size than its reference {ladder.reference}; give images of one"
-            )
-        errors.append(float(np.abs(pixels - reference).mean()))
+    reference = pixels_of(root / ladder.reference)
+    errors = [difference(reference, root / name) for name in (numbered[0], numbered[-1])]
     return replace(ladder, rule="n" if errors[1] >= errors[0] else RULE)
 
 
