@@ -80,7 +80,7 @@ def test_status_while_it_is_served(
     found = json.loads(out)
     assert (code, found["people"], found["stored"] + sum(each["answers"] for each in found["tests"])) == (0, 3, 3)
     assert found["reasons"] == {"failed": {"consent": 1}}
-    assert found["ends"] == {"completed": 1, "screened_out": 0, "failed": 1}
+    assert found["ends"] == {"completed": 1, "failed": 1}
     assert found["standings"] == {"welcome": 3}
     asked = server.ask("GET", "/api/admin", token=studying.ADMIN)
     assert json.loads(asked[2]) == found, "the page says the same"

@@ -15,7 +15,7 @@ from pixq.study.conduct import Conductor
 from pixq.study.flow import Progress
 from pixq.study.judge import standing
 from pixq.study.sessions import SessionSummary, summary_of
-from pixq.study.status import ENDS, status_of
+from pixq.study.status import status_of
 
 __all__ = ["everything", "figures", "lines", "stored"]
 
@@ -79,7 +79,7 @@ def figures(conductor: Conductor) -> dict[str, Any]:
         **asdict(status),
         "pass_rate": status.pass_rate,
         "dropouts": status.dropouts,
-        "ends": {step: status.sessions.get(step, 0) for step in ENDS},
+        "ends": {step: status.sessions.get(step, 0) for step in kept.ENDED},
         "reasons": {step: dict(own) for step, own in reasons.items()},
         "standings": dict(people),
     }
@@ -120,11 +120,11 @@ def lines(told: Mapping[str, Any]) -> list[str]:
             ["answers that count", f"{told['stored']} of {told['wanted']} wanted"],
             ["people", f"{told['people']}, of whom {people.get('screened_out', 0)} are screened out by test images"],
             ["test images passed", _percent(told["pass_rate"])],
-            ["an answer's time", f"{_number(told['seconds'], 1)} s (median)"],
+            ["seconds an answer (median)", _number(told["seconds"], 1)],
             ["late frames", _percent(told["late"], 2)],
         ]),
         *_table(sources, ("source", "", "answers", "left out", "PJND", "95 % interval", "seconds"), "Sources"),
-        *_table(tests, ("image", "answers", "in range", "2 places", "passed", ""), "Test images"),
+        *_table(tests, ("image", "answers", "in range", "2 places", "passed", "share"), "Test images"),
         *_table(ends, ("end", "sessions", "why"), "Sessions that ended"),
         *_table(steps, ("step", "sessions"), "Sessions that did not end, by step"),
         *_table(

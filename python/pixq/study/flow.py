@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 from pixq.study.course import Course, Item, Known, Rules
 from pixq.study.judge import REFERENCE_SIZE, SIGMA, SIGMAS, Judgement, judge
-from pixq.study.rows import Event
+from pixq.study.rows import ENDED, Event
 from pixq.study.said import LOGGED, Answer, Calibration, Check, Consent, Said, parse
-from pixq.study.tables import ENDED
 
 __all__ = ["CALIBRATIONS", "TRAININGS", "Answered", "Progress", "State", "Step", "advance", "judged", "replay"]
 
@@ -28,7 +27,7 @@ _FRAMES = 2
 
 Step = Literal[
     "consent", "check", "calibration", "instructions", "training", "trial", "survey",
-    "completed", "screened_out", "failed",
+    "completed", "failed",
 ]  # fmt: skip
 State = dict[str, Any]
 

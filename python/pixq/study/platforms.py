@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from pixq.errors import PixqError
 from pixq.study.config import Platform
 from pixq.study.privacy import Key
-from pixq.study.tables import ENDED
 
 __all__ = ["Person", "check_url", "completion", "links", "person"]
 
@@ -126,9 +125,10 @@ def completion(platform: Platform, step: str) -> dict[str, str | None] | None:
     {'code': 'C3', 'url': 'https://a.example/?cc=C3'}
     >>> completion(Platform(), "trial")
     """
-    if step not in ENDED:
+    codes = {"completed": platform.done, "screened_out": platform.screened_out, "failed": platform.failed}
+    if step not in codes:
         return None
-    code = {"completed": platform.done, "screened_out": platform.screened_out, "failed": platform.failed}[step]
+    code = codes[step]
     url = platform.url.replace("{code}", code) if platform.url and code else None
     if url is None and platform.kind == "prolific":
         url = f"https://app.prolific.com/submissions/complete?cc={code}"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Appended", "Busy", "Changes", "Conflict", "Event", "Gap", "History", "Session", "Unknown"]
+__all__ = ["ENDED", "Appended", "Busy", "Changes", "Conflict", "Event", "Gap", "History", "Session", "Unknown"]
+
+#: Steps after which nothing more is asked in a session.
+ENDED = ("completed", "failed")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, select, text, update
 
-from pixq.study.rows import Changes, Event, History, Session
-from pixq.study.tables import ENDED, assignments, consents, events, sessions
+from pixq.study.rows import ENDED, Changes, Event, History, Session
+from pixq.study.tables import assignments, consents, events, sessions
 
 __all__ = [
     "BY_TOKEN",

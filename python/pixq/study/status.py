@@ -10,11 +10,9 @@ from statistics import median
 from pixq.study.answers import Answer, SessionRow
 from pixq.study.estimate import estimates_of
 from pixq.study.files import OpenedStudy
+from pixq.study.rows import ENDED
 
-__all__ = ["ENDS", "HiddenStatus", "SourceStatus", "StudyStatus", "status_of"]
-
-#: Steps after which nothing more is asked.
-ENDS = ("completed", "screened_out", "failed")
+__all__ = ["HiddenStatus", "SourceStatus", "StudyStatus", "status_of"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class StudyStatus:
     @property
     def dropouts(self) -> dict[str, int]:
         """Sessions that are at no end, by the step at which they are."""
-        return {step: count for step, count in self.sessions.items() if step not in ENDS}
+        return {step: count for step, count in self.sessions.items() if step not in ENDED}
 
 
 def status_of(opened: OpenedStudy, sessions: Sequence[SessionRow], answers: Sequence[Answer]) -> StudyStatus:

@@ -15,10 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["ENDED", "assignments", "consents", "events", "facts", "metadata", "participants", "sessions"]
-
-#: Steps after which nothing more is asked.
-ENDED = ("completed", "screened_out", "failed")
+__all__ = ["assignments", "consents", "events", "facts", "metadata", "participants", "sessions"]
 
 metadata = MetaData()
 
