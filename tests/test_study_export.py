@@ -18,7 +18,7 @@ import pytest
 
 from pixq.errors import PixqError
 from pixq.study import export as exporting
-from pixq.study.answers import FLAGS, Answer, Event, SessionRow, answers_of, flagged
+from pixq.study.answers import FLAGS, Answer, Heard, SessionRow, answers_of, flagged
 from pixq.study.course import course_of, plan_of, rules_of
 from pixq.study.export import columns, dictionary, write_answers
 from pixq.study.files import OpenedSource, OpenedStudy, StudyImage
@@ -60,12 +60,12 @@ def session(name: str = "s", person: str = "p", shown: Sequence[str] = ("S1", "H
     return SessionRow(name, person, rules=rules_of(STUDY), shown=told, counted=counted, **given | more)
 
 
-def event(number: int, kind: str = "trial", name: str = "s", person: str = "p", **data: Any) -> Event:
+def event(number: int, kind: str = "trial", name: str = "s", person: str = "p", **data: Any) -> Heard:
     wall, received = f"2026-11-23T01:00:{number:02d}.000Z", f"2026-11-23T01:01:{number:02d}.000+00:00"
-    return Event(person, name, number, kind, 1000.0 * number, wall, received, data)
+    return Heard(person, name, number, kind, 1000.0 * number, wall, received, data)
 
 
-def trial(number: int, source: str, pjnd: int = 14, **more: Any) -> Event:
+def trial(number: int, source: str, pjnd: int = 14, **more: Any) -> Heard:
     where = {key: more.pop(key) for key in ("name", "person") if key in more}
     return event(number, **where, key=f"k{source}", pjnd=pjnd, **GOOD | more)
 

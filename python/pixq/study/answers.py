@@ -17,7 +17,7 @@ from pixq.study.flow import judged
 from pixq.study.judge import standing
 from pixq.study.said import LOGGED
 
-__all__ = ["FLAGS", "Answer", "Event", "SessionRow", "answers_of", "as_json", "flagged", "late_frames"]
+__all__ = ["FLAGS", "Answer", "Heard", "SessionRow", "answers_of", "as_json", "flagged", "late_frames"]
 
 #: Milliseconds in which nobody has searched an image.
 FASTEST_MS = 3000
@@ -47,8 +47,8 @@ FLAGS = {
 
 
 @dataclass(frozen=True)
-class Event:
-    """What a page said that happened, as it is stored.
+class Heard:
+    """An event of a person's session, as the export takes it; the store has `pixq.study.rows.Event`.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class Answer:
     flags: tuple[str, ...] = ()
 
 
-def answers_of(study: Study, sessions: Iterable[SessionRow], events: Iterable[Event]) -> list[Answer]:
+def answers_of(study: Study, sessions: Iterable[SessionRow], events: Iterable[Heard]) -> list[Answer]:
     """The answers of sessions, in the order they were given in each.
 
     Parameters
@@ -177,7 +177,7 @@ def answers_of(study: Study, sessions: Iterable[SessionRow], events: Iterable[Ev
     list of Answer
         With their flags.
     """
-    by_session: dict[str, list[Event]] = defaultdict(list)
+    by_session: dict[str, list[Heard]] = defaultdict(list)
     for event in events:
         by_session[event.session].append(event)
     found: list[Answer] = []
@@ -186,7 +186,7 @@ def answers_of(study: Study, sessions: Iterable[SessionRow], events: Iterable[Ev
     return flagged(study, found)
 
 
-def _of_session(session: SessionRow, events: Sequence[Event]) -> list[Answer]:
+def _of_session(session: SessionRow, events: Sequence[Heard]) -> list[Answer]:
     found: list[Answer] = []
     places = {shown.key: (place, shown) for place, shown in enumerate(session.shown, start=1)}
     environment: dict[str, Any] = {}
@@ -208,7 +208,7 @@ def _of_session(session: SessionRow, events: Sequence[Event]) -> list[Answer]:
     return found
 
 
-def _answer(session: SessionRow, event: Event, place: int, of: Item, environment: Mapping[str, Any]) -> Answer:
+def _answer(session: SessionRow, event: Heard, place: int, of: Item, environment: Mapping[str, Any]) -> Answer:
     data = event.data
     points = tuple((float(y), float(x)) for y, x in data["points"])
     level = int(data["pjnd"])

@@ -9,24 +9,24 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pixq.study import rows as kept
-from pixq.study.answers import FLAGS, Event, SessionRow, answers_of
+from pixq.study.answers import FLAGS, Heard, SessionRow, answers_of
 from pixq.study.conduct import Conductor
 from pixq.study.flow import Progress
 from pixq.study.judge import standing
+from pixq.study.rows import ENDED, Event, Session
 from pixq.study.sessions import SessionSummary, summary_of
 from pixq.study.status import status_of
 
 __all__ = ["everything", "figures", "lines", "stored"]
 
 
-def _replayed(conductor: Conductor) -> Iterator[tuple[kept.Session, list[tuple[kept.Event, float]], Progress]]:
+def _replayed(conductor: Conductor) -> Iterator[tuple[Session, list[tuple[Event, float]], Progress]]:
     """All sessions with their events and where these lead, which is what a running server is about to say."""
     for session, own in conductor.store.everything():
         yield session, own, conductor.replayed(session, [event for event, _ in own])
 
 
-def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Event], list[SessionSummary]]:
+def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Heard], list[SessionSummary]]:
     """All sessions, all events of a study, and a row a session, also of those without an answer.
 
     Parameters
@@ -46,7 +46,7 @@ def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Event], lis
             )
         )  # fmt: skip
         events += [
-            Event(
+            Heard(
                 session.participant, session.public, each.number, each.kind, each.at, each.wall,
                 datetime.fromtimestamp(received, UTC).isoformat(timespec="milliseconds"), json.loads(each.data),
             )
@@ -55,7 +55,7 @@ def everything(conductor: Conductor) -> tuple[list[SessionRow], list[Event], lis
     return rows, events, summaries
 
 
-def stored(conductor: Conductor) -> tuple[list[SessionRow], list[Event]]:
+def stored(conductor: Conductor) -> tuple[list[SessionRow], list[Heard]]:
     """All sessions and all events of a study, as `pixq.study.answers.answers_of` takes them; see `everything`."""
     rows, events, _ = everything(conductor)
     return rows, events
@@ -79,7 +79,7 @@ def figures(conductor: Conductor) -> dict[str, Any]:
         **asdict(status),
         "pass_rate": status.pass_rate,
         "dropouts": status.dropouts,
-        "ends": {step: status.sessions.get(step, 0) for step in kept.ENDED},
+        "ends": {step: status.sessions.get(step, 0) for step in ENDED},
         "reasons": {step: dict(own) for step, own in reasons.items()},
         "standings": dict(people),
     }
