@@ -89,20 +89,16 @@ def import_(
     from pixq.study.conduct import Conductor
     from pixq.study.files import open_study
     from pixq.study.importing import Importer, read_sent
-    from pixq.study.opening import ANSWERS_FILE
-    from pixq.study.privacy import KEY_FILE, check_key, open_key
-    from pixq.study.store import open_store
+    from pixq.study.opening import opened_store
+    from pixq.study.privacy import KEY_FILE
 
     opened = open_study(study)
     folder = opened.study.folder
     if not (folder / KEY_FILE).is_file():
         raise PixqError(f"{folder / KEY_FILE}: is not there; put back the one that the file was built with")
-    key = open_key(folder / KEY_FILE)
-    store = open_store(database or str(folder / ANSWERS_FILE))
     wrong: list[str] = []
     stored = 0
-    try:
-        check_key(key, store)
+    with opened_store(opened.study, database, make=True) as (store, key):
         importer = Importer(Conductor(opened, store, key), key)
         with counted("importing", len(answers)) as done:
             for count, path in enumerate(answers, start=1):
@@ -116,8 +112,6 @@ def import_(
                 stored += found.new > 0
                 what = f"{found.answers} answers" if found.new else "is stored already"
                 print(f"{path}: {found.session}: {what}")
-    finally:
-        store.close()
     for line in wrong:
         print(f"pixq: {line}", file=sys.stderr)
     print(f"pixq: {stored} sessions stored, {len(answers) - stored - len(wrong)} files there already", file=sys.stderr)

@@ -44,8 +44,8 @@ def answering(store: Store) -> Iterator[None]:
 
 
 @contextmanager
-def opened_store(study: Study, database: str | None = None) -> Iterator[tuple[Store, Key]]:
-    """The answers of a study and its key, until the end of the block. Neither is made where it is missing.
+def opened_store(study: Study, database: str | None = None, *, make: bool = False) -> Iterator[tuple[Store, Key]]:
+    """The answers of a study and its key, until the end of the block. The key is not made where it is missing.
 
     Parameters
     ----------
@@ -53,11 +53,14 @@ def opened_store(study: Study, database: str | None = None) -> Iterator[tuple[St
         The study.
     database
         See `pixq.study.store.open_store`; `answers.db` beside `study.toml` by default.
+    make
+        Whether a database is made where there is none.
 
     Raises
     ------
     PixqError
-        If there are no answers, they are another study's, the key is missing, or the database does not answer.
+        If there are no answers, and none are to be made; they are another study's, the key is missing, or the database
+        does not answer.
 
     Examples
     --------
@@ -65,11 +68,11 @@ def opened_store(study: Study, database: str | None = None) -> Iterator[tuple[St
     ...     print(len(store.sessions()))
     """
     where = database or str(study.folder / ANSWERS_FILE)
-    if "://" not in where and not Path(where).is_file():
+    if not make and "://" not in where and not Path(where).is_file():
         raise PixqError(f"{where}: there are no answers; give their --database")
     if not (study.folder / KEY_FILE).exists():
         raise PixqError(f"{study.folder / KEY_FILE}: the key that the answers were collected with is gone; put it back")
-    store = open_store(where, make=False)
+    store = open_store(where, make=make)
     try:
         key = open_key(study.folder / KEY_FILE)
         with answering(store):
