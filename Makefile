@@ -10,7 +10,7 @@ RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml
 # The bundle is made of these, and git ignores it.
 PAGE := python/pixq/study/page/page.js
 WEB := $(shell find python/pixq/study/web -name node_modules -prune -o -name test -prune -o -type f -print) \
-	$(addprefix python/pixq/serve/page/,flicker.js page.css icon.svg)
+	$(addprefix python/pixq/http/assets/,flicker.js page.css icon.svg)
 # A module that was deleted, or that was never built, is built again whatever the stamps say.
 MISSING := $(if $(wildcard python/pixq/_core*.so),,missing)
 
@@ -37,7 +37,7 @@ demo: $(STAMPS)/pixq  ## Set up, and build a patch set from photographs that com
 
 test: lint test-rust $(STAMPS)/test  ## Set up, and run every check and test
 	$(PY) tools/study_page.py --test
-	@$(PY) tests/browser.py
+	@$(PY) tests/support/browser.py
 	$(PY) -m pytest
 
 test-fast: $(STAMPS)/pixq $(STAMPS)/test  ## The Python tests that take less than a few seconds each
@@ -50,6 +50,7 @@ lint: $(STAMPS)/pixq $(STAMPS)/test  ## Formats, clippy, ruff, types, and the st
 	cargo fmt --all --check
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest pixq._core
 	$(MATURIN_ENV) cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
@@ -70,7 +71,7 @@ bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundar
 build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 
 clean:  ## Remove .venv, target and all caches; demo outputs and patch sets stay
-	rm -rf .venv target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks python/pixq/_core*.so \
+	rm -rf .venv target dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks python/pixq/_core*.so \
 		python/pixq/study/page python/pixq/study/web/node_modules
 	find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 

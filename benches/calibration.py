@@ -16,12 +16,12 @@ import numpy as np
 
 import pixq
 from end_to_end import best
-from pixq.calibration.conformal import divide_groups, fit_sets
-from pixq.calibration.curves import fit_mapping
-from pixq.calibration.cuts import OBJECTIVES, Objective, bootstrap_cuts, find_cuts
 from pixq.classes import classify
-from pixq.evaluation.bootstrap import resample_groups
-from pixq.evaluation.metrics import Answers, measure
+from pixq.decisions.conformal import divide_groups, fit_sets
+from pixq.decisions.curves import fit_mapping
+from pixq.decisions.cuts import OBJECTIVES, Objective, bootstrap_cuts, find_cuts
+from pixq.statistics.bootstrap import resample_groups
+from pixq.statistics.metrics import Answers, measure
 
 SCORES = 1_000_000
 PATCHES = 100_000

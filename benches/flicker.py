@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import pytest
 
-import browser
+from support import browser
 
 STUDY = Path(__file__).resolve().parents[1] / "python" / "pixq" / "study"
 JSPSYCH = STUDY / "web" / "node_modules" / "jspsych" / "dist" / "index.browser.js"

@@ -22,13 +22,13 @@ from scipy.stats import rankdata
 
 import pixq
 from pixq import _core
-from pixq.baselines import BASELINES, oriented
+from pixq.evaluation.baselines import BASELINES, oriented
+from pixq.io.images import pixels_of
 from pixq.ladders.critical import DEGREE, critical_map
-from pixq.ladders.ladder import pixels_of
-from pixq.ladders.pjnd import SHARE, Ranged, edge, leave_one_out
-from pixq.ladders.truth import Truth, read_truth
-from pixq.predict.grid import Grid
-from pixq.predict.quality_map import QualityMap
+from pixq.ladders.ground_truth import Truth, read_truth
+from pixq.ladders.pjnd import SHARE, SourceRange, edge, leave_one_out
+from pixq.scoring.grid import Grid
+from pixq.scoring.quality_map import QualityMap
 
 Image = NDArray[np.uint8]
 Values = NDArray[np.float64]
@@ -86,7 +86,7 @@ def pjnds(truths: list[Truth], scorer: pixq.Scorer) -> None:
     found, inside = {}, {}
     for way in edges[truths[0].ladder.name]:
         chosen = [
-            Ranged(
+            SourceRange(
                 truth.ladder.name,
                 np.array([level.level for level in truth.ladder.levels]),
                 np.array(edges[truth.ladder.name][way]),

@@ -24,9 +24,9 @@ import numpy as np
 
 import pixq
 from pixq.predict.decoding import MEMORY, MIB, open_pair, plan
-from pixq.predict.grid import Grid
 from pixq.predict.pairs import Pair
-from pixq.scorer import Scorer, load
+from pixq.scoring.grid import Grid
+from pixq.scoring.scorer import Scorer, load
 
 DATA = Path(os.environ.get("PIXQ_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 #: 12 megapixels.
@@ -55,10 +55,10 @@ def make_pair(folder: Path) -> None:
 
 def make_run(folder: Path) -> Path:
     """A tiny model with random weights, which take as long as others, and its ONNX file."""
-    from pixq.onnx import export_onnx
+    from pixq.runs.onnx_export import export_onnx
+    from pixq.runs.recipe import read_recipe
     from pixq.train.loop import train
-    from pixq.train.parts import by_split
-    from pixq.train.recipe import read_recipe
+    from pixq.train.partition import by_split
 
     settings = pixq.BuildSettings(sampling=pixq.Sampling("random", None, 1))
     patches = pixq.PatchSet(pixq.build("tid2013", DATA / "tid2013", folder / "patches", settings=settings).out)
@@ -75,7 +75,7 @@ def plain(folder: Path, threads: int) -> Callable[[int, int], object]:
     import torch
     from PIL import Image
 
-    from pixq.loading import load_model
+    from pixq.runs.load import load_model
 
     torch.set_num_threads(threads)
     model = load_model(folder / "run")[0].eval()
@@ -162,7 +162,7 @@ def cpu(folder: Path) -> None:
 
 def batches(folder: Path) -> None:
     from pixq import _core
-    from pixq.predict import engines
+    from pixq.scoring import engines
 
     scorer = load(folder / "run", engine="onnx")
     opened = open_pair(plan(Pair(folder / "reference.png", folder / "distorted.jpg", "one"), 20, 10), MEMORY * MIB)

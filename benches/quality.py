@@ -20,10 +20,10 @@ import numpy as np
 
 from end_to_end import TID
 from pixq import BuildSettings, PatchSet, build
-from pixq.baselines import BASELINES, baseline_scores, oriented
+from pixq.evaluation.baselines import BASELINES, baseline_scores, oriented
+from pixq.runs.recipe import read_recipe
 from pixq.train.folds import train_folds
 from pixq.train.metrics import srcc
-from pixq.train.recipe import read_recipe
 
 #: The seed recipe takes its patches at random, as many of each image an epoch; with all 475 it would take an hour.
 SEED = ("train.patches=60", "train.validation_patches=60")

@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import pytest
 
-import databases
-from pixq.study.client import Participant, ordinary
-from pixq.study.served import served
+from pixq.study.simulate.client import Participant, ordinary
+from pixq.study.simulate.server_process import served
+from support import databases
 
 SOURCES, LEVELS, SEEN = 24, 100, 8
 WIDTH, HEIGHT = 640, 480
@@ -110,8 +110,8 @@ async def crowd(port: int, count: int, pause: float) -> tuple[list[Person], list
 
 def lost_or_doubled(private: Path, database: str, people: list[Person]) -> tuple[int, int]:
     """Events confirmed and not stored; events stored and not confirmed, or stored twice."""
-    from pixq.study.privacy import KEY_FILE, open_key
-    from pixq.study.store import open_store
+    from pixq.study.store.keys import KEY_FILE, open_key
+    from pixq.study.store.store import open_store
 
     store, key = open_store(database), open_key(private / KEY_FILE)
     stored: dict[str, list[str]] = {}

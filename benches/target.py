@@ -17,18 +17,18 @@ from pathlib import Path
 
 from end_to_end import DATA, TID
 from pixq import BuildSettings, Fusion, PatchSet, build
-from pixq.calibration.calibrate import CalibrateSettings, calibrate
-from pixq.calibration.files import add_calibration
 from pixq.datasets import adapter
+from pixq.decisions.calibration_file import add_calibration
 from pixq.distort.interpolation import write_triplets
 from pixq.distort.references import read_references
+from pixq.evaluation.calibrate import CalibrateSettings, calibrate
 from pixq.evaluation.evaluate import EvaluateSettings, evaluate
 from pixq.evaluation.files import EvaluationFile, Method, write_evaluation
+from pixq.runs.recipe import read_recipe
 from pixq.train import loop
 from pixq.train.adapt import adapt
-from pixq.train.parts import by_split
-from pixq.train.recipe import read_recipe
-from pixq.train.start import Start
+from pixq.train.init_from_run import Start
+from pixq.train.partition import by_split
 
 #: The seed recipe takes its patches at random, as many of each image an epoch; with all 475 it would take an hour.
 SEED = ("train.patches=60", "train.validation_patches=60")

@@ -26,9 +26,9 @@ from end_to_end import TID, best
 from pixq import BuildSettings, PatchSet, Sampling, build
 from pixq.models import build as build_model
 from pixq.models.base import PatchModel
+from pixq.runs.recipe import Recipe, read_recipe
 from pixq.train.data import Pool
-from pixq.train.parts import by_split
-from pixq.train.recipe import Recipe, read_recipe
+from pixq.train.partition import by_split
 from pixq.train.sampling import balance, batches_of
 from pixq.train.step import CoreStep, GraphedStep, Step, make_optimiser
 

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-import databases
-import judging
-import trees
 from pixq import _core
 from pixq.patches.store import PatchSet
+from support import databases, judging, trees
 
 settings.register_profile("default", deadline=None)  # a shared machine stalls now and then
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -68,7 +66,7 @@ def postgresql() -> Iterator[str]:
 
 @pytest.fixture(params=databases.KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A new database, of either kind, as `pixq.study.store.open_store` takes it."""
+    """A new database, of either kind, as `pixq.study.store.store.open_store` takes it."""
     if request.param == "sqlite":
         return str(tmp_path / "answers.db")
     return databases.fresh(request.getfixturevalue("postgresql"))

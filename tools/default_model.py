@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from pixq import BuildSettings, Fusion, PatchSet, build
-from pixq.ladders.fit import fit
-from pixq.ladders.pjnd import PJND, write_cuts
-from pixq.patches.files import write_json
-from pixq.scorer import load
+from pixq.decisions.pjnd_cuts import PJND, write_cuts
+from pixq.io.atomic import write_json
+from pixq.ladders.fit_green_cut import fit
+from pixq.runs.directory import RUN
+from pixq.runs.recipe import read_recipe
+from pixq.scoring.scorer import load
 from pixq.train import loop
-from pixq.train.parts import by_split
-from pixq.train.recipe import read_recipe
-from pixq.train.run import RUN
+from pixq.train.partition import by_split
 
 OUT = Path(__file__).resolve().parents[1] / "python" / "pixq" / "default"
 

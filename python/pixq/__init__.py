@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pixq.patches.plan import BuildSettings, Sampling
     from pixq.patches.records import Records
     from pixq.patches.store import Batch, PatchSet
-    from pixq.scorer import Scorer, load
+    from pixq.scoring.scorer import Scorer, load
 
 __all__ = [
     "Batch",
@@ -77,9 +77,9 @@ _LATER = {
     "PatchSet": "pixq.patches.store",
     "Records": "pixq.patches.records",
     "Sampling": "pixq.patches.plan",
-    "Scorer": "pixq.scorer",
+    "Scorer": "pixq.scoring.scorer",
     "build": "pixq.patches.build",
-    "load": "pixq.scorer",
+    "load": "pixq.scoring.scorer",
 }
 
 

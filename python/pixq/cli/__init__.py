@@ -12,7 +12,7 @@ from io import TextIOWrapper
 
 from cyclopts import App, CycloptsError
 
-from pixq import __version__
+from pixq._version import __version__
 from pixq.errors import PixqError, printable
 
 __all__ = ["app", "main"]

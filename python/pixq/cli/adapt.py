@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixq.models import require
+from pixq.io.optional import require
 from pixq.patches.store import PatchSet
 
 __all__ = ["adapt"]

@@ -13,7 +13,7 @@ from pixq.cli.progress import counted, staged
 from pixq.errors import PixqError
 
 if TYPE_CHECKING:
-    from pixq.calibration.cuts import Cost
+    from pixq.decisions.cuts import Cost
 
 __all__ = ["calibrate"]
 
@@ -80,7 +80,7 @@ def calibrate(
     force
         Replace a calibration of the same name, or the cut by ladders.
     """
-    from pixq.scorer import DEFAULT
+    from pixq.scoring.scorer import DEFAULT
 
     if run.resolve() == DEFAULT.resolve():
         raise PixqError(f"{run}: is part of the installed pixq; copy the folder, and calibrate the copy")
@@ -97,13 +97,13 @@ def calibrate(
     if target is None:
         raise PixqError("there is nothing to choose cuts by; give --target, or --ladders")
     _refuse(by_ladders, "--ladders")
-    from pixq.calibration.calibrate import CalibrateSettings
-    from pixq.calibration.calibrate import calibrate as choose
-    from pixq.calibration.cuts import Objective
-    from pixq.calibration.files import CALIBRATION, add_calibration, read_calibrations
-    from pixq.evaluation.target import open_target
-    from pixq.ladders.pjnd import PJND_CUTS
-    from pixq.train.parallel import choose_device
+    from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
+    from pixq.decisions.cuts import Objective
+    from pixq.decisions.pjnd_cuts import PJND_CUTS
+    from pixq.evaluation.calibrate import CalibrateSettings
+    from pixq.evaluation.calibrate import calibrate as choose
+    from pixq.models.device import choose_device
+    from pixq.patches.target import open_target
 
     if name == PJND_CUTS:
         raise PixqError(f"--name is {name}, which is what the cuts by --ladders are called; give another")
@@ -151,10 +151,11 @@ def _refuse(given: dict[str, Any], of: str) -> None:
 def _by_ladders(
     run: Path, ladders: tuple[Path, ...], device: str, force: bool, share: float | None, stride: int | None
 ) -> int:
-    from pixq.ladders.fit import fit
-    from pixq.ladders.pjnd import PJND, SHARE, write_cuts
-    from pixq.predict.grid import STRIDE
-    from pixq.scorer import load
+    from pixq.decisions.pjnd_cuts import PJND, write_cuts
+    from pixq.ladders.fit_green_cut import fit
+    from pixq.ladders.pjnd import SHARE
+    from pixq.scoring.grid import STRIDE
+    from pixq.scoring.scorer import load
 
     if (run / PJND).exists() and not force:
         raise PixqError(f"{run / PJND}: is there already; give --force to replace it")

@@ -64,13 +64,13 @@ def critical(
         cpu, cuda, cuda:1, or auto.
     """
     from pixq.classes import CLASSES
+    from pixq.drawing.map_pictures import encode
+    from pixq.io.atomic import write_picture
+    from pixq.io.csv import name_cell, table_of
+    from pixq.io.images import pixels_of
     from pixq.ladders.critical import critical_map
-    from pixq.ladders.ladder import pixels_of
     from pixq.ladders.pictures import regions
     from pixq.ladders.predict import predict_regions
-    from pixq.patches.files import write_picture
-    from pixq.predict.pictures import encode
-    from pixq.predict.tables import name_cell, table_of
 
     outputs = {"csv": csv, "map": map, "values": values}
     scorer, ladder = given_ladder(paths, level, device, calibration, outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pixq.demo import run_demo
+from pixq.distort.demo import run_demo
 
 
 def demo(*, out: Path = Path("demo")) -> int:

@@ -68,8 +68,8 @@ def evaluate(
     from pixq.evaluation.evaluate import RIVALS, EvaluateSettings, planned
     from pixq.evaluation.evaluate import evaluate as judge
     from pixq.evaluation.files import check_free, write_evaluation
-    from pixq.evaluation.target import open_target
-    from pixq.train.parallel import choose_device
+    from pixq.models.device import choose_device
+    from pixq.patches.target import open_target
 
     chosen = RIVALS if rivals is None else tuple(each for each in _names(rivals) if each != "none")
     settings = EvaluateSettings(name, split, calibration, chosen, resamples, level, seed)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from pixq.cli.options import EVERYTHING, Selection
 from pixq.cli.progress import counted
 from pixq.errors import PixqError
-from pixq.models import require
+from pixq.io.optional import require
 from pixq.patches import export as exporting
 from pixq.patches.store import PatchSet
 
@@ -59,7 +59,7 @@ def export(
 
 def _model(run: Path, out: Path, patches: Path | None) -> int:
     require("torch")
-    from pixq.onnx import export_onnx
+    from pixq.runs.onnx_export import export_onnx
 
     report = export_onnx(run, out, None if patches is None else PatchSet(patches))
     print(f"{report.out}: differs from PyTorch by at most {report.difference:.1g} on {report.patches} patches")

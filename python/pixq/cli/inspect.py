@@ -11,8 +11,8 @@ from cyclopts import Parameter
 
 from pixq.cli.options import AS_DECLARED, DatasetOptions
 from pixq.datasets import index
+from pixq.datasets.inspect import NoPicture, save_figure, summarise
 from pixq.errors import PixqError
-from pixq.inspect import NoPicture, save_figure, summarise
 
 __all__ = ["inspect"]
 

@@ -12,7 +12,7 @@ from pixq.errors import PixqError
 if TYPE_CHECKING:
     from pixq.ladders.ladder import Ladder
     from pixq.ladders.predict import Rule
-    from pixq.scorer import Scorer
+    from pixq.scoring.scorer import Scorer
 
 __all__ = ["given_ladder", "said_of", "warn"]
 
@@ -29,7 +29,7 @@ def given_ladder(
     """
     from pixq.ladders.ladder import open_ladder
     from pixq.predict.outputs import check_outputs
-    from pixq.scorer import load
+    from pixq.scoring.scorer import load
 
     run, rest = (paths[0], paths[1:]) if paths and paths[0].is_dir() else (None, paths)
     if len(rest) < 2:

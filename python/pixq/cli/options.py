@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from pixq.datasets.labels import Polarity, parse_score_range
 from pixq.errors import PixqError
-from pixq.labels import Polarity, parse_score_range
-from pixq.patches.files import write_picture
+from pixq.io.atomic import write_picture
 from pixq.patches.store import PatchSet
 
 if TYPE_CHECKING:

@@ -50,11 +50,11 @@ def pjnd(
     device
         cpu, cuda, cuda:1, or auto.
     """
+    from pixq.drawing.map_pictures import encode
+    from pixq.io.atomic import write_picture
+    from pixq.io.csv import name_cell, table_of, word
     from pixq.ladders.pictures import curve, described
     from pixq.ladders.predict import predict_pjnd
-    from pixq.patches.files import write_picture
-    from pixq.predict.pictures import encode
-    from pixq.predict.tables import name_cell, table_of, word
 
     scorer, ladder = given_ladder(paths, level, device, calibration, {"csv": csv, "picture": picture})
     with staged() as watch:

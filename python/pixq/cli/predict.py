@@ -13,7 +13,7 @@ from pixq.errors import PixqError, printable
 
 if TYPE_CHECKING:
     from pixq.predict.predict import Report, Result
-    from pixq.scorer import Scorer
+    from pixq.scoring.scorer import Scorer
 
 __all__ = ["predict"]
 
@@ -70,17 +70,17 @@ def predict(
     threads
         How many; all cores by default.
     """
-    from pixq import _core
+    from pixq._core import set_num_threads
     from pixq.predict.outputs import NO_CALIBRATION, Outputs
     from pixq.predict.predict import predict as compare
-    from pixq.scorer import load
+    from pixq.scoring.scorer import load
 
     run, reference, distorted = _split(paths)
     for name, number in (("memory", memory), ("threads", threads)):
         if number is not None and number < 1:
             raise PixqError(f"--{name} is {number}; give at least 1")
     if threads is not None:
-        _core.set_num_threads(threads)
+        set_num_threads(threads)
     scorer = load(run, device, calibration=calibration, engine=engine)
     if threads is not None and scorer.engine.name.startswith("torch"):
         import torch
@@ -115,7 +115,7 @@ def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path, Path]:
 
 def _table(found: Report, scorer: Scorer) -> None:
     from pixq.classes import CLASSES
-    from pixq.predict.quality_map import WORST
+    from pixq.scoring.quality_map import WORST
 
     by = found.results[0].calibration
     classes = "no calibration" if by is None else f"calibration {by}"

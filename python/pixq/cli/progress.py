@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pixq.io.progress import ProgressCallback
 from pixq.patches.build import BuildState
 
 if TYPE_CHECKING:
     from pixq.train.loop import Progress as TrainState
 
-__all__ = ["BuildProgress", "TrainProgress", "counted", "staged"]
+__all__ = ["BuildProgress", "TrainProgress", "counted", "progress_bar", "staged"]
 
 #: Seconds between two lines where stderr is not a terminal.
 LINE_EVERY = 10.0
@@ -66,6 +67,55 @@ class BuildProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[ProgressCallback]:
+    """Show progress on stderr: a bar on a terminal, elsewhere one line every `LINE_EVERY` seconds.
+
+    A stage that ends with a note, as an epoch ends with its loss, leaves a line behind in both cases.
+
+    Parameters
+    ----------
+    quiet
+        Show nothing.
+
+    Yields
+    ------
+    ProgressCallback
+        To pass on as `on_progress`.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task, current = bar.add_task("", total=None, note=""), ""
+        began = last_line = time.monotonic()
+
+        def on_progress(stage: str, done: int, total: int, note: str = "") -> None:
+            nonlocal current, began, last_line
+            now = time.monotonic()
+            if stage != current:
+                current, began = stage, now
+                bar.reset(task, description=stage, total=total, note=note)
+            bar.update(task, completed=done, total=total, note=note)
+            if quiet:
+                return
+            if note and done == total:
+                bar.console.print(f"pixq: {stage}: {note}", highlight=False, markup=False, soft_wrap=True)
+                last_line = now
+            elif not console.is_terminal and now - last_line >= LINE_EVERY:
+                last_line = now
+                left = f", {(now - began) / done * (total - done):.0f} s left" if done else ""
+                line = f"pixq: {stage}: {done} of {total}{f', {note}' if note else ''}{left}"
+                print(line, file=sys.stderr, flush=True)
+
+        yield on_progress
 
 
 @contextmanager

@@ -7,9 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-import pixq
 from pixq.errors import PixqError
-from pixq.models import require
+from pixq.io.optional import require
 
 __all__ = ["serve"]
 
@@ -50,9 +49,10 @@ def serve(
         raise PixqError(f"--max-upload {max_upload:g}: is not above 0 and up to 4096 MiB")
     for package in ("starlette", "python_multipart", "uvicorn"):
         require(package)
+    from pixq.scoring.scorer import load
     from pixq.serve import service
 
-    scorer = pixq.load(run, device, calibration=calibration)
+    scorer = load(run, device, calibration=calibration)
     limit = max(round(max_upload * 2**20), 1)
     service.serve(
         scorer, host=host, port=port, open_page=open, about=service.about(scorer), max_upload=limit, size=scorer.size

@@ -42,10 +42,10 @@ def import_amt(
         raise PixqError("give the result files: pixq study import-amt batch.csv --out answers")
     if out.exists():
         raise PixqError(f"{out}: exists already; choose another --out or delete it")
-    from pixq.study.amt import read_amt
-    from pixq.study.export import write_answers
-    from pixq.study.files import open_study
-    from pixq.study.privacy import KEY_FILE, open_key
+    from pixq.study.design.study_files import open_study
+    from pixq.study.results.export import write_answers
+    from pixq.study.results.import_mturk import read_amt
+    from pixq.study.store.keys import KEY_FILE, open_key
 
     opened = open_study(study)
     secret = open_key(key or opened.study.folder / KEY_FILE)

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixq.errors import printable
-from pixq.models import require
+from pixq.io.optional import require
 
 __all__ = ["export", "status"]
 
@@ -35,11 +35,11 @@ def status(
         Print it as JSON.
     """
     require("sqlalchemy")
-    from pixq.study.figures import figures, lines
-    from pixq.study.opening import opened_answers
+    from pixq.study.results.statistics import figures, lines
+    from pixq.study.server.open_study import opened_answers
 
-    with opened_answers(study, database) as conductor:
-        found = figures(conductor)
+    with opened_answers(study, database) as service:
+        found = figures(service)
     if json_:
         print(json.dumps(found, indent=2))
     else:
@@ -72,15 +72,15 @@ def export(
         Write Parquet files too.
     """
     require("sqlalchemy")
-    from pixq.study.answers import answers_of
-    from pixq.study.export import write_export
-    from pixq.study.figures import everything
-    from pixq.study.opening import opened_answers
+    from pixq.study.results.answers import answers_of
+    from pixq.study.results.export import write_export
+    from pixq.study.results.statistics import everything
+    from pixq.study.server.open_study import opened_answers
 
-    with opened_answers(study, database) as conductor:
-        rows, events, sessions = everything(conductor)
-        answers = answers_of(conductor.study, rows, events)
-        consents = conductor.store.consents()
-        written = write_export(conductor.study, answers, sessions, consents, out, parquet=parquet)
+    with opened_answers(study, database) as service:
+        rows, events, sessions = everything(service)
+        answers = answers_of(service.study, rows, events)
+        consents = service.store.consents()
+        written = write_export(service.study, answers, sessions, consents, out, parquet=parquet)
     print(*written, sep="\n")
     return 0

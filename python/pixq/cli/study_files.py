@@ -40,7 +40,7 @@ def new(
     seed
         Of everything that is drawn.
     """
-    from pixq.study.new import left_out, new_study
+    from pixq.study.design.new import left_out, new_study
 
     path = new_study(folder, images, title=title, level=level, seed=seed)
     print(path)
@@ -61,7 +61,7 @@ def check(study: Path = Path(), /) -> int:
     study
         Its folder, or study.toml. Default: this folder.
     """
-    from pixq.study.check import check_study
+    from pixq.study.design.check import check_study
 
     with staged() as watch:
         found = check_study(study, lambda done, of: watch("sources", done, of))

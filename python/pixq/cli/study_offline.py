@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixq.errors import PixqError
-from pixq.models import require
+from pixq.io.optional import require
 
 __all__ = ["build", "demo", "import_"]
 
@@ -47,9 +47,9 @@ def build(
             "nothing to build: pixq study serve serves the study as it is"
         )
     require("sqlalchemy")
-    from pixq.study.files import open_study
-    from pixq.study.offline import write_offline
-    from pixq.study.privacy import KEY_FILE, open_key
+    from pixq.study.design.study_files import open_study
+    from pixq.study.offline.build_page import write_offline
+    from pixq.study.store.keys import KEY_FILE, open_key
 
     opened = open_study(study)
     key = open_key(opened.study.folder / KEY_FILE)
@@ -86,11 +86,11 @@ def import_(
         raise PixqError("give the files that participants sent: pixq study import pixq-answers-1-*.json")
     require("sqlalchemy")
     from pixq.cli.progress import counted
-    from pixq.study.conduct import Conductor
-    from pixq.study.files import open_study
-    from pixq.study.importing import Importer, read_sent
-    from pixq.study.opening import opened_store
-    from pixq.study.privacy import KEY_FILE
+    from pixq.study.design.study_files import open_study
+    from pixq.study.offline.import_files import Importer, read_sent
+    from pixq.study.server.open_study import opened_store
+    from pixq.study.session.service import SessionService
+    from pixq.study.store.keys import KEY_FILE
 
     opened = open_study(study)
     folder = opened.study.folder
@@ -99,7 +99,7 @@ def import_(
     wrong: list[str] = []
     stored = 0
     with opened_store(opened.study, database, make=True) as (store, key):
-        importer = Importer(Conductor(opened, store, key), key)
+        importer = Importer(SessionService(opened, store, key), key)
         with counted("importing", len(answers)) as done:
             for count, path in enumerate(answers, start=1):
                 try:
@@ -139,8 +139,8 @@ def demo(
     """
     for package in ("sqlalchemy", "starlette", "uvicorn"):
         require(package)
-    from pixq.study.demo import write_demo
-    from pixq.study.service import serve
+    from pixq.study.design.demo import write_demo
+    from pixq.study.server.run import serve
 
     written = write_demo(out)
     print(f"pixq: {out}: a study {'was written' if written else 'is there already'}", file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixq.errors import PixqError, printable
-from pixq.models import require
+from pixq.io.optional import require
 
 __all__ = ["links", "serve", "who", "withdraw"]
 
@@ -46,9 +46,9 @@ def serve(
     """
     for package in ("sqlalchemy", "starlette", "uvicorn"):
         require(package)
-    from pixq.study import service
+    from pixq.study.server import run
 
-    service.serve(study, database=database, host=host, port=port, url=url, proxy=proxy, open_page=open)
+    run.serve(study, database=database, host=host, port=port, url=url, proxy=proxy, open_page=open)
     return 0
 
 
@@ -64,9 +64,9 @@ def links(study: Path = Path(), /, *, count: int, url: str) -> int:
     url
         The address that participants open, such as https://study.example.org.
     """
-    from pixq.study.config import read_study
-    from pixq.study.platforms import check_url, links
-    from pixq.study.privacy import KEY_FILE, open_key
+    from pixq.study.design.config import read_study
+    from pixq.study.session.platforms import check_url, links
+    from pixq.study.store.keys import KEY_FILE, open_key
 
     found = read_study(study)
     if found.platform.kind != "link":
@@ -95,10 +95,10 @@ def who(name: str, study: Path = Path(), /, *, database: str | None = None) -> i
         Of the answers. Default: answers.db beside study.toml.
     """
     require("sqlalchemy")
-    from pixq.study.config import read_study
-    from pixq.study.opening import opened_store
-    from pixq.study.privacy import known_as
-    from pixq.study.who import done_by, lines
+    from pixq.study.design.config import read_study
+    from pixq.study.results.participant_report import done_by, lines
+    from pixq.study.server.open_study import opened_store
+    from pixq.study.store.keys import known_as
 
     found = read_study(study)
     with opened_store(found, database) as (store, key):
@@ -123,10 +123,10 @@ def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None)
         Of the answers. Default: answers.db beside study.toml.
     """
     require("sqlalchemy")
-    from pixq.study.config import read_study
-    from pixq.study.erasing import LogKept
-    from pixq.study.opening import opened_store
-    from pixq.study.privacy import withdraw as take_back
+    from pixq.study.design.config import read_study
+    from pixq.study.server.open_study import opened_store
+    from pixq.study.store.deletion import LogKept
+    from pixq.study.store.keys import withdraw as take_back
 
     found = read_study(study)
     with opened_store(found, database) as (store, key):

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixq.cli.progress import staged
-from pixq.models import require
+from pixq.io.optional import require
 
 __all__ = ["simulate"]
 
@@ -73,16 +73,16 @@ def simulate(
     """
     for package in ("sqlalchemy", "starlette", "uvicorn"):
         require(package)
-    from pixq.study import simulate as rehearsal
-    from pixq.study.observers import Population
-    from pixq.study.simulate_browser import pages
+    from pixq.study.simulate.browser import pages
+    from pixq.study.simulate.observers import Population
+    from pixq.study.simulate.simulate import simulate as simulate_study
 
     people = participants if participants is not None else _SEATED if browser else _PEOPLE
     at_a_time = threads if threads is not None else 1 if browser else _AT_A_TIME
     population = Population(people, bias, spread, lapse, careless, seed)
     began = time.monotonic()
     with staged() as watch:
-        found = rehearsal.simulate(
+        found = simulate_study(
             study, population, width=width, out=out, database=database, keep=keep, threads=at_a_time,
             stage=pages() if browser else None, watch=watch,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from pixq.cli.progress import TrainProgress
 from pixq.errors import PixqError
-from pixq.models import require
+from pixq.io.optional import require
 from pixq.patches.store import PatchSet
 
 __all__ = ["train"]
@@ -61,11 +61,11 @@ def train(
     require("torch")
     # torchrun starts several processes, and the first of them speaks for all.
     first = os.environ.get("RANK", "0") == "0"
+    from pixq.runs.directory import RunDirectory
+    from pixq.runs.recipe import check_used, read_recipe
     from pixq.train import folds as cross
-    from pixq.train import loop, parts
-    from pixq.train.recipe import check_used, read_recipe
-    from pixq.train.run import RunDirectory
-    from pixq.train.start import Start, finetuning_recipe
+    from pixq.train import loop, partition
+    from pixq.train.init_from_run import Start, finetuning_recipe
 
     if source is not None and (folds or leave_out is not None):
         raise PixqError("--from starts one run; leave out --folds and --leave-out")
@@ -103,7 +103,7 @@ def train(
     with TrainProgress(quiet=not first) as progress:
         start = None if source is None else Start.of(source, only)
         info = loop.train(
-            parts.by_split(opened), out, chosen, device=device, resume=resume, start=start, watch=progress.update
+            partition.by_split(opened), out, chosen, device=device, resume=resume, start=start, watch=progress.update
         )
     best = info.best or {"epoch": 0, "loss": float("nan")}
     if first:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pixq.labels import LabelContract
+from pixq.datasets.labels import LabelContract
 
 __all__ = ["Adapter", "DatasetIndex", "ImagePair", "Problem"]
 

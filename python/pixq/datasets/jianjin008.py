@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from pixq.datasets.base import Adapter, DatasetIndex
+from pixq.datasets.labels import LabelContract, Polarity
 from pixq.datasets.scores import contract_of, safe_path, score, text_lines
 from pixq.datasets.tree import ScoreLine, Tree, assemble
 from pixq.errors import PixqError
-from pixq.labels import LabelContract, Polarity
 
 __all__ = ["JIANJIN008"]
 

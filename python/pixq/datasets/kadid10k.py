@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from pixq.datasets.base import Adapter, DatasetIndex
+from pixq.datasets.labels import LabelContract
 from pixq.datasets.scores import contract_of, csv_rows, safe_path, score
 from pixq.datasets.tree import ScoreLine, Tree, assemble
 from pixq.errors import PixqError
-from pixq.labels import LabelContract
 
 __all__ = ["KADID10K"]
 

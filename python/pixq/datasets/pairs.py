@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from pixq.datasets.base import Adapter, DatasetIndex
+from pixq.datasets.labels import LabelContract, Polarity
 from pixq.datasets.scores import contract_of, csv_rows, number, safe_path, score
 from pixq.datasets.tree import ScoreLine, Tree, assemble
 from pixq.errors import PixqError, printable
-from pixq.labels import LabelContract, Polarity
 
 __all__ = ["PAIRS"]
 

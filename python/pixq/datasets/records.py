@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixq import classes
+from pixq.datasets.labels import check_text
 from pixq.datasets.scores import read_text
 from pixq.errors import PixqError
-from pixq.labels import check_text
 
 __all__ = ["Rectangle", "TripletRecord", "read_records"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pixq.datasets.labels import LabelContract, Polarity, check_text
 from pixq.errors import PixqError
-from pixq.labels import LabelContract, Polarity, check_text
 
 __all__ = ["contract_of", "csv_rows", "number", "read_text", "safe_path", "score", "text_lines"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from pixq.datasets.base import Adapter
+from pixq.datasets.labels import LabelContract
 from pixq.datasets.tid import NEEDS, index_tid
 from pixq.datasets.tid2013 import TYPES
-from pixq.labels import LabelContract
 
 __all__ = ["TID2008"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from pixq.datasets.base import Adapter
+from pixq.datasets.labels import LabelContract
 from pixq.datasets.tid import NEEDS, index_tid
-from pixq.labels import LabelContract
 
 __all__ = ["TID2013"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixq.datasets.base import DatasetIndex, ImagePair, Problem
+from pixq.datasets.labels import LabelContract
 from pixq.errors import PixqError, printable
-from pixq.labels import LabelContract
 
 __all__ = ["IMAGE_SUFFIXES", "ScoreLine", "Tree", "assemble"]
 

@@ -12,11 +12,11 @@ from typing import Literal
 
 from pixq import classes
 from pixq.datasets.base import Adapter, DatasetIndex, ImagePair
+from pixq.datasets.labels import LabelContract
 from pixq.datasets.records import Rectangle, TripletRecord, read_records
 from pixq.datasets.scores import contract_of
 from pixq.datasets.tree import ScoreLine, Tree, assemble
 from pixq.errors import PixqError
-from pixq.labels import LabelContract
 
 __all__ = ["TRIPLETS", "group_records", "overlapping"]
 
@@ -237,7 +237,7 @@ def _pixels(root: Path, references: Mapping[str, str]) -> dict[str, str]:
     def digest(path: str) -> str | None:
         try:
             # Imported here: photos imports datasets.
-            from pixq.photos import fingerprint
+            from pixq.datasets.photos import fingerprint
 
             return fingerprint(root / path).sha256
         except (OSError, ValueError):

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pixq import classes, splits
+from pixq import classes
+from pixq.datasets import splits
 from pixq.distort.apply import check_image, generator
 from pixq.distort.damage import BAYER, CASES, TURNS, dead_pixels
 from pixq.distort.fill import demosaic_bilinear, demosaic_directed, fill_directed, fill_median

@@ -43,8 +43,8 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
     >>> {name: image.shape for name, image in read_references([folder]).items()}
     {'black.png': (30, 40, 3)}
     """
-    # Not at the top: `pixq.photos` would be imported with `pixq.distort`, for whoever only distorts arrays.
-    from pixq.photos import read_pixels
+    # Not at the top: `pixq.datasets.photos` would be imported with `pixq.distort`, for whoever only distorts arrays.
+    from pixq.io.images import read_pixels
 
     images: dict[str, Image] = {}
     files: dict[str, Path] = {}

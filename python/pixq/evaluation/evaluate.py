@@ -10,23 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-import pixq
-from pixq.calibration.conformal import Sets
-from pixq.calibration.curves import Mapping
-from pixq.calibration.files import Calibration, get_calibration, read_calibrations
+from pixq._version import __version__
 from pixq.classes import NAMES, QUALITY_CUTS
+from pixq.decisions.calibration_file import Calibration, get_calibration, read_calibrations
+from pixq.decisions.conformal import Sets
+from pixq.decisions.curves import Mapping
+from pixq.decisions.decision import Cuts
 from pixq.errors import PixqError, unknown
 from pixq.evaluation import files
-from pixq.evaluation.bootstrap import Resamples, check_bootstrap, resample_groups
-from pixq.evaluation.methods import Answered, Decision, Watch, by_cuts, rival_base, rivals
-from pixq.evaluation.metrics import Measured, difference, measure
+from pixq.evaluation.answers import Answered, Decision, Watch, by_cuts, rival_base, rivals
+from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, judged, model_scores
 from pixq.evaluation.pictures import examples, histogram, reliability_bins
 from pixq.evaluation.rivals import METRICS
-from pixq.evaluation.scored import Judged, check_photos, check_target, judged, model_scores
-from pixq.evaluation.shared import check_name, now
+from pixq.io.json_file import check_name, now
+from pixq.io.paths import text_of
 from pixq.patches.store import PatchSet
-from pixq.scorer import Scorer, load
-from pixq.train.run import text_of
+from pixq.scoring.scorer import Scorer, load
+from pixq.statistics.bootstrap import Resamples, check_bootstrap, resample_groups
+from pixq.statistics.metrics import Measured, difference, measure
 
 __all__ = ["RIVALS", "EvaluateSettings", "Watch", "evaluate", "planned"]
 
@@ -151,7 +152,7 @@ def evaluate(
     return files.EvaluationFile(
         name=name,
         created=now(),
-        pixq=pixq.__version__,
+        pixq=__version__,
         command=command,
         run=files.RunReference(
             directory=text_of(run),
@@ -172,7 +173,7 @@ def evaluate(
 
 
 def _calibration(
-    run: str | os.PathLike[str], scorer: Scorer, settings: EvaluateSettings, data: Judged
+    run: str | os.PathLike[str], scorer: Scorer, settings: EvaluateSettings, data: LabelledSplit
 ) -> Calibration | None:
     if settings.calibration is None and not read_calibrations(run):
         return None
@@ -195,7 +196,9 @@ def _decision(calibration: Calibration | None) -> Decision:
     return Decision(calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
 
 
-def _measured(method: Answered, data: Judged, resamples: Resamples, level: float) -> tuple[files.Method, Measured]:
+def _measured(
+    method: Answered, data: LabelledSplit, resamples: Resamples, level: float
+) -> tuple[files.Method, Measured]:
     patches = measure(method.patches, resamples, level)
     images = None if method.images is None else measure(method.images, resamples, level)
     by: dict[str, dict[str, files.Metrics]] = {}
@@ -205,7 +208,7 @@ def _measured(method: Answered, data: Judged, resamples: Resamples, level: float
             value: _metrics(measure(method.patches.take(np.flatnonzero(column == value)), resamples, level))
             for value in sorted(set(values), key=_natural)
         }
-    cuts = None if method.cuts is None else files.Cuts(orange=method.cuts[0], green=method.cuts[1])
+    cuts = None if method.cuts is None else Cuts(orange=method.cuts[0], green=method.cuts[1])
     return (
         files.Method(
             name=method.name,

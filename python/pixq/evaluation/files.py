@@ -10,25 +10,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pixq.classes import NAMES
+from pixq.decisions.decision import Cuts
 from pixq.errors import PixqError
-from pixq.evaluation.shared import (
-    Bootstrap,
-    Count,
-    CutPoint,
-    Data,
-    Estimate,
-    FileModel,
-    Share,
-    check_name,
-    read_model,
-    write_model,
-)
+from pixq.io.json_file import Count, FileModel, Share, check_name, read_model, write_model
+from pixq.statistics.estimates import Bootstrap, Data, Estimate
 
 __all__ = [
     "EVALUATIONS",
     "METRICS",
     "Bootstrap",
-    "Cuts",
     "Data",
     "Difference",
     "Estimate",
@@ -68,19 +58,6 @@ METRICS: Mapping[str, tuple[str, bool | None]] = {
 }
 
 Row = Annotated[tuple[Count, Count, Count], Field(strict=False)]
-
-
-class Cuts(FileModel):
-    """The scores from which a method answers Orange, and Green."""
-
-    orange: CutPoint
-    green: CutPoint
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.orange <= self.green:
-            raise ValueError("the cut of Orange is above that of Green")
-        return self
 
 
 class RunReference(FileModel):

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pixq.classes import NAMES, QUALITY_CUTS
 from pixq.evaluation import files
-from pixq.evaluation.methods import Answered
-from pixq.evaluation.metrics import Answers, reliability
-from pixq.evaluation.scored import Judged
+from pixq.evaluation.answers import Answered
+from pixq.evaluation.labelled import LabelledSplit
+from pixq.statistics.metrics import Answers, reliability
 
 __all__ = ["examples", "histogram", "reliability_bins"]
 
@@ -45,7 +45,7 @@ def reliability_bins(answers: Answers) -> list[files.ReliabilityBin]:
     ]
 
 
-def examples(model: Answered, data: Judged) -> files.Examples:
+def examples(model: Answered, data: LabelledSplit) -> files.Examples:
     """Wrong answers, the furthest from the truth first; right ones, the surest first. One of each image at most."""
     answers = model.patches
     apart = np.abs(answers.answer.astype(int) - answers.truth)
@@ -62,7 +62,7 @@ def examples(model: Answered, data: Judged) -> files.Examples:
     )
 
 
-def _pictures(rows: Sequence[int], answers: Answers, data: Judged) -> list[files.Example]:
+def _pictures(rows: Sequence[int], answers: Answers, data: LabelledSplit) -> list[files.Example]:
     chosen: list[int] = []
     seen: set[int] = set()
     for row in rows:

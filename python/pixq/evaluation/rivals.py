@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq.baselines import BASELINES, Baseline, gradient_similarity
 from pixq.classes import CLASSES, classify
 from pixq.errors import PixqError, unknown
+from pixq.evaluation.baselines import BASELINES, Baseline, gradient_similarity
 from pixq.patches.store import PatchSet
 
 __all__ = ["METRICS", "Boosting", "Majority", "PatchMetric", "features", "patch_scores", "psnr_of", "truth"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pixq.classes import GREEN
 from pixq.errors import PixqError
-from pixq.predict.quality_map import QualityMap
+from pixq.scoring.quality_map import QualityMap
 
 __all__ = ["DEGREE", "POINTS", "CriticalPoint", "check_points", "critical_map", "critical_points"]
 

@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pixq.errors import PixqError
-from pixq.ladders.rule import is_rule, level_in
-from pixq.photos import read_pixels
-from pixq.predict.decoding import explained
-from pixq.predict.grid import STRIDE
+from pixq.io.images import pixels_of
+from pixq.ladders.level_rule import is_rule, level_in
 from pixq.predict.pairs import ENDINGS
-from pixq.predict.quality_map import QualityMap
-from pixq.scorer import Scorer
+from pixq.scoring.grid import STRIDE
+from pixq.scoring.quality_map import QualityMap
+from pixq.scoring.scorer import Scorer
 
-__all__ = ["Ladder", "Level", "check_given", "difference", "maps", "open_ladder", "pixels_of"]
+__all__ = ["Ladder", "Level", "check_given", "maps", "open_ladder"]
 
 
 @dataclass(frozen=True)
@@ -114,31 +108,6 @@ def _files(reference: Path, paths: Iterable[Path]) -> Iterator[Path]:
             raise PixqError(f"{path}: is the reference itself; leave it out of the levels")
         else:
             yield path
-
-
-def pixels_of(path: Path) -> NDArray[Any]:
-    """The pixels of an image file; see `pixq.photos.read_pixels`.
-
-    Raises
-    ------
-    PixqError
-        If it can't be read.
-    """
-    return explained(path, partial(read_pixels, path))
-
-
-def difference(reference: NDArray[Any], path: Path) -> float:
-    """The mean absolute difference of an image file from its reference, in grey levels of its type.
-
-    Raises
-    ------
-    PixqError
-        If the file can't be read, or is of another size.
-    """
-    pixels = pixels_of(path)
-    if pixels.shape != reference.shape:
-        raise PixqError(f"{path}: has another size than its reference; give images of one")
-    return float(np.abs(pixels.astype(np.float64) - reference.astype(np.float64)).mean())
 
 
 def check_given(scorer: Scorer, share: float | None, stride: int | None) -> None:

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq.classes import CLASSES, GREEN, RED
+from pixq.decisions.pjnd_cuts import GreenCut
+from pixq.drawing.axes import number, ticks
+from pixq.drawing.image_scaling import LONGEST, scale_of
+from pixq.drawing.legend import BACKGROUND, FAINT, HAIRLINE, INK, Text, rgb
+from pixq.drawing.map_pictures import overlay
 from pixq.errors import PixqError
 from pixq.ladders.critical import DEGREE, CriticalPoint
-from pixq.ladders.pjnd import GreenCut, Pjnd
-from pixq.predict.legend import BACKGROUND, FAINT, HAIRLINE, INK, Text, rgb
-from pixq.predict.pictures import overlay
-from pixq.predict.quality_map import QualityMap
-from pixq.predict.shown import LONGEST, scale_of
-from pixq.report.svg import number, ticks
+from pixq.ladders.pjnd import Pjnd
+from pixq.scoring.quality_map import QualityMap
 
 __all__ = ["curve", "described", "regions"]
 
@@ -164,7 +165,7 @@ def regions(
     Parameters
     ----------
     found, image, safe, longest
-        As for `pixq.predict.pictures.overlay`.
+        As for `pixq.drawing.map_pictures.overlay`.
     points
         As `pixq.ladders.critical.critical_points` gives them; the first is number 1.
     degree

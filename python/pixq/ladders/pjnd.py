@@ -8,46 +8,21 @@ which people notice are known: the cut at which most predictions lie in their ra
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, model_validator
 
-import pixq
-from pixq.classes import QUALITY_CUTS
+from pixq.decisions.pjnd_cuts import GreenCut
 from pixq.errors import PixqError
-from pixq.evaluation.shared import FileModel, Share, read_model, write_model
 
-__all__ = [
-    "PJND",
-    "PJND_CUTS",
-    "SHARE",
-    "GreenCut",
-    "Pjnd",
-    "PjndCuts",
-    "Ranged",
-    "choose",
-    "edge",
-    "leave_one_out",
-    "pjnd",
-    "read_cuts",
-    "write_cuts",
-]
+__all__ = ["SHARE", "Pjnd", "SourceRange", "choose", "edge", "leave_one_out", "pjnd"]
 
 #: The share of a map's patches that must be no longer Green for a person to notice.
 SHARE = 0.05
 
-#: The file of a run that holds its cuts by PJND.
-PJND = "pjnd.json"
-#: What they are called beside the run's calibrations.
-PJND_CUTS = "pjnd"
-FORMAT: Literal["pixq pjnd"] = "pixq pjnd"
 
 Levels = NDArray[np.float64]
 
@@ -77,24 +52,6 @@ def edge(score: ArrayLike, share: float = SHARE) -> float:
     values = np.asarray(score, dtype=np.float64).ravel()
     last = max(math.ceil(share * len(values) - 1e-9), 1) - 1
     return float(np.partition(values, last)[last])
-
-
-@dataclass(frozen=True)
-class GreenCut:
-    """The score from which a patch is Green.
-
-    Parameters
-    ----------
-    value
-        What is predicted by.
-    low, high
-        The ends of what it could as well be: every cut above `low`, up to `high`, does as well where it was chosen.
-        `None`: unknown.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +99,7 @@ def pjnd(levels: ArrayLike, edges: ArrayLike, cut: GreenCut) -> Pjnd:
 
 
 @dataclass(frozen=True)
-class Ranged:
+class SourceRange:
     """A ladder whose PJND people gave.
 
     Parameters
@@ -173,7 +130,7 @@ class Ranged:
         return found.level is not None and self.range[0] <= found.level <= self.range[1]
 
 
-def choose(ladders: Sequence[Ranged]) -> GreenCut:
+def choose(ladders: Sequence[SourceRange]) -> GreenCut:
     """The cut at which most ladders' predictions lie in their ranges.
 
     Where a span of cuts does equally well, it is its middle, and its ends are the interval; of several spans, the
@@ -207,7 +164,7 @@ def choose(ladders: Sequence[Ranged]) -> GreenCut:
     return GreenCut((low + high) / 2, low, high)
 
 
-def leave_one_out(ladders: Sequence[Ranged]) -> dict[str, Pjnd]:
+def leave_one_out(ladders: Sequence[SourceRange]) -> dict[str, Pjnd]:
     """The prediction of each ladder, by its name, by the cut that all others choose: what a new source may expect.
 
     Where the others choose none, as no cut puts any of them into its range, no level is noticed.
@@ -222,104 +179,3 @@ def leave_one_out(ladders: Sequence[Ranged]) -> dict[str, Pjnd]:
             cut = GreenCut(-math.inf)
         found[ladder.name] = pjnd(ladder.levels, ladder.edges, cut)
     return found
-
-
-class Source(FileModel):
-    """A source that the cut was chosen on: its accepted range, and the PJND that the others' cut predicts.
-
-    `None`: no level is noticed, or the others choose no cut.
-    """
-
-    range: tuple[float, float] = Field(strict=False)
-    predicted: float | None
-
-
-class PjndCuts(FileModel):
-    """`pjnd.json`: the cuts that ranges of human PJNDs choose.
-
-    Parameters
-    ----------
-    pixq
-        Version of pixq.
-    blake3
-        Of `model.safetensors`, the weights that gave the scores.
-    share
-        The share of patches that must be no longer Green.
-    stride
-        Pixels between the patches of the maps.
-    orange, green, low, high
-        The scores from which a patch is Orange, and Green, and the interval of the latter. PJNDs tell nothing of Red:
-        Orange begins at the lowest third of quality, as for any model without a calibration.
-    within
-        The share of sources whose PJND lies in the range by the cut that the others choose.
-    sources
-        By name.
-    """
-
-    format: Literal["pixq pjnd"] = FORMAT
-    schema_version: Literal[1] = 1
-    pixq: str
-    blake3: str
-    share: Annotated[float, Field(gt=0.0, le=1.0)]
-    stride: Annotated[int, Field(ge=1)]
-    orange: float
-    green: float
-    low: float
-    high: float
-    within: Share
-    sources: dict[str, Source]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.orange <= self.green or not self.low <= self.green <= self.high:
-            raise ValueError("the cuts are not in order")
-        return self
-
-    @property
-    def cut(self) -> GreenCut:
-        """The Green cut and its interval."""
-        return GreenCut(self.green, self.low, self.high)
-
-    @classmethod
-    def of(cls, ladders: Sequence[Ranged], *, blake3: str, share: float, stride: int) -> PjndCuts:
-        """What is chosen on `ladders`, and how well it does on each when the others choose; see `choose`."""
-        cut, out = choose(ladders), leave_one_out(ladders)
-        assert cut.low is not None
-        assert cut.high is not None
-        return cls(
-            pixq=pixq.__version__,
-            blake3=blake3,
-            share=share,
-            stride=stride,
-            orange=min(QUALITY_CUTS[0], cut.value),
-            green=cut.value,
-            low=cut.low,
-            high=cut.high,
-            within=sum(ladder.holds(out[ladder.name]) for ladder in ladders) / len(ladders),
-            sources={each.name: Source(range=each.range, predicted=out[each.name].level) for each in ladders},
-        )
-
-
-def read_cuts(run: str | os.PathLike[str]) -> PjndCuts | None:
-    """The cuts of a run; `None` where it has none.
-
-    Raises
-    ------
-    PixqError
-        If the file is damaged, or of another version.
-    """
-    path = Path(run) / PJND
-    return read_model(PjndCuts, path, "pixq calibrate --ladders") if path.exists() else None
-
-
-def write_cuts(run: str | os.PathLike[str], cuts: PjndCuts) -> Path:
-    """Write the cuts into a run, whole or not at all; gives the file's path.
-
-    Raises
-    ------
-    PixqError
-        If it can't be written.
-    """
-    path = Path(run) / PJND
-    write_model(cuts, path)
-    return path

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pixq.classes import GREEN
+from pixq.decisions.decision import Decision
+from pixq.decisions.pjnd_cuts import GreenCut
 from pixq.errors import PixqError
 from pixq.ladders.critical import DEGREE, POINTS, CriticalPoint, check_points, critical_points
 from pixq.ladders.ladder import Ladder, Level, check_given, maps
-from pixq.ladders.pjnd import SHARE, GreenCut, Pjnd, edge, pjnd
-from pixq.predict.decision import Decision
-from pixq.predict.engines import Watch
-from pixq.predict.grid import STRIDE
-from pixq.predict.quality_map import QualityMap
-from pixq.scorer import Scorer
+from pixq.ladders.pjnd import SHARE, Pjnd, edge, pjnd
+from pixq.scoring.engines import Watch
+from pixq.scoring.grid import STRIDE
+from pixq.scoring.quality_map import QualityMap
+from pixq.scoring.scorer import Scorer
 
 __all__ = ["LadderPjnd", "LadderRegions", "LevelMap", "Rule", "predict_pjnd", "predict_regions", "rule_of"]
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pixq.errors import PixqError
+from pixq.io.optional import require
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pixq.models.base import PatchModel
-    from pixq.train.recipe import ModelSpec
+    from pixq.models.spec import ModelSpec
 
-__all__ = ["MODELS", "ModelEntry", "build", "parameters", "require"]
+__all__ = ["MODELS", "ModelEntry", "build", "parameters"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def build(spec: ModelSpec) -> PatchModel:
 
     Examples
     --------
-    >>> from pixq.train.recipe import ModelSpec
+    >>> from pixq.runs.recipe import ModelSpec
     >>> model = build(ModelSpec(name="tiny", norm="none"))
     >>> parameters(model)
     4321
@@ -80,32 +81,3 @@ def build(spec: ModelSpec) -> PatchModel:
 def parameters(module: nn.Module) -> int:
     """The number of weights that training changes."""
     return sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
-
-
-#: What to install for a package that is not there.
-_EXTRA_OF = {
-    **dict.fromkeys(("torch", "tensorboard", "safetensors", "scipy", "matplotlib"), "train"),
-    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
-    **dict.fromkeys(("python_multipart", "starlette", "uvicorn"), "serve"),
-    "playwright": "rehearsal",
-    "sqlalchemy": "study",
-    "timm": "pretrained",
-}
-
-
-def require(package: str, module: str | None = None) -> Any:
-    """Import `module` (`package` by default), which needs `package`.
-
-    Raises
-    ------
-    PixqError
-        If `package` is not installed; the message says what to install.
-    """
-    try:
-        import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name != package.partition(".")[0]:
-            raise
-        extra = _EXTRA_OF.get(package, package)
-        raise PixqError(f"{package} is not installed; install it with: pip install 'pixq[{extra}]'") from None
-    return import_module(module or package)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from pixq.errors import PixqError
 from pixq.models.heads import Members, Ordinal, PatchScores, Regression
+from pixq.models.spec import ModelSpec
 from pixq.models.tiny import Tiny, TinyKernel
-from pixq.train.recipe import ModelSpec
 
-__all__ = ["CHANNELS", "NineChannels", "PatchModel"]
+__all__ = ["CHANNELS", "CHUNK", "NineChannels", "PatchModel"]
 
 #: Reference, distorted, |difference|, each red, green, blue.
 CHANNELS = 9
@@ -134,3 +134,7 @@ class PatchModel(nn.Module):
         """Let a body that asks for it set its scales, from training patches as `forward` takes them."""
         if (calibrate := getattr(self.body, "calibrate", None)) is not None:
             calibrate(self.channels(reference, distorted) for reference, distorted in pairs)
+
+
+#: Patches scored at a time. It is fixed, so that sums do not depend on the machine.
+CHUNK = 256

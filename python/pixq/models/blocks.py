@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pixq.train.recipe import ModelSpec
+from pixq.models.spec import ModelSpec
 
 __all__ = ["ResidualBlock", "convolution"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pixq.models.blocks import convolution
-from pixq.train.recipe import ModelSpec
+from pixq.models.spec import ModelSpec
 
 __all__ = ["Inception"]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixq.models.heads import PatchScores
-from pixq.train.recipe import ModelSpec
+from pixq.models.spec import ModelSpec
 
 __all__ = ["Monotone", "Statistics"]
 

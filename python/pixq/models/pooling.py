@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pixq.train.recipe import ModelSpec
+from pixq.models.spec import ModelSpec
 
 __all__ = ["pool", "pool_by"]
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pixq.errors import PixqError, one_line
-from pixq.models import MODELS, require
-from pixq.train.recipe import ModelSpec
+from pixq.io.optional import require
+from pixq.models import MODELS
+from pixq.models.spec import ModelSpec
 
 __all__ = ["Pretrained"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pixq.models.blocks import ResidualBlock, convolution
-from pixq.train.recipe import ModelSpec
+from pixq.models.spec import ModelSpec
 
 __all__ = ["Residual"]
 

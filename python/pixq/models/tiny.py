@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pixq import _core
-from pixq.train.recipe import ModelSpec
+from pixq._core import TinyTape, tiny_score
+from pixq.models.spec import ModelSpec
 
 __all__ = ["Tiny", "TinyKernel"]
 
@@ -61,7 +61,7 @@ class TinyKernel:
     def __init__(self, *, norm: bool) -> None:
         self.norm = norm
         # Tapes whose backward pass is done. A tape holds one forward pass, so those that wait for theirs are not here.
-        self._free: list[_core.TinyTape] = []
+        self._free: list[TinyTape] = []
 
     def score(
         self, reference: Tensor, distorted: Tensor, scale: Tensor, shift: Tensor, weights: Sequence[Tensor]
@@ -82,9 +82,9 @@ class TinyKernel:
         score: Tensor = _Score.apply(self, keep, reference, distorted, scale, shift, *weights)
         return score
 
-    def tape(self) -> _core.TinyTape:
+    def tape(self) -> TinyTape:
         """What takes one forward pass, and its gradient then."""
-        return self._free.pop() if self._free else _core.TinyTape(norm=self.norm)
+        return self._free.pop() if self._free else TinyTape(norm=self.norm)
 
 
 class _Score(torch.autograd.Function):
@@ -108,7 +108,7 @@ class _Score(torch.autograd.Function):
             ctx.shapes = [weight.shape for weight in weights]
             ctx.tape.forward(*arrays, **options)
         else:
-            _core.tiny_score(*arrays, norm=kernel.norm, **options)
+            tiny_score(*arrays, norm=kernel.norm, **options)
         return out[:, None]
 
     @staticmethod

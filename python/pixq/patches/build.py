@@ -16,15 +16,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixq import _core, datasets
+from pixq import datasets
+from pixq._core import Progress, build_shard
 from pixq.datasets.base import DatasetIndex
 from pixq.errors import PixqError
-from pixq.patches.files import FileInfo, checksum, write_json, write_text
+from pixq.io.atomic import FileInfo, checksum, write_json, write_text
 from pixq.patches.manifest import compose, image_lines
+from pixq.patches.photo_survey import survey
 from pixq.patches.plan import BuildSettings, Plan, PlannedShard, make_plan
 from pixq.patches.resume import begin, claimed, complete, orderly, read_json, stamps, stopped
 from pixq.patches.schema import FORMAT, MANIFEST, SCHEMA_VERSION, Manifest, read_manifest
-from pixq.patches.survey import survey
 
 __all__ = ["BuildReport", "BuildState", "build"]
 
@@ -256,14 +257,14 @@ def _shards(
     watch: Callable[[BuildState], None] | None,
 ) -> int:
     """Build every shard that is not whole yet; gives how many were."""
-    progress = _core.Progress()
+    progress = Progress()
     notes = _Notes(scratch)
 
     def one(shard: PlannedShard) -> bool:
         note = notes.path(shard.name)
         if _whole(note, out) is not None:
             return True
-        built = json.loads(_core.build_shard(_spec(shard, plan.settings), index.root, out, scratch, progress))
+        built = json.loads(build_shard(_spec(shard, plan.settings), index.root, out, scratch, progress))
         write_json(scratch / f"{shard.name}.json.new", note, built)
         return False
 

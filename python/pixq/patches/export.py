@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixq.errors import PixqError
-from pixq.patches.files import write_json
+from pixq.io.atomic import write_json
 from pixq.patches.records import Records
 from pixq.patches.store import PatchSet
 

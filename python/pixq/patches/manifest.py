@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pixq import __version__
+from pixq._version import __version__
 from pixq.datasets.base import Adapter, DatasetIndex
-from pixq.patches.files import FileInfo
+from pixq.io.atomic import FileInfo
 from pixq.patches.plan import LABEL_MEANINGS, Plan
 from pixq.patches.schema import FORMAT, SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from pixq.patches.survey import Survey
+    from pixq.patches.photo_survey import Survey
 
 __all__ = ["compose", "image_lines"]
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pixq import buckets as bucketing
-from pixq import splits
+from pixq.datasets import buckets as bucketing
+from pixq.datasets import splits
 from pixq.datasets.base import Adapter, DatasetIndex, ImagePair, Problem
+from pixq.datasets.given_split import GivenSplit, assign, given_split
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
-from pixq.patches.given import GivenSplit, assign, given_split
 
 __all__ = ["BuildSettings", "Plan", "PlannedImage", "PlannedShard", "Sampling", "make_plan"]
 

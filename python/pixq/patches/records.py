@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq import _core
+from pixq._core import FUSION_NAMES
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
 from pixq.patches.schema import ImageLine
@@ -98,7 +98,7 @@ def join_shards(
     def fusion_of(path: Path, part: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
         fusion = np.full(len(part["fusion"]), 255, dtype=np.uint8)
         for number, each in enumerate(fusions):
-            same = part["fusion"] == _core.FUSION_NAMES.index(each.name)
+            same = part["fusion"] == FUSION_NAMES.index(each.name)
             if each.alpha is not None:
                 same &= part["alpha"] == each.alpha
             fusion[same] = number

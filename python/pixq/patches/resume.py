@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pixq import _core
+from pixq._core import __version__
 from pixq.datasets.base import DatasetIndex
 from pixq.errors import PixqError
-from pixq.patches.files import SCRATCH, checksum, write_json
+from pixq.io.atomic import checksum, write_json
 from pixq.patches.plan import Plan, files_of
-from pixq.patches.schema import MANIFEST, Manifest, read_images, read_manifest
+from pixq.patches.schema import MANIFEST, SCRATCH, Manifest, read_images, read_manifest
 from pixq.patches.store import check_sizes
 
 __all__ = ["begin", "claimed", "complete", "orderly", "read_json", "stamps", "stopped"]
@@ -123,13 +123,13 @@ def begin(out: Path, scratch: Path, identity: Mapping[str, Any], now: Mapping[st
     """
     plan_file = scratch / "plan.json"
     if not plan_file.is_file():
-        noted = {"pixq_version": _core.__version__, "identity": identity, "stamps": now}
+        noted = {"pixq_version": __version__, "identity": identity, "stamps": now}
         orderly(out, lambda: write_json(scratch / "plan.json.new", plan_file, noted))
         return
     before = read_json(plan_file)
-    if before.get("pixq_version") != _core.__version__:
+    if before.get("pixq_version") != __version__:
         raise PixqError(
-            f"{out}: holds an unfinished build of pixq {before.get('pixq_version')}, this is {_core.__version__}; "
+            f"{out}: holds an unfinished build of pixq {before.get('pixq_version')}, this is {__version__}; "
             "finish it with that, or delete it and build anew"
         )
     _same(out, before["identity"], identity)

@@ -13,12 +13,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from pixq.errors import PixqError
-from pixq.patches.files import SCRATCH
 
 __all__ = [
     "FORMAT",
     "MANIFEST",
     "SCHEMA_VERSION",
+    "SCRATCH",
     "ImageLine",
     "Manifest",
     "ShardEntry",
@@ -221,3 +221,7 @@ def read_images(directory: Path, manifest: Manifest) -> tuple[ImageLine, ...]:
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror}; build the patch set anew") from None
     return tuple(images)
+
+
+#: Where an unfinished build keeps what it needs to go on, inside the patch set's directory.
+SCRATCH = ".pixq-build"

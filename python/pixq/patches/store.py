@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pixq import _core, splits
+from pixq._core import fuse_rows, read_records
+from pixq.datasets import splits
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
-from pixq.patches.files import FileInfo, checksum
+from pixq.io.atomic import FileInfo, checksum
 from pixq.patches.records import Records, join_shards
-from pixq.patches.rows import ShardedRows
-from pixq.patches.schema import ImageLine, Manifest, ShardEntry, read_images, read_manifest
+from pixq.patches.schema import MANIFEST, ImageLine, Manifest, ShardEntry, read_images, read_manifest
+from pixq.patches.sharded_array import ShardedRows
 
-__all__ = ["Batch", "PatchSet", "check_sizes", "verify"]
+__all__ = ["Batch", "PatchSet", "check_sizes", "fingerprint", "image_spans", "verify"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class PatchSet:
             path = self._directory / f"{shard['name']}.jsonl"
             numbers = of_shard[shard["name"]]
             try:
-                columns = _core.read_records(path, [self._images[number]["image_id"] for number in numbers])
+                columns = read_records(path, [self._images[number]["image_id"] for number in numbers])
             except ValueError as error:
                 raise PixqError(str(error)) from None
             columns["image"] = np.array(numbers, dtype=np.uint32)[columns["image"]]
@@ -292,7 +293,7 @@ class PatchSet:
             reference_rows = records.reference_row[here] - self._reference.offsets[shard]
             source = self._reference.shard(shard)
             reference[here] = source[reference_rows]
-            fused[here] = _core.fuse_rows(
+            fused[here] = fuse_rows(
                 source,
                 self._distorted.shard(shard),
                 reference_rows,
@@ -393,3 +394,21 @@ def verify(directory: Path) -> list[str]:
     if not problems:
         PatchSet(directory)
     return problems
+
+
+def fingerprint(patches: PatchSet) -> str:
+    """BLAKE3 of the manifest, which holds the checksums of all other files: it changes if any byte of the set does."""
+    return checksum(patches.directory / MANIFEST).blake3
+
+
+def image_spans(image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First record and number of records of each image, of records that lie image by image.
+
+    Examples
+    --------
+    >>> starts, counts = image_spans(np.array([4, 4, 4, 7, 7]))
+    >>> starts.tolist(), counts.tolist()
+    ([0, 3], [3, 2])
+    """
+    starts = np.flatnonzero(np.diff(image, prepend=-1))
+    return starts, np.diff(np.append(starts, len(image)))

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq import _core
-from pixq.errors import PixqError, one_line
-from pixq.photos import read_pixels
-from pixq.predict.grid import Grid
+from pixq._core import probe
+from pixq.errors import PixqError
+from pixq.io.images import eight_bits, explained, read_pixels
 from pixq.predict.pairs import Pair
-from pixq.predict.pixels import eight_bits
+from pixq.scoring.grid import Grid
 
-T = TypeVar("T")
-
-__all__ = ["MEMORY", "MIB", "Opened", "Plan", "explained", "open_pair", "plan"]
+__all__ = ["MEMORY", "MIB", "Opened", "Plan", "open_pair", "plan"]
 
 MIB = 1 << 20
 #: MiB for pixels and results, unless another number is asked for.
@@ -92,23 +88,6 @@ class Opened:
                 each.madvise(mmap.MADV_DONTNEED)
 
 
-def explained(path: Path, call: Callable[[], T]) -> T:
-    """What `call` gives; that it can't read the file at `path` is the user's to mend.
-
-    Raises
-    ------
-    PixqError
-        If so, with the file's name.
-    """
-    try:
-        return call()
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, MemoryError) as error:
-        line = one_line(error)
-        raise PixqError(line if line.startswith(str(path)) else f"{path}: {line}") from None
-
-
 def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> Plan:
     """What it takes to open a pair; no pixel is decoded. `listed`: JSON or CSV with every patch will be written.
 
@@ -119,7 +98,7 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> Plan:
     """
     shapes, decoding = [], []
     for path in (pair.reference, pair.distorted):
-        said = explained(path, partial(_core.probe, path))
+        said = explained(path, partial(probe, path))
         height, width = said["height"], said["width"]
         shapes.append((height, width))
         decoding.append(explained(path, partial(_decoding, path, said)))

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixq.drawing import map_pictures
 from pixq.errors import PixqError
-from pixq.patches.files import write_picture
-from pixq.predict import pictures
+from pixq.io.atomic import write_picture
 from pixq.predict.decoding import Opened
-from pixq.predict.files import prediction, write_prediction
+from pixq.predict.json_file import prediction, write_prediction
 from pixq.predict.pairs import Matched, Pair
-from pixq.predict.quality_map import QualityMap
 from pixq.predict.tables import Predicted, write_table
-from pixq.predict.values import ENDINGS as VALUES
-from pixq.predict.values import write_values
-from pixq.scorer import Scorer
+from pixq.predict.value_files import ENDINGS as VALUES
+from pixq.predict.value_files import write_values
+from pixq.scoring.quality_map import QualityMap
+from pixq.scoring.scorer import Scorer
 
 __all__ = ["NO_CALIBRATION", "Outputs", "check_outputs", "write"]
 
@@ -44,8 +44,8 @@ class Outputs:
     values
         Quality by pixel: `.npy`, `.tif` or `.tiff`; in a folder `.npy`.
     json
-        Everything, as `pixq.predict.files.Prediction`. In a folder, pairs that are done are not computed again; see
-        `pixq.predict.ledger`.
+        Everything, as `pixq.predict.json_file.Prediction`. In a folder, pairs that are done are not computed again; see
+        `pixq.predict.resume_log`.
     csv
         A line a patch; of many pairs, one file with a line a pair.
     safe
@@ -172,11 +172,11 @@ def write(found: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs
         if path is not None:
             _make_folder(path.parent)
     if outputs.map is not None:
-        _picture(outputs.map, pictures.overlay(found, opened.distorted, safe=outputs.safe))
+        _picture(outputs.map, map_pictures.overlay(found, opened.distorted, safe=outputs.safe))
     if outputs.heat is not None:
-        _picture(outputs.heat, pictures.heat(found, opened.distorted))
+        _picture(outputs.heat, map_pictures.heat(found, opened.distorted))
     if outputs.side is not None:
-        side = pictures.side_by_side(found, opened.reference, opened.distorted, safe=outputs.safe)
+        side = map_pictures.side_by_side(found, opened.reference, opened.distorted, safe=outputs.safe)
         _picture(outputs.side, side)
     opened.release()
     if outputs.values is not None:
@@ -203,4 +203,4 @@ def _make_folder(path: Path) -> None:
 
 
 def _picture(path: Path, pixels: NDArray[np.uint8]) -> None:
-    write_picture(path, pictures.encode(pixels), _MEND)
+    write_picture(path, map_pictures.encode(pixels), _MEND)

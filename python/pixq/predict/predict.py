@@ -11,13 +11,13 @@ from typing import Any
 
 from pixq.errors import PixqError
 from pixq.predict.decoding import MEMORY, MIB, Opened, Plan, open_pair, plan
-from pixq.predict.grid import STRIDE, Grid
-from pixq.predict.ledger import Ledger
 from pixq.predict.outputs import Outputs, write
 from pixq.predict.pairs import Matched, Pair, pairs
-from pixq.predict.quality_map import QualityMap, Verdict
+from pixq.predict.resume_log import Ledger
 from pixq.predict.tables import Predicted, image_table
-from pixq.scorer import Scorer
+from pixq.scoring.grid import STRIDE, Grid
+from pixq.scoring.quality_map import QualityMap, Verdict
+from pixq.scoring.scorer import Scorer
 
 __all__ = ["Report", "Result", "predict"]
 

@@ -9,9 +9,10 @@ from itertools import pairwise
 from typing import Literal
 
 from pixq.classes import CLASSES
+from pixq.drawing.axes import number
+from pixq.drawing.svg import Scale, Svg
 from pixq.evaluation.files import Histogram, ReliabilityBin
-from pixq.evaluation.shared import Cut
-from pixq.report.svg import Scale, Svg, number
+from pixq.statistics.estimates import Cut
 
 __all__ = ["Series", "cut_line", "histogram", "intervals", "lines", "meaning", "reliability"]
 

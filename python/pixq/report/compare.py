@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
-from pixq.evaluation.bootstrap import FEW_GROUPS
 from pixq.evaluation.files import METRICS, Estimate, EvaluationFile
-from pixq.report import charts, words
+from pixq.report import charts, sentences
 from pixq.report.gather import Gathered, gather
 from pixq.report.page import Palette, render, write_page
+from pixq.statistics.bootstrap import FEW_GROUPS
 
 __all__ = ["Comparison", "compare", "write_compare"]
 
@@ -135,7 +135,7 @@ class Comparison:
                 for entry in each.entries:
                     value = entry.evaluation.model.patches.estimates.get(name)
                     star = " *" if each.best.get(name) == entry.label else ""
-                    cells.append(words.DASH if value is None else _estimate(value, name) + star)
+                    cells.append(sentences.DASH if value is None else _estimate(value, name) + star)
                 rows.append([METRICS[name][0], *cells])
             parts.append(_table(f"{each.dataset}, split {each.split} ({each.fingerprint[:12]})", rows))
             parts += [f"warning: {text}" for text in each.warnings]
@@ -146,8 +146,8 @@ class Comparison:
 
 
 def _estimate(value: Estimate, name: str) -> str:
-    span = words.interval(value.low, value.high, name)
-    return words.plain(value.value, name) + (f" ({span})" if span else "")
+    span = sentences.interval(value.low, value.high, name)
+    return sentences.plain(value.value, name) + (f" ({span})" if span else "")
 
 
 def _table(title: str, rows: Sequence[Sequence[str]]) -> str:
@@ -175,7 +175,7 @@ def compare(runs: Sequence[str | os.PathLike[str]]) -> Comparison:
     names = _names(paths)
     recipes = [_flat(each.recipe.model_dump(mode="json")) for each in found]
     keys = list(dict.fromkeys(key for recipe in recipes for key in recipe))
-    values = {key: [str(recipe.get(key, words.DASH)) for recipe in recipes] for key in keys}
+    values = {key: [str(recipe.get(key, sentences.DASH)) for recipe in recipes] for key in keys}
     common, alone = _matched(names, found)
     return Comparison(
         runs=names,
@@ -209,19 +209,21 @@ def _facts(found: Sequence[Gathered]) -> dict[str, list[str]]:
 
     def loss(each: Gathered) -> str:
         value = best(each, "loss")
-        return f"{value:.5f}" if isinstance(value, float) else words.DASH
+        return f"{value:.5f}" if isinstance(value, float) else sentences.DASH
 
     def time(each: Gathered) -> str:
         value = each.info.timings.get("seconds")
-        return words.seconds(value) if isinstance(value, int | float) else words.DASH
+        return sentences.seconds(value) if isinstance(value, int | float) else sentences.DASH
 
     return {
         "model": [f"{each.recipe.model.name}, {each.recipe.model.head}" for each in found],
         "trained weights": [f"{each.info.parameters:,}" for each in found],
         "trained on": [each.patches.dataset.get("name", "") for each in found],
         "its fingerprint": [each.patches.fingerprint[:12] for each in found],
-        "status": [words.status(each.info) for each in found],
-        "kept epoch": [str(best(each, "epoch") if best(each, "epoch") is not None else words.DASH) for each in found],
+        "status": [sentences.status(each.info) for each in found],
+        "kept epoch": [
+            str(best(each, "epoch") if best(each, "epoch") is not None else sentences.DASH) for each in found
+        ],
         "validation loss": [loss(each) for each in found],
         "time": [time(each) for each in found],
         "calibrations": [", ".join(each.calibrations) or "none" for each in found],
@@ -326,5 +328,5 @@ def _chart(key: str, common: Common, metric: str) -> tuple[str, str] | None:
         value = entry.evaluation.model.patches.estimates.get(metric, Estimate(value=None, low=None, high=None))
         rows.append((entry.label, value.value, value.low, value.high))
     title = METRICS[metric][0]
-    chance = words.chance(common.entries[0].evaluation.model.patches) if metric == "balanced_accuracy" else None
+    chance = sentences.chance(common.entries[0].evaluation.model.patches) if metric == "balanced_accuracy" else None
     return f"{title[0].upper()}{title[1:]}", charts.intervals(key, f"{title} on patches", rows, chance=chance)

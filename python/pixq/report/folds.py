@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixq.errors import PixqError
-from pixq.evaluation.shared import FileModel, read_model
-from pixq.report import words
-from pixq.train.recipe import parse_recipe
-from pixq.train.run import RunDirectory
+from pixq.io.json_file import FileModel, read_model
+from pixq.report import sentences
+from pixq.runs.directory import RunDirectory
+from pixq.runs.recipe import parse_recipe
 
 __all__ = ["FOLDS", "FoldsFile", "is_folds", "view"]
 
@@ -51,7 +51,7 @@ def view(path: Path) -> dict[str, Any]:
     runs = [(name, RunDirectory(path / name).read_info()) for name in pooled.runs]
     first = runs[0][1]
     how = ["--folds"] if pooled.leave_out is None else ["--leave-out", pooled.leave_out]
-    command = words.train_command(first, str(path / pooled.runs[0]), f"{path}-again", *how)
+    command = sentences.train_command(first, str(path / pooled.runs[0]), f"{path}-again", *how)
     seconds = [info.timings.get("seconds", 0.0) for _, info in runs]
     return {
         "title": f"{recipe.model.name} on {first.patches['dataset'].get('name', 'a patch set')}, {len(runs)} folds",
@@ -65,17 +65,17 @@ def view(path: Path) -> dict[str, Any]:
             ("model", f"{recipe.model.name}, head {recipe.model.head}, {first.parameters:,} weights"),
             ("dataset", first.patches["dataset"].get("title", "")),
             ("licence", first.patches["dataset"].get("licence", "not stated")),
-            ("labels", words.contract(first.patches["label_contract"])),
+            ("labels", sentences.contract(first.patches["label_contract"])),
             ("patch set", f"{first.patches['directory']}, fingerprint {pooled.patches}"),
-            ("time", words.seconds(sum(seconds))),
+            ("time", sentences.seconds(sum(seconds))),
         ],
         "runs": [
             (
                 name,
-                words.status(info),
+                sentences.status(info),
                 (info.best or {}).get("epoch"),
                 (info.best or {}).get("loss"),
-                words.seconds(spent),
+                sentences.seconds(spent),
             )
             for (name, info), spent in zip(runs, seconds, strict=True)
         ],

@@ -10,13 +10,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pixq.calibration.files import Calibration, read_calibrations
+from pixq.decisions.calibration_file import Calibration, read_calibrations
 from pixq.errors import PixqError
 from pixq.evaluation.files import EvaluationFile, read_evaluations
-from pixq.patches.files import checksum
+from pixq.io.atomic import checksum
 from pixq.patches.schema import MANIFEST, ImageLine, Manifest, read_images, read_manifest
-from pixq.train.recipe import Recipe
-from pixq.train.run import RunDirectory, RunInfo
+from pixq.runs.directory import RunDirectory, RunInfo
+from pixq.runs.recipe import Recipe
 
 __all__ = ["Epoch", "Gathered", "PatchesInfo", "gather"]
 

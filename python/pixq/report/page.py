@@ -8,13 +8,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pixq import __version__
+from pixq._version import __version__
 from pixq.classes import CLASSES, NAMES
+from pixq.drawing.svg import shown
 from pixq.errors import PixqError, unknown
 from pixq.evaluation.files import METRICS
-from pixq.patches.files import write_picture
-from pixq.report import words
-from pixq.report.svg import shown
+from pixq.io.atomic import write_picture
+from pixq.report import sentences
 
 __all__ = ["Palette", "render", "write_page"]
 
@@ -34,7 +34,7 @@ def _fills(palette: str) -> list[Fill]:
     if palette not in get_args(Palette):
         raise unknown("palette", palette, get_args(Palette))
     colors = [each.safe_color if palette == "safe" else each.color for each in CLASSES]
-    return [Fill(color, words.text_on(color)) for color in colors]
+    return [Fill(color, sentences.text_on(color)) for color in colors]
 
 
 def _jinja2() -> Any:
@@ -70,16 +70,16 @@ def render(template: str, values: Mapping[str, Any], palette: Palette = "standar
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["plain"] = words.plain
+    environment.filters["plain"] = sentences.plain
     environment.globals.update(
         classes=CLASSES,
         names=NAMES,
         palette=_fills(palette),
         titles={name: title for name, (title, _) in METRICS.items()},
-        interval=words.interval,
-        contract=words.contract,
-        mix=words.mix,
-        text_on=words.text_on,
+        interval=sentences.interval,
+        contract=sentences.contract,
+        mix=sentences.mix,
+        text_on=sentences.text_on,
         pixq=__version__,
     )
     page: str = environment.get_template(template).render(values)

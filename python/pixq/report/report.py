@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pixq.patches.schema import ImageLine, Manifest
-from pixq.report import charts, sections, words
+from pixq.report import charts, sections, sentences
 from pixq.report.gather import Gathered, gather
 from pixq.report.page import Palette, render, write_page
-from pixq.train.run import RunInfo
+from pixq.runs.directory import RunInfo
 
 __all__ = ["REPORT", "write_report"]
 
@@ -81,7 +81,7 @@ def view(path: Path) -> dict[str, Any]:
         "title": f"{found.recipe.model.name} on {name}",
         "run": str(path),
         "run_quoted": shlex.quote(str(path)),
-        "warnings": words.find_warnings(
+        "warnings": sentences.find_warnings(
             info, found.manifest, found.changed, list(found.calibrations.values()), found.evaluations
         ),
         "short": _short(found),
@@ -108,7 +108,7 @@ def _short(found: Gathered) -> list[str]:
     images = info.split.get("train", {}).get("images", 0)
     told = [
         f"{model.name} ({info.parameters:,} trained weights, {model.head}) was trained on {images:,} images of "
-        f"{patches.dataset.get('name', '')}{_seconds(info)}: {words.status(info)}.",
+        f"{patches.dataset.get('name', '')}{_seconds(info)}: {sentences.status(info)}.",
     ]
     if info.best is not None:
         told.append(f"The weights of epoch {info.best.get('epoch')} were kept: the lowest validation loss.")
@@ -125,7 +125,7 @@ def _short(found: Gathered) -> list[str]:
 
 def _seconds(info: RunInfo) -> str:
     spent = info.timings.get("seconds")
-    return f" in {words.seconds(spent)}" if isinstance(spent, int | float) else ""
+    return f" in {sentences.seconds(spent)}" if isinstance(spent, int | float) else ""
 
 
 def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
@@ -144,12 +144,12 @@ def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
         ("dataset", f"{dataset.get('title', '')} ({dataset.get('name', '')})"),
         ("licence", dataset.get("licence", "not stated")),
         ("citation", dataset.get("citation", "not stated")),
-        ("labels", words.contract(patches.label_contract.model_dump())),
+        ("labels", sentences.contract(patches.label_contract.model_dump())),
         ("a patch's quality", patches.label.get("meaning", "")),
         ("geometry", f"patches of {geometry.size}x{geometry.size} pixels, RoI {geometry.roi}x{geometry.roi}"),
-        ("fusions", ", ".join(words.fusion_name(fusion.model_dump()) for fusion in patches.fusions)),
+        ("fusions", ", ".join(sentences.fusion_name(fusion.model_dump()) for fusion in patches.fusions)),
         ("trained and validated on", f"{split}; {rule}"),
-        ("status", words.status(info)),
+        ("status", sentences.status(info)),
         (
             "hardware",
             f"{device}; device {hardware.get('device')}, {hardware.get('cores')} cores, "
@@ -228,13 +228,15 @@ def _commands(found: Gathered) -> list[tuple[str, str]]:
         told.append(
             (
                 "Cut the patch set (DATASET is the folder of the dataset, which a patch set does not name):",
-                words.build_command(found.manifest, found.patches.directory),
+                sentences.build_command(found.manifest, found.patches.directory),
             )
         )
     else:
         told.append((f"The patch set {found.patches.directory} can't be read, so how it was cut is not known.", ""))
-    told.append(("Train, by the run's own recipe:", words.train_command(found.info, run, f"{run}-again")))
-    told += [(f"Calibrate {each.name}:", words.calibrate_command(each, run)) for each in found.calibrations.values()]
+    told.append(("Train, by the run's own recipe:", sentences.train_command(found.info, run, f"{run}-again")))
+    told += [
+        (f"Calibrate {each.name}:", sentences.calibrate_command(each, run)) for each in found.calibrations.values()
+    ]
     told += [(f"Evaluate {each.name}:", each.command) for each in found.evaluations]
     told.append(("Write this page:", f"pixq report {shlex.quote(run)}"))
     return told

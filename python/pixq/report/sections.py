@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pixq.calibration.files import Calibration
 from pixq.classes import GREEN, NAMES, ORANGE
+from pixq.decisions.calibration_file import Calibration
+from pixq.drawing.axes import number
 from pixq.evaluation.files import METRICS, Estimate, EvaluationFile, Method, Metrics
-from pixq.evaluation.shared import CutPoint
-from pixq.report import charts, words
-from pixq.report.svg import number
+from pixq.report import charts, sentences
+from pixq.statistics.estimates import CutPoint
 
 __all__ = ["calibration", "evaluation", "summary"]
 
@@ -33,8 +33,8 @@ def _level(value: float) -> str:
 
 def _cut(value: CutPoint | None) -> str:
     if value is None:
-        return words.DASH
-    return words.plain(value) if math.isfinite(value) else "never" if value > 0 else "always"
+        return sentences.DASH
+    return sentences.plain(value) if math.isfinite(value) else "never" if value > 0 else "always"
 
 
 def calibration(place: int, it: Calibration) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def calibration(place: int, it: Calibration) -> dict[str, Any]:
     cuts = {"orange": it.cuts.orange, "green": it.cuts.green}
     sets = it.conformal
     honest = it.out_of_bag
-    span = words.interval(honest.low, honest.high)
+    span = sentences.interval(honest.low, honest.high)
     conformal = "No conformal sets were asked for."
     if sets is not None:
         kind = "of each class" if sets.by_class else "like these"
@@ -68,7 +68,7 @@ def calibration(place: int, it: Calibration) -> dict[str, Any]:
             if (shown := [name for name in names if name in it.achieved])
         ],
         "meaning": _meaning(place, it),
-        "honest": f"{words.plain(honest.value)} ({span})" if span else words.plain(honest.value),
+        "honest": f"{sentences.plain(honest.value)} ({span})" if span else sentences.plain(honest.value),
         "conformal": conformal,
     }
 
@@ -86,7 +86,7 @@ def _meaning(place: int, it: Calibration) -> str:
 
 
 def _span(low: CutPoint | None, high: CutPoint | None) -> str:
-    return words.DASH if low is None or high is None else f"{_cut(low)} to {_cut(high)}"
+    return sentences.DASH if low is None or high is None else f"{_cut(low)} to {_cut(high)}"
 
 
 def evaluation(place: int, it: EvaluationFile) -> dict[str, Any]:
@@ -127,9 +127,9 @@ def summary(it: EvaluationFile) -> str:
     told = it.model.title
     if each is None or each.value is None:
         return f"{told}: balanced accuracy is not defined."
-    span = words.interval(each.low, each.high)
-    told += f": balanced accuracy {words.plain(each.value)}{f' ({span})' if span else ''} on patches"
-    chance = words.chance_words(it.model.patches)
+    span = sentences.interval(each.low, each.high)
+    told += f": balanced accuracy {sentences.plain(each.value)}{f' ({span})' if span else ''} on patches"
+    chance = sentences.chance_words(it.model.patches)
     return f"{told}, {chance}." if chance else f"{told}."
 
 
@@ -138,7 +138,7 @@ def _verdicts(it: EvaluationFile) -> list[dict[str, Any]]:
     title_of = {method.name: method.title for method in it.methods}
     found = []
     for metric, (title, _) in METRICS.items():
-        rows = [words.verdict(each, title_of[each.name]) for each in it.against if each.metric == metric]
+        rows = [sentences.verdict(each, title_of[each.name]) for each in it.against if each.metric == metric]
         if rows:
             found.append({"metric": metric, "title": title, "rows": rows})
     return found
@@ -149,7 +149,7 @@ def _rivals(key: str, methods: Sequence[Method], metric: str) -> str:
     for method in methods:
         each = method.patches.estimates.get(metric, Estimate(value=None, low=None, high=None))
         rows.append((method.title, each.value, each.low, each.high))
-    chance = words.chance(methods[0].patches) if metric == "balanced_accuracy" else None
+    chance = sentences.chance(methods[0].patches) if metric == "balanced_accuracy" else None
     return charts.intervals(key, f"{METRICS[metric][0]} on patches", rows, chance=chance)
 
 

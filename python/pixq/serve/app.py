@@ -17,12 +17,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pixq import __version__
-from pixq.predict.grid import STRIDE
-from pixq.serve.answer import MAX_PATCHES, Mapper, Watch, answer, class_table, compare, picture
-from pixq.serve.guard import Guard
-from pixq.serve.refused import Refused
-from pixq.serve.replies import HANDLERS, told
+from pixq._version import __version__
+from pixq.http.error_handlers import HANDLERS, told
+from pixq.http.errors import Refused
+from pixq.http.security import Guard
+from pixq.scoring.grid import STRIDE
+from pixq.serve.response_json import MAX_PATCHES, Mapper, Watch, answer, class_table, compare, picture
 from pixq.serve.upload import read_form
 
 __all__ = ["PAGE", "Settings", "create_app"]
@@ -40,6 +40,9 @@ PAGE = {
     },
 }
 
+#: Those that the page of `pixq study` uses too: they lie in `pixq/http/assets`.
+SHARED = ("flicker.js", "icon.svg", "page.css")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -48,7 +51,7 @@ class Settings:
     Parameters
     ----------
     hosts
-        What a `Host` header may name; see `pixq.serve.guard`.
+        What a `Host` header may name; see `pixq.http.security`.
     addresses
         Whether it may be any numeric address.
     about
@@ -160,8 +163,11 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
     """
     settings = settings or Settings()
     desk = _Desk(settings.workers, settings.waiting)
-    folder = files("pixq.serve") / "page"
-    loaded = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in PAGE.items()}
+    package, assets = files("pixq.serve") / "page", files("pixq.http") / "assets"
+    loaded = {
+        path: (((assets if name in SHARED else package) / name).read_bytes(), kind)
+        for path, (name, kind) in PAGE.items()
+    }
 
     async def page(request: Request) -> Response:
         content, kind = loaded[request.url.path]

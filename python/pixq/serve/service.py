@@ -7,13 +7,13 @@ import sys
 import webbrowser
 from typing import TYPE_CHECKING, Any
 
-from pixq.serve.answer import Mapper
+from pixq.http.security import is_loopback, is_wildcard
+from pixq.http.server import address, answer, listen
 from pixq.serve.app import Settings, create_app
-from pixq.serve.guard import is_loopback, is_wildcard
-from pixq.serve.listening import address, answer, listen
+from pixq.serve.response_json import Mapper
 
 if TYPE_CHECKING:
-    from pixq.scorer import Scorer
+    from pixq.scoring.scorer import Scorer
 
 __all__ = ["about", "serve", "settings_for"]
 
@@ -53,7 +53,7 @@ def serve(mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_pag
     mapper
         What scores.
     host, port
-        Where; see `pixq.serve.listening.listen`.
+        Where; see `pixq.http.server.listen`.
     open_page
         Whether to open the page in the user's browser.
     **given
@@ -62,7 +62,7 @@ def serve(mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_pag
     Raises
     ------
     PixqError
-        See `pixq.serve.listening.listen`.
+        See `pixq.http.server.listen`.
     KeyboardInterrupt
         When it was interrupted.
     """

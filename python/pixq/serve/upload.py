@@ -9,8 +9,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from pixq.serve.body import Body
-from pixq.serve.refused import Refused
+from pixq.http.body import Body
+from pixq.http.errors import Refused
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

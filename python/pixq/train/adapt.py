@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pixq.errors import PixqError
-from pixq.loading import load_model
-from pixq.models.base import PatchModel
+from pixq.io.paths import text_of
+from pixq.models.base import CHUNK, PatchModel
 from pixq.models.heads import Members, Ordinal
-from pixq.patches.store import PatchSet
-from pixq.train.parts import by_fold, by_split
-from pixq.train.predict import CHUNK
-from pixq.train.run import RunDirectory, RunInfo, fingerprint, text_of, versions
+from pixq.patches.store import PatchSet, fingerprint
+from pixq.runs.directory import RunDirectory, RunInfo, versions
+from pixq.runs.load import load_model
+from pixq.train.partition import by_fold, by_split
 
 __all__ = ["MOST", "RIDGE", "adapt", "align", "moments", "renormalise"]
 

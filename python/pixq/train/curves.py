@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pixq.models import require
+from pixq.io.optional import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

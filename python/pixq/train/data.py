@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pixq import _core
+from pixq._core import fuse_rows
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
-from pixq.patches.store import PatchSet
+from pixq.patches.store import PatchSet, image_spans
 
-__all__ = ["Draw", "Pairs", "Pool", "fuse", "image_spans", "turn", "turns", "weights_of"]
+__all__ = ["Draw", "Pairs", "Pool", "fuse", "turn", "turns", "weights_of"]
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,6 @@ class Pairs:
     reference: Tensor
     fused: Tensor
     quality: Tensor
-
-
-def image_spans(image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First record and number of records of each image, of records that lie image by image.
-
-    Examples
-    --------
-    >>> starts, counts = image_spans(np.array([4, 4, 4, 7, 7]))
-    >>> starts.tolist(), counts.tolist()
-    ([0, 3], [3, 2])
-    """
-    starts = np.flatnonzero(np.diff(image, prepend=-1))
-    return starts, np.diff(np.append(starts, len(image)))
 
 
 def weights_of(fusion: Fusion) -> tuple[float, float]:
@@ -148,7 +135,7 @@ class Piece:
             fused = self.distorted.index_select(0, distorted_rows)
         elif rows.device.type == "cpu":
             fused = torch.from_numpy(
-                _core.fuse_rows(
+                fuse_rows(
                     self.reference.numpy(),
                     self.distorted.numpy(),
                     reference_rows.numpy(),

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from pixq.errors import PixqError
-from pixq.models import require
-from pixq.patches.files import write_json, write_text
-from pixq.patches.store import PatchSet
+from pixq.io.atomic import write_json, write_text
+from pixq.io.optional import require
+from pixq.models.device import choose_device
+from pixq.patches.store import PatchSet, fingerprint
+from pixq.runs.directory import RunDirectory
+from pixq.runs.recipe import Recipe
 from pixq.train.loop import Progress, train
 from pixq.train.metrics import agreement, finite, srcc
-from pixq.train.parallel import choose_device, join
-from pixq.train.parts import by_fold, folds_of
-from pixq.train.recipe import Recipe
-from pixq.train.run import RunDirectory, fingerprint
+from pixq.train.parallel import join
+from pixq.train.partition import by_fold, folds_of
 
 __all__ = ["FOLDS", "Fold", "plan", "train_folds"]
 

@@ -16,17 +16,21 @@ from typing import Any
 import torch
 
 from pixq.errors import PixqError, one_line
-from pixq.models import MODELS, build, parameters, require
-from pixq.models.base import PatchModel
+from pixq.io.optional import require
+from pixq.io.paths import text_of
+from pixq.models import MODELS, build, parameters
+from pixq.models.base import CHUNK, PatchModel
+from pixq.models.device import choose_device
+from pixq.patches.store import fingerprint
+from pixq.runs.directory import FINISHED, FORMAT, RunDirectory, RunInfo, describe_hardware, versions
+from pixq.runs.recipe import Recipe
 from pixq.train import curves
 from pixq.train.data import Pool
-from pixq.train.parallel import World, choose_device, join
-from pixq.train.parts import Parts
-from pixq.train.predict import CHUNK, predict, validate
-from pixq.train.recipe import Recipe
-from pixq.train.run import FINISHED, FORMAT, RunDirectory, RunInfo, describe_hardware, fingerprint, text_of, versions
+from pixq.train.init_from_run import Start
+from pixq.train.parallel import World, join
+from pixq.train.partition import Parts
+from pixq.train.predict import predict, validate
 from pixq.train.sampling import balance, batches_of, generator, steps_of
-from pixq.train.start import Start
 from pixq.train.step import kind_of_step, learning_rate, make_optimiser
 
 __all__ = ["Progress", "train"]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pixq.models import require
+from pixq.io.optional import require
 
 __all__ = ["agreement", "finite", "plcc", "srcc"]
 

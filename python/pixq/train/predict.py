@@ -9,19 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pixq.models.base import PatchModel
+from pixq.models.base import CHUNK, PatchModel
 from pixq.models.heads import PatchScores
 from pixq.models.pooling import pool_by
-from pixq.train.data import Pool, image_spans
+from pixq.patches.store import image_spans
+from pixq.runs.recipe import Recipe
+from pixq.train.data import Pool
 from pixq.train.metrics import agreement, finite
-from pixq.train.recipe import Recipe
 from pixq.train.sampling import validation_rows
 from pixq.train.step import Error, error_of
 
 __all__ = ["Predictions", "predict", "validate"]
-
-#: Patches scored at a time. It is fixed, so that sums do not depend on the machine.
-CHUNK = 256
 
 
 @dataclass(frozen=True)

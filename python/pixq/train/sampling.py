@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixq.geometry import Fusion
-from pixq.train.data import Draw, Pool, image_spans, weights_of
-from pixq.train.recipe import BalanceSpec, Recipe
+from pixq.patches.store import image_spans
+from pixq.runs.recipe import BalanceSpec, Recipe
+from pixq.train.data import Draw, Pool, weights_of
 
 __all__ = ["Batch", "balance", "batches_of", "steps_of", "validation_rows"]
 

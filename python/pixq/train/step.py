@@ -16,8 +16,8 @@ from torch.optim.adam import adam
 from pixq.models.base import PatchModel
 from pixq.models.heads import PatchScores
 from pixq.models.pooling import pool
+from pixq.runs.recipe import LossSpec, OptimiserSpec, Recipe
 from pixq.train.data import Piece
-from pixq.train.recipe import LossSpec, OptimiserSpec, Recipe
 from pixq.train.sampling import Batch
 
 __all__ = [

@@ -31,4 +31,4 @@ await build({
   outdir: to,
 });
 await copyFile(join(here, "index.html"), join(to, "index.html"));
-await copyFile(join(here, "..", "..", "serve", "page", "icon.svg"), join(to, "icon.svg"));
+await copyFile(join(here, "..", "..", "http", "assets", "icon.svg"), join(to, "icon.svg"));

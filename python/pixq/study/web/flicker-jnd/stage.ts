@@ -1,6 +1,6 @@
 /** The place where two pictures alternate, with the points that a person sets on it. The pictures are its owner's. */
 
-import { Flicker, framesPerImage, HERTZ } from "../../../serve/page/flicker.js";
+import { Flicker, framesPerImage, HERTZ } from "../../../http/assets/flicker.js";
 import { snap, toImage, type Box, type Shown } from "./sizes.ts";
 
 export { HERTZ };

@@ -4,7 +4,7 @@ import { button, element } from "./dom.ts";
 import { Notice } from "./notice.ts";
 import { Broken, Pictures, type Load } from "./pictures.ts";
 import { Pointing } from "./pointing.ts";
-import { measureRate } from "../../../serve/page/flicker.js";
+import { measureRate } from "../../../http/assets/flicker.js";
 import { Stage, type Measured, type Point } from "./stage.ts";
 import { fill, type Say, type Texts } from "./texts.ts";
 import type { Shown } from "./sizes.ts";

@@ -1,4 +1,4 @@
-import { measureRate } from "../../../serve/page/flicker.js";
+import { measureRate } from "../../../http/assets/flicker.js";
 import { show, type App } from "./app.ts";
 import { isHandheld, leastRate, notReady, zoomOf } from "./checks.ts";
 import { button, el } from "./dom.ts";

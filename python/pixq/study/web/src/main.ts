@@ -2,7 +2,7 @@
 
 import { initJsPsych, ParameterType, type JsPsych, type JsPsychPlugin } from "jspsych";
 
-import { measureRate } from "../../../serve/page/flicker.js";
+import { measureRate } from "../../../http/assets/flicker.js";
 import FlickerJnd, { type FlickerJndData } from "../flicker-jnd/index.ts";
 import type { Api } from "./api.ts";
 import { show, sizeOf, type App } from "./app.ts";

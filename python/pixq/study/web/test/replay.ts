@@ -2,11 +2,11 @@
 
 import { createInterface } from "node:readline";
 
-import { advance, BEGIN, type Course } from "../src/offline/flow.ts";
+import { advance, BEGIN, type SessionPlan } from "../src/offline/flow.ts";
 import type { StudyEvent } from "../src/protocol.ts";
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { course, events }: { course: Course; events: StudyEvent[] } = JSON.parse(line);
+  const { course, events }: { course: SessionPlan; events: StudyEvent[] } = JSON.parse(line);
   const after = [];
   let progress = BEGIN;
   for (const event of events) {

@@ -3,7 +3,7 @@
 import type { Api } from "../api.ts";
 import type { PublicStudy, Started, State, Stored, StudyEvent } from "../protocol.ts";
 import { Refused } from "../queue.ts";
-import { advance, BEGIN, type Course, type Item, type Progress, type TrainingItem } from "./flow.ts";
+import { advance, BEGIN, type SessionPlan, type Item, type Progress, type TrainingItem } from "./flow.ts";
 import { Shelf, Taken } from "./shelf.ts";
 
 /** What `pixq study build --offline` writes into the file. */
@@ -20,7 +20,7 @@ export interface StudyFile {
 export class OfflineApi implements Api {
   readonly file: StudyFile;
   readonly shelf: Shelf;
-  readonly #course: Course;
+  readonly #course: SessionPlan;
   #progress: Progress = BEGIN;
   #onUnkept: () => void;
 

@@ -19,7 +19,7 @@ export interface TrainingItem extends Item {
   points: Point[];
 }
 
-export interface Course {
+export interface SessionPlan {
   study: { min_window: [number, number]; min_screen_cm: number; hertz: number; clicks: number };
   training: readonly TrainingItem[];
   trials: readonly Item[];
@@ -46,7 +46,7 @@ const TRACK = 50_000;
 type Data = Record<string, unknown>;
 
 /** Where a session is after one more event, and why the event changes nothing; empty where it does, or is only written down. */
-export function advance(course: Course, progress: Progress, event: Pick<StudyEvent, "number" | "kind" | "data">): [Progress, string] {
+export function advance(course: SessionPlan, progress: Progress, event: Pick<StudyEvent, "number" | "kind" | "data">): [Progress, string] {
   const stood = { ...progress, next: event.number + 1 };
   const { kind, data } = event;
   if (LOGGED.includes(kind)) return [stood, ""];
@@ -57,7 +57,7 @@ export function advance(course: Course, progress: Progress, event: Pick<StudyEve
   return [step(course, { ...stood, feedback: null }, data), ""];
 }
 
-function step(course: Course, at: Progress, data: Data): Progress {
+function step(course: SessionPlan, at: Progress, data: Data): Progress {
   const { study } = course;
   if (at.step === "consent") return data.agreed ? { ...at, step: "check" } : ended(at, "consent");
   if (at.step === "check") {
@@ -82,7 +82,7 @@ function ended(at: Progress, reason: string): Progress {
 }
 
 /** At an image, or past the last one of its step at the next step. */
-function image(course: Course, at: Progress, index: number): Progress {
+function image(course: SessionPlan, at: Progress, index: number): Progress {
   if (at.step === "training" && index >= course.training.length) return image(course, { ...at, step: "trial" }, 0);
   if (at.step === "trial" && index >= course.trials.length) return { ...at, step: "survey", index: 0, tries: 0 };
   return { ...at, index, tries: 0 };
@@ -95,7 +95,7 @@ interface Said {
   track: [number, number][];
 }
 
-function answer(course: Course, at: Progress, data: Data): [Progress, string] {
+function answer(course: SessionPlan, at: Progress, data: Data): [Progress, string] {
   const said = data as unknown as Said;
   const item: Item = (at.step === "training" ? course.training : course.trials)[at.index];
   const wrong = misfit(course.study.clicks, item, said);

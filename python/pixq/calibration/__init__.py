@@ -1,1 +1,0 @@
-"""Calibration: what a run's scores mean in the domain its user cares about."""

@@ -1,0 +1,1 @@
+"""Decisions: the cuts that turn scores into Red, Orange and Green, and how sure they are."""

@@ -1,0 +1,1 @@
+"""Pictures: legends, map overlays, SVG charts."""

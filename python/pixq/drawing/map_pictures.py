@@ -1,0 +1,352 @@
+"""Maps as pictures: classes over the image, quality as colours, and both images beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixq.classes import CLASSES, GREEN, ORANGE, RED
+from pixq.drawing.image_scaling import LONGEST, Scale, bands, cells, check_image, pixels, places, scale_of
+from pixq.drawing.legend import BACKGROUND, INK, LUMA, Text, colour_bar, draw_legend, rgb, text_size
+from pixq.errors import PixqError
+from pixq.scoring.quality_map import QualityMap
+
+__all__ = ["LONGEST", "OPACITY", "encode", "heat", "overlay", "side_by_side"]
+
+#: How much of the colour of Red there is over the image, unless another share is asked for.
+OPACITY = 0.45
+#: The same of the others, as shares of that of Red: Green is hardly there.
+_STRENGTH = {RED: 1.0, ORANGE: 0.85, GREEN: 0.2}
+#: How an outline of a class differs from its area: it is nearly opaque.
+_OUTLINE = 0.9
+#: The smallest cells, in pixels of the picture, that are outlined.
+_OUTLINED = 6
+#: Lines of the hatching, over what they lie on.
+_HATCH = 0.4
+
+#: From quality 0 to 1: pale yellow, orange, red, purple, nearly black. Lightness falls all the way, so that the order
+#: can be read in grey and by colour-blind people; hues are those of matplotlib's inferno (CC0), at eight places.
+_STOPS = (
+    (252, 255, 164),
+    (249, 201, 50),
+    (249, 142, 9),
+    (227, 89, 51),
+    (187, 55, 84),
+    (126, 30, 108),
+    (66, 10, 104),
+    (13, 8, 44),
+)
+
+
+def overlay(
+    found: QualityMap,
+    image: NDArray[Any],
+    *,
+    safe: bool = False,
+    opacity: float = OPACITY,
+    legend: bool = True,
+    longest: int = LONGEST,
+) -> NDArray[np.uint8]:
+    """The image with the cell of each patch in the colour of its class, and a legend below it.
+
+    Areas of Red and Orange are outlined; where the calibration has conformal sets, unsure cells are hatched.
+
+    Parameters
+    ----------
+    found
+        The map.
+    image
+        The distorted image: uint8 or uint16, (height, width), (height, width, 1) or (height, width, 3) RGB.
+    safe
+        Colours for colour-blind readers.
+    opacity
+        Share of the colour of Red over the image, 0 to 1; Orange has a little less, Green hardly any.
+    legend
+        Whether there is one. It never covers pixels.
+    longest
+        The most pixels a side of the picture, its legend aside: a larger image is shrunk by a whole factor, to means of
+        boxes, in which the worst class shows. One of less than 512 is enlarged by a whole factor.
+
+    Returns
+    -------
+    ndarray
+        uint8 (height', width', 3) RGB.
+
+    Raises
+    ------
+    PixqError
+        If `opacity` is not 0 to 1, or `longest` less than 256.
+    TypeError, ValueError
+        If the image is not of a dtype and shape as above, or not of the map.
+
+    Examples
+    --------
+    >>> from pixq.scoring.grid import Grid
+    >>> zero = np.zeros((1, 1), np.int8)
+    >>> found = QualityMap(
+    ...     Grid(20, 20), zero.astype(float), zero.astype(np.float32), zero, zero > 0, None, 0, (0.3, 0.6), None
+    ... )
+    >>> overlay(found, np.zeros((20, 20, 3), np.uint8), legend=False).shape
+    (500, 500, 3)
+    """
+    check_image(image, found.grid, "image")
+    scale = scale_of(found.grid, longest)
+    picture = _tint(found, pixels(image, scale), scale, safe=safe, opacity=opacity)
+    if not legend:
+        return picture
+    width = picture.shape[1]
+    return _below(picture, draw_legend(found, width, size=text_size(width), safe=safe, hatch=_hatch_of))
+
+
+def heat(
+    found: QualityMap,
+    image: NDArray[Any] | None = None,
+    *,
+    opacity: float = 0.7,
+    legend: bool = True,
+    longest: int = LONGEST,
+) -> NDArray[np.uint8]:
+    """Quality by pixel as colours, light where a change is obvious and dark where nobody notices, and a colour bar.
+
+    Parameters
+    ----------
+    found
+        The map.
+    image
+        What the colours lie on, greyed: as for `overlay`. `None`: on nothing.
+    opacity
+        Share of the colours over the image, 0 to 1.
+    legend
+        Whether there is a colour bar. It never covers pixels.
+    longest
+        As for `overlay`; where the image is shrunk, quality is that at the middle of each box.
+
+    Returns
+    -------
+    ndarray
+        uint8 (height', width', 3) RGB.
+
+    Raises
+    ------
+    PixqError, TypeError, ValueError
+        As `overlay` does.
+
+    Examples
+    --------
+    >>> heat(found, distorted)  # doctest: +SKIP
+    """
+    _check_opacity(opacity)
+    if image is not None:
+        check_image(image, found.grid, "image")
+    scale = scale_of(found.grid, longest)
+    ys, xs = places(scale)
+    picture = np.empty((*scale.shape, 3), np.uint8) if image is None else pixels(image, scale)
+    colours = _colours()
+    for band in bands(len(ys), 3 * len(xs)):
+        values = colours[np.rint(found.at(ys[band], xs) * np.float32(255)).astype(np.intp)]
+        if image is not None:
+            grey = picture[band] @ LUMA
+            values = np.rint(grey[..., None] * np.float32(1 - opacity) + values * np.float32(opacity)).astype(np.uint8)
+        picture[band] = values
+    return _below(picture, colour_bar(found, picture.shape[1], colours)) if legend else picture
+
+
+def side_by_side(
+    found: QualityMap,
+    reference: NDArray[Any],
+    distorted: NDArray[Any],
+    *,
+    safe: bool = False,
+    opacity: float = OPACITY,
+    longest: int = LONGEST,
+) -> NDArray[np.uint8]:
+    """Reference, distorted image and `overlay`, each under its title, over one legend.
+
+    Parameters
+    ----------
+    found
+        The map.
+    reference, distorted
+        The images, as for `overlay`.
+    safe, opacity
+        As for `overlay`.
+    longest
+        As for `overlay`, of the three together. Images more than twice as wide as high stand below each other.
+
+    Returns
+    -------
+    ndarray
+        uint8 (height', width', 3) RGB.
+
+    Raises
+    ------
+    PixqError, TypeError, ValueError
+        As `overlay` does.
+
+    Examples
+    --------
+    >>> side_by_side(found, reference, distorted)  # doctest: +SKIP
+    """
+    check_image(reference, found.grid, "reference")
+    check_image(distorted, found.grid, "distorted")
+    stacked = found.grid.width > 2 * found.grid.height
+    scale = scale_of(found.grid, longest, (3, 1) if stacked else (1, 3))
+    shown = pixels(distorted, scale)
+    tinted = _tint(found, shown.copy(), scale, safe=safe, opacity=opacity)
+    panels = (("Reference", pixels(reference, scale)), ("Distorted", shown), ("Map", tinted))
+    width = scale.shape[1] * (1 if stacked else 3)
+    # Between what is right for the whole and for one of three panels.
+    text = Text(text_size(width if stacked else round(width * 0.6)))
+    titled = [_below(_title(name, panel.shape[1], text), panel) for name, panel in panels]
+    gap = max(text.size // 2, 4)
+    whole = titled[0]
+    for panel in titled[1:]:
+        if stacked:
+            space = _blank(gap, panel.shape[1])
+            whole = np.concatenate([whole, space, panel])
+        else:
+            space = _blank(panel.shape[0], gap)
+            whole = np.concatenate([whole, space, panel], axis=1)
+    return _below(whole, draw_legend(found, whole.shape[1], size=text.size, safe=safe, hatch=_hatch_of))
+
+
+def encode(picture: NDArray[np.uint8], *, level: int = 4) -> bytes:
+    r"""A picture as PNG, the same bytes each time.
+
+    Parameters
+    ----------
+    picture
+        uint8 (height, width, 3) RGB.
+    level
+        Of compression: 0, none, to 9, slow.
+
+    Examples
+    --------
+    >>> encode(np.zeros((2, 2, 3), np.uint8))[:4]
+    b'\x89PNG'
+    """
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(data, format="PNG", compress_level=level)
+    return data.getvalue()
+
+
+def _tint(
+    found: QualityMap, picture: NDArray[np.uint8], scale: Scale, *, safe: bool, opacity: float
+) -> NDArray[np.uint8]:
+    """Colour `picture` in place."""
+    _check_opacity(opacity)
+    # Of the cells in a box the worst shows, and of equal ones one that is unsure.
+    sure = np.ones(found.grid.shape, bool) if found.unsure is None else ~found.unsure
+    shown = cells((2 * found.classes + sure).astype(np.int8), found.grid, scale)
+    classes, unsure = shown >> 1, (shown & 1) == 0
+    cell = found.grid.stride * scale.enlarge / scale.shrink
+    # Outlines would leave nothing of smaller cells; that a few of Red are seen at once, they are tinted more.
+    outlined = cell >= _OUTLINED
+    thick, period = min(max(round(cell / 12), 1), 6) if outlined else 0, _period(cell)
+    table = _table(safe, opacity, _STRENGTH if outlined else {**_STRENGTH, RED: 1.5})
+    rows, columns = classes.shape
+    for band in bands(rows, 3 * columns):
+        kind = classes[band].astype(np.uint16)
+        outline = _outline(classes, band, thick)
+        kind[outline] += len(CLASSES)
+        if found.unsure is not None:
+            # Dark lines on what is light and light ones on what is dark: visible on anything.
+            light = picture[band] @ LUMA > 127
+            lines = unsure[band] & _hatch(band, columns, period) & ~outline
+            kind[lines & ~light] += 2 * len(CLASSES)
+            kind[lines & light] += 3 * len(CLASSES)
+        for channel in range(3):
+            picture[band, :, channel] = table[channel][kind * np.uint16(256) + picture[band, :, channel]]
+    return picture
+
+
+def _table(safe: bool, opacity: float, strength: Mapping[int, float]) -> NDArray[np.uint8]:
+    """What becomes of each value: (3, 12 * 256): channel; area, outline, light or dark line, and class; value."""
+    values = np.arange(256, dtype=np.float64)
+    table = np.empty((3, 4, len(CLASSES), 256))
+    for number, each in enumerate(CLASSES):
+        share = min(opacity * strength[number], 1.0)
+        for channel, colour in enumerate(rgb(each.safe_color if safe else each.color)):
+            area = values * (1 - share) + colour * share
+            outline = values * (1 - _OUTLINE) + colour * _OUTLINE if opacity else values
+            line = area * (1 - _HATCH)
+            table[channel, :, number] = area, outline, line + 255 * _HATCH, line
+    return np.rint(table).astype(np.uint8).reshape(3, -1)
+
+
+def _outline(classes: NDArray[np.int8], band: slice, thick: int) -> NDArray[np.bool_]:
+    """In a band of rows, pixels that have a better class within `thick` rows and columns: inside the worse area."""
+    top = max(band.start - thick, 0)
+    near = classes[top : band.stop + thick]
+    across = near.copy()
+    for far in range(1, thick + 1):
+        np.maximum(across[:, far:], near[:, :-far], out=across[:, far:])
+        np.maximum(across[:, :-far], near[:, far:], out=across[:, :-far])
+    best = across.copy()
+    for far in range(1, thick + 1):
+        np.maximum(best[far:], across[:-far], out=best[far:])
+        np.maximum(best[:-far], across[far:], out=best[:-far])
+    rows = slice(band.start - top, band.stop - top)
+    found: NDArray[np.bool_] = near[rows] < best[rows]
+    return found
+
+
+def _period(cell: float) -> int:
+    """Pixels between lines of the hatching: at least one line, if it can be, crosses each cell."""
+    return int(min(max(round(cell / 2), 4), 24))
+
+
+def _hatch(band: slice, columns: int, period: int) -> NDArray[np.bool_]:
+    """Where diagonal lines are, in a band of rows."""
+    rows = np.arange(band.start, band.stop)
+    return (rows[:, None] + np.arange(columns)) % period < max(period // 5, 1)
+
+
+def _hatch_of(shape: tuple[int, int]) -> NDArray[np.bool_]:
+    return _hatch(slice(0, shape[0]), shape[1], max(shape[0] // 4, 4))
+
+
+def _colours() -> NDArray[np.uint8]:
+    """`_STOPS`, 256 of them, on straight lines."""
+    stops = np.array(_STOPS, np.float64)
+    at = np.linspace(0, len(stops) - 1, 256)
+    channels = [np.interp(at, np.arange(len(stops)), own) for own in stops.T]
+    colours: NDArray[np.uint8] = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    return colours
+
+
+def _check_opacity(opacity: float) -> None:
+    if not 0.0 <= opacity <= 1.0:
+        raise PixqError(f"opacity is {opacity:g}; give 0 to 1")
+
+
+def _blank(rows: int, columns: int) -> NDArray[np.uint8]:
+    return np.full((rows, columns, 3), BACKGROUND, np.uint8)
+
+
+def _title(name: str, width: int, text: Text) -> NDArray[np.uint8]:
+    """A strip above a panel of `width`; wider where the words would not fit."""
+    from PIL import Image, ImageDraw
+
+    left = round(text.size * 0.9)
+    strip = Image.new("RGB", (max(width, text.length(name) + 2 * left), text.line), BACKGROUND)
+    ImageDraw.Draw(strip).text((left, text.line / 2), name, INK, text.font, anchor="lm")
+    return np.asarray(strip)
+
+
+def _below(*parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Parts below each other; the narrower ones with background to their right."""
+    width = max(part.shape[1] for part in parts)
+    whole = np.empty((sum(len(part) for part in parts), width, 3), np.uint8)
+    whole[:] = BACKGROUND
+    top = 0
+    for part in parts:
+        whole[top : top + len(part), : part.shape[1]] = part
+        top += len(part)
+    return whole

@@ -1,0 +1,1 @@
+"""What the two web servers share: request bodies, security, errors, and the server itself."""

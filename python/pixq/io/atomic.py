@@ -1,0 +1,195 @@
+"""Files and folders that appear whole or not at all, and their checksums.
+
+Everything that pixq writes goes through `atomic_write` or `atomic_directory`: the content is written to a scratch path
+beside the target, and one rename puts it in place. A process that is killed leaves the old file or none. Nothing is
+forced to the disk, which would cost as much as the rest of a build: after a power cut, `pixq verify` finds out whether
+every byte arrived.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixq._core import checksum as core_checksum
+from pixq.errors import PixqError
+
+__all__ = [
+    "WRITABLE",
+    "FileInfo",
+    "atomic_directory",
+    "atomic_write",
+    "checksum",
+    "explain_os_errors",
+    "replace_text",
+    "save_bytes",
+    "save_json",
+    "save_text",
+]
+
+#: The usual way to fix a failed write, for the end of a message.
+WRITABLE = "free some disk space, or make it writable"
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """Size in bytes and BLAKE3 (hex) of a file."""
+
+    bytes: int
+    blake3: str
+
+
+def checksum(path: Path) -> FileInfo:
+    """Size and checksum of a file, which is read once.
+
+    Raises
+    ------
+    OSError
+        If it can't be read.
+    """
+    return FileInfo(*core_checksum(path))
+
+
+@contextmanager
+def explain_os_errors(path: Path, fix: str = WRITABLE) -> Iterator[None]:
+    """Turn an `OSError` of the block into a `PixqError` that names `path` and says how to fix it.
+
+    Raises
+    ------
+    PixqError
+        In place of the `OSError`.
+
+    Examples
+    --------
+    >>> with explain_os_errors(Path("gone/a.txt"), "create the folder"):
+    ...     Path("gone/a.txt").write_text("")
+    Traceback (most recent call last):
+    pixq.errors.PixqError: gone/a.txt: No such file or directory; create the folder
+    """
+    try:
+        yield
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}; {fix}") from None
+
+
+@contextmanager
+def atomic_write(path: Path, fix: str = WRITABLE) -> Iterator[Path]:
+    """Give a scratch path to write to; it becomes `path` at the end of the block, and vanishes if the block raises.
+
+    Folders on the way to `path` are created.
+
+    Raises
+    ------
+    PixqError
+        If an `OSError` occurs, in the block too: it names `path`, and ends with `fix`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "new" / "a.txt"
+    >>> with atomic_write(path) as scratch:
+    ...     _ = scratch.write_text("whole")
+    >>> path.read_text(), [file.name for file in path.parent.iterdir()]
+    ('whole', ['a.txt'])
+    """
+    scratch = _scratch(path)
+    with explain_os_errors(path, fix):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield scratch
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path, fix: str = WRITABLE) -> Iterator[Path]:
+    """Give a new scratch folder to fill; it becomes `path`, which must not exist, at the end of the block.
+
+    If the block raises, the scratch folder and its contents are deleted.
+
+    Raises
+    ------
+    PixqError
+        If an `OSError` occurs, in the block too: it names `path`, and ends with `fix`.
+    """
+    scratch = _scratch(path)
+    with explain_os_errors(path, fix):
+        try:
+            scratch.mkdir(parents=True)
+            yield scratch
+            scratch.rename(path)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def save_bytes(path: Path, data: bytes | memoryview, fix: str = WRITABLE) -> None:
+    """Write bytes, whole or not at all; see `atomic_write`."""
+    with atomic_write(path, fix) as scratch:
+        scratch.write_bytes(data)
+
+
+def save_text(path: Path, parts: Iterable[str], fix: str = WRITABLE) -> None:
+    """Write the joined `parts` as UTF-8 with Unix line ends, whole or not at all; see `atomic_write`."""
+    with atomic_write(path, fix) as scratch:
+        _write_parts(scratch, parts)
+
+
+def save_json(path: Path, value: Any, fix: str = WRITABLE) -> None:
+    """Write standard JSON, which has no `Infinity` and no `NaN`, whole or not at all; see `atomic_write`."""
+    save_text(path, (json_text(value),), fix)
+
+
+def replace_text(scratch: Path, path: Path, parts: Iterable[str]) -> None:
+    """Write `parts` to `scratch` and rename it to `path`, for callers that own a scratch folder.
+
+    Raises
+    ------
+    OSError
+        If it can't be written; `scratch` is left behind.
+    """
+    _write_parts(scratch, parts)
+    scratch.replace(path)
+
+
+def json_text(value: Any) -> str:
+    """`value` as the JSON text that pixq writes: indented by 2, not escaped, a line end at the end."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _write_parts(scratch: Path, parts: Iterable[str]) -> None:
+    with scratch.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(parts)
+
+
+def _scratch(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial-{os.getpid()}")
+
+
+# The functions below are superseded by those above.
+def write_text(scratch: Path, path: Path, parts: Iterable[str]) -> None:
+    """See `replace_text`."""
+    replace_text(scratch, path, parts)
+
+
+def write_json(scratch: Path, path: Path, value: Any) -> None:
+    """See `replace_text`."""
+    replace_text(scratch, path, (json_text(value),))
+
+
+@contextmanager
+def whole(path: Path, mend: str) -> Iterator[Path]:
+    """See `atomic_write`."""
+    with atomic_write(path, mend) as scratch:
+        yield scratch
+
+
+def write_picture(path: Path, data: bytes | memoryview, mend: str) -> None:
+    """See `save_bytes`."""
+    save_bytes(path, data, mend)

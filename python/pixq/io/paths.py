@@ -1,0 +1,12 @@
+"""File names as text, for JSON, CSV and messages."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["text_of"]
+
+
+def text_of(path: str | os.PathLike[str]) -> str:
+    """A path as `run.json` keeps it: a name that is not text can't be written down."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

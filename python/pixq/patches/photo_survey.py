@@ -1,0 +1,85 @@
+"""Looking at the references of a dataset before it is split: one photo under two names, and photos that look alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pixq.datasets import photos, splits
+from pixq.datasets.base import DatasetIndex
+from pixq.patches.plan import files_of
+
+__all__ = ["NEAR_SIDE", "Survey", "survey"]
+
+#: References with a side below this many pixels are not called alike: any two smooth crops of 20x20 would be.
+NEAR_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the references' pixels say about the groups.
+
+    `groups` gives the group of each reference_id, after groups that share a photo became one.
+    """
+
+    groups: Mapping[str, str]
+    notes: tuple[str, ...]
+    near: tuple[photos.NearDuplicate, ...]
+    fingerprints: Mapping[str, photos.Photo]
+
+    def check(self, sides: Mapping[str, str]) -> None:
+        """An error if one photo is in two splits; `sides` gives the split of each group that is built.
+
+        Raises
+        ------
+        PixqError
+            Naming the two references.
+        """
+        splits.check_photos(
+            (reference_id, photo.sha256, sides[self.groups[reference_id]])
+            for reference_id, photo in sorted(self.fingerprints.items())
+            if self.groups[reference_id] in sides
+        )
+
+    def warnings(self, sides: Mapping[str, str]) -> tuple[str, ...]:
+        """One line for each thing its user should look at."""
+        by_reference = {reference_id: sides[group] for reference_id, group in self.groups.items() if group in sides}
+        near = [pair for pair in self.near if pair.first in by_reference and pair.second in by_reference]
+        return (*self.notes, *photos.near_warnings(near, by_reference))
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the manifest."""
+        return {
+            "sha256": {reference_id: photo.sha256 for reference_id, photo in sorted(self.fingerprints.items())},
+            "same": list(self.notes),
+            "near_duplicates": [{"references": [pair.first, pair.second], "bits": pair.bits} for pair in self.near],
+        }
+
+
+def survey(index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: int | None = None) -> Survey:
+    """Decode and compare every reference of `index`.
+
+    Groups that share a photo, or any file (one pair's distorted image may be another's reference), become one. A
+    reference that can't be decoded keeps its group; the build skips its images and says why.
+    """
+    files = {pair.reference_id: pair.reference for pair in index.pairs}
+    given = {pair.reference_id: pair.group for pair in index.pairs}
+    seen, _ = photos.fingerprint_all(index.root, files, threads=threads, max_pixels=max_pixels)
+    users: dict[str, str] = {}
+    together = []
+    for pair in index.pairs:
+        for file in files_of(pair):
+            first = users.setdefault(file, pair.group)
+            if first != pair.group:
+                note = f"{file} serves in groups {first} and {pair.group}, which are kept in one split"
+                together.append((first, pair.group, note))
+    by_reference = {reference_id: (given[reference_id], photo) for reference_id, photo in seen.items()}
+    merged = photos.merge_groups(by_reference, together=together)
+    groups = {reference_id: merged.groups.get(group, group) for reference_id, group in given.items()}
+    near = tuple(pair for pair in merged.near if min(map(_side, (seen[pair.first], seen[pair.second]))) >= NEAR_SIDE)
+    return Survey(groups, merged.notes, near, seen)
+
+
+def _side(photo: photos.Photo) -> int:
+    return min(photo.height, photo.width)

@@ -1,0 +1,322 @@
+"""The JSON of a prediction: what a model said of an image pair, checked when it is read and when it is made."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from pixq._version import __version__
+from pixq.classes import CLASSES, GREEN, NAMES
+from pixq.decisions.decision import Cuts
+from pixq.errors import PixqError
+from pixq.io.atomic import write_text
+from pixq.io.json_file import FileModel, Share, read_model
+from pixq.io.paths import text_of
+from pixq.scoring.grid import Grid
+from pixq.scoring.quality_map import QualityMap
+
+__all__ = [
+    "FORMAT",
+    "GridEntry",
+    "ImageEntry",
+    "ModelEntry",
+    "Patches",
+    "Prediction",
+    "prediction",
+    "read_prediction",
+    "write_prediction",
+]
+
+FORMAT: Literal["pixq prediction"] = "pixq prediction"
+
+Pixels = Annotated[int, Field(ge=1)]
+Name = Literal["Red", "Orange", "Green"]
+
+
+class ModelEntry(FileModel):
+    """The model that looked: its name, and BLAKE3 of its `model.safetensors`."""
+
+    name: str
+    blake3: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class GridEntry(FileModel):
+    """`pixq.scoring.grid.Grid`, and how many rows and columns of patches it has."""
+
+    height: Pixels
+    width: Pixels
+    size: Pixels
+    stride: Pixels
+    rows: Pixels
+    columns: Pixels
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        try:
+            shape = self.grid.shape
+        except PixqError as error:
+            raise ValueError(str(error)) from None
+        if shape != (self.rows, self.columns):
+            raise ValueError(f"such a grid has {shape[0]} rows and {shape[1]} columns")
+        return self
+
+    @property
+    def grid(self) -> Grid:
+        """The grid."""
+        return Grid(self.height, self.width, self.size, self.stride)
+
+
+class ImageEntry(FileModel):
+    """`pixq.scoring.quality_map.Verdict`: what is said of the whole pair."""
+
+    quality: Share
+    worst: Share
+    shares: dict[str, Share]
+    unsure: Share | None
+    identical: Share
+
+    @model_validator(mode="after")
+    def _classes(self) -> Self:
+        if sorted(self.shares) != sorted(NAMES):
+            raise ValueError(f"shares must hold {', '.join(NAMES)}")
+        return self
+
+
+class Patches(FileModel):
+    """A list for each thing that is said of a patch, in the order of `Grid.corners`: row by row.
+
+    Parameters
+    ----------
+    y, x
+        The top left corner, in pixels.
+    score
+        What the cuts are of, higher is better; `None` where the patch is `identical` to its reference, which the model
+        is not asked about.
+    quality
+        0 to 1, 1 = nobody notices.
+    name
+        Of the class; in the file the key is `class`.
+    unsure
+        Whether the conformal set has not exactly one class; `None` where the calibration has no sets.
+    """
+
+    y: list[int]
+    x: list[int]
+    score: list[float | None]
+    quality: list[Share]
+    name: list[Name] = Field(alias="class")
+    identical: list[bool]
+    unsure: list[bool] | None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        columns = (
+            self.x,
+            self.score,
+            self.quality,
+            self.name,
+            self.identical,
+            self.y if self.unsure is None else self.unsure,
+        )
+        if any(len(column) != len(self.y) for column in columns):
+            raise ValueError("the lists differ in length")
+        if any((score is None) != same for score, same in zip(self.score, self.identical, strict=True)):
+            raise ValueError("a score must be null where a patch is identical to its reference, and nowhere else")
+        best = NAMES[GREEN]
+        for row, same in enumerate(self.identical):
+            if same and (
+                self.quality[row] != 1.0 or self.name[row] != best or (self.unsure is not None and self.unsure[row])
+            ):
+                raise ValueError(f"patch {row} is identical to its reference, and not {best} for sure")
+        return self
+
+
+class Prediction(FileModel):
+    """The JSON of a prediction. The same pair, model and stride give the same bytes: there is no time in it.
+
+    Parameters
+    ----------
+    pixq
+        Version of pixq.
+    reference, distorted
+        Names of the files, as they were given.
+    calibration
+        Name of the calibration that gave the cuts; `None` where there was none, and the cuts are of quality.
+    cuts
+        The scores from which a patch is Orange, and Green.
+    """
+
+    format: Literal["pixq prediction"] = FORMAT
+    schema_version: Literal[1] = 1
+    pixq: str
+    reference: str
+    distorted: str
+    model: ModelEntry
+    calibration: str | None
+    cuts: Cuts
+    grid: GridEntry
+    image: ImageEntry
+    warnings: list[str]
+    patches: Patches
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        corners = self.grid.grid.corners
+        if [self.patches.y, self.patches.x] != corners.T.tolist():
+            raise ValueError("the patches' corners are not those of the grid")
+        if (self.image.unsure is None) != (self.patches.unsure is None):
+            raise ValueError("unsure must be null of the image and of its patches, or of neither")
+        for name, count in Counter[str](self.patches.name).items():
+            if abs(self.image.shares[name] - count / len(corners)) > 1e-9:
+                raise ValueError(f"image: shares: {name} is not the share of such patches")
+        return self
+
+    @property
+    def map(self) -> QualityMap:
+        """What it was made from."""
+        grid, patches = self.grid.grid, self.patches
+        score = [np.inf if each is None else each for each in patches.score]
+        return QualityMap(
+            grid,
+            np.array(score, np.float64).reshape(grid.shape),
+            np.array(patches.quality, np.float32).reshape(grid.shape),
+            np.array([NAMES.index(name) for name in patches.name], np.int8).reshape(grid.shape),
+            np.array(patches.identical, np.bool_).reshape(grid.shape),
+            None if patches.unsure is None else np.array(patches.unsure, np.bool_).reshape(grid.shape),
+            self.image.quality,
+            (self.cuts.orange, self.cuts.green),
+            self.calibration,
+        )
+
+
+def prediction(
+    found: QualityMap,
+    *,
+    reference: str | os.PathLike[str],
+    distorted: str | os.PathLike[str],
+    model: str,
+    blake3: str,
+    warnings: Sequence[str] = (),
+) -> Prediction:
+    """What is written of a map.
+
+    Parameters
+    ----------
+    found
+        The map.
+    reference, distorted
+        Names of the files, as they were given; what is not text in them is escaped.
+    model, blake3
+        The model's name, and BLAKE3 (hex) of its `model.safetensors`.
+    warnings
+        What a reader should know, in one line each.
+
+    Raises
+    ------
+    ValueError
+        If a score is not finite where the patch is not identical, or something else can't be so.
+
+    Examples
+    --------
+    >>> one = np.ones((1, 1), np.int8)
+    >>> found = QualityMap(
+    ...     Grid(20, 20), one * np.inf, one.astype(np.float32), 2 * one, one > 0, None, 1, (0.3, 0.6), None
+    ... )
+    >>> made = prediction(found, reference="a.png", distorted="b.png", model="tiny", blake3="ab" * 32)
+    >>> made.patches.score, made.patches.name, made.image.shares["Green"]
+    ([None], ['Green'], 1.0)
+    """
+    grid, verdict, (orange, green) = found.grid, found.verdict, found.cuts
+    corners = grid.corners
+    same = found.identical.ravel().tolist()
+    return Prediction(
+        pixq=__version__,
+        reference=text_of(reference),
+        distorted=text_of(distorted),
+        model=ModelEntry(name=model, blake3=blake3),
+        calibration=found.calibration,
+        cuts=Cuts(orange=float(orange), green=float(green)),
+        grid=GridEntry(
+            height=grid.height,
+            width=grid.width,
+            size=grid.size,
+            stride=grid.stride,
+            rows=grid.shape[0],
+            columns=grid.shape[1],
+        ),
+        image=ImageEntry(
+            quality=float(verdict.quality),
+            worst=verdict.worst,
+            shares=verdict.shares,
+            unsure=verdict.unsure,
+            identical=verdict.identical,
+        ),
+        warnings=[text_of(each) for each in warnings],
+        patches=Patches.model_validate(
+            {
+                "y": corners[:, 0].tolist(),
+                "x": corners[:, 1].tolist(),
+                "score": [
+                    None if own else score for own, score in zip(same, found.score.ravel().tolist(), strict=True)
+                ],
+                # Not 0.8299999833106995.
+                "quality": found.decimals.astype(np.float64).tolist(),
+                "class": [CLASSES[each].name for each in found.classes.ravel().tolist()],
+                "identical": same,
+                "unsure": None if found.unsure is None else found.unsure.ravel().tolist(),
+            }
+        ),
+    )
+
+
+def write_prediction(made: Prediction, path: str | os.PathLike[str]) -> Path:
+    """Write the JSON, whole or not at all, and its folder where there is none. Gives its path.
+
+    Raises
+    ------
+    PixqError
+        If it can't be written.
+    """
+    path = Path(path)
+    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    values = made.model_dump(mode="json", by_alias=True, exclude={"patches"})
+    head = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write_text(scratch, path, chain((head, ',\n  "patches": {'), _columns(made.patches), ("\n  }\n}\n",)))
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
+    return path
+
+
+def _columns(patches: Patches) -> Iterator[str]:
+    """One at a time, since together they are as large as the images.
+
+    A line a list, not a line a number: what is said of the pair is on the first screen of an editor.
+    """
+    before = "\n"
+    for name, field in Patches.model_fields.items():
+        yield f"{before}    {json.dumps(field.alias or name)}: {json.dumps(getattr(patches, name), allow_nan=False)}"
+        before = ",\n"
+
+
+def read_prediction(path: str | os.PathLike[str]) -> Prediction:
+    """A prediction.
+
+    Raises
+    ------
+    PixqError
+        If it is missing, of another kind or version, or damaged.
+    """
+    return read_model(Prediction, Path(path), "pixq predict")

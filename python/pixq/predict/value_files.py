@@ -1,0 +1,123 @@
+"""Quality by pixel as a file for further work: NPY, or a 16-bit grey TIFF."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixq.errors import PixqError
+from pixq.io.atomic import whole
+from pixq.scoring.quality_map import QualityMap
+
+__all__ = ["ENDINGS", "write_values"]
+
+#: What a file of values may end in.
+ENDINGS = (".npy", ".tif", ".tiff")
+
+#: Pixels that are computed at once: 100 megapixels are 400 MB, of which a few MB are in memory.
+_BAND = 1 << 20
+
+# TIFF 6.0, June 1992: types of fields, and the tags of baseline bilevel and greyscale images (sections 2, 4 and 6).
+_ASCII, _SHORT, _LONG, _RATIONAL = 2, 3, 4, 5
+_DESCRIPTION = b"quality of each pixel by pixq: 65535 = nobody notices, 0 = obvious\0"
+_LARGEST = (1 << 32) - 1
+_Field = tuple[int, int, list[int] | bytes]
+
+
+def write_values(found: QualityMap, path: str | os.PathLike[str]) -> None:
+    """Write `found.per_pixel()`, whole or not at all, without ever having all of it in memory.
+
+    Parameters
+    ----------
+    found
+        The map.
+    path
+        `.npy`: float32 (height, width), 0 to 1; `.tif` or `.tiff`: 16-bit grey, uncompressed, quality * 65535, rounded.
+
+    Raises
+    ------
+    PixqError
+        If the name ends otherwise, the file can't be written, or a TIFF would have more than 4 GB.
+
+    Examples
+    --------
+    >>> write_values(found, "quality.npy")  # doctest: +SKIP
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise PixqError(f"{path}: give a name that ends in .npy (float32) or .tif (16 bit)")
+    with whole(path, "make room, or make it writable") as scratch, scratch.open("wb") as file:
+        if ending == ".npy":
+            _write_npy(found, file)
+        else:
+            _write_tiff(found, file, path)
+
+
+def _bands(found: QualityMap, rows: int) -> Iterator[NDArray[np.float32]]:
+    columns = np.arange(found.grid.width)
+    for top in range(0, found.grid.height, rows):
+        yield found.at(np.arange(top, min(top + rows, found.grid.height)), columns)
+
+
+def _write_npy(found: QualityMap, file: BinaryIO) -> None:
+    shape = (found.grid.height, found.grid.width)
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    for band in _bands(found, max(_BAND // shape[1], 1)):
+        file.write(band.astype("<f4", copy=False).data)
+
+
+def _write_tiff(found: QualityMap, file: BinaryIO, path: Path) -> None:
+    """Pillow writes a TIFF from an array of the whole; a baseline TIFF is a header, and rows."""
+    height, width = found.grid.height, found.grid.width
+    rows = min(max(_BAND // width, 1), height)
+    strips = -(-height // rows)
+    sizes = [2 * width * (min(top + rows, height) - top) for top in range(0, height, rows)]
+    #: Tag, type, values; in the order of the tags, as the format demands.
+    fields: list[_Field] = [
+        (256, _LONG, [width]),
+        (257, _LONG, [height]),
+        (258, _SHORT, [16]),
+        (259, _SHORT, [1]),  # not compressed
+        (262, _SHORT, [1]),  # 0 is black
+        (270, _ASCII, _DESCRIPTION),
+        (273, _LONG, [0] * strips),
+        (277, _SHORT, [1]),
+        (278, _LONG, [rows]),
+        (279, _LONG, sizes),
+        (282, _RATIONAL, [1, 1]),
+        (283, _RATIONAL, [1, 1]),
+        (296, _SHORT, [1]),  # pixels have no size
+    ]
+    first = len(_directory(fields))
+    if first + sum(sizes) > _LARGEST:
+        raise PixqError(f"{path}: {width}x{height} pixels are more than a TIFF holds; give a name that ends in .npy")
+    offsets = [first + sum(sizes[:strip]) for strip in range(strips)]
+    file.write(_directory([(tag, kind, offsets if tag == 273 else values) for tag, kind, values in fields]))
+    for band in _bands(found, rows):
+        file.write(np.rint(band * np.float64(65535)).astype("<u2").data)
+
+
+def _directory(fields: list[_Field]) -> bytes:
+    """The header and the only directory; values that don't fit into an entry's four bytes follow it."""
+    entries, further = b"", b""
+    after = 8 + 2 + 12 * len(fields) + 4
+    for tag, kind, values in fields:
+        if isinstance(values, bytes):
+            packed, count = values, len(values)
+        else:
+            packed = struct.pack(f"<{len(values)}{'H' if kind == _SHORT else 'I'}", *values)
+            count = len(values) // 2 if kind == _RATIONAL else len(values)
+        if len(packed) > 4:
+            packed += b"\0" * (len(packed) % 2)  # offsets are even
+            place, further = struct.pack("<I", after + len(further)), further + packed
+        else:
+            place = packed.ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, kind, count) + place
+    return b"II*\0" + struct.pack("<IH", 8, len(fields)) + entries + struct.pack("<I", 0) + further

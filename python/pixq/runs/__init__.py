@@ -1,0 +1,1 @@
+"""Training runs on disk: the recipe, the run directory, the model in it."""

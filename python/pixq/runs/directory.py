@@ -1,0 +1,316 @@
+"""The run directory: everything needed to use, check and repeat a run, and nothing that runs code when read."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pixq._version import __version__
+from pixq.errors import PixqError, one_line
+from pixq.io.atomic import checksum, write_json, write_picture, write_text
+from pixq.io.optional import require
+from pixq.patches.store import PatchSet
+from pixq.runs.recipe import Recipe, parse_recipe
+
+__all__ = ["FINISHED", "FORMAT", "RUN", "RunDirectory", "RunInfo", "StartedFrom", "describe_hardware", "versions"]
+
+RUN = "run.json"
+FORMAT: Literal["pixq run"] = "pixq run"
+
+#: The statuses of a run that is finished.
+FINISHED = ("epochs", "patience")
+
+#: What `run.json` says of the patch set.
+PATCHES_KEYS = ("directory", "fingerprint", "dataset", "label", "label_contract", "geometry", "fusions")
+
+
+class StartedFrom(BaseModel):
+    """What `run.json` says of the run whose best model a run started from."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    directory: str
+    model_blake3: str
+    only: Literal["head"] | None
+    photos: dict[str, list[str]] = {}
+
+
+class RunInfo(BaseModel):
+    """`run.json`.
+
+    Parameters
+    ----------
+    recipe
+        Every key of the recipe, overrides included.
+    patches
+        The patch set: directory as it was given, `fingerprint`, dataset, label, geometry, fusions.
+    split
+        What was trained, validated and, for a fold, predicted on: the rule, the images' counts, and their photos.
+    parameters
+        Number of weights that training changes.
+    status
+        `running`, `interrupted`, or why it ended: `epochs`, all were done; `patience`, stopped early.
+    best
+        Epoch and validation loss of `model.safetensors`; epoch 0 is before the first step.
+    files
+        Size and BLAKE3 of the files of a finished run.
+    started_from
+        The run whose best model it started from, and `only`, what alone was trained; `None`: from random weights.
+    adapted
+        For a model that `pixq adapt` made without any training: `how`, `from` (directory and `model_blake3`), and
+        `to`, the target's directory and `fingerprint`.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal["pixq run"]
+    schema_version: Literal[1]
+    versions: dict[str, str]
+    recipe: dict[str, Any]
+    patches: dict[str, Any]
+    split: dict[str, Any]
+    parameters: int
+    status: Literal["running", "interrupted", "epochs", "patience"]
+    best: dict[str, Any] | None
+    hardware: dict[str, Any]
+    timings: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+    started_from: StartedFrom | None = None
+    adapted: dict[str, Any] | None = None
+
+    @property
+    def model_blake3(self) -> str:
+        """Of `model.safetensors`, in hexadecimal."""
+        digest: str = self.files[RunDirectory(".").model.name]["blake3"]
+        return digest
+
+    def seen(self) -> dict[str, list[str]]:
+        """The photos that the model has learned from, by `train`, `validation` and `held_out`; see `PatchSet.photos`.
+
+        Those of the run it started from are among them. Empty for a run of before these were kept.
+        """
+        photos: dict[str, list[str]] = self.split.get("photos", {})
+        before = {} if self.started_from is None else self.started_from.photos
+        return {part: sorted({*photos.get(part, []), *before.get(part, [])}) for part in {**photos, **before}}
+
+
+class RunDirectory:
+    """The files of a run, each written whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The run's directory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.toml"
+        self.model = self.path / "model.safetensors"
+        self.last = self.path / "last.safetensors"
+        self.metrics = self.path / "metrics.jsonl"
+        self.predictions = self.path / "predictions.safetensors"
+        self.images = self.path / "predictions.jsonl"
+        self.curves = self.path / "curves.png"
+        self.tensorboard = self.path / "tensorboard"
+
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.path / RUN).exists()
+
+    def create(self) -> None:
+        """Make the directory.
+
+        Raises
+        ------
+        PixqError
+            If something else is there.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if any(self.path.iterdir()) and not self.exists():
+                raise PixqError(f"{self.path}: is not empty and holds no run; choose another --out")
+        except OSError as error:
+            raise PixqError(f"{self.path}: {error.strerror or error}; choose an --out that can be written") from None
+
+    def _scratch(self, path: Path) -> Path:
+        return path.with_name(f".{path.name}.partial")
+
+    def write_info(self, info: RunInfo) -> None:
+        """Write `run.json`."""
+        with _writing(self.path / RUN):
+            write_json(self._scratch(self.path / RUN), self.path / RUN, info.model_dump(mode="json"))
+
+    def read_info(self) -> RunInfo:
+        """`run.json`, checked.
+
+        Raises
+        ------
+        PixqError
+            If it is missing or damaged.
+        """
+        path = self.path / RUN
+        try:
+            info = RunInfo.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            if (self.path / "folds.json").exists():
+                raise PixqError(
+                    f"{self.path}: holds runs of --folds; give one of them, like {self.path}/fold-0"
+                ) from None
+            raise PixqError(f"{self.path}: holds no {RUN}; give the directory of a run of pixq train") from None
+        except OSError as error:
+            raise PixqError(f"{path}: {error.strerror or error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+            raise PixqError(
+                f"{path}: {where}{first['msg']}; it is damaged or of another version of pixq: take the whole "
+                "directory of the run from where it was trained, or train anew"
+            ) from None
+        if missing := [key for key in PATCHES_KEYS if key not in info.patches]:
+            raise PixqError(f"{path}: patches.{missing[0]}: is missing; it is damaged or of another version of pixq")
+        return info
+
+    def recipe_of(self, info: RunInfo) -> Recipe:
+        """The recipe that `info`, this directory's `run.json`, holds."""
+        return parse_recipe(info.recipe, str(self.path / RUN))
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write `recipe.toml`; `pixq train --recipe` takes it."""
+        self._write_text(self.recipe, [recipe.text()])
+
+    def write_tensors(self, path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Write a safetensors file; `metadata` is kept as JSON in its header."""
+        save = require("safetensors", "safetensors.torch").save
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        self._write(path, save(contiguous, metadata={"pixq": json.dumps(metadata, allow_nan=False)}))
+
+    def _write(self, path: Path, data: bytes) -> None:
+        scratch = self._scratch(path)
+        with _writing(path):
+            scratch.write_bytes(data)
+            scratch.replace(path)
+
+    def _write_text(self, path: Path, parts: Iterable[str]) -> None:
+        with _writing(path):
+            write_text(self._scratch(path), path, parts)
+
+    def read_tensors(
+        self, path: Path, framework: Literal["pt", "numpy"] = "pt"
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tensors of PyTorch or NumPy, and metadata, of a safetensors file, on the CPU.
+
+        Raises
+        ------
+        PixqError
+            If it is missing or damaged.
+        """
+        open_file = require("safetensors").safe_open
+        try:
+            with open_file(path, framework=framework) as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+                return tensors, json.loads((file.metadata() or {}).get("pixq", "{}"))
+        except FileNotFoundError:
+            raise PixqError(f"{path}: is missing; train anew, or take the whole directory of the run") from None
+        except Exception as error:
+            raise PixqError(f"{path}: is damaged ({one_line(error)}); train anew") from None
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add a line to `metrics.jsonl`."""
+        with _writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`, up to one that is cut short."""
+        if not self.metrics.exists():
+            return []
+        lines = []
+        for line in self.metrics.read_text("utf-8", errors="replace").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+        return lines
+
+    def keep_metrics(self, lines: int) -> None:
+        """Drop what follows the first `lines` lines: epochs that are run again."""
+        kept = self.read_metrics()[:lines]
+        self._write_text(self.metrics, (json.dumps(line, allow_nan=False) + "\n" for line in kept))
+
+    def write_predictions(self, predictions: Any, patches: PatchSet) -> None:
+        """Write `predictions.safetensors`, a column a tensor, and `predictions.jsonl`, a line an image."""
+        columns = {name: getattr(predictions, name) for name in ("row", "image", "quality", "predicted", "weight")}
+        save = require("safetensors", "safetensors.numpy").save
+        self._write(self.predictions, save({name: np.ascontiguousarray(values) for name, values in columns.items()}))
+        self._write_text(self.images, _image_lines(predictions, patches))
+
+    def write_curves(self, png: bytes) -> None:
+        """Write `curves.png`."""
+        write_picture(self.curves, png, "make the run's directory writable")
+
+    def checksums(self) -> dict[str, dict[str, Any]]:
+        """Size and BLAKE3 of the files that `run.json` lists."""
+        listed = (self.recipe, self.model, self.metrics, self.predictions, self.images)
+        found = {path.name: checksum(path) for path in listed if path.exists()}
+        return {name: {"bytes": info.bytes, "blake3": info.blake3} for name, info in found.items()}
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """A full disk tells no name by itself."""
+    try:
+        yield
+    except OSError as error:
+        raise PixqError(
+            f"{path}: {error.strerror or error}; make room or make it writable, and go on with --resume"
+        ) from None
+
+
+def _image_lines(predictions: Any, patches: PatchSet) -> Iterator[str]:
+    for number, quality, predicted in zip(
+        predictions.images.tolist(),
+        predictions.image_quality.tolist(),
+        predictions.image_predicted.tolist(),
+        strict=True,
+    ):
+        image = patches.images[number]
+        line = {key: image[key] for key in ("image_id", "reference_id", "distortion_type", "level", "MOS")}
+        yield json.dumps({**line, "quality": quality, "predicted": predicted}, allow_nan=False) + "\n"
+
+
+def versions(packages: Iterable[str] = ("torch", "numpy", "safetensors")) -> dict[str, str]:
+    """Versions of Python, pixq and `packages`."""
+    found = {name: str(require(name).__version__) for name in packages}
+    return {"python": platform.python_version(), "pixq": __version__, **found}
+
+
+def describe_hardware(device: Any, threads: int, world: int) -> dict[str, Any]:
+    """What a run is computed on."""
+    torch = require("torch")
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "device": str(device),
+        "gpu": gpu,
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "processes": world,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    if sys.platform.startswith("linux"):
+        for line in Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,58 @@
+"""What is read of a run: its recipe, its weights as a network, and the engine that scores by them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+from pixq.errors import PixqError, one_line
+from pixq.io.atomic import checksum
+from pixq.models import build
+from pixq.runs.directory import FINISHED, RUN, RunDirectory, RunInfo
+from pixq.runs.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pixq.models.base import PatchModel
+
+__all__ = ["build_model", "load_model", "read_run", "read_tensors"]
+
+
+def load_model(run: str | os.PathLike[str]) -> tuple[PatchModel, Recipe, RunInfo]:
+    """The best model of a run as a module of PyTorch on the CPU, its recipe, and its `run.json`; see `pixq.load`."""
+    files = RunDirectory(run)
+    recipe, info = read_run(files)
+    return build_model(files, recipe, info), recipe, info
+
+
+def read_run(files: RunDirectory) -> tuple[Recipe, RunInfo]:
+    """The recipe and the `run.json` of a finished run.
+
+    Raises
+    ------
+    PixqError
+        If the run is not there, not finished or damaged.
+    """
+    info = files.read_info()
+    recipe = files.recipe_of(info)
+    if info.status not in FINISHED:
+        raise PixqError(f"{files.path}: is not finished; go on with pixq train --resume")
+    return recipe, info
+
+
+def read_tensors(files: RunDirectory, info: RunInfo, framework: Literal["pt", "numpy"]) -> dict[str, Any]:
+    tensors, _ = files.read_tensors(files.model, framework)
+    if asdict(checksum(files.model)) != info.files.get(files.model.name):
+        raise PixqError(f"{files.model}: its checksum is not that of {RUN}; take the whole directory of the run")
+    return tensors
+
+
+def build_model(files: RunDirectory, recipe: Recipe, info: RunInfo) -> PatchModel:
+    tensors = read_tensors(files, info, "pt")
+    # The weights of a frozen backbone are in the run: they are not looked for again.
+    model = build(recipe.model.model_copy(update={"weights": "saved"}))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise PixqError(f"{files.model}: does not fit its recipe ({one_line(error)})") from None
+    return model

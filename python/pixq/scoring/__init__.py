@@ -1,0 +1,1 @@
+"""From patches to scores, and from scores to a quality map."""

@@ -1,0 +1,152 @@
+"""What a model says of every patch of an image pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pixq.classes import CLASSES, NAMES
+from pixq.scoring.grid import Grid
+
+__all__ = ["WORST", "QualityMap", "Verdict"]
+
+#: The percentile of patches' quality that is given as the worst of an image.
+WORST = 5.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a whole image pair.
+
+    Parameters
+    ----------
+    quality
+        The image's score, 0 to 1, 1 = nobody notices: its patches' qualities, pooled as the model's recipe says.
+    worst
+        The `WORST`-th percentile of its patches' qualities, 0 to 1.
+    shares
+        The share of patches of each class, by its name, worst first; their sum is 1.
+    unsure
+        The share of patches whose class is not sure; `None` where the calibration has no conformal sets.
+    identical
+        The share of patches that equal the reference at 8 bits.
+    """
+
+    quality: float
+    worst: float
+    shares: dict[str, float]
+    unsure: float | None
+    identical: float
+
+
+@dataclass(frozen=True)
+class QualityMap:
+    """Scores and classes of the patches of an image pair; the arrays are (rows, columns) of `grid`.
+
+    Parameters
+    ----------
+    grid
+        Where the patches lie.
+    score
+        float64: what calibrations cut, on the model's own scale, higher is better; infinite where `identical`.
+    quality
+        float32, 0 to 1, 1 = nobody notices.
+    classes
+        int8: numbers of `pixq.classes.CLASSES`, worst first.
+    identical
+        bool: the patch equals its reference in every pixel, at 8 bits; differences of deeper pixels that rounding takes
+        away are none. It was not shown to the model: quality 1, Green, sure.
+    unsure
+        bool: the conformal set of the patch has not exactly one class; `None` where there are no sets.
+    pooled
+        The image's quality; see `Verdict`.
+    cuts
+        The scores from which a patch is Orange, and Green.
+    calibration
+        Name of the calibration that the cuts are of; `None`: cuts of quality that no target domain has set.
+    """
+
+    grid: Grid
+    score: NDArray[np.float64]
+    quality: NDArray[np.float32]
+    classes: NDArray[np.int8]
+    identical: NDArray[np.bool_]
+    unsure: NDArray[np.bool_] | None
+    pooled: float
+    cuts: tuple[float, float]
+    calibration: str | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is said of the whole pair."""
+        counts = np.bincount(self.classes.ravel(), minlength=len(CLASSES)) / self.classes.size
+        return Verdict(
+            self.pooled,
+            float(np.percentile(self.quality, WORST)),
+            dict(zip(NAMES, counts.tolist(), strict=True)),
+            None if self.unsure is None else float(self.unsure.mean()),
+            float(self.identical.mean()),
+        )
+
+    @property
+    def decimals(self) -> NDArray[np.str_]:
+        """The qualities in as few digits as tell each float32 from its neighbours, (rows * columns,): 0.83."""
+        return self.quality.ravel().astype("U")
+
+    def per_pixel(self) -> NDArray[np.float32]:
+        """Quality of each pixel, float32 (height, width): between the centres of patches, on straight lines.
+
+        Beyond the outermost centres it is theirs.
+        """
+        return self.at(np.arange(self.grid.height), np.arange(self.grid.width))
+
+    def at(self, ys: ArrayLike, xs: ArrayLike) -> NDArray[np.float32]:
+        """`per_pixel` at some rows and columns alone: of a 100-megapixel image, what is shown, or a band.
+
+        Parameters
+        ----------
+        ys, xs
+            Rows (m,) and columns (n,) in pixels; halves lie between two pixels.
+
+        Returns
+        -------
+        ndarray
+            float32 (m, n); at whole rows and columns it equals `per_pixel()[ys][:, xs]` bit for bit.
+
+        Examples
+        --------
+        >>> quality = np.array([[0.25, 1.0]], np.float32)
+        >>> flat = np.zeros((1, 2), bool)
+        >>> found = QualityMap(
+        ...     Grid(20, 30), quality.astype(float), quality, np.array([[0, 2]], np.int8), flat, None, 0.5, (0, 1), None
+        ... )
+        >>> found.at([0], [0, 9.5, 14.5, 29]).tolist()
+        [[0.25, 0.25, 0.625, 1.0]]
+        """
+        rows, columns = (
+            _weights(starts, np.asarray(places, np.float64), self.grid.size)
+            for starts, places in ((self.grid.ys, ys), (self.grid.xs, xs))
+        )
+        down = _between(self.quality, rows)
+        return np.ascontiguousarray(_between(np.ascontiguousarray(down.T), columns).T)
+
+
+_Weights = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+def _weights(starts: NDArray[np.int64], places: NDArray[np.float64], size: int) -> _Weights:
+    """For each place the centre before it, and how far it is on the way to the next, 0 to 1."""
+    centres = starts + (size - 1) / 2
+    if len(centres) == 1:
+        return np.zeros(len(places), np.int64), np.zeros(len(places), np.float32)
+    before = np.clip(np.searchsorted(centres, places, side="right") - 1, 0, len(centres) - 2)
+    share = np.clip((places - centres[before]) / (centres[before + 1] - centres[before]), 0.0, 1.0)
+    return before, share.astype(np.float32)
+
+
+def _between(values: NDArray[np.float32], weights: _Weights) -> NDArray[np.float32]:
+    before, share = weights
+    after = np.minimum(before + 1, len(values) - 1)
+    return values[before] * (1 - share)[:, None] + values[after] * share[:, None]

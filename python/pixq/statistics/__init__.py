@@ -1,0 +1,1 @@
+"""Statistics: metrics, correlations, bootstrap intervals."""

@@ -1,0 +1,103 @@
+"""What `calibration.json` and the files of evaluations share: numbers with intervals, and reading and writing."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+
+from pixq.classes import NAMES
+from pixq.io.json_file import Count, FileModel
+
+__all__ = ["Bootstrap", "Cut", "CutPoint", "Data", "Estimate"]
+
+_INFINITE = {"always": -math.inf, "never": math.inf}
+
+
+def _point(value: object) -> object:
+    return _INFINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _word(value: float) -> float | str:
+    return value if math.isfinite(value) else "never" if value > 0 else "always"
+
+
+#: A score from which an answer is given. JSON has no infinity: -inf, which every score reaches, is written "always",
+#: and +inf, which none does, "never". `null` never stands for either.
+CutPoint = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(_point), PlainSerializer(_word)]
+
+
+class Estimate(FileModel):
+    """A number and its confidence interval; `None` where undefined, as recall is for a class without a patch."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+class Cut(FileModel):
+    """A cut point and its confidence interval; `low` and `high` are `None` where no interval could be had.
+
+    In memory an end may be infinite: -inf is a cut that every score reaches, +inf one that none does.
+    """
+
+    value: CutPoint
+    low: CutPoint | None
+    high: CutPoint | None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if any(end is not None and math.isnan(end) for end in (self.value, self.low, self.high)):
+            raise ValueError("a cut is not a number")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+class Bootstrap(FileModel):
+    """How confidence intervals were drawn: groups, resampled with replacement."""
+
+    resamples: Count
+    level: Annotated[float, Field(gt=0.0, lt=1.0)]
+    seed: Count
+
+
+class Data(FileModel):
+    """The patches something was computed on.
+
+    Parameters
+    ----------
+    directory
+        Of the patch set, as it was given.
+    fingerprint
+        BLAKE3 of its manifest.
+    dataset, label_contract
+        As its manifest has them.
+    patches, images, groups
+        How many there are in `split`.
+    by_class
+        Patches by the name of their true class.
+    """
+
+    directory: str
+    fingerprint: str
+    dataset: dict[str, str]
+    split: str
+    patches: Count
+    images: Count
+    groups: Count
+    by_class: dict[str, Count]
+    label_contract: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _classes(self) -> Self:
+        if sorted(self.by_class) != sorted(NAMES):
+            raise ValueError(f"by_class must hold {', '.join(NAMES)}")
+        return self

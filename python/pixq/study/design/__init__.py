@@ -1,0 +1,1 @@
+"""What a study asks: study.toml, its images, and the checks of both."""

@@ -1,0 +1,1 @@
+"""A session as one HTML file, and its answers brought back."""

@@ -1,0 +1,1 @@
+"""One participant's session: its plan, its events, its judgement."""

@@ -1,0 +1,157 @@
+"""Whether an answer about an image of known truth is right, and what follows for who gave it.
+
+An answer is right when its PJND lies in the image's range and at least two of its points match points of the truth, one
+to one, within two sigma. Sigma is 35 pixels in an image of 640x480, scaled by width and height apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import permutations
+from typing import Literal
+
+from pixq.study.design.config import Quota, Source, TruthSource
+
+__all__ = ["NEEDED", "REFERENCE_SIZE", "SIGMA", "SIGMAS", "Judgement", "Standing", "judge", "judge_source", "standing"]
+
+#: Of a click, in pixels of an image of `REFERENCE_SIZE` (Localization of Just Noticeable Difference, QoMEX 2023).
+SIGMA = 35
+#: Width and height.
+REFERENCE_SIZE = (640, 480)
+#: How many sigma away a point may be from what it matches.
+SIGMAS = 2
+#: How many points must match.
+NEEDED = 2
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an answer comes to.
+
+    Parameters
+    ----------
+    in_range
+        Whether the PJND lies in the range, its ends included.
+    matched
+        Pairs (number of the answer's point, number of the truth's) that match one to one: as many as there can be.
+    """
+
+    in_range: bool
+    matched: tuple[tuple[int, int], ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answer is right."""
+        return self.in_range and len(self.matched) >= NEEDED
+
+
+def judge(
+    pjnd: float,
+    points: Points,
+    *,
+    pjnd_range: tuple[float, float],
+    truth: Points,
+    width: int,
+    height: int,
+) -> Judgement:
+    """Judge an answer.
+
+    Parameters
+    ----------
+    pjnd
+        Its level, 0 to 100.
+    points
+        Where its clicks are, (y, x) in pixels of the image; at most six. One that is no number matches nothing.
+    pjnd_range
+        The lowest and the highest level that are accepted.
+    truth
+        Where people see it first, (y, x) in pixels of the image; at most six.
+    width, height
+        Of the image, in pixels.
+
+    Raises
+    ------
+    ValueError
+        If there are more than six points, or the image has no pixel.
+
+    Examples
+    --------
+    >>> truth = [(261, 111), (434, 566), (41, 450)]
+    >>> found = judge(12, [(40, 440), (265, 100), (10, 10)], pjnd_range=(10, 17), truth=truth, width=640, height=480)
+    >>> found.passed, found.matched
+    (True, ((0, 2), (1, 0)))
+    """
+    if max(len(points), len(truth)) > 6:
+        raise ValueError("more than six points are no answer to match by trying all ways")
+    if width < 1 or height < 1:
+        raise ValueError(f"an image of {width}x{height} pixels has no place")
+    near = {
+        (i, j) for i, point in enumerate(points) for j, place in enumerate(truth) if _near(point, place, width, height)
+    }
+    low, high = pjnd_range
+    # A comparison with NaN is false, as it should be.
+    return Judgement(low <= pjnd <= high, _matching(near, len(points), len(truth)))
+
+
+def judge_source(source: Source, pjnd: float, points: Points, width: int, height: int) -> Judgement | None:
+    """Judge an answer about a source by its truth; `None` where it has none. Otherwise as `judge`."""
+    if not isinstance(source, TruthSource):
+        return None
+    return judge(pjnd, points, pjnd_range=source.pjnd_range, truth=source.points_yx, width=width, height=height)
+
+
+def _near(point: tuple[float, float], place: tuple[float, float], width: int, height: int) -> bool:
+    if not all(map(math.isfinite, (*point, *place))):
+        return False
+    # Exact, so that the border belongs to it whatever the image's size.
+    y = (Fraction(point[0]) - Fraction(place[0])) * Fraction(REFERENCE_SIZE[1], height)
+    x = (Fraction(point[1]) - Fraction(place[1])) * Fraction(REFERENCE_SIZE[0], width)
+    return y * y + x * x <= (SIGMAS * SIGMA) ** 2
+
+
+def _matching(near: set[tuple[int, int]], points: int, truths: int) -> tuple[tuple[int, int], ...]:
+    """As many pairs of `near` as share no end: all ways are tried, and the first of the best in order is taken."""
+    best: tuple[tuple[int, int], ...] = ()
+    for order in permutations(range(max(points, truths)), points):
+        pairs = tuple((i, j) for i, j in enumerate(order) if (i, j) in near)
+        if len(pairs) > len(best):
+            best = pairs
+    return best
+
+
+Standing = Literal["welcome", "screened_out", "finished"]
+
+
+def standing(quota: Quota, sessions: int, passed: Sequence[bool]) -> Standing:
+    """Whether a person may begin another session.
+
+    Parameters
+    ----------
+    quota
+        Of the study.
+    sessions
+        That the person has finished.
+    passed
+        Of all test images that the person has answered, whether each was passed.
+
+    Returns
+    -------
+    str
+        `screened_out` when enough sessions are done and too small a share is passed, else `finished` when there are no
+        more sessions, else `welcome`. Nobody is screened out who met no test image.
+
+    Examples
+    --------
+    >>> standing(Quota(), 10, [True] * 13 + [False] * 7), standing(Quota(), 10, [True] * 14 + [False] * 6)
+    ('screened_out', 'welcome')
+    """
+    # As a count: 0.7 * 20 in floats lies above 14.
+    share = Fraction(str(quota.screen_below))
+    if sessions >= quota.screen_after and passed and Fraction(sum(passed), len(passed)) < share:
+        return "screened_out"
+    return "finished" if sessions >= quota.max_sessions else "welcome"

@@ -1,0 +1,1 @@
+"""Simulated participants, over HTTP or in a real browser."""

@@ -1,0 +1,1 @@
+"""Where a study keeps its answers: tables, queries, keys, deletion."""

@@ -1,0 +1,141 @@
+"""What a store asks of its database, in SQL; see `pixq.study.store.store`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from functools import partial
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, select, text, update
+
+from pixq.study.store.records import ENDED, Changes, Event, History, Session
+from pixq.study.store.tables import assignments, consents, events, sessions
+
+__all__ = [
+    "BY_TOKEN",
+    "BY_TOKEN_LOCKED",
+    "EVERY",
+    "INSERT",
+    "LAST",
+    "change",
+    "events_of",
+    "history_of",
+    "locked",
+    "session_of",
+    "sessions_where",
+]
+
+#: Any number that other programs on the same PostgreSQL don't use: who draws a session's images does so alone.
+_LOCK = 0x70697871
+
+
+def locked(connection: Connection) -> None:
+    """Hold the lock of those who draw, to the transaction's end; with SQLite who writes is alone in any case."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+_COLUMNS = tuple(Session.__dataclass_fields__)
+
+
+def sessions_where(*where: Any) -> Select[Any]:
+    """Sessions, as `session_of` takes them."""
+    return select(*(sessions.c[name] for name in _COLUMNS)).where(*where)
+
+
+# What every answer asks for, built once: to build a statement takes longer than to carry it out.
+_OF: BindParameter[Any] = bindparam("of")
+BY_TOKEN = sessions_where(sessions.c.token == _OF)
+BY_TOKEN_LOCKED = BY_TOKEN.with_for_update()
+LAST = select(func.max(events.c.number)).where(events.c.session == _OF)
+_EVENTS = (
+    select(events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data)
+    .where(events.c.session == _OF, events.c.number >= bindparam("first"))
+    .order_by(events.c.number)
+)
+EVERY = select(
+    events.c.session, events.c.received, events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data
+).order_by(events.c.session, events.c.number)
+INSERT = insert(events)
+_UPDATE = (
+    update(sessions)
+    .where(sessions.c.id == _OF)
+    .values({name: bindparam(name) for name in ("step", "reason", "heard", "ended", "consent", "language")})
+)
+
+
+def session_of(row: Any) -> Session:
+    """A row of `sessions_where`."""
+    return Session(*row)
+
+
+def events_of(connection: Connection, session: int, first: int) -> list[Event]:
+    """A session's events from a number on, in order."""
+    return [Event(*row) for row in connection.execute(_EVENTS, {"of": session, "first": first})]
+
+
+def history_of(connection: Connection, participant: str, mine: Iterable[Session]) -> History:
+    """What is known when a session is drawn for a person who has had `mine`."""
+    own = (
+        select(assignments.c.source, assignments.c.passed)
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(sessions.c.participant == participant)
+    )
+    rows = connection.execute(own).all()
+    tested = (
+        select(sessions.c.participant, assignments.c.passed)
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(assignments.c.passed.is_not(None))
+    )
+    completed = (
+        select(sessions.c.participant, func.count())
+        .where(sessions.c.step == "completed")
+        .group_by(sessions.c.participant)
+    )
+    passed: dict[str, list[bool]] = defaultdict(list)
+    for who, right in connection.execute(tested):
+        passed[who].append(right)
+    waiting = (
+        select(assignments.c.source, sessions.c.heard, sessions.c.step)
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(~assignments.c.test, sessions.c.ended.is_(None))
+    )
+    return History(
+        tuple(mine),
+        tuple(row.passed for row in rows if row.passed is not None),
+        tuple(row.source for row in rows),
+        partial(_answers, connection),
+        {who: (count, tuple(passed[who])) for who, count in connection.execute(completed)},
+        tuple((source, heard, step) for source, heard, step in connection.execute(waiting)),
+    )
+
+
+def _answers(connection: Connection, without: Collection[str]) -> dict[str, int]:
+    """Answers of completed sessions by source, but for those of some people."""
+    query = (
+        select(assignments.c.source, func.count())
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(~assignments.c.test, assignments.c.answered.is_not(None), sessions.c.step == "completed")
+        .group_by(assignments.c.source)
+    )
+    if without:
+        query = query.where(sessions.c.participant.not_in(sorted(without)))
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def change(connection: Connection, session: Session, changes: Changes, now: float) -> None:
+    """Carry out what new events change beside being there."""
+    ended = now if changes.step in ENDED and session.ended is None else session.ended
+    values: dict[str, Any] = {"step": changes.step, "reason": changes.reason, "heard": now, "ended": ended}
+    values |= {"consent": session.consent, "language": session.language}
+    if changes.consent is not None:
+        shown = select(consents.c.language).where(consents.c.digest == changes.consent)
+        values |= {"consent": changes.consent, "language": connection.execute(shown).scalar_one()}
+    connection.execute(_UPDATE, {"of": session.id, **values})
+    for place, passed in changes.answered:
+        connection.execute(
+            update(assignments)
+            .where(assignments.c.session == session.id, assignments.c.place == place, assignments.c.answered.is_(None))
+            .values(answered=now, passed=passed)
+        )

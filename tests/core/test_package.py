@@ -1,0 +1,118 @@
+"""What is shipped: versions, licences, types, a light import, and a command line that explains itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import pixq
+from pixq import _core
+from pixq.cli import app
+
+ROOT = Path(__file__).parents[2]
+VERBS = (
+    "datasets", "inspect", "build-patches", "verify", "show", "train", "adapt", "calibrate", "evaluate", "predict",
+    "pjnd", "critical", "serve", "study", "report", "compare", "export", "distort", "demo",
+)  # fmt: skip
+
+
+def toml(name: str) -> dict[str, object]:
+    return tomllib.loads((ROOT / name).read_text(encoding="utf-8"))
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_all_say_the_same_version() -> None:
+    version = pixq.__version__
+    assert _core.__version__ == version
+    assert toml("pyproject.toml")["project"]["version"] == version  # type: ignore[index]
+    assert toml("Cargo.toml")["workspace"]["package"]["version"] == version  # type: ignore[index]
+    locked = {p["name"]: p["version"] for p in toml("Cargo.lock")["package"]}  # type: ignore[attr-defined, index]
+    assert locked["pixq-core"] == locked["pixq-py"] == version
+    changes = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert version in changes
+
+
+def test_what_is_installed_is_this_version() -> None:
+    try:
+        installed = importlib.metadata.version("pixq")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("pixq is on PYTHONPATH and not installed; `make build` installs it")
+    assert installed == pixq.__version__
+
+
+def test_the_module_is_optimised() -> None:
+    assert _core.DEBUG_BUILD is False
+
+
+@pytest.mark.parametrize("name", ["py.typed", "_core.pyi"])
+def test_types_are_shipped(name: str) -> None:
+    assert files("pixq").joinpath(name).is_file()
+
+
+def test_both_licences_are_whole_and_shipped() -> None:
+    mit = (ROOT / "LICENSE-MIT").read_text(encoding="utf-8")
+    apache = (ROOT / "LICENSE-APACHE").read_text(encoding="utf-8")
+    assert mit.startswith("MIT License")
+    assert mit.rstrip().endswith("SOFTWARE.")
+    assert "Version 2.0, January 2004" in apache
+    assert "END OF TERMS AND CONDITIONS" in apache
+    project = toml("pyproject.toml")["project"]
+    assert project["license"] == "MIT OR Apache-2.0"  # type: ignore[index]
+    assert project["license-files"] == ["LICENSE-MIT", "LICENSE-APACHE"]  # type: ignore[index]
+    assert toml("Cargo.toml")["workspace"]["package"]["license"] == "MIT OR Apache-2.0"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("module", ["pixq", "pixq.cli", "pixq.distort", "pixq.distort.demo"])
+def test_import_is_light(module: str) -> None:
+    heavy = ("torch", "matplotlib", "PIL", "scipy", "skimage", "pyarrow", "pandas", "sklearn", "ray")
+    assert python(f"import sys, {module}; print(*sorted(set({heavy!r}) & set(sys.modules)))").split() == []
+
+
+def test_import_starts_no_thread() -> None:
+    tasks = "len(os.listdir('/proc/self/task'))"
+    code = f"import os, numpy; before = {tasks}; import pixq; print({tasks} - before)"
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("no /proc here to count threads in")
+    assert python(code).split() == ["0"]
+
+
+def test_help_lists_every_verb_with_what_it_does() -> None:
+    done = subprocess.run([sys.executable, "-m", "pixq", "--help"], capture_output=True, text=True, check=True)
+    for verb in VERBS:
+        assert re.search(rf"^\W*{verb} {{2,}}\w+ \w+", done.stdout, re.MULTILINE), f"{verb} is not explained"
+
+
+def test_help_imports_no_verb() -> None:
+    loaded = "[name for name in sys.modules if name.startswith('pixq.cli.')]"
+    code = f"import sys; from pixq.cli import main; main(['--help']); print('|', *{loaded})"
+    assert python(code).rpartition("|")[2].split() == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    app([verb, "--help"], exit_on_error=False)
+    assert f"pixq {verb}" in capsys.readouterr().out
+
+
+def test_version_is_printed() -> None:
+    done = subprocess.run([sys.executable, "-m", "pixq", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == pixq.__version__
+
+
+@pytest.mark.parametrize("arguments", [["no-such-verb"], ["demo", "--no-such-option"], ["demo", "--out"]])
+def test_a_mistyped_command_is_one_line_and_code_2(arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "pixq", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("pixq: ")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,332 @@
+"""The page for those who hear it, use keys alone, need large text, or want nothing to move that need not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import taking_part
+from support.taking_part import MAIN, SLIDER, Person, Server
+
+#: Text of twice the size, as a browser's settings make it.
+LARGE = ("--blink-settings=defaultFontSize=32,minimumFontSize=24",)
+#: All that is shown and can be used or read, but for what holds others: its box on the page, and what is cut off.
+SHOWN = """() => [...document.querySelectorAll(
+  "main h1, main p, main li, main label, main output, main input, main button, main progress, header span")]
+  .filter(each => each.checkVisibility() && !each.closest(".fj-said"))
+  .filter(each => each.textContent.trim() || each.matches("input"))
+  .map(each => { const { left, top, right, bottom } = each.getBoundingClientRect();
+    return { name: each.id || each.className || each.textContent.slice(0, 30), left, top: top + scrollY, right,
+      bottom: bottom + scrollY,
+      lost: each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display != "inline",
+      inside: Boolean(each.closest(".fj-message")), use: each.matches("input, button") } })"""
+PAGE = """(({ clientWidth, scrollWidth, scrollHeight }) =>
+  [clientWidth, scrollWidth, scrollHeight])(document.documentElement)"""
+#: Pictures that a canvas shows in a second.
+CHANGES = """async () => {
+  const context = document.querySelector(".fj-picture").getContext("2d"), end = performance.now() + 1000;
+  let before = "", changes = -1;
+  while (performance.now() < end) {
+    await new Promise(done => requestAnimationFrame(done));
+    const now = context.getImageData(0, 0, 60, 60).data.join();
+    if (now !== before) changes++;
+    before = now;
+  }
+  return changes; }"""
+#: What moves by style sheets.
+MOVING = """() => [...document.querySelectorAll("*")].flatMap(each => {
+    const { animationName, transitionDuration, scrollBehavior } = getComputedStyle(each);
+    const moves = animationName !== "none" || parseFloat(transitionDuration) > 0 || scrollBehavior === "smooth";
+    return moves ? [each.className] : [];
+  }).concat(document.getAnimations().map(String))"""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture
+def server(images: Path, tmp_path: Path) -> Iterator[Server]:
+    with taking_part.serving(images, tmp_path) as serve:
+        yield serve()
+
+
+# One browser at a time: Playwright runs one event loop.
+@pytest.fixture
+def sit(request: pytest.FixtureRequest) -> Iterator[Any]:
+    options = LARGE if "twice" in request.node.name else ()
+    with taking_part.chromium(*options) as opened, taking_part.seats(opened) as seat:
+        yield seat
+
+
+def heard(page: Any) -> list[dict[str, Any]]:
+    """What a screen reader is told, from Chromium's accessibility tree: role, name, value, description, state."""
+    session = page.context.new_cdp_session(page)
+    session.send("Accessibility.enable")
+    found = []
+    for node in session.send("Accessibility.getFullAXTree")["nodes"]:
+        if node.get("ignored"):
+            continue
+        each = {key: node.get(key, {}).get("value", "") for key in ("role", "name", "value", "description")}
+        found.append(each | {own["name"]: own["value"].get("value") for own in node.get("properties", [])})
+    session.detach()
+    return found
+
+
+def one(page: Any, role: str, name: str) -> dict[str, Any]:
+    """The only one of a role and a name."""
+    [found] = [each for each in heard(page) if (each["role"], each["name"]) == (role, name)]
+    return found
+
+
+def said_of_value(page: Any) -> str:
+    """Of what has the focus; Chromium's tree, as it is asked for here, has the number alone."""
+    found: str = page.evaluate("document.activeElement.ariaValueText")
+    return found
+
+
+def live(page: Any) -> list[str]:
+    """What is said when it changes."""
+    found: list[str] = page.locator("[role=status], [role=alert], [aria-live=polite]").evaluate_all(
+        "all => all.filter(each => each.closest('[hidden]') === null).map(each => each.textContent).filter(Boolean)"
+    )
+    return found
+
+
+def named(page: Any) -> None:
+    """Whatever can be used has a name."""
+    roles = ("button", "checkbox", "radio", "slider", "textbox", "combobox", "link", "application", "progressbar")
+    names = [(each["role"], each["name"]) for each in heard(page) if each["role"] in roles]
+    assert names
+    assert all(name for _, name in names), names
+
+
+def test_what_a_screen_reader_hears_of_the_calibration(sit: Any, server: Server) -> None:
+    person = sit(server)
+    page = person.page
+    person.arrive()
+    person.reach("consent")
+    named(page)
+    assert one(page, "checkbox", "I have read this, I am of age, and I take part of my own free will.")["focusable"]
+    person.reach("check")
+    page.wait_for_selector("main .main:enabled")
+    assert [each["name"] for each in heard(page) if each["role"] == "image"] == ["fine"] * 4
+    person.reach("calibration")
+    named(page)
+    frame = one(page, "slider", "Size of the frame")
+    assert frame["focused"]
+    assert frame["value"] == 324
+    assert said_of_value(page) == "324 pixels wide"
+    assert "Arrow keys change the size" in frame["description"]
+    page.keyboard.press("ArrowRight")
+    assert said_of_value(page) == "325 pixels wide"
+    for name in ("Much smaller", "Smaller", "Larger", "Much larger", "The frame fits my card"):
+        assert one(page, "button", name)["focusable"]
+
+
+def test_what_a_screen_reader_hears_of_a_trial(sit: Any, server: Server) -> None:
+    person = sit(server)
+    page, press = person.page, person.page.keyboard.press
+    person.arrive()
+    person.reach("training")
+    named(page)
+    slider = one(page, "slider", "Strength of the change")
+    assert slider["focused"]
+    assert said_of_value(page) == "0, no change"
+    assert slider["description"].startswith("Move the slider to the lowest strength")
+    assert one(page, "image", "The picture, alternating with its changed copy")
+    found = one(page, "button", "I found the critical point")
+    assert found["disabled"]
+    assert found["description"] == "Move the slider first."
+    assert live(page) == ["Move the slider first."]
+    press("ArrowRight")
+    page.wait_for_selector(MAIN)
+    assert said_of_value(page) == "1"
+    assert live(page) == []
+    press("ArrowLeft")
+    assert live(page) == ["At 0 nothing changes; choose a higher strength."]
+    press("ArrowRight")
+    page.wait_for_selector(MAIN)
+    page.focus(MAIN)
+    press("Enter")
+    picture = one(page, "application", "Picture. Arrow keys move the cross, Enter sets a point.")
+    assert picture["focused"]
+    assert picture["description"].startswith("Now mark the 3 places")
+    assert picture["description"].endswith("3 more to mark.")
+    assert one(page, "button", "Next picture")["description"] == "3 more to mark."
+    named(page)
+    press("ArrowRight")
+    left, said = live(page)
+    assert left == "3 more to mark."
+    assert said.endswith("% from the left, 50 % from the top"), "where the cross is"
+    press("Enter")
+    left, said = live(page)
+    assert left == "2 more to mark."
+    assert said.startswith("Point 1 set, ")
+    press("Backspace")
+    assert live(page) == ["3 more to mark.", "Point 1 taken back."]
+    for _ in range(3):
+        press("Enter")
+    assert live(page)[0] == "All marked."
+    assert one(page, "button", "Next picture")["focused"]
+    page.click("text=Change the strength")
+    assert live(page) == [], "what was said of points is over"
+
+
+def test_pictures_that_load_are_told_once(sit: Any, server: Server) -> None:
+    """And how many there are is the bar's value, which a screen reader asks for."""
+    person = sit(server)
+    page = person.page
+    person.arrive()
+    person.reach("instructions")
+    waiting: list[Any] = []
+    page.route("**/api/image/**", lambda route: waiting.append(route))
+    person.begin()
+    page.wait_for_selector(".fj-progress")
+    page.evaluate(
+        "() => { window.told = 0; new MutationObserver(all => (window.told += all.filter(each => "
+        "each.target.matches('.fj-message')).length)).observe(document.querySelector('.fj-message'), "
+        "{ childList: true }) }"
+    )
+    assert one(page, "progressbar", "Loading the pictures…")["value"] == 0
+    while len(waiting) < 4:
+        page.wait_for_timeout(20)
+    for route in waiting[:3]:
+        route.continue_()
+    page.wait_for_selector(".fj-progress[value='3']")
+    assert page.evaluate("told") == 0
+    for route in waiting[3:]:
+        route.continue_()
+    page.unroute_all()
+    page.wait_for_selector(SLIDER)
+
+
+def test_keys_reach_everything_and_leave_it_again(sit: Any, server: Server) -> None:
+    """In the order in which it is read, and what has the focus is seen."""
+    person = sit(server)
+    page = person.page
+    person.arrive()
+    orders = {
+        "consent": ["language", "agree", "I don't want to take part"],
+        "calibration": ["card", "− −", "−", "+", "+ +", "The frame fits my card"],
+        "training": ["fj-slider"],
+    }
+    for step, order in orders.items():
+        person.reach(step)
+        page.wait_for_selector(SLIDER if step == "training" else "main .main")
+        page.evaluate("document.activeElement.blur()")
+        page.evaluate(
+            "document.querySelector('header')"
+            ".append(Object.assign(document.createElement('i'), { tabIndex: 0, id: 'top' }))"
+        )
+        page.focus("#top")
+        seen = []
+        for _ in range(len(order)):
+            page.keyboard.press("Tab")
+            name, outline = page.evaluate(
+                "(({ id, className, textContent }, style) => [id.startsWith('fj-') ? className : id || textContent, "
+                "style.outlineStyle])(document.activeElement, getComputedStyle(document.activeElement))"
+            )
+            seen.append(name)
+            assert outline != "none", (step, name)
+        assert seen == order
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement === document.body || document.activeElement.id === 'top'"), step
+        page.evaluate("document.getElementById('top').remove()")
+
+
+def all_there(page: Any, step: str) -> None:
+    """Nothing is cut off, nothing lies outside, nothing that is used covers another, and nothing the picture."""
+    client, wide, high = page.evaluate(PAGE)
+    assert wide <= client, step
+    boxes = page.evaluate(SHOWN)
+    assert boxes
+    picture = page.evaluate(
+        "() => { const box = document.querySelector('.fj-picture, .card')?.getBoundingClientRect(); return box && "
+        "{ left: box.left, right: box.right, top: box.top + scrollY, bottom: box.bottom + scrollY } }"
+    )
+
+    def over(one: dict[str, Any], other: dict[str, Any]) -> bool:
+        across = min(one["right"], other["right"]) - max(one["left"], other["left"])
+        return bool(across > 1 and min(one["bottom"], other["bottom"]) - max(one["top"], other["top"]) > 1)
+
+    for number, box in enumerate(boxes):
+        where = (step, box["name"])
+        assert not box["lost"], where
+        assert box["left"] >= -0.5, where
+        assert box["right"] <= client + 0.5, where
+        assert box["top"] >= -0.5, where
+        assert box["bottom"] <= high + 0.5, where
+        if picture and not box["inside"]:
+            assert not over(box, picture), where
+        if box["use"]:
+            assert not any(over(box, other) for other in boxes[number + 1 :] if other["use"]), where
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_text_of_twice_the_size_loses_nothing(sit: Any, server: Server, locale: str) -> None:
+    person: Person = sit(server, locale=locale)
+    page = person.page
+    person.arrive()
+    for step in ("consent", "check", "calibration"):
+        person.reach(step)
+        all_there(page, step)
+    for _ in range(15):
+        page.keyboard.press("Shift+ArrowRight")
+    all_there(page, "calibration, larger")
+    for _ in range(15):
+        page.keyboard.press("Shift+ArrowLeft")
+    person.reach("instructions")
+    page.route("**/api/image/**", lambda route: route.fulfill(status=503, body="-"))
+    person.begin()
+    person.passed += 1
+    page.wait_for_selector(".fj-progress")
+    around = page.locator(".fj-surround").bounding_box()
+    all_there(page, "loading")
+    page.wait_for_selector(".fj-broken")
+    all_there(page, "broken")
+    page.unroute_all()
+    page.click(".fj-message button")
+    page.wait_for_selector(SLIDER)
+    all_there(page, "slider, at 0")
+    assert page.locator(".fj-surround").bounding_box() == around, "nothing moves once the picture is there"
+    person.find(15)
+    all_there(page, "points")
+    person.click_places()
+    all_there(page, "points, all")
+    page.click(MAIN)
+    page.wait_for_selector(".fj-circle")
+    all_there(page, "feedback")
+    page.click(".fj-controls .main")
+    person.answer(6)
+    page.wait_for_selector(".fj-circle")
+    page.click(".fj-controls .main")
+    for number in (1, 2):
+        person.until_picture(number)
+        all_there(page, "trial")
+        person.answer(6)
+    page.wait_for_selector("textarea")
+    all_there(page, "survey")
+    if locale == "en-GB":
+        for name in ("1, very easy", "5, very hard", "1, not at all", "5, very", "No"):
+            assert one(page, "radio", name)["focusable"]
+    page.click("main .main")
+    page.wait_for_selector(".end")
+    all_there(page, "end")
+
+
+def test_who_wants_less_motion_gets_the_flicker_alone(sit: Any, server: Server) -> None:
+    person = sit(server, reduced_motion="reduce")
+    page = person.page
+    person.arrive()
+    for step in ("consent", "check", "calibration", "instructions", "training"):
+        person.reach(step)
+        assert page.evaluate(MOVING) == [], step
+    page.locator(SLIDER).fill("20")
+    page.wait_for_selector(MAIN)
+    assert page.evaluate(CHANGES) >= 4
+    assert page.evaluate(MOVING) == []

@@ -1,0 +1,211 @@
+"""What a study's server bears of one session and one address, and what it tells the experimenter. On both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
+pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+
+from sqlalchemy import event
+
+from pixq.study.results.answers import answers_of, as_json
+from pixq.study.results.statistics import figures, stored
+from pixq.study.server.app import Limits
+from pixq.study.server.limits import Lately, Rate
+from pixq.study.store.keys import withdraw
+from support import studying
+from support.studying import ADMIN, KEY, PATIENT, SAID, Page, Server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return studying.make_study(tmp_path / "study")
+
+
+@pytest.fixture
+def server(folder: Path, database: str) -> Iterator[Server]:
+    with studying.running(folder, database) as found:
+        yield found
+
+
+@pytest.fixture
+def page(server: Server) -> Page:
+    found = Page(server, {"participant": "anna"})
+    found.start()
+    return found
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_data_as_deep_as_they_may_be_are_exported(server: Server, page: Page) -> None:
+    page.go("check")
+    deep: object = 1
+    for _ in range(15):
+        deep = [deep]
+    status, told = page.send(page.event("check", {**SAID["check"], "a": [deep]}))
+    assert (status, told["error"]) == (422, "data may hold objects and lists 16 deep, no deeper")
+    page.say("check", {**SAID["check"], "a": deep})
+    page.go("none")
+    found = answers_of(server.service.study, *stored(server.service))
+    assert found[0].environment["check"]["a"] == deep
+    assert "[" * 15 + "1" in as_json(found[0].environment)
+    assert figures(server.service)["people"] == 1
+
+
+def request(server: Server, *lines: str, body: bytes = b"") -> int:
+    """The status that headers get which no library sends."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall("\r\n".join([*lines, "Host: localhost", "Connection: close", "", ""]).encode() + body)
+        with client.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_proxys_word_is_the_last_one(folder: Path, database: str) -> None:
+    slow = Limits(session=PATIENT.session, address=Rate(second=0.001, burst=2), start=PATIENT.start)
+    ours, get = "X-Forwarded-For: 192.0.2.7", "GET /page/page.js HTTP/1.1"
+    with studying.running(folder, database, limits=slow, proxy=True) as server:
+        # Whatever the client puts before it.
+        found = [request(server, get, f"X-Forwarded-For: 198.51.100.{n}", ours) for n in range(3)]
+        assert found == [200, 200, 429]
+        assert request(server, get, "X-Forwarded-For: 198.51.100.9, 192.0.2.7") == 429
+        assert request(server, get, ours, "X-Forwarded-For: 192.0.2.8") == 200
+    with studying.running(folder, database, limits=slow) as server:
+        assert [request(server, get, f"X-Forwarded-For: 192.0.2.{n}") for n in range(3)] == [200, 200, 429]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, database: str) -> None:
+    slow = Limits(session=PATIENT.session, address=Rate(second=0.001, burst=9), start=Rate(second=0.001, burst=4))
+    with studying.running(folder, database, limits=slow) as server:
+        page = Page(server, {"participant": "anna"})
+        page.start()
+        store, asked = server.service.store, []
+        find = store.find
+        store.find = lambda token: (asked.append(token), find(token))[1]  # type: ignore[method-assign]
+        # A writer that does not end would make who waits for it wait.
+        with store._writing():
+            # The body never comes.
+            head = ("POST /api/events HTTP/1.1", "Content-Length: 1000000")
+            tokens = [f"Authorization: Bearer {n:064d}" for n in range(6)]
+            assert [request(server, *head, each) for each in tokens] == [401] * 3 + [429] * 3
+            assert len(asked) == 3
+            # Who began before that goes on, though it was not heard of since.
+            assert page.ask("GET", "/api/state", token=page.token)[0] == 200
+    with studying.running(folder, database, limits=slow) as server:
+        page = Page(server, {"participant": "anna"})
+        page.start()
+        assert page.ask("GET", "/api/state", token=page.token)[0] == 200
+        assert [request(server, *head, each) for each in tokens[:4]] == [401] * 3 + [429]
+        assert page.ask("GET", "/api/state", token=page.token)[0] == 200
+        assert withdraw(server.service.store, KEY, "local", "anna") == 0
+        assert page.ask("GET", "/api/state", token=page.token)[0] == 429
+        assert [page.ask("GET", "/page/page.js")[0] for _ in range(2)] == [200, 200]
+        assert page.ask("GET", "/page/page.js")[0] == 429, "requests that are refused count for the address"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_comes_in_parts_costs_as_much(folder: Path, database: str) -> None:
+    slow = Limits(session=Rate(second=0.001, burst=5), address=PATIENT.address, start=PATIENT.start)
+    with studying.running(folder, database, limits=slow) as server:
+        page = Page(server, {"participant": "anna"})
+        page.start()
+        body = json.dumps({"events": [page.event("frames", {"text": "x" * 70_000})]}).encode()
+        head = ("POST /api/events HTTP/1.1", f"Authorization: Bearer {page.token}", "Transfer-Encoding: chunked")
+        parts = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (body[:99], body[99:], b""))
+        assert request(server, *head, body=parts) == 429
+        assert server.service.store.size(1) == (0, 0)
+        # Nothing was taken for it but one.
+        assert [page.ask("GET", "/api/state", token=page.token)[0] for _ in range(5)] == [200] * 4 + [429]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_session_stores_so_much_and_no_more(folder: Path, database: str) -> None:
+    small = replace(PATIENT, stored=2 << 20)
+    with studying.running(folder, database, limits=small) as server:
+        page, other = (Page(server, {"participant": name}) for name in ("anna", "bert"))
+        page.start()
+        other.start()
+        large = page.event("frames", {"text": "x" * 900_000})
+        # What comes again is stored once, and counts once.
+        assert [page.send(large)[0] for _ in range(4)] == [200] * 4
+        page.say("frames", {"text": "x" * 900_000})
+        status, told = page.send(page.event("frames", {"text": "x" * 900_000}))
+        assert (status, told["error"]) == (413, "this session has stored 2 MiB, and may store no more")
+        page.say("frames")
+        other.say("frames", {"text": "x" * 900_000})
+        size, next = server.service.store.size(1)
+        assert (size, next) == (2 * len('{"text":""}') + 1_800_000 + len("{}"), 3)
+    with studying.running(folder, database, limits=small) as server:
+        page = Page(server, {"participant": "anna"})
+        page.start()
+        assert page.send(page.event("frames", {"text": "x" * 900_000}))[0] == 413, "and so after a restart"
+        page.say("frames")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_figures_are_given_again_for_a_while(folder: Path, database: str) -> None:
+    with studying.running(folder, database, limits=replace(PATIENT, figures=3600.0)) as server:
+        for people in (0, 1):
+            told = server.ask("GET", "/api/admin", token=ADMIN)
+            assert (told[0], json.loads(told[2])["people"], int(told[1]["age"]) < 3600) == (200, 0, True)
+            Page(server, {"participant": f"p{people}"}).start()
+        assert figures(server.service)["people"] == 2
+
+
+def test_one_finds_and_others_get_what_there_is() -> None:
+    now, begun, go = [0.0], [0], asyncio.Event()
+
+    async def find() -> int:
+        begun[0] += 1
+        own = begun[0]
+        await go.wait()
+        if own == 3:
+            raise ValueError("no figures")
+        return own
+
+    async def ask() -> None:
+        lately = Lately(find, 30.0, lambda: now[0])
+        waiting = [asyncio.create_task(lately.get()) for _ in range(5)]
+        await asyncio.sleep(0)
+        waiting.pop().cancel()
+        go.set()
+        assert await asyncio.gather(*waiting) == [(1, 0.0)] * 4
+        now[0] = 29.0
+        assert await lately.get() == (1, 29.0)
+        now[0] = 31.0
+        go.clear()
+        anew = asyncio.create_task(lately.get())
+        await asyncio.sleep(0)
+        assert [await lately.get() for _ in range(3)] == [(1, 31.0)] * 3
+        go.set()
+        assert (await anew, begun) == ((2, 0.0), [2])
+        now[0] = 70.0
+        with pytest.raises(ValueError, match="no figures"):
+            await lately.get()
+        assert await lately.get() == (4, 0.0)
+
+    asyncio.run(asyncio.wait_for(ask(), 60))
+
+
+def test_figures_take_as_many_queries_for_many_as_for_one(server: Server) -> None:
+    asked: list[str] = []
+    event.listen(server.service.store.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    counts = []
+    for people in range(3):
+        page = Page(server, {"participant": f"p{people}"}, people)
+        page.start()
+        page.go("none")
+        asked.clear()
+        rows, events = stored(server.service)
+        counts.append(sum(each.startswith("SELECT") for each in asked))
+        assert (len(rows), len(events)) == (people + 1, sum(len(each.sent) for each in server.pages))
+        assert all(each.received.endswith("+00:00") for each in events)
+    assert counts == [2, 2, 2]

@@ -1,0 +1,364 @@
+"""Answers are kept: once, in order, whatever is sent, and whoever is killed. On SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
+
+from pixq.errors import PixqError
+from pixq.study.store.deletion import LogKept
+from pixq.study.store.records import Busy, Changes, Conflict, Event, Gap, History, Session, Unknown
+from pixq.study.store.store import Store, open_store
+from support import databases
+
+GOES_ON = Changes("trial")
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    found = open_store(database)
+    yield found
+    found.close()
+
+
+def event(number: int, kind: str = "frames", **data: Any) -> Event:
+    return Event(number, kind, 1.5 * number, "2026-01-01T00:00:00Z", json.dumps(data))
+
+
+def drawn(token: str, images: Sequence[tuple[str, bool]] = (("a", False), ("t", True))) -> Mapping[str, Any]:
+    return {
+        "public": f"public {token}",
+        "token": token,
+        "language": "en",
+        "plan": "{}",
+        "step": "consent",
+        "images": images,
+    }
+
+
+def begin(store: Store, token: str, participant: str | None = None, visit: str | None = None) -> Session:
+    found = store.start(participant or f"person {token}", visit, 10.0, lambda history: drawn(token))
+    assert found is not None
+    return found
+
+
+def put(store: Store, token: str, *batch: Event, changes: Changes = GOES_ON) -> int:
+    return store.append(token, batch, 20.0, lambda *given: changes).next
+
+
+def test_events_come_back_as_they_were(store: Store) -> None:
+    session = begin(store, "t")
+    odd = Event(1, "error", 1e9 + 0.125, "", json.dumps({"text": "ä\0\ud800'\";--", "n": 10**30}))
+    assert put(store, "t", event(0), odd) == 2
+    assert store.events(session.id) == [event(0), odd]
+    assert store.events(session.id, 1) == [odd]
+    assert store.find("t").step == "trial"
+    with pytest.raises(Unknown):
+        store.find("T")
+
+
+def test_the_same_again_is_stored_once_and_admitted_once(store: Store) -> None:
+    session, admitted = begin(store, "t"), []
+
+    def admit(found: Session, first: int, new: Sequence[Event], read: Callable[[int], list[Event]]) -> Changes:
+        assert found.id == session.id
+        assert [each.number for each in read(0)] == list(range(first))
+        admitted.extend(each.number for each in new)
+        return GOES_ON
+
+    every = [event(n, n=n) for n in range(6)]
+    for first, end in ((0, 2), (0, 2), (1, 4), (0, 6), (5, 6), (2, 3), (0, 6)):
+        store.append("t", every[first:end], 20.0, admit)
+    assert admitted == list(range(6))
+    assert store.events(session.id) == every
+
+
+def test_a_gap_and_another_content_change_nothing(store: Store) -> None:
+    session = begin(store, "t")
+    put(store, "t", event(0), event(1))
+    with pytest.raises(Gap) as gap:
+        put(store, "t", event(3))
+    assert gap.value.next == 2
+    for other in (event(1, other=1), replace(event(1), kind="error"), replace(event(1), at=9.0)):
+        with pytest.raises(Conflict) as conflict:
+            put(store, "t", event(0), other, event(2))
+        assert (conflict.value.number, conflict.value.next) == (1, 2)
+    assert store.events(session.id) == [event(0), event(1)]
+
+
+def test_what_is_not_admitted_is_not_stored(store: Store) -> None:
+    session = begin(store, "t")
+
+    def refuse(*given: Any) -> Changes:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        store.append("t", [event(0)], 20.0, refuse)
+    # Nor what the database refuses in the middle of it: the second has no kind.
+    with pytest.raises(Busy):
+        put(store, "t", event(0), replace(event(1), kind=None))  # type: ignore[arg-type]
+    assert store.events(session.id) == []
+    assert store.find("t").step == "consent"
+
+
+def test_a_person_gets_the_unfinished_session(store: Store) -> None:
+    first = begin(store, "t1", "anna", "visit 1")
+    again = begin(store, "t2", "anna", "visit 2")
+    assert (again.id, again.visit) == (first.id, "visit 2")
+    put(store, "t1", event(0), changes=Changes("completed"))
+    # The visit has its session, though that is ended; another visit has another.
+    assert begin(store, "t3", "anna", "visit 2").id == first.id
+    assert store.find("t1").ended == 20.0
+    next = begin(store, "t4", "anna", "visit 3")
+    assert (next.id != first.id, next.ordinal) == (True, 2)
+    assert begin(store, "t5", "bert", "visit 3").ordinal == 1
+
+
+def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
+    known: list[History] = []
+
+    def draw(history: History) -> Mapping[str, Any] | None:
+        found = history.answers(())
+        known.append(replace(history, answers=lambda out: found))
+        return drawn("p2") if history.sessions else None
+
+    assert store.start("anna", None, 5.0, draw) is None
+    assert known[0].answers(()) == {}
+    assert replace(known[0], answers=dict) == History((), (), (), dict, {}, ())
+    begin(store, "t1", "anna")
+    put(store, "t1", event(0), changes=Changes("trial", answered=((0, None),)))
+    put(store, "t1", event(1), changes=Changes("completed", answered=((1, False),)))
+    begin(store, "tb", "bert")
+    # Without a visit to tell, a person gets the last one again, unless another is asked for.
+    last = store.start("anna", None, 5.0, draw)
+    assert last is not None
+    assert (last.step, len(known)) == ("completed", 1)
+    assert store.start("anna", None, 5.0, draw, again=True) is not None
+    found = known[1]
+    assert (found.passed, found.seen, found.answers(())) == ((False,), ("a", "t"), {"a": 1})
+    assert found.tested == {"anna": (1, (False,))}
+    assert found.reserved == (("a", 10.0, "consent"),)
+    assert [(row[2], row[4], row[5]) for row in store.assigned()][:2] == [("a", None, 20.0), ("t", False, 20.0)]
+
+
+def test_the_first_answer_to_an_image_counts(store: Store) -> None:
+    begin(store, "t")
+    put(store, "t", event(0), changes=Changes("trial", answered=((1, False),)))
+    put(store, "t", event(1), changes=Changes("trial", answered=((1, True),)))
+    assert [row[4] for row in store.assigned()] == [None, False]
+
+
+def test_consent_is_kept_with_its_text(store: Store) -> None:
+    assert store.keep_consents({("1", "en"): "Yes!", ("1", "de"): "Ja!"}) == []
+    # Nobody has agreed yet.
+    assert store.keep_consents({("1", "en"): "Yes.", ("1", "de"): "Ja."}) == []
+    digest = store.consent_of("1", "de")
+    assert digest is not None
+    for token in "ab":
+        begin(store, token)
+        put(store, token, event(0), changes=Changes("check", consent=digest))
+    assert (store.find("b").consent, store.find("b").language) == (digest, "de")
+    assert store.consents() == {digest: ("1", "de", "Ja.")}
+    assert store.keep_consents({("1", "en"): "Yes, sir.", ("1", "de"): "Jawohl."}) == [("1", "de")]
+    assert store.keep_consents({("2", "en"): "Yes, sir.", ("2", "de"): "Jawohl."}) == []
+    assert store.consents() == {digest: ("1", "de", "Ja.")}
+    assert store.consent_of("3", "de") is None
+
+
+def test_withdrawing_leaves_nothing_of_the_person(store: Store, database: str) -> None:
+    begin(store, "a", "anna")
+    kept = begin(store, "b", "bert")
+    put(store, "a", event(0, secret="of anna"), event(1))
+    put(store, "b", event(0, secret="of bert"), changes=Changes("trial", answered=((0, None),)))
+    assert store.withdraw("anna") == 2
+    assert store.withdraw("anna") == 0
+    with pytest.raises(Unknown):
+        put(store, "a", event(2))
+    assert [each.participant for each in store.sessions()] == ["bert"]
+    assert len(store.events(kept.id)) == 1
+    assert {row[0] for row in store.assigned()} == {kept.id}
+    assert begin(store, "c", "anna").id > kept.id
+    if store.is_sqlite:
+        for path in Path(database).parent.iterdir():
+            assert b"of anna" not in path.read_bytes()
+        store.close()
+        assert b"of bert" in Path(database).read_bytes()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_reader_keeps_the_log_and_a_short_one_does_not(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Path(f"{database}-wal")
+    begin(store, "a", "anna")
+    put(store, "a", event(0, secret="of anna"))
+    reader = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM events").fetchone() == (1,)
+    with monkeypatch.context() as patch:
+        patch.setattr("pixq.study.store.store._READERS", 0.0)
+        with pytest.raises(LogKept) as kept:
+            store.withdraw("anna")
+    assert kept.value.events == 1
+    assert store.sessions() == []
+    assert b"of anna" in log.read_bytes()
+    # As an export does, it ends soon.
+    ending = threading.Timer(0.5, reader.rollback)
+    ending.start()
+    assert store.cut()
+    ending.join()
+    for path in Path(database).parent.iterdir():
+        assert b"of anna" not in path.read_bytes()
+    with store._reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 20_000
+        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
+    reader.close()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_withdrawn_rows_are_vacuumed(store: Store) -> None:
+    begin(store, "a", "anna")
+    put(store, "a", event(0, secret="of anna"))
+    assert store.withdraw("anna") == 1
+    with store._reading() as connection:
+        (held,) = connection.exec_driver_sql("SELECT pg_relation_size('events')").one()
+    assert held == 0, "a table whose last rows are dead is cut"
+
+
+def test_threads_with_one_session_store_each_event_once(store: Store) -> None:
+    session, every = begin(store, "t"), [event(n, n=n) for n in range(40)]
+    errors: list[Exception] = []
+
+    def send() -> None:
+        try:
+            for first in range(0, 40, 2):
+                put(store, "t", *every[max(first - 4, 0) : first + 2])
+        except Exception as error:
+            errors.append(error)
+
+    together(*[send] * 8)
+    assert not errors
+    assert store.events(session.id) == every
+
+
+def test_threads_that_start_one_person_share_the_session(store: Store) -> None:
+    found: list[int] = []
+    together(*[lambda n=n: found.append(begin(store, f"t{n}", "anna").id) for n in range(12)])  # type: ignore[misc]
+    assert len(found) == 12
+    assert len(set(found)) == 1
+    assert len(store.sessions()) == 1
+
+
+def test_threads_that_start_see_one_another(store: Store) -> None:
+    seen: list[int] = []
+
+    def start(n: int) -> None:
+        def draw(history: History) -> Mapping[str, Any]:
+            seen.append(len(history.reserved))
+            return drawn(f"p{n}")
+
+        store.start(f"person {n}", None, 10.0, draw)
+
+    together(*[lambda n=n: start(n) for n in range(16)])  # type: ignore[misc]
+    assert sorted(seen) == list(range(16)), "each drew knowing of all before"
+
+
+def together(*jobs: Callable[[], Any]) -> None:
+    threads = [threading.Thread(target=job) for job in jobs]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+
+def test_two_stores_share_a_database(store: Store, database: str) -> None:
+    session, other = begin(store, "t"), open_store(database)
+    every = [event(n) for n in range(30)]
+
+    def send(to: Store) -> None:
+        for n in range(30):
+            put(to, "t", *every[: n + 1])
+
+    together(lambda: send(store), lambda: send(other))
+    assert other.events(session.id) == every
+    assert other.fact("key", "mine") == "mine"
+    assert store.fact("key", "other") == "mine"
+    other.close()
+
+
+@pytest.mark.parametrize("rounds", [20])
+def test_what_was_confirmed_outlives_its_writer(store: Store, database: str, rounds: int) -> None:
+    tokens = ["a", "b", "c"]
+    sessions = {token: begin(store, token).id for token in tokens}
+    program = Path(__file__).parents[1] / "support" / "killed_writers.py"
+    paths = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, program, database, str(rounds), *tokens], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": paths}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    confirmed = json.loads(done.stdout)
+    assert sum(confirmed.values()) > rounds
+    for token, number in confirmed.items():
+        found = store.events(sessions[token])
+        assert [each.number for each in found] == list(range(len(found))), "each once, none missing"
+        assert all(json.loads(each.data) == {"n": each.number} for each in found)
+        assert len(found) >= number
+        assert len(found) % 3 == 0, "a batch is there whole, or not at all"
+
+
+def test_sqlite_flushes_before_it_confirms(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "a.db"))
+    with store.engine.connect() as connection:
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout")
+        }
+    assert found == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "secure_delete": 1,
+        "busy_timeout": 20000,
+    }
+    store.close()
+
+
+def test_postgresql_flushes_before_it_confirms(postgresql: str) -> None:
+    store = open_store(databases.fresh(postgresql))
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+    store.close()
+
+
+def test_what_is_no_database_is_said_in_one_line(tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("no database, whatever it is called. " * 100)
+    old = tmp_path / "old.db"
+    store = open_store(str(old))
+    store.close()
+    with sqlite3.connect(old) as connection:
+        connection.execute("UPDATE facts SET value = '0' WHERE name = 'schema'")
+    connection.close()
+    for where, words in (
+        (str(text), "is it a database"), (str(tmp_path / "no" / "a.db"), "is it a database"), (str(old), "version 0"),
+        ("mysql://a:secret@b/c", "neither"), ("postgresql://me:secret@127.0.0.1:1/a", "is it a database"),
+    ):  # fmt: skip
+        if where.startswith("postgresql"):
+            pytest.importorskip("psycopg", reason="PostgreSQL: psycopg is not installed")
+        with pytest.raises(PixqError, match=words) as found:
+            open_store(where)
+        assert "\n" not in str(found.value)
+        assert "secret" not in str(found.value)

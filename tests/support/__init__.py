@@ -1,0 +1,1 @@
+"""What tests share: datasets, runs, servers and browsers to test with."""

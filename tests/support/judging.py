@@ -1,0 +1,45 @@
+"""A run and a target to judge it on, small enough for tests; made once a session (see conftest.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pixq import distort
+from pixq.datasets import adapter
+from pixq.distort.interpolation import write_triplets
+from pixq.patches.build import build
+from pixq.patches.plan import BuildSettings
+from pixq.patches.store import PatchSet
+from pixq.runs.recipe import read_recipe
+from pixq.train import loop
+from pixq.train.partition import by_split
+from support import built, trees
+
+#: Rivals that take no time.
+QUICK_RIVALS = ("majority", "psnr", "roi_psnr")
+
+
+def make_run(root: Path) -> Path:
+    """A run of a few steps on five small references."""
+    patches = built.make_small(root)
+    recipe = read_recipe("seed", ["train.epochs=3", "optimiser.lr=0.005"])
+    loop.train(by_split(patches), root / "run", recipe, device="cpu")
+    return root / "run"
+
+
+def make_target(root: Path, ratio: tuple[float, float, float] = (0.4, 0.3, 0.3)) -> PatchSet:
+    """Pixels of six photos lost and filled in: 240 patches."""
+    photos = {f"photo{number}": trees.photo(100 + number, (120, 160)) for number in range(6)}
+    write_triplets(photos, root / "tree", count=20)
+    settings = BuildSettings.for_adapter(adapter("triplets"), ratio=ratio)
+    return PatchSet(build("triplets", root / "tree", root / "target", settings=settings).out)
+
+
+def make_levels(root: Path) -> PatchSet:
+    """Photos of another seed at five levels of two distortions: images of many patches, two fusions."""
+    photos = {f"photo{number}": np.ascontiguousarray(trees.photo(200 + number, (60, 80))) for number in range(8)}
+    distort.write_tree(photos, root / "levels", ["white_noise", "jpeg"], [1, 2, 3, 4, 5])
+    settings = BuildSettings(ratio=(0.25, 0.25, 0.5))
+    return PatchSet(build("jianjin008", root / "levels", root / "out", settings=settings).out)

@@ -1,0 +1,176 @@
+"""Small dataset trees in the layouts that were published, for everybody's tests, and the way to the real data.
+
+Images are smooth random photographs of a few dozen pixels; scores fall with the level. All is keyed by a seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+SIZE = (48, 64)
+"""Rows and columns of every image here, in pixels."""
+
+
+def data_dir(name: str = "") -> Path:
+    """The folder `name` of the real data (all of it by default), or a skip that says where it was looked for."""
+    given = os.environ.get("PIXQ_TEST_DATA")
+    base = Path(given) if given else Path(__file__).resolve().parents[3] / "shared" / "data"
+    if not (base / name).is_dir():
+        pytest.skip(f"no {base / name}; set PIXQ_TEST_DATA to the folder of real data")
+    return base / name
+
+
+def photo(seed: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+    """A smooth random image with some grain: (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((size[1], size[0]), Image.Resampling.BICUBIC), dtype=np.int16)
+    grainy: NDArray[np.uint8] = np.clip(smooth + rng.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
+    return grainy
+
+
+def distorted(reference: NDArray[np.uint8], seed: int, level: int) -> NDArray[np.uint8]:
+    """`reference` with noise that grows with `level`: (H, W, 3) uint8."""
+    noise = np.random.default_rng(seed).integers(-8 * level, 8 * level + 1, reference.shape)
+    noisy: NDArray[np.uint8] = np.clip(reference.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    return noisy
+
+
+def save(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write `image` as the extension of `path` says, whatever its case."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = {".bmp": "BMP", ".png": "PNG", ".jpg": "JPEG"}[path.suffix.lower()]
+    Image.fromarray(image).save(path, format=kind)
+
+
+def write_tid(
+    root: Path, *, references: int = 3, types: Iterable[int] = (1, 7), levels: int = 5, suffix: str = ".bmp"
+) -> dict[str, float]:
+    """A TID tree (`levels` is 4 in TID2008, 5 in TID2013); gives MOS (0 to 9) by file name.
+
+    As published, references are `I01.BMP` and scores name `I01_01_1.bmp`, while the disk has `i01_01_1.bmp`.
+    """
+    scores: dict[str, float] = {}
+    for reference in range(1, references + 1):
+        clean = photo(reference)
+        save(root / "reference_images" / f"I{reference:02d}{suffix.upper()}", clean)
+        for kind in types:
+            for level in range(1, levels + 1):
+                name = f"{reference:02d}_{kind:02d}_{level}{suffix}"
+                save(root / "distorted_images" / f"i{name}", distorted(clean, 100 * kind + level, level))
+                scores[f"I{name}"] = 7.5 - level - kind / 100
+    text = "".join(f"{score:.5f} {name}\n" for name, score in scores.items())
+    (root / "mos_with_names.txt").write_text(text, encoding="utf-8")
+    return scores
+
+
+def write_kadid10k(
+    root: Path, *, references: int = 3, types: Iterable[int] = (1, 10), levels: int = 5
+) -> dict[str, float]:
+    """A KADID-10k tree; gives "DMOS" (1 to 5, higher is better) by file name."""
+    scores: dict[str, float] = {}
+    rows = ["dist_img,ref_img,dmos,var"]
+    for reference in range(1, references + 1):
+        clean = photo(reference)
+        save(root / "images" / f"I{reference:02d}.png", clean)
+        for kind in types:
+            for level in range(1, levels + 1):
+                name = f"I{reference:02d}_{kind:02d}_{level:02d}.png"
+                save(root / "images" / name, distorted(clean, 100 * kind + level, level))
+                scores[name] = 5.0 - 0.75 * level
+                rows.append(f"{name},I{reference:02d}.png,{scores[name]:.2f},0.5")
+    (root / "dmos.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return scores
+
+
+JIANJIN008 = {
+    (1, 1): (0.95,),
+    (1, 2): (0.95, 0.9),
+    (2, 1): (0.93, 0.93),
+    (2, 3): (0.97, 0.94, 0.9),
+    (100, 1): (0.96, 0.95, 0.94, 0.93),
+    (100, 25): (0.8,),
+}
+"""Groups of the small Jianjin008 tree: scores of levels 1, 2, ... by (reference, type)."""
+
+
+def write_jianjin008(root: Path, groups: Mapping[tuple[int, int], Iterable[float]] = JIANJIN008) -> dict[str, float]:
+    """A Jianjin008 tree; gives scores (0 to 1) by file name. References up to I81 are PNG, later ones BMP."""
+    scores: dict[str, float] = {}
+    for (reference, kind), levels in groups.items():
+        suffix = ".png" if reference <= 81 else ".bmp"
+        clean = photo(reference)
+        save(root / "ref_img" / f"I{reference:02d}{suffix}", clean)
+        for level, score in enumerate(levels, start=1):
+            name = f"I{reference:02d}_{kind:02d}_{level:02d}{suffix}"
+            save(root / "jnd_img" / name, distorted(clean, 100 * kind + level, level))
+            scores[name] = score
+    text = "".join(f"{name} {score}\n" for name, score in scores.items())
+    (root / "mos.txt").write_text(text, encoding="utf-8")
+    return scores
+
+
+def write_pairs(root: Path, *, references: int = 3, levels: int = 2) -> dict[str, float]:
+    """A tree of pairs with all optional columns; gives scores (0 to 1) by the distorted image's path."""
+    scores: dict[str, float] = {}
+    rows = ["reference,distorted,score,distortion,level,group"]
+    for reference in range(1, references + 1):
+        clean = photo(reference)
+        save(root / "clean" / f"scene{reference}.png", clean)
+        for level in range(1, levels + 1):
+            name = f"noisy/scene{reference}/{level}.png"
+            save(root / name, distorted(clean, level, level))
+            scores[name] = 1.0 - 0.2 * level
+            rows.append(f"clean/scene{reference}.png,{name},{scores[name]:.2f},noise,{level},scene{reference}")
+    (root / "pairs.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return scores
+
+
+def triplet_record(number: int, method: str = "new", score: float = 0.5, **metadata: Any) -> dict[str, Any]:
+    """A record of a tree of triplets; crops of different numbers stand apart in their chart unless `metadata` says."""
+    color = {0.0: "RED", 0.5: "ORANGE", 1.0: "GREEN"}[score]
+    own = {
+        "crop_id": number,
+        "image_source": "chart.png",
+        "bp_case": "single",
+        "method": method,
+        "color": color,
+        "score": score,
+        "roi": [20 * number, 0, 20, 20],
+    }
+    return {
+        "unique_sample_id": 2 * number + (method == "ref"),
+        "clean_image": number,
+        "distorted_image": number,
+        "score": score,
+        "metadata": own | metadata,
+    }
+
+
+def write_triplets(root: Path, *, triplets: int = 6, test: Iterable[int] = (4, 5)) -> dict[str, float]:
+    """A tree of triplets whose crops stand apart; gives scores (0, 0.5, 1) by the distorted file's path."""
+    scores: dict[str, float] = {}
+    sides: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
+    tested = set(test)
+    for number in range(triplets):
+        clean = photo(number, (20, 20))
+        save(root / "clean" / f"{number}.png", clean)
+        for i, method in enumerate(("new", "ref")):
+            changed = clean.copy()
+            changed[4:16, 4:16] = distorted(clean, 10 * number + i, 1 + number % 3)[4:16, 4:16]
+            save(root / method / f"{number}.png", changed)
+            score = ((number + i) % 3) / 2
+            scores[f"{method}/{number}.png"] = score
+            sides["test" if number in tested else "train"].append(triplet_record(number, method, score))
+    for side, records in sides.items():
+        (root / f"{side}_metadata.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
+    return scores
