@@ -795,7 +795,7 @@ def test_no_output_is_an_image(scorer: Scorer, tmp_path: Path) -> None:
 def test_what_can_not_be_written_stops_a_folder(scorer: Scorer, folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "map").mkdir()
     (tmp_path / "map" / "b.png").mkdir()
-    with pytest.raises(PixqError, match=r"map/b.png: Is a directory; make room, or make it writable"):
+    with pytest.raises(PixqError, match=r"map/b.png: Is a directory; free some disk space, or make it writable"):
         predict(scorer, *folders, Outputs(map=tmp_path / "map"))
     assert sorted(path.name for path in (tmp_path / "map").iterdir()) == ["a.png", "b.png"]
 

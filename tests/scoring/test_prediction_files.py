@@ -418,11 +418,11 @@ def writers() -> list[Any]:
 @pytest.mark.parametrize("write", writers())
 def test_a_file_that_can_not_be_written_is_named(tmp_path: Path, write: Any) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(PixqError, match=r"file.out\.\w+: .*; make room, or make it writable"):
+    with pytest.raises(PixqError, match=r"file.out\.\w+: .*; free some disk space, or make it writable"):
         write(tmp_path / "file")
     for name in ("out.json", "out.csv", "out.npy", "out.tif"):
         (tmp_path / "taken" / name).mkdir(parents=True)
-    with pytest.raises(PixqError, match=r"taken.out\.\w+: .*; make room, or make it writable"):
+    with pytest.raises(PixqError, match=r"taken.out\.\w+: .*; free some disk space, or make it writable"):
         write(tmp_path / "taken")
     assert sorted(each.name for each in (tmp_path / "taken").iterdir()) == ["out.csv", "out.json", "out.npy", "out.tif"]
 
@@ -436,5 +436,5 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Path, "open", full)
     for write in writers():
-        with pytest.raises(PixqError, match=r"out\.\w+: No space left on device; make room"):
+        with pytest.raises(PixqError, match=r"out\.\w+: No space left on device; free some disk space"):
             write(tmp_path)

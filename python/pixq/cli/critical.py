@@ -65,7 +65,7 @@ def critical(
     """
     from pixq.classes import CLASSES
     from pixq.drawing.map_pictures import encode
-    from pixq.io.atomic import write_picture
+    from pixq.io.atomic import save_bytes
     from pixq.io.csv import name_cell, table_of
     from pixq.io.images import pixels_of
     from pixq.ladders.critical import critical_map
@@ -83,7 +83,6 @@ def critical(
     if looked is None or found is None:
         print(f"{ladder.name}: no level is noticed, up to {ladder.levels[-1].level:g}; --at looks at one all the same")
         return 0
-    mend = "make room, or make it writable"
     if csv is not None:
         with table_of(csv, ("reference", "distorted", "level", "rank", "y", "x", "score", "class")) as add:
             names = name_cell(ladder.reference), name_cell(looked.path), f"{looked.level:g}"
@@ -93,9 +92,9 @@ def critical(
             )
     if map is not None:
         image = pixels_of(looked.path)
-        write_picture(map, encode(regions(found, image, places, degree=degree, safe=safe_colors)), mend)
+        save_bytes(map, encode(regions(found, image, places, degree=degree, safe=safe_colors)))
     if values is not None:
-        write_picture(values, _npy(critical_map(found, degree=degree)), mend)
+        save_bytes(values, _npy(critical_map(found, degree=degree)))
     count = f"{len(places)} {'place' if len(places) == 1 else 'places'}"
     print(f"{ladder.name}: level {looked.level:g}, {count} (y, x), {said_of(answer.rule)}")
     for rank, point in enumerate(places, start=1):

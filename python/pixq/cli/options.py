@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from pixq.datasets.labels import Polarity, parse_score_range
 from pixq.errors import PixqError
-from pixq.io.atomic import write_picture
+from pixq.io.atomic import save_bytes
 from pixq.patches.store import PatchSet
 
 if TYPE_CHECKING:
@@ -103,4 +103,4 @@ def save_picture(picture: Image, out: Path) -> None:
         raise PixqError(f"{out}: pictures are written as PNG; give a name that ends in .png")
     data = io.BytesIO()
     picture.save(data, format="PNG")
-    write_picture(out, data.getbuffer(), "give a name that can be written")
+    save_bytes(out, data.getbuffer())

@@ -51,7 +51,7 @@ def pjnd(
         cpu, cuda, cuda:1, or auto.
     """
     from pixq.drawing.map_pictures import encode
-    from pixq.io.atomic import write_picture
+    from pixq.io.atomic import save_bytes
     from pixq.io.csv import name_cell, table_of, word
     from pixq.ladders.pictures import curve, described
     from pixq.ladders.predict import predict_pjnd
@@ -75,7 +75,7 @@ def pjnd(
     levels = [row.level.level for row in rows]
     if picture is not None:
         pixels = curve(ladder.name, levels, [row.edge for row in rows], rule.cut, answer, safe=safe_colors)
-        write_picture(picture, encode(pixels), "make room, or make it writable")
+        save_bytes(picture, encode(pixels))
     print(f"{ladder.name}: {described(answer)}")
     print(
         f"{len(rows)} levels, {levels[0]:g} to {levels[-1]:g}; noticed: {rule.share:.1%} of patches below "

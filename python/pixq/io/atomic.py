@@ -31,6 +31,7 @@ __all__ = [
     "save_bytes",
     "save_json",
     "save_text",
+    "scratch_path",
 ]
 
 #: The usual way to fix a failed write, for the end of a message.
@@ -98,7 +99,7 @@ def atomic_write(path: Path, fix: str = WRITABLE) -> Iterator[Path]:
     >>> path.read_text(), [file.name for file in path.parent.iterdir()]
     ('whole', ['a.txt'])
     """
-    scratch = _scratch(path)
+    scratch = scratch_path(path)
     with explain_os_errors(path, fix):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -119,7 +120,7 @@ def atomic_directory(path: Path, fix: str = WRITABLE) -> Iterator[Path]:
     PixqError
         If an `OSError` occurs, in the block too: it names `path`, and ends with `fix`.
     """
-    scratch = _scratch(path)
+    scratch = scratch_path(path)
     with explain_os_errors(path, fix):
         try:
             scratch.mkdir(parents=True)
@@ -168,7 +169,8 @@ def _write_parts(scratch: Path, parts: Iterable[str]) -> None:
         file.writelines(parts)
 
 
-def _scratch(path: Path) -> Path:
+def scratch_path(path: Path) -> Path:
+    """Where `path` is written before it is complete: a hidden name beside it, which no other process uses."""
     return path.with_name(f".{path.name}.partial-{os.getpid()}")
 
 

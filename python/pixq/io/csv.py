@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pixq.errors import PixqError
+from pixq.io.atomic import explain_os_errors, scratch_path
 from pixq.io.paths import text_of
 
 __all__ = ["FORMULA", "long_cells", "name_cell", "table_of", "word"]
@@ -55,14 +55,6 @@ def long_cells(most: int) -> Iterator[None]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
-
-
-@contextmanager
 def table_of(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
     """A CSV file of these columns, whole at the end of the block or not at all; it gives what takes the lines.
 
@@ -71,8 +63,8 @@ def table_of(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[
     PixqError
         If it can't be written.
     """
-    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    with _told(path):
+    scratch = scratch_path(path)
+    with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = scratch.open("w", encoding="utf-8", newline="")
     try:
@@ -80,12 +72,12 @@ def table_of(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[
 
         def write(lines: Iterable[Sequence[object]]) -> None:
             # Not round the whole block: an OSError of the caller's own is not this file's.
-            with _told(path):
+            with explain_os_errors(path):
                 table.writerows(lines)
 
         write([columns])
         yield write
-        with _told(path):
+        with explain_os_errors(path):
             file.close()
             scratch.replace(path)
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -12,7 +11,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pixq.errors import PixqError
-from pixq.io.atomic import write_json
+from pixq.io.atomic import save_json
 
 __all__ = ["Count", "FileModel", "Model", "Share", "check_name", "now", "read_model", "write_model"]
 
@@ -113,12 +112,4 @@ def write_model(model: FileModel, path: Path) -> None:
     PixqError
         If it can't be written.
     """
-    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write_json(scratch, path, model.model_dump(mode="json"))
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
+    save_json(path, model.model_dump(mode="json"))

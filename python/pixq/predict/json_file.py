@@ -17,7 +17,7 @@ from pixq._version import __version__
 from pixq.classes import CLASSES, GREEN, NAMES
 from pixq.decisions.decision import Cuts
 from pixq.errors import PixqError
-from pixq.io.atomic import write_text
+from pixq.io.atomic import save_text
 from pixq.io.json_file import FileModel, Share, read_model
 from pixq.io.paths import text_of
 from pixq.scoring.grid import Grid
@@ -286,17 +286,9 @@ def write_prediction(made: Prediction, path: str | os.PathLike[str]) -> Path:
         If it can't be written.
     """
     path = Path(path)
-    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
     values = made.model_dump(mode="json", by_alias=True, exclude={"patches"})
     head = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write_text(scratch, path, chain((head, ',\n  "patches": {'), _columns(made.patches), ("\n  }\n}\n",)))
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
+    save_text(path, chain((head, ',\n  "patches": {'), _columns(made.patches), ("\n  }\n}\n",)))
     return path
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pixq.drawing import map_pictures
 from pixq.errors import PixqError
-from pixq.io.atomic import write_picture
+from pixq.io.atomic import save_bytes
 from pixq.predict.decoding import Opened
 from pixq.predict.json_file import prediction, write_prediction
 from pixq.predict.pairs import Matched, Pair
@@ -29,8 +29,6 @@ __all__ = ["NO_CALIBRATION", "Outputs", "check_outputs", "write"]
 NO_CALIBRATION = (
     "there is no calibration: Red, Orange and Green are by quality alone; pixq calibrate sets them for a domain"
 )
-
-_MEND = "make room, or make it writable"
 
 
 @dataclass(frozen=True)
@@ -168,9 +166,6 @@ def write(found: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs
     PixqError
         If one can't be written.
     """
-    for path in (outputs.map, outputs.heat, outputs.side, outputs.values):
-        if path is not None:
-            _make_folder(path.parent)
     if outputs.map is not None:
         _picture(outputs.map, map_pictures.overlay(found, opened.distorted, safe=outputs.safe))
     if outputs.heat is not None:
@@ -195,12 +190,5 @@ def write(found: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs
         write_prediction(made, outputs.json)
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; {_MEND}") from None
-
-
 def _picture(path: Path, pixels: NDArray[np.uint8]) -> None:
-    write_picture(path, map_pictures.encode(pixels), _MEND)
+    save_bytes(path, map_pictures.encode(pixels))

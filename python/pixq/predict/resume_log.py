@@ -10,7 +10,7 @@ from typing import Any
 
 from pixq._core import __version__
 from pixq.errors import PixqError
-from pixq.io.atomic import checksum
+from pixq.io.atomic import checksum, explain_os_errors
 from pixq.io.images import explained
 from pixq.io.paths import text_of
 from pixq.predict.json_file import read_prediction
@@ -98,11 +98,9 @@ class Ledger:
         PixqError
             If that can't be written.
         """
-        try:
+        with explain_os_errors(self.path):
             sums = {name: asdict(checksum(path)) for name, path in outputs.files().items()}
             line = json.dumps({"pair": pair.name, "made": made, "outputs": sums}, allow_nan=False)
             with self.path.open("a", encoding="utf-8") as file:
                 # After a line that was cut short, another begins.
                 file.write(f"\n{line}\n")
-        except OSError as error:
-            raise PixqError(f"{self.path}: {error.strerror or error}; make room, or make it writable") from None

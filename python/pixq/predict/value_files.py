@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq.errors import PixqError
-from pixq.io.atomic import whole
+from pixq.io.atomic import atomic_write
 from pixq.scoring.quality_map import QualityMap
 
 __all__ = ["ENDINGS", "write_values"]
@@ -53,7 +53,7 @@ def write_values(found: QualityMap, path: str | os.PathLike[str]) -> None:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise PixqError(f"{path}: give a name that ends in .npy (float32) or .tif (16 bit)")
-    with whole(path, "make room, or make it writable") as scratch, scratch.open("wb") as file:
+    with atomic_write(path) as scratch, scratch.open("wb") as file:
         if ending == ".npy":
             _write_npy(found, file)
         else:
