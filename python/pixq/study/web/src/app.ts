@@ -1,7 +1,7 @@
 /** What every step of the page can use. */
 
 import type { Api } from "./api.ts";
-import type { Calibration } from "./kept.ts";
+import type { Calibration } from "./storage.ts";
 import type { Session } from "./session.ts";
 import type { Language } from "./texts.ts";
 import type { Watch } from "./watch.ts";

@@ -69,7 +69,7 @@ export function calibration(app: App, display: HTMLElement): Promise<void> {
       tries++;
       app.calibration = { px_per_cm, environment: now };
       const fits = screen >= min_screen_cm;
-      if (fits) await session.kept.keepCalibration(app.calibration).catch(() => {});
+      if (fits) await session.storage.saveCalibration(app.calibration).catch(() => {});
       // Measured again in the middle, it is no step of the study: the server only writes it down.
       await session.submit(session.state.step === "calibration" ? "calibration" : "recalibration", {
         px_per_cm,

@@ -1,6 +1,6 @@
-import { another } from "./another.ts";
 import { show, type App } from "./app.ts";
 import { button, el } from "./dom.ts";
+import { requestNextSession } from "./next_session.ts";
 import type { State } from "./protocol.ts";
 import type { Key } from "./texts.ts";
 
@@ -14,7 +14,7 @@ export async function end(app: App, display: HTMLElement): Promise<void> {
   const { step, completion } = session.state as State & { step: "completed" | "screened_out" | "failed" };
   if (session.open) {
     await session.submit("done", { step });
-    await session.kept.forget().catch(() => {});
+    await session.storage.forget().catch(() => {});
   }
   const url = completion?.url ?? null;
   const code = completion?.code ?? null;
@@ -33,7 +33,7 @@ export async function end(app: App, display: HTMLElement): Promise<void> {
   }
   if (step === "completed" && session.state.more && !url) {
     sheet.append(el("p", { class: "actions" }, button(say("completed_more"), () => {
-      another.ask();
+      requestNextSession();
       window.location.reload();
     })));
   }

@@ -2,7 +2,7 @@
 
 import { createInterface } from "node:readline";
 
-import { advance, BEGIN, type SessionPlan } from "../src/offline/flow.ts";
+import { advance, BEGIN, type SessionPlan } from "../src/offline/state_machine.ts";
 import type { StudyEvent } from "../src/protocol.ts";
 
 for await (const line of createInterface({ input: process.stdin })) {

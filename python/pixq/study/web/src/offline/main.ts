@@ -10,11 +10,11 @@ const file: StudyFile = JSON.parse(document.getElementById("pixq-study-file")?.t
 const { language } = file;
 
 /** A reload would lose everything: say so, and ask before it happens. */
-function unkept(): void {
+function warnNotStored(): void {
   const spoken = new Language(choose([...(language ? [language] : []), ...navigator.languages], file.study.languages, file.study.default_language));
   document.querySelector("header")?.after(el("p", { class: "unkept", role: "status" }, spoken.say("unkept")));
   window.addEventListener("beforeunload", event => event.preventDefault());
 }
 
-const api = new OfflineApi(file, unkept);
+const api = new OfflineApi(file, warnNotStored);
 run({ api, platform: language ? { language } : {}, end: (app, display) => end(api, app, display) });

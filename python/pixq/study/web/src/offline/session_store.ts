@@ -1,12 +1,12 @@
-/** Where a page from the disk keeps answers: in the browser's database, or in memory where the browser refuses that. */
+/** Where a page from the disk stores answers: the browser's database, or memory where the browser refuses that. */
 
-import { committed, wait } from "../kept.ts";
+import { committed, resultOf } from "../storage.ts";
 import type { StudyEvent } from "../protocol.ts";
 
 const NAME = "pixq-study-offline";
 
-/** Another tab has stored an event under this number. */
-export class Taken extends Error {}
+/** Another tab has already stored an event under this number. */
+export class NumberTaken extends Error {}
 
 async function open(): Promise<IDBDatabase> {
   const request = indexedDB.open(NAME, 1);
@@ -14,24 +14,24 @@ async function open(): Promise<IDBDatabase> {
     request.result.createObjectStore("events", { keyPath: ["session", "number"] });
     request.result.createObjectStore("sessions");
   };
-  return wait(request);
+  return resultOf(request);
 }
 
-/** A name that nobody guesses. The letter keeps a spreadsheet from taking it for a number. */
-function name(): string {
+/** A session name that nobody can guess. Its first letter keeps a spreadsheet from reading it as a number. */
+function randomName(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return `p${Array.from(bytes, each => each.toString(16).padStart(2, "0")).join("")}`;
+  return `p${Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
 /** The events of one session with one file. */
-export class Shelf {
+export class SessionStore {
   readonly #file: string;
   readonly #database: Promise<IDBDatabase | null>;
   #session = "";
   #events: StudyEvent[] = [];
-  #keeps = true;
+  #persists = true;
 
-  /** @param file What tells this file from others that the browser opened: all files may share a database. */
+  /** @param file What distinguishes this file from others that the browser opened: all files may share a database. */
   constructor(file: string) {
     this.#file = file;
     this.#database = open().catch(() => null);
@@ -46,34 +46,34 @@ export class Shelf {
   }
 
   /** Whether a reload finds everything again. */
-  get keeps(): boolean {
-    return this.#keeps;
+  get persists(): boolean {
+    return this.#persists;
   }
 
-  /** Take up what there is, or begin. */
+  /** Continue the stored session, or begin one. */
   async begin(): Promise<void> {
-    this.#session = name();
+    this.#session = randomName();
     try {
       const database = await this.#database;
       if (!database) throw new Error("there is no database");
       const transaction = database.transaction(["sessions", "events"], "readwrite", { durability: "strict" });
       const done = committed(transaction);
       const sessions = transaction.objectStore("sessions");
-      const known: string | undefined = await wait(sessions.get(this.#file));
-      if (known) {
-        this.#session = known;
-        const rows: (StudyEvent & { session: string })[] = await wait(transaction.objectStore("events").getAll(this.#range()));
+      const stored: string | undefined = await resultOf(sessions.get(this.#file));
+      if (stored) {
+        this.#session = stored;
+        const rows: (StudyEvent & { session: string })[] = await resultOf(transaction.objectStore("events").getAll(this.#range()));
         this.#events = rows.map(({ session: _, ...event }) => event);
       } else sessions.put(this.#session, this.#file);
       await done;
     } catch {
-      this.#keeps = false;
+      this.#persists = false;
     }
   }
 
-  /** Keep more events. @throws Taken */
+  /** Store more events. @throws NumberTaken */
   async add(events: readonly StudyEvent[]): Promise<void> {
-    const database = this.#keeps ? await this.#database : null;
+    const database = this.#persists ? await this.#database : null;
     if (database) {
       try {
         const transaction = database.transaction("events", "readwrite", { durability: "strict" });
@@ -81,15 +81,15 @@ export class Shelf {
         for (const event of events) transaction.objectStore("events").add({ ...event, session: this.#session });
         await done;
       } catch (error) {
-        if (error instanceof DOMException && error.name === "ConstraintError") throw new Taken();
-        // A full disk, or a browser that has thought better of it: the page goes on, and says so.
-        this.#keeps = false;
+        if (error instanceof DOMException && error.name === "ConstraintError") throw new NumberTaken();
+        // A full disk, or a browser that changed its mind: the page goes on and says so.
+        this.#persists = false;
       }
     }
     this.#events.push(...events);
   }
 
-  /** Nothing stays, and the next page begins as somebody else. */
+  /** Delete everything: the next page begins as somebody else. */
   async forget(): Promise<void> {
     this.#events = [];
     const database = await this.#database;

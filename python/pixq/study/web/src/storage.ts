@@ -1,4 +1,4 @@
-/** What the browser keeps over a reload: events that the server has not confirmed, and the calibration. */
+/** What the browser stores across a reload: events that the server has not confirmed, and the calibration. */
 
 import type { Environment } from "./checks.ts";
 import type { Keeper, Pending } from "./queue.ts";
@@ -10,15 +10,15 @@ export interface Calibration {
   environment: Environment;
 }
 
-/** What a request comes to. */
-export function wait<T>(request: IDBRequest<T>): Promise<T> {
+/** The result of a request, as a promise. */
+export function resultOf<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error ?? new Error("the browser's database failed"));
   });
 }
 
-/** Committed, and not only asked for: a page that is left before takes what was asked for with it. */
+/** Resolves when a transaction is committed: what was only requested is lost when the page is left. */
 export function committed(transaction: IDBTransaction): Promise<void> {
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve();
@@ -26,20 +26,20 @@ export function committed(transaction: IDBTransaction): Promise<void> {
   });
 }
 
-/** Asynchronous, since a page from the disk may be refused a database before there is a request. */
+/** Asynchronous, because a page from the disk may be refused a database before there is a request. */
 async function open(): Promise<IDBDatabase> {
   const request = indexedDB.open(NAME, 2);
   request.onupgradeneeded = () => {
-    // The first version kept events by their number alone.
+    // The first version stored events by their number alone.
     for (const name of request.result.objectStoreNames) request.result.deleteObjectStore(name);
     request.result.createObjectStore("events", { keyPath: ["token", "page", "place"] });
     request.result.createObjectStore("facts");
   };
-  return wait(request);
+  return resultOf(request);
 }
 
-/** Of one session. Where the browser keeps nothing (a private window), all of it does nothing. */
-export class Kept implements Keeper {
+/** The storage of one session. Where the browser stores nothing (a private window), every method does nothing. */
+export class PageStorage implements Keeper {
   readonly #token: string;
   readonly #database: Promise<IDBDatabase | null>;
 
@@ -48,8 +48,8 @@ export class Kept implements Keeper {
     this.#database = open().catch(() => null);
   }
 
-  /** Nothing, where there is no database. */
-  async #do(name: "events" | "facts", job: (store: IDBObjectStore) => void, durability: IDBTransactionDurability = "relaxed"): Promise<void> {
+  /** Does nothing where there is no database. */
+  async #write(name: "events" | "facts", job: (store: IDBObjectStore) => void, durability: IDBTransactionDurability = "relaxed"): Promise<void> {
     const transaction = (await this.#database)?.transaction(name, "readwrite", { durability });
     if (!transaction) return;
     const done = committed(transaction);
@@ -59,10 +59,10 @@ export class Kept implements Keeper {
 
   async #read<T>(name: "events" | "facts", job: (store: IDBObjectStore) => IDBRequest<T>): Promise<T | null> {
     const transaction = (await this.#database)?.transaction(name, "readonly");
-    return transaction ? wait(job(transaction.objectStore(name))) : null;
+    return transaction ? resultOf(job(transaction.objectStore(name))) : null;
   }
 
-  /** Keys of this session's events: texts and numbers are less than arrays. */
+  /** The keys of this session's events: texts and numbers sort before arrays. */
   #range(): IDBKeyRange {
     return IDBKeyRange.bound([this.#token], [this.#token, []]);
   }
@@ -73,34 +73,34 @@ export class Kept implements Keeper {
   }
 
   put(events: readonly Pending[]): Promise<void> {
-    // As they are now, and not when the database gets to it: they may have numbers by then that are not kept yet.
+    // Copied now: by the time the database gets to it, they may have numbers that are not stored yet.
     const rows = events.map(event => ({ ...event, token: this.#token }));
-    return this.#do("events", store => {
+    return this.#write("events", store => {
       for (const row of rows) store.put(row);
     }, "strict");
   }
 
   drop(events: readonly Pending[]): Promise<void> {
-    return this.#do("events", store => {
+    return this.#write("events", store => {
       for (const { page, place } of events) store.delete([this.#token, page, place]);
     });
   }
 
   calibration(): Promise<Calibration | null> {
-    return this.#read<Calibration | undefined>("facts", store => store.get(`${this.#token} calibration`)).then(found => found ?? null);
+    return this.#read<Calibration | undefined>("facts", store => store.get(`${this.#token} calibration`)).then(calibration => calibration ?? null);
   }
 
-  keepCalibration(calibration: Calibration): Promise<void> {
-    return this.#do("facts", store => store.put(calibration, `${this.#token} calibration`));
+  saveCalibration(calibration: Calibration): Promise<void> {
+    return this.#write("facts", store => store.put(calibration, `${this.#token} calibration`));
   }
 
   dropCalibration(): Promise<void> {
-    return this.#do("facts", store => store.delete(`${this.#token} calibration`));
+    return this.#write("facts", store => store.delete(`${this.#token} calibration`));
   }
 
-  /** After the last confirmation nothing of the session stays. */
+  /** Delete everything about the session, after the last confirmation. */
   async forget(): Promise<void> {
-    await this.#do("events", store => store.delete(this.#range()));
+    await this.#write("events", store => store.delete(this.#range()));
     await this.dropCalibration();
   }
 }

@@ -31,7 +31,7 @@ function row(app: App, title: string): Row {
 }
 
 /** Device, window and display; looked at all the time, so that it turns right the moment it is mended. */
-export function check(app: App, display: HTMLElement): Promise<void> {
+export function displayCheck(app: App, display: HTMLElement): Promise<void> {
   const { language, session } = app;
   const { study } = session;
   const say = language.say.bind(language);
