@@ -167,7 +167,7 @@ def test_who_has_done_what(
     at = [str(folder), "--database", database]
     monkeypatch.setattr("pixq.study.store.store.Store._writing", None)
     # Of anna, who was first.
-    passed = sum(each[4] is True for each in server.service.store.assigned() if each[0] == 1)
+    passed = sum(each[4] is True for each in server.service.store.assignments() if each[0] == 1)
     # Neither pictures nor anything of the study but its table is read.
     shutil.rmtree(folder / "images")
     for name, row in (

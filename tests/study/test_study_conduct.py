@@ -18,7 +18,7 @@ from pixq.study.results.answers import answers_of
 from pixq.study.results.statistics import everything, figures
 from pixq.study.session.service import SessionService
 from pixq.study.simulate.client import ordinary
-from pixq.study.store.records import Event, Unknown
+from pixq.study.store.records import Event, UnknownSession
 from pixq.study.store.store import open_store
 from support.studying import KEY, make_study
 
@@ -70,13 +70,13 @@ class Desk:
     def _answer(self, name: str, state: dict[str, Any], right: bool) -> dict[str, Any]:
         who = KEY.pseudonym("local", name)
         session = next(each for each in self.service.store.sessions() if each.participant == who and each.ended is None)
-        course = self.service.course(session)
-        item = (course.training if state["step"] == "training" else course.trials)[state["index"]]
+        plan = self.service.plan(session)
+        item = (plan.training if state["step"] == "training" else plan.trials)[state["index"]]
         level, points = item.levels[0], [(1.0, 1.0), (20.0, 20.0), (40.0, 60.0)]
-        if item.known is not None and (right or state["step"] == "training"):
-            low, high = item.known.pjnd_range
+        if item.truth is not None and (right or state["step"] == "training"):
+            low, high = item.truth.pjnd_range
             level = next(each for each in item.levels if low <= each <= high)
-            points = [*item.known.points_yx, (0.5, 0.5)]
+            points = [*item.truth.points_yx, (0.5, 0.5)]
         return {
             "key": item.key,
             "pjnd": level,
@@ -128,7 +128,7 @@ def test_what_an_unfinished_session_shows_must_stay(desk: Desk) -> None:
         desk.reopen()
     # The server that runs has seen the file; another that could not know says that it is not there.
     desk.service = SessionService(open_study(desk.folder), desk.service.store, KEY)
-    with pytest.raises(Unknown):
+    with pytest.raises(UnknownSession):
         desk.service.image(key)
 
 
@@ -185,6 +185,6 @@ def test_people_agreed_to_what_they_saw(desk: Desk) -> None:
     told = desk.come("carl")
     data = json.dumps({"agreed": True, "language": "en", "version": "1"})
     desk.service.append(told["token"], [Event(0, "consent", 1.0, "", data)])
-    texts = desk.service.store.consents()
+    texts = desk.service.store.agreed_consents()
     found = [texts[each.consent] for each in desk.service.store.sessions() if each.consent]
     assert found == [("1", "en", "I do agree."), ("2", "en", "I sell my soul."), ("1", "en", "I do agree.")]

@@ -22,7 +22,7 @@ from pixq.study.results import export as exporting
 from pixq.study.results.answers import FLAGS, Answer, Heard, SessionRow, answers_of, flagged
 from pixq.study.results.export import columns, dictionary, write_answers
 from pixq.study.results.status import status_of
-from pixq.study.session.session_plan import course_of, plan_of, rules_of
+from pixq.study.session.session_plan import parse_plan, plan_json, rules_of
 from pixq.study.store.keys import Key
 from support.studies import study
 
@@ -55,7 +55,7 @@ GOOD = {
 def session(name: str = "s", person: str = "p", shown: Sequence[str] = ("S1", "H0"), **more: Any) -> SessionRow:
     given = {"number": 1, "language": "de", "version": "1", "consent": "abc", "step": "completed"}
     counted = frozenset(more.pop("counted", range(100)))
-    items = course_of(plan_of(OPENED, (), shown), Key(bytes(32)), "s").trials
+    items = parse_plan(plan_json(OPENED, (), shown), Key(bytes(32)), "s").trials
     told = tuple(replace(each, key=f"k{each.source}") for each in items)
     return SessionRow(name, person, rules=rules_of(STUDY), shown=told, counted=counted, **given | more)
 

@@ -21,7 +21,7 @@ from pixq.study.design.config import read_study
 from pixq.study.design.image_metadata import notes_in
 from pixq.study.design.new import find_ladders, new_study
 from pixq.study.design.study_files import levels_of, open_study
-from pixq.study.session.allocation import plan_session
+from pixq.study.session.allocation import allocate_images
 from support.studies import LEVELS, TRUTH, entry, study, tables, write_ladder, write_study
 from support.trees import data_dir, distorted, photo, save
 
@@ -329,9 +329,9 @@ def test_pictures_in_several_codecs_take_more_people() -> None:
     assert (effort.sessions, effort.people) == (150, (150, 150))
     answers: Counter[str] = Counter()
     people = 0
-    while planned := plan_session(of, f"p{people}", 1, answers):
+    while planned := allocate_images(of, f"p{people}", 1, answers):
         answers.update(each.source for each in planned)
-        assert plan_session(of, f"p{people}", 2, answers, [each.source for each in planned]) == ()
+        assert allocate_images(of, f"p{people}", 2, answers, [each.source for each in planned]) == ()
         people += 1
     assert set(answers.values()) == {30}
     assert people == effort.people[0]

@@ -13,25 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixq.study.design.config import Platform, Quota, Source, Study
-from pixq.study.session.event_payloads import KINDS, LOGGED
+from pixq.study.session.event_payloads import EVENT_KINDS, LOGGED_KINDS
 from pixq.study.session.platforms import completion, links, person
-from pixq.study.session.session_plan import Item, Known, SessionPlan, rules_of
+from pixq.study.session.session_plan import GroundTruth, Item, SessionPlan, rules_of
 from pixq.study.session.state_machine import CALIBRATIONS, TRAININGS, Progress, advance, replay
 from pixq.study.store.keys import Key
 from pixq.study.store.records import Event
 
-TRUTH = Known((10, 12), ((100.0, 100.0), (300.0, 500.0)))
+TRUTH = GroundTruth((10, 12), ((100.0, 100.0), (300.0, 500.0)))
 STUDY = Study(
     title="t", contact="c", consent={"en": "?"}, quota=Quota(tests=0), min_window=(1000, 700), min_screen_cm=17,
     source=(Source(id="S", codec="JPEG", reference="s.png", levels="s_*.jpg"),),
 )  # fmt: skip
 
 
-def item(key: str, kind: Any, known: Known | None = None) -> Item:
-    return Item(key, f"source of {key}", kind, "JPEG", 640, 480, (5, 10, 40), known)
+def item(key: str, kind: Any, truth: GroundTruth | None = None) -> Item:
+    return Item(key, f"source of {key}", kind, "JPEG", 640, 480, (5, 10, 40), truth)
 
 
-COURSE = SessionPlan(
+PLAN = SessionPlan(
     "1",
     rules_of(STUDY),
     (item("a", "training", TRUTH),),
@@ -58,16 +58,16 @@ def events(said: list[tuple[str, dict[str, Any]]]) -> list[Event]:
 
 
 def after(*said: tuple[str, dict[str, Any]]) -> Progress:
-    return replay(COURSE, events(list(said)))
+    return replay(PLAN, events(list(said)))
 
 
 def test_the_whole_way() -> None:
-    steps = [replay(COURSE, events(WHOLE[:n])).step for n in range(len(WHOLE) + 1)]
+    steps = [replay(PLAN, events(WHOLE[:n])).step for n in range(len(WHOLE) + 1)]
     assert steps == [
         "consent", "consent", "check", "calibration", "instructions", "training", "trial", "trial", "trial", "trial",
         "survey", "completed",
     ]  # fmt: skip
-    found = replay(COURSE, events(WHOLE))
+    found = replay(PLAN, events(WHOLE))
     assert [(each.place, each.number, each.passed) for each in found.answers] == [
         (0, 7, None),
         (1, 8, True),
@@ -90,7 +90,7 @@ data = st.one_of(
         st.one_of(st.none(), st.booleans(), st.integers(-2, 2000), st.floats(-2, 2000), st.text(max_size=3)),
     ),
 )  # fmt: skip
-said = st.lists(st.one_of(st.sampled_from(WHOLE), st.tuples(st.sampled_from(KINDS), data)), max_size=40)
+said = st.lists(st.one_of(st.sampled_from(WHOLE), st.tuples(st.sampled_from(EVENT_KINDS), data)), max_size=40)
 
 
 @given(said)
@@ -98,7 +98,7 @@ def test_any_prefix_of_any_events_goes_on(said: list[tuple[str, dict[str, Any]]]
     every, progress = events(said), Progress()
     for event in every:
         stood = progress
-        progress, wrong = advance(COURSE, progress, event)
+        progress, wrong = advance(PLAN, progress, event)
         assert progress.next == event.number + 1
         if wrong:
             assert "\n" not in wrong
@@ -106,7 +106,7 @@ def test_any_prefix_of_any_events_goes_on(said: list[tuple[str, dict[str, Any]]]
             assert progress == stood.__class__(**{**stood.__dict__, "next": progress.next})
         if stood.ended:
             assert progress.step == stood.step
-            assert bool(wrong) == (event.kind not in LOGGED)
+            assert bool(wrong) == (event.kind not in LOGGED_KINDS)
         assert list(range(len(progress.answers))) == [each.place for each in progress.answers]
     # And whatever came, who then answers honestly comes to the end.
     honest = {kind: data for kind, data in WHOLE if kind not in ("training", "trial")}
@@ -114,7 +114,7 @@ def test_any_prefix_of_any_events_goes_on(said: list[tuple[str, dict[str, Any]]]
         if progress.ended:
             break
         given = honest.get(progress.step) or answer("a" if progress.step == "training" else "bcd"[progress.index])
-        progress, wrong = advance(COURSE, progress, Event(progress.next, progress.step, 0.0, "", json.dumps(given)))
+        progress, wrong = advance(PLAN, progress, Event(progress.next, progress.step, 0.0, "", json.dumps(given)))
         assert not wrong
     assert progress.ended
 
@@ -124,13 +124,13 @@ def test_batches_that_come_again_lead_to_the_same_place(
     said: list[tuple[str, dict[str, Any]]], batches: list[tuple[int, int]]
 ) -> None:
     every = events(said)
-    once = replay(COURSE, every)
+    once = replay(PLAN, every)
     progress = Progress()
     for first, end in batches:
         # A gap is never stored, so it is never replayed.
         if first <= progress.next:
-            progress = replay(COURSE, every[first : max(first, end)], progress)
-    assert replay(COURSE, every, progress) == once
+            progress = replay(PLAN, every[first : max(first, end)], progress)
+    assert replay(PLAN, every, progress) == once
 
 
 def test_who_does_not_agree_is_asked_nothing() -> None:
@@ -186,8 +186,8 @@ def test_training_says_what_was_expected_and_asks_again() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_answer_changes_nothing(bad: dict[str, Any], word: str) -> None:
-    before = replay(COURSE, events(WHOLE[:7]))
-    found, wrong = advance(COURSE, before, Event(7, "trial", 0.0, "", json.dumps(bad)))
+    before = replay(PLAN, events(WHOLE[:7]))
+    found, wrong = advance(PLAN, before, Event(7, "trial", 0.0, "", json.dumps(bad)))
     assert word in wrong
     assert (found.step, found.index, found.answers) == ("trial", 0, ())
 
@@ -200,8 +200,8 @@ def test_a_test_image_is_judged_and_says_nothing() -> None:
 
 
 def test_without_training_comes_the_first_image() -> None:
-    course = SessionPlan("1", COURSE.rules, (), COURSE.trials)
-    found = replay(course, events(WHOLE[:5]))
+    plan = SessionPlan("1", PLAN.rules, (), PLAN.trials)
+    found = replay(plan, events(WHOLE[:5]))
     assert (found.step, found.index) == ("trial", 0)
 
 

@@ -58,8 +58,8 @@ def given(folder: Path, *, number: int = 1, person: int = 1, tests: bool = True)
     for item in drawn.course.trials:
         level = draws.choice(item.levels)
         places = [(draws.uniform(0, HEIGHT), draws.uniform(0, WIDTH)) for _ in range(3)]
-        if item.known is not None and tests:
-            level, places = item.known.pjnd_range[0], [*item.known.points_yx, (0.0, 0.0)]
+        if item.truth is not None and tests:
+            level, places = item.truth.pjnd_range[0], [*item.truth.points_yx, (0.0, 0.0)]
         said += [("frames", {"key": item.key}), ("trial", answer(item.key, level, places))]
     said += [("survey", {"remarks": "=ä\n\ud83d"}), ("done", {"step": "completed"})]
     events = [
@@ -128,7 +128,7 @@ def test_answers_are_those_of_any_session(
     assert {each.language for each in answers} == {"de"}
     for session in store.sessions():
         assert session.consent is not None
-        assert store.consents()[session.consent] == ("1", "de", "Ja.")
+        assert store.agreed_consents()[session.consent] == ("1", "de", "Ja.")
         assert session.step == "completed"
         assert session.ended is not None
     told = figures(service)

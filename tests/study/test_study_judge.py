@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixq.study.design.config import Quota
-from pixq.study.session.judge import Judgement, judge, standing
+from pixq.study.session.judge import Judgement, eligibility, judge
 
 # Published with LocJND: Test_SRC0027.
 TRUTH = [(261, 111), (434, 566), (41, 450)]
@@ -130,4 +130,4 @@ def test_what_could_not_be_tried_in_all_ways_is_refused() -> None:
     ],
 )
 def test_who_may_go_on(sessions: int, right: int, of: int, expected: str) -> None:
-    assert standing(Quota(), sessions, [True] * right + [False] * (of - right)) == expected
+    assert eligibility(Quota(), sessions, [True] * right + [False] * (of - right)) == expected

@@ -195,11 +195,11 @@ def judge(folder: Path, people: list[Stubborn], store: Store) -> None:
         assert session.step == "completed"
         stored = [(each.number, each.kind, json.loads(each.data)) for each in store.events(session.id)]
         assert stored == [(each["number"], each["kind"], each["data"]) for each in page.sent]
-        course = service.course(session)
+        plan = service.plan(session)
         asked = [each["data"]["key"] for each in page.sent if each["kind"] == "trial"]
-        assert asked == [each.key for each in course.trials]
-        counted.update(each.source for each in course.trials)
-    rows = store.assigned()
+        assert asked == [each.key for each in plan.trials]
+        counted.update(each.source for each in plan.trials)
+    rows = store.assignments()
     assert all(row[5] is not None for row in rows)
     assert Counter(row[2] for row in rows) == counted
     answers = [counted[name] for name in studying.SOURCES]

@@ -182,7 +182,7 @@ def lasted(service: SessionService, sitting: Sitting, *, refused: bool = False) 
     for number, said in sitting.confirmed.items():
         assert (events[number]["kind"], events[number]["data"]) == said
     answers = [event["data"] for event in events if event["kind"] == "trial"]
-    assert [answer["key"] for answer in answers] == [item.key for item in service.course(session).trials]
+    assert [answer["key"] for answer in answers] == [item.key for item in service.plan(session).trials]
     for number, answer in enumerate(answers, 1):
         given = [each for each in sitting.said if each["text"].startswith(f"Picture {number} ")]
         assert any(
@@ -321,7 +321,7 @@ def test_nothing_next_is_shown_before_the_answer_before_is_stored(
         assert page.locator(".saving").count() == 1
         assert page.evaluate("window.seen") == shown
         # Loaded ahead, at most, is the very next one.
-        trials = [item.key for item in server.service.course(server.sessions[-1]).trials]
+        trials = [item.key for item in server.service.plan(server.sessions[-1]).trials]
         images = [url.rpartition("/")[2].split(".") for url in asked if "/api/image/" in url]
         assert {trial for _, trial, _, _ in images} <= {*trials[first : first + 1]}
         stored = server.data("trial")

@@ -19,7 +19,7 @@ from sqlalchemy import event
 from pixq.study.results.answers import answers_of, as_json
 from pixq.study.results.statistics import figures, stored
 from pixq.study.server.app import Limits
-from pixq.study.server.limits import Lately, Rate
+from pixq.study.server.limits import Lately, RateLimit
 from pixq.study.store.keys import withdraw
 from support import studying
 from support.studying import ADMIN, KEY, PATIENT, SAID, Page, Server
@@ -69,7 +69,7 @@ def request(server: Server, *lines: str, body: bytes = b"") -> int:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_the_proxys_word_is_the_last_one(folder: Path, database: str) -> None:
-    slow = Limits(session=PATIENT.session, address=Rate(second=0.001, burst=2), start=PATIENT.start)
+    slow = Limits(session=PATIENT.session, address=RateLimit(second=0.001, burst=2), start=PATIENT.start)
     ours, get = "X-Forwarded-For: 192.0.2.7", "GET /page/page.js HTTP/1.1"
     with studying.running(folder, database, limits=slow, proxy=True) as server:
         # Whatever the client puts before it.
@@ -83,13 +83,15 @@ def test_the_proxys_word_is_the_last_one(folder: Path, database: str) -> None:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, database: str) -> None:
-    slow = Limits(session=PATIENT.session, address=Rate(second=0.001, burst=9), start=Rate(second=0.001, burst=4))
+    slow = Limits(
+        session=PATIENT.session, address=RateLimit(second=0.001, burst=9), start=RateLimit(second=0.001, burst=4)
+    )
     with studying.running(folder, database, limits=slow) as server:
         page = Page(server, {"participant": "anna"})
         page.start()
         store, asked = server.service.store, []
-        find = store.find
-        store.find = lambda token: (asked.append(token), find(token))[1]  # type: ignore[method-assign]
+        find = store.session_by_token
+        store.session_by_token = lambda token: (asked.append(token), find(token))[1]  # type: ignore[method-assign]
         # A writer that does not end would make who waits for it wait.
         with store._writing():
             # The body never comes.
@@ -113,7 +115,7 @@ def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, d
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_comes_in_parts_costs_as_much(folder: Path, database: str) -> None:
-    slow = Limits(session=Rate(second=0.001, burst=5), address=PATIENT.address, start=PATIENT.start)
+    slow = Limits(session=RateLimit(second=0.001, burst=5), address=PATIENT.address, start=PATIENT.start)
     with studying.running(folder, database, limits=slow) as server:
         page = Page(server, {"participant": "anna"})
         page.start()
@@ -121,7 +123,7 @@ def test_what_comes_in_parts_costs_as_much(folder: Path, database: str) -> None:
         head = ("POST /api/events HTTP/1.1", f"Authorization: Bearer {page.token}", "Transfer-Encoding: chunked")
         parts = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (body[:99], body[99:], b""))
         assert request(server, *head, body=parts) == 429
-        assert server.service.store.size(1) == (0, 0)
+        assert server.service.store.session_size(1) == (0, 0)
         # Nothing was taken for it but one.
         assert [page.ask("GET", "/api/state", token=page.token)[0] for _ in range(5)] == [200] * 4 + [429]
 
@@ -141,7 +143,7 @@ def test_a_session_stores_so_much_and_no_more(folder: Path, database: str) -> No
         assert (status, told["error"]) == (413, "this session has stored 2 MiB, and may store no more")
         page.say("frames")
         other.say("frames", {"text": "x" * 900_000})
-        size, next = server.service.store.size(1)
+        size, next = server.service.store.session_size(1)
         assert (size, next) == (2 * len('{"text":""}') + 1_800_000 + len("{}"), 3)
     with studying.running(folder, database, limits=small) as server:
         page = Page(server, {"participant": "anna"})

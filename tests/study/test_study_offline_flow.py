@@ -17,8 +17,8 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 
 from pixq.study.design.config import Quota, Source, Study
-from pixq.study.session.event_payloads import KINDS
-from pixq.study.session.session_plan import Item, Known, SessionPlan, rules_of
+from pixq.study.session.event_payloads import EVENT_KINDS
+from pixq.study.session.session_plan import GroundTruth, Item, SessionPlan, rules_of
 from pixq.study.session.state_machine import Progress, advance
 from pixq.study.store.records import Event
 
@@ -45,7 +45,7 @@ def course(draws: random.Random) -> SessionPlan:
         title="t", contact="c", consent={"en": "?"}, quota=Quota(tests=0), min_window=(1000, 700), hertz=8.0,
         clicks=draws.choice([2, 3, 3, 5]), source=(Source(id="S", codec="JPEG", reference="s.png", levels="s_*.jpg"),),
     )  # fmt: skip
-    truth = Known((10, 12), POINTS)
+    truth = GroundTruth((10, 12), POINTS)
     training = [
         Item(f"a{i}", "T", "training", "JPEG", WIDTH, HEIGHT, (5, 10, 11, 40), truth) for i in range(draws.randrange(3))
     ]
@@ -104,7 +104,7 @@ def said(draws: random.Random, course: SessionPlan, at: Progress) -> tuple[str, 
         fits[step] = answer(draws, item.key, course.rules.clicks)
     kind, data = step, fits.get(step, {})
     if draws.random() < 0.15:
-        kind = draws.choice(KINDS)
+        kind = draws.choice(EVENT_KINDS)
     if draws.random() < 0.2:
         data = spoilt(draws, data)
     return kind, data

@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixq.study.design.config import Source, Study, TruthSource
-from pixq.study.session.allocation import Planned, Reservation, answers_with_held, plan_session
+from pixq.study.session.allocation import PlannedImage, Reservation, allocate_images, count_with_reservations
 from support.studies import TRUTH, entry, study
 
 
-def run(of: Study, people: int, sessions: int = 1) -> tuple[Counter[str], dict[str, list[tuple[Planned, ...]]]]:
+def run(of: Study, people: int, sessions: int = 1) -> tuple[Counter[str], dict[str, list[tuple[PlannedImage, ...]]]]:
     """People one after another, each through all sessions; everything is answered."""
     answers: Counter[str] = Counter()
-    seen: dict[str, list[tuple[Planned, ...]]] = {}
+    seen: dict[str, list[tuple[PlannedImage, ...]]] = {}
     for person in range(people):
         name = f"p{person}"
         mine = seen.setdefault(name, [])
         for session in range(1, sessions + 1):
             before = [each.source for plan in mine for each in plan]
-            plan = plan_session(of, name, session, answers, before)
+            plan = allocate_images(of, name, session, answers, before)
             if not plan:
                 break
             mine.append(plan)
@@ -60,32 +60,32 @@ def test_sources_with_fewest_answers_come_first() -> None:
     of = study(6, 2, images=3, tests=1)
     answers = {"S0": 5, "S1": 2, "S2": 9, "S3": 0, "S4": 1, "S5": 5}
     for person in "abcdef":
-        plan = plan_session(of, person, 1, answers)
+        plan = allocate_images(of, person, 1, answers)
         assert {each.source for each in plan if not each.test} == {"S1", "S3", "S4"}
 
 
 def test_a_session_that_nothing_needs_is_empty() -> None:
     of = study(3, 2, answers=2, images=2, tests=1)
-    assert plan_session(of, "p", 1, {"S0": 2, "S1": 2, "S2": 2}) == ()
-    assert plan_session(of, "p", 1, {}, ["S0", "S1", "S2"]) == ()
-    left = plan_session(of, "p", 1, {"S0": 3, "S1": 3, "S2": 1})
+    assert allocate_images(of, "p", 1, {"S0": 2, "S1": 2, "S2": 2}) == ()
+    assert allocate_images(of, "p", 1, {}, ["S0", "S1", "S2"]) == ()
+    left = allocate_images(of, "p", 1, {"S0": 3, "S1": 3, "S2": 1})
     assert [each.source for each in left if not each.test] == ["S2"]
 
 
 def test_a_plan_depends_on_seed_person_and_session_alone() -> None:
     one, other = study(seed=1), study(seed=2)
-    first = plan_session(one, "p", 1, {})
-    assert first == plan_session(study(seed=1), "p", 1, {})
+    first = allocate_images(one, "p", 1, {})
+    assert first == allocate_images(study(seed=1), "p", 1, {})
     # The order in which sources stand in the file is no part of it.
     turned = one.model_copy(update={"source": one.source[::-1], "test": one.test[::-1]})
-    assert first == plan_session(turned, "p", 1, {})
-    others = [plan_session(other, "p", 1, {}), plan_session(one, "q", 1, {}), plan_session(one, "p", 2, {})]
+    assert first == allocate_images(turned, "p", 1, {})
+    others = [allocate_images(other, "p", 1, {}), allocate_images(one, "q", 1, {}), allocate_images(one, "p", 2, {})]
     assert all(first != each for each in others)
 
 
 def test_the_plan_is_the_same_on_every_machine() -> None:
     # Written down from the first version that drew it: a change would give people who come back another session.
-    found = plan_session(study(3, 2, images=2, tests=1), "p", 1, {})
+    found = allocate_images(study(3, 2, images=2, tests=1), "p", 1, {})
     assert [(each.source, each.test) for each in found] == [("S1", False), ("S2", False), ("H1", True)]
 
 
@@ -96,7 +96,7 @@ def test_tests_lie_at_any_place_but_the_first_with_the_same_probability() -> Non
     which: Counter[tuple[str, int]] = Counter()
     first: Counter[str] = Counter()
     for person in range(people):
-        plan = plan_session(of, f"p{person}", 1, {})
+        plan = allocate_images(of, f"p{person}", 1, {})
         hidden = [place for place, each in enumerate(plan) if each.test]
         places.update(hidden)
         which.update((plan[place].source, place) for place in hidden)
@@ -115,7 +115,7 @@ def test_tests_lie_at_any_place_but_the_first_with_the_same_probability() -> Non
 def test_both_of_two_tests_may_be_neighbours() -> None:
     of = study(30, 6, images=4, tests=2)
     pairs = Counter(
-        tuple(place for place, each in enumerate(plan_session(of, f"p{i}", 1, {})) if each.test) for i in range(1000)
+        tuple(place for place, each in enumerate(allocate_images(of, f"p{i}", 1, {})) if each.test) for i in range(1000)
     )
     # All ways to choose two of five places, 100 times each on average: 27.9 once in a thousand.
     assert len(pairs) == 10
@@ -135,28 +135,30 @@ def test_one_picture_in_two_codecs_is_shown_to_a_person_once() -> None:
     again = tuple(Source(**entry(f"S{i}") | {"id": f"B{i}", "codec": "BPG"}) for i in range(4))
     trained = TruthSource(**entry("S3", **TRUTH) | {"id": "T"})
     of = base.model_copy(update={"source": (*base.source, *again), "training": (trained,)})
-    plan = plan_session(of, "p", 1, {})
+    plan = allocate_images(of, "p", 1, {})
     pictures = [each.source[1:] for each in plan if not each.test]
     # The fourth is what training shows.
     assert sorted(pictures) == ["0", "1", "2"]
-    assert plan_session(of, "p", 2, {}, [each.source for each in plan]) == ()
+    assert allocate_images(of, "p", 2, {}, [each.source for each in plan]) == ()
 
 
 def test_what_an_unfinished_session_holds_counts_for_a_while() -> None:
     held = [Reservation("S0", 100.0), Reservation("S0", 40.0), Reservation("S1", 99.0)]
-    assert answers_with_held({"S0": 1}, held, now=100.0, hold_seconds=60.0) == {"S0": 2, "S1": 1}
-    assert answers_with_held({"S0": 1}, held, now=1000.0, hold_seconds=60.0) == {"S0": 1}
+    assert count_with_reservations({"S0": 1}, held, now=100.0, hold_seconds=60.0) == {"S0": 2, "S1": 1}
+    assert count_with_reservations({"S0": 1}, held, now=1000.0, hold_seconds=60.0) == {"S0": 1}
 
 
 def test_people_at_once_are_spread_over_the_sources() -> None:
     of = study(12, 2, answers=5, images=3, tests=1)
     held: list[Reservation] = []
     for person in range(8):
-        counts = answers_with_held({}, held, now=1.0, hold_seconds=60.0)
-        held += [Reservation(each.source, 0.0) for each in plan_session(of, f"p{person}", 1, counts) if not each.test]
+        counts = count_with_reservations({}, held, now=1.0, hold_seconds=60.0)
+        held += [
+            Reservation(each.source, 0.0) for each in allocate_images(of, f"p{person}", 1, counts) if not each.test
+        ]
     assert set(Counter(each.source for each in held).values()) == {2}
 
 
 @pytest.mark.parametrize("odd", ["", "p|1", "ü", "\ud800", "x" * 10_000])
 def test_any_name_of_a_person_will_do(odd: str) -> None:
-    assert len(plan_session(study(), odd, 1, {})) == 12
+    assert len(allocate_images(study(), odd, 1, {})) == 12

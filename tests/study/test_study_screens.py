@@ -248,7 +248,7 @@ def test_a_native_pixel_is_a_device_pixel(scaled: tuple[float, Any], served: Any
     left, top, width, height = in_device_pixels(person.page)
     assert (width, height) == (WIDTH, HEIGHT)
     # And it is the file's pixel, on the canvas and on the screen: nothing is resampled.
-    name = server.service.course(server.sessions[0]).trials[0].source
+    name = server.service.plan(server.sessions[0]).trials[0].source
     reference = Image.open(server.service.opened.sources[name].levels[0].path).convert("RGB")
     shot = Image.open(io.BytesIO(person.page.screenshot())).convert("RGB")
     assert np.array_equal(np.asarray(shot.crop((left, top, left + width, top + height))), np.asarray(reference))

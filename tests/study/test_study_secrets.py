@@ -49,7 +49,7 @@ def test_a_session_tells_nothing_of_what_is_hidden(chromium: Any, tmp_path: Path
         for name in ("a", "b", "c", "d", "e", "f"):
             person.arrive(f"{server.url}{name}")
             person.page.wait_for_selector("#agree")
-            kinds = [item.kind for item in server.service.course(server.sessions[-1]).trials]
+            kinds = [item.kind for item in server.service.plan(server.sessions[-1]).trials]
             if kinds[-1] != "test":
                 break
         assert kinds[-1] == "source"

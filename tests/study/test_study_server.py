@@ -23,7 +23,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 from pixq.errors import PixqError
 from pixq.http.security import HEADERS
 from pixq.study.server.app import Limits, read_page
-from pixq.study.server.limits import Addresses, Rate, Rates
+from pixq.study.server.limits import AddressHasher, RateLimit, RateLimiter
 from pixq.study.store.keys import Key, check_key, open_key, open_token, withdraw
 from pixq.study.store.store import Store, open_store
 from support import studying
@@ -88,8 +88,8 @@ def test_a_whole_session_is_stored_as_it_was_sent(server: Server, page: Page) ->
     assert (session.step, session.ordinal, session.language) == ("completed", 1, "en")
     assert session.ended is not None
     assert session.consent is not None
-    assert store_of(server).consents()[session.consent] == ("1", "en", "I agree.")
-    assert all(row[5] is not None for row in store_of(server).assigned())
+    assert store_of(server).agreed_consents()[session.consent] == ("1", "en", "I agree.")
+    assert all(row[5] is not None for row in store_of(server).assignments())
 
 
 def test_images_are_what_the_study_has(server: Server, page: Page, folder: Path) -> None:
@@ -124,7 +124,7 @@ def test_training_is_met_once_and_no_source_twice(server: Server, page: Page) ->
     again.say("instructions")
     assert again.state["step"] == "trial"
     again.go("none")
-    rows = [row for row in store_of(server).assigned() if not row[3]]
+    rows = [row for row in store_of(server).assignments() if not row[3]]
     assert sorted(row[2] for row in rows) == list(SOURCES), "four sources in two sessions"
     told = Page(server, {"participant": "anna"}).start()
     assert (told["token"], told["state"]["step"], told["state"]["reason"]) == ("", "screened_out", "finished")
@@ -224,11 +224,11 @@ def test_below_the_share_of_tests_a_person_is_out(tmp_path: Path, database: str)
 def right_answer(server: Server, page: Page) -> dict[str, Any]:
     """An answer that passes if this is a test; the test knows what the page does not."""
     session = next(each for each in store_of(server).sessions() if each.ended is None)
-    item = server.service.course(session).trials[page.state["index"]]
-    if item.known is None:
+    item = server.service.plan(session).trials[page.state["index"]]
+    if item.truth is None:
         return page.answer()
-    level = next(each for each in item.levels if item.known.pjnd_range[0] <= each <= item.known.pjnd_range[1])
-    return page.answer(level, [*item.known.points_yx, (0.5, 0.5)])
+    level = next(each for each in item.levels if item.truth.pjnd_range[0] <= each <= item.truth.pjnd_range[1])
+    return page.answer(level, [*item.truth.points_yx, (0.5, 0.5)])
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -239,7 +239,7 @@ def test_consent_is_to_the_text_that_was_shown(server: Server, page: Page) -> No
     other.say("consent", {"agreed": True, "language": ["en"]})
     for session in store_of(server).sessions():
         assert session.consent is not None
-        assert store_of(server).consents()[session.consent] == ("1", "de", "Ja.")
+        assert store_of(server).agreed_consents()[session.consent] == ("1", "de", "Ja.")
         assert session.language == "de"
     third = Page(server, {"participant": "carl"})
     third.start("de")
@@ -282,7 +282,7 @@ def test_a_test_looks_like_any_other_image(server: Server) -> None:
         page.start()
         page.go("trial")
         session = store_of(server).sessions()[-1]
-        for item in server.service.course(session).trials:
+        for item in server.service.plan(session).trials:
             trial = page.state["trial"]
             tests += item.kind == "test"
             told = page.say("trial", page.answer())
@@ -512,7 +512,7 @@ def test_the_experimenters_page_needs_its_token(server: Server, page: Page) -> N
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_who_asks_too_often_waits(folder: Path, database: str) -> None:
-    slow = Rate(second=0.01, burst=5)
+    slow = RateLimit(second=0.01, burst=5)
     patient = studying.PATIENT
     with studying.running(
         folder, database, limits=Limits(session=slow, address=patient.address, start=patient.start)
@@ -576,7 +576,7 @@ def test_fifty_people_at_once_lose_nothing(server: Server) -> None:
         session = sessions[KEY.pseudonym("local", page.platform["participant"])]
         found = [(each.number, each.kind, json.loads(each.data)) for each in store.events(session.id)]
         assert found == [(each["number"], each["kind"], each["data"]) for each in page.sent]
-    answers = [row[2] for row in store.assigned() if not row[3] and row[5] is not None]
+    answers = [row[2] for row in store.assignments() if not row[3] and row[5] is not None]
     # 100 answers over four sources: balanced, whoever was first.
     assert [answers.count(name) for name in SOURCES] == [25] * 4
 
@@ -641,9 +641,9 @@ def test_threads_that_make_a_key_get_the_same(tmp_path: Path) -> None:
 
 
 def test_addresses_are_not_kept() -> None:
-    names, other = Addresses(), Addresses()
+    names, other = AddressHasher(), AddressHasher()
     assert names.name("192.0.2.1") == names.name("192.0.2.1") != other.name("192.0.2.1")
-    rates = Rates(Rate(1, 2), most=3)
+    rates = RateLimiter(RateLimit(1, 2), most=3)
     for n in range(50):
         rates.take(names.name(f"192.0.2.{n}"), 2)
     assert len(rates._buckets) == 3
@@ -652,7 +652,7 @@ def test_addresses_are_not_kept() -> None:
 
 def test_buckets_fill_with_time() -> None:
     now = [0.0]
-    rates = Rates(Rate(second=2, burst=4), clock=lambda: now[0])
+    rates = RateLimiter(RateLimit(second=2, burst=4), clock=lambda: now[0])
     assert [rates.take("a", 3), rates.take("a", 3)] == [0, 1.0]
     now[0] = 1.0
     assert [rates.take("a", 3), rates.take("b", 100)] == [0, 0]

@@ -344,7 +344,7 @@ def test_a_database_of_another_study_is_left_alone(
     own, other = tmp_path / "own.db", tmp_path / "other.db"
     shutil.copyfile(found[1] / "answers.db", own)
     store = open_store(str(other))
-    store.fact("key", "of another")
+    store.setdefault_fact("key", "of another")
     store.close()
     for number, database in enumerate((own, other)):
         private = tmp_path / str(number)

@@ -18,12 +18,21 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 
 from pixq.errors import PixqError
-from pixq.study.store.deletion import LogKept
-from pixq.study.store.records import Busy, Changes, Conflict, Event, Gap, History, Session, Unknown
+from pixq.study.store.deletion import LogNotTruncated
+from pixq.study.store.records import (
+    DatabaseUnavailable,
+    Event,
+    EventConflict,
+    History,
+    MissingEvents,
+    Session,
+    SessionChanges,
+    UnknownSession,
+)
 from pixq.study.store.store import Store, open_store
 from support import databases
 
-GOES_ON = Changes("trial")
+GOES_ON = SessionChanges("trial")
 
 
 @pytest.fixture
@@ -54,7 +63,7 @@ def begin(store: Store, token: str, participant: str | None = None, visit: str |
     return found
 
 
-def put(store: Store, token: str, *batch: Event, changes: Changes = GOES_ON) -> int:
+def put(store: Store, token: str, *batch: Event, changes: SessionChanges = GOES_ON) -> int:
     return store.append(token, batch, 20.0, lambda *given: changes).next
 
 
@@ -64,15 +73,15 @@ def test_events_come_back_as_they_were(store: Store) -> None:
     assert put(store, "t", event(0), odd) == 2
     assert store.events(session.id) == [event(0), odd]
     assert store.events(session.id, 1) == [odd]
-    assert store.find("t").step == "trial"
-    with pytest.raises(Unknown):
-        store.find("T")
+    assert store.session_by_token("t").step == "trial"
+    with pytest.raises(UnknownSession):
+        store.session_by_token("T")
 
 
 def test_the_same_again_is_stored_once_and_admitted_once(store: Store) -> None:
     session, admitted = begin(store, "t"), []
 
-    def admit(found: Session, first: int, new: Sequence[Event], read: Callable[[int], list[Event]]) -> Changes:
+    def admit(found: Session, first: int, new: Sequence[Event], read: Callable[[int], list[Event]]) -> SessionChanges:
         assert found.id == session.id
         assert [each.number for each in read(0)] == list(range(first))
         admitted.extend(each.number for each in new)
@@ -88,11 +97,11 @@ def test_the_same_again_is_stored_once_and_admitted_once(store: Store) -> None:
 def test_a_gap_and_another_content_change_nothing(store: Store) -> None:
     session = begin(store, "t")
     put(store, "t", event(0), event(1))
-    with pytest.raises(Gap) as gap:
+    with pytest.raises(MissingEvents) as gap:
         put(store, "t", event(3))
     assert gap.value.next == 2
     for other in (event(1, other=1), replace(event(1), kind="error"), replace(event(1), at=9.0)):
-        with pytest.raises(Conflict) as conflict:
+        with pytest.raises(EventConflict) as conflict:
             put(store, "t", event(0), other, event(2))
         assert (conflict.value.number, conflict.value.next) == (1, 2)
     assert store.events(session.id) == [event(0), event(1)]
@@ -101,26 +110,26 @@ def test_a_gap_and_another_content_change_nothing(store: Store) -> None:
 def test_what_is_not_admitted_is_not_stored(store: Store) -> None:
     session = begin(store, "t")
 
-    def refuse(*given: Any) -> Changes:
+    def refuse(*given: Any) -> SessionChanges:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
         store.append("t", [event(0)], 20.0, refuse)
     # Nor what the database refuses in the middle of it: the second has no kind.
-    with pytest.raises(Busy):
+    with pytest.raises(DatabaseUnavailable):
         put(store, "t", event(0), replace(event(1), kind=None))  # type: ignore[arg-type]
     assert store.events(session.id) == []
-    assert store.find("t").step == "consent"
+    assert store.session_by_token("t").step == "consent"
 
 
 def test_a_person_gets_the_unfinished_session(store: Store) -> None:
     first = begin(store, "t1", "anna", "visit 1")
     again = begin(store, "t2", "anna", "visit 2")
     assert (again.id, again.visit) == (first.id, "visit 2")
-    put(store, "t1", event(0), changes=Changes("completed"))
+    put(store, "t1", event(0), changes=SessionChanges("completed"))
     # The visit has its session, though that is ended; another visit has another.
     assert begin(store, "t3", "anna", "visit 2").id == first.id
-    assert store.find("t1").ended == 20.0
+    assert store.session_by_token("t1").ended == 20.0
     next = begin(store, "t4", "anna", "visit 3")
     assert (next.id != first.id, next.ordinal) == (True, 2)
     assert begin(store, "t5", "bert", "visit 3").ordinal == 1
@@ -138,8 +147,8 @@ def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
     assert known[0].answers(()) == {}
     assert replace(known[0], answers=dict) == History((), (), (), dict, {}, ())
     begin(store, "t1", "anna")
-    put(store, "t1", event(0), changes=Changes("trial", answered=((0, None),)))
-    put(store, "t1", event(1), changes=Changes("completed", answered=((1, False),)))
+    put(store, "t1", event(0), changes=SessionChanges("trial", answered=((0, None),)))
+    put(store, "t1", event(1), changes=SessionChanges("completed", answered=((1, False),)))
     begin(store, "tb", "bert")
     # Without a visit to tell, a person gets the last one again, unless another is asked for.
     last = store.start("anna", None, 5.0, draw)
@@ -150,45 +159,45 @@ def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
     assert (found.passed, found.seen, found.answers(())) == ((False,), ("a", "t"), {"a": 1})
     assert found.tested == {"anna": (1, (False,))}
     assert found.reserved == (("a", 10.0, "consent"),)
-    assert [(row[2], row[4], row[5]) for row in store.assigned()][:2] == [("a", None, 20.0), ("t", False, 20.0)]
+    assert [(row[2], row[4], row[5]) for row in store.assignments()][:2] == [("a", None, 20.0), ("t", False, 20.0)]
 
 
 def test_the_first_answer_to_an_image_counts(store: Store) -> None:
     begin(store, "t")
-    put(store, "t", event(0), changes=Changes("trial", answered=((1, False),)))
-    put(store, "t", event(1), changes=Changes("trial", answered=((1, True),)))
-    assert [row[4] for row in store.assigned()] == [None, False]
+    put(store, "t", event(0), changes=SessionChanges("trial", answered=((1, False),)))
+    put(store, "t", event(1), changes=SessionChanges("trial", answered=((1, True),)))
+    assert [row[4] for row in store.assignments()] == [None, False]
 
 
 def test_consent_is_kept_with_its_text(store: Store) -> None:
-    assert store.keep_consents({("1", "en"): "Yes!", ("1", "de"): "Ja!"}) == []
+    assert store.save_consents({("1", "en"): "Yes!", ("1", "de"): "Ja!"}) == []
     # Nobody has agreed yet.
-    assert store.keep_consents({("1", "en"): "Yes.", ("1", "de"): "Ja."}) == []
-    digest = store.consent_of("1", "de")
+    assert store.save_consents({("1", "en"): "Yes.", ("1", "de"): "Ja."}) == []
+    digest = store.consent_digest("1", "de")
     assert digest is not None
     for token in "ab":
         begin(store, token)
-        put(store, token, event(0), changes=Changes("check", consent=digest))
-    assert (store.find("b").consent, store.find("b").language) == (digest, "de")
-    assert store.consents() == {digest: ("1", "de", "Ja.")}
-    assert store.keep_consents({("1", "en"): "Yes, sir.", ("1", "de"): "Jawohl."}) == [("1", "de")]
-    assert store.keep_consents({("2", "en"): "Yes, sir.", ("2", "de"): "Jawohl."}) == []
-    assert store.consents() == {digest: ("1", "de", "Ja.")}
-    assert store.consent_of("3", "de") is None
+        put(store, token, event(0), changes=SessionChanges("check", consent=digest))
+    assert (store.session_by_token("b").consent, store.session_by_token("b").language) == (digest, "de")
+    assert store.agreed_consents() == {digest: ("1", "de", "Ja.")}
+    assert store.save_consents({("1", "en"): "Yes, sir.", ("1", "de"): "Jawohl."}) == [("1", "de")]
+    assert store.save_consents({("2", "en"): "Yes, sir.", ("2", "de"): "Jawohl."}) == []
+    assert store.agreed_consents() == {digest: ("1", "de", "Ja.")}
+    assert store.consent_digest("3", "de") is None
 
 
 def test_withdrawing_leaves_nothing_of_the_person(store: Store, database: str) -> None:
     begin(store, "a", "anna")
     kept = begin(store, "b", "bert")
     put(store, "a", event(0, secret="of anna"), event(1))
-    put(store, "b", event(0, secret="of bert"), changes=Changes("trial", answered=((0, None),)))
+    put(store, "b", event(0, secret="of bert"), changes=SessionChanges("trial", answered=((0, None),)))
     assert store.withdraw("anna") == 2
     assert store.withdraw("anna") == 0
-    with pytest.raises(Unknown):
+    with pytest.raises(UnknownSession):
         put(store, "a", event(2))
     assert [each.participant for each in store.sessions()] == ["bert"]
     assert len(store.events(kept.id)) == 1
-    assert {row[0] for row in store.assigned()} == {kept.id}
+    assert {row[0] for row in store.assignments()} == {kept.id}
     assert begin(store, "c", "anna").id > kept.id
     if store.is_sqlite:
         for path in Path(database).parent.iterdir():
@@ -209,7 +218,7 @@ def test_a_reader_keeps_the_log_and_a_short_one_does_not(
     assert reader.execute("SELECT count(*) FROM events").fetchone() == (1,)
     with monkeypatch.context() as patch:
         patch.setattr("pixq.study.store.store._READERS", 0.0)
-        with pytest.raises(LogKept) as kept:
+        with pytest.raises(LogNotTruncated) as kept:
             store.withdraw("anna")
     assert kept.value.events == 1
     assert store.sessions() == []
@@ -217,7 +226,7 @@ def test_a_reader_keeps_the_log_and_a_short_one_does_not(
     # As an export does, it ends soon.
     ending = threading.Timer(0.5, reader.rollback)
     ending.start()
-    assert store.cut()
+    assert store.truncate_log()
     ending.join()
     for path in Path(database).parent.iterdir():
         assert b"of anna" not in path.read_bytes()
@@ -293,8 +302,8 @@ def test_two_stores_share_a_database(store: Store, database: str) -> None:
 
     together(lambda: send(store), lambda: send(other))
     assert other.events(session.id) == every
-    assert other.fact("key", "mine") == "mine"
-    assert store.fact("key", "other") == "mine"
+    assert other.setdefault_fact("key", "mine") == "mine"
+    assert store.setdefault_fact("key", "other") == "mine"
     other.close()
 
 

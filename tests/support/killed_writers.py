@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from pixq.study.store.records import Changes, Event
+from pixq.study.store.records import Event, SessionChanges
 from pixq.study.store.store import open_store
 
 
@@ -22,10 +22,10 @@ def write(database: str, tokens: Sequence[str], out: int) -> None:
     store = open_store(database)
 
     def one(token: str) -> None:
-        number = store.append(token, [], 0.0, lambda *given: Changes("trial")).next
+        number = store.append(token, [], 0.0, lambda *given: SessionChanges("trial")).next
         while True:
             batch = [Event(number + i, "trial", 0.5, "", json.dumps({"n": number + i})) for i in range(3)]
-            number = store.append(token, batch, 0.0, lambda *given: Changes("trial")).next
+            number = store.append(token, batch, 0.0, lambda *given: SessionChanges("trial")).next
             os.write(out, f"{token} {number}\n".encode())
 
     threads = [threading.Thread(target=one, args=(token,)) for token in tokens]

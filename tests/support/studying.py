@@ -21,9 +21,9 @@ from pixq.http.server import listen
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import figures
 from pixq.study.server.app import Limits, create_app
-from pixq.study.server.limits import Rate
+from pixq.study.server.limits import RateLimit
 from pixq.study.session.service import SessionService
-from pixq.study.store.keys import Key, hashed
+from pixq.study.store.keys import Key, hash_token
 from pixq.study.store.store import open_store
 
 Headers = Mapping[str, str]
@@ -44,7 +44,7 @@ PAGE = {
     "page.js": (b"'use strict';", "text/javascript; charset=utf-8"),
 }
 #: Limits that tests of other things don't meet.
-PATIENT = Limits(session=Rate(1e4, 1e5), address=Rate(1e5, 1e6), start=Rate(1e4, 1e5), figures=0.0)
+PATIENT = Limits(session=RateLimit(1e4, 1e5), address=RateLimit(1e5, 1e6), start=RateLimit(1e4, 1e5), figures=0.0)
 
 
 def make_study(folder: Path, *, platform: str = "", more: str = "") -> Path:
@@ -219,7 +219,7 @@ def running(
     service = SessionService(open_study(folder), store, KEY)
     with listen("127.0.0.1", port) as socket, ThreadPoolExecutor(threads) as executor:
         app = create_app(
-            service, executor, page, admin=(hashed(ADMIN), lambda: figures(service)), proxy=proxy,
+            service, executor, page, admin=(hash_token(ADMIN), lambda: figures(service)), proxy=proxy,
             limits=limits or PATIENT,
         )  # fmt: skip
         config = uvicorn.Config(

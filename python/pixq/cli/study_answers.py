@@ -36,9 +36,9 @@ def status(
     """
     require("sqlalchemy")
     from pixq.study.results.statistics import figures, lines
-    from pixq.study.server.open_study import opened_answers
+    from pixq.study.server.open_study import open_service
 
-    with opened_answers(study, database) as service:
+    with open_service(study, database) as service:
         found = figures(service)
     if json_:
         print(json.dumps(found, indent=2))
@@ -75,12 +75,12 @@ def export(
     from pixq.study.results.answers import answers_of
     from pixq.study.results.export import write_export
     from pixq.study.results.statistics import everything
-    from pixq.study.server.open_study import opened_answers
+    from pixq.study.server.open_study import open_service
 
-    with opened_answers(study, database) as service:
+    with open_service(study, database) as service:
         rows, events, sessions = everything(service)
         answers = answers_of(service.study, rows, events)
-        consents = service.store.consents()
+        consents = service.store.agreed_consents()
         written = write_export(service.study, answers, sessions, consents, out, parquet=parquet)
     print(*written, sep="\n")
     return 0

@@ -88,7 +88,7 @@ def import_(
     from pixq.cli.progress import counted
     from pixq.study.design.study_files import open_study
     from pixq.study.offline.import_files import Importer, read_sent
-    from pixq.study.server.open_study import opened_store
+    from pixq.study.server.open_study import open_study_store
     from pixq.study.session.service import SessionService
     from pixq.study.store.keys import KEY_FILE
 
@@ -98,7 +98,7 @@ def import_(
         raise PixqError(f"{folder / KEY_FILE}: is not there; put back the one that the file was built with")
     wrong: list[str] = []
     stored = 0
-    with opened_store(opened.study, database, make=True) as (store, key):
+    with open_study_store(opened.study, database, make=True) as (store, key):
         importer = Importer(SessionService(opened, store, key), key)
         with counted("importing", len(answers)) as done:
             for count, path in enumerate(answers, start=1):

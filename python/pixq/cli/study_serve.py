@@ -97,12 +97,12 @@ def who(name: str, study: Path = Path(), /, *, database: str | None = None) -> i
     require("sqlalchemy")
     from pixq.study.design.config import read_study
     from pixq.study.results.participant_report import done_by, lines
-    from pixq.study.server.open_study import opened_store
-    from pixq.study.store.keys import known_as
+    from pixq.study.server.open_study import open_study_store
+    from pixq.study.store.keys import find_pseudonym
 
     found = read_study(study)
-    with opened_store(found, database) as (store, key):
-        participant = known_as(store, key, found.platform.kind, name)
+    with open_study_store(found, database) as (store, key):
+        participant = find_pseudonym(store, key, found.platform.kind, name)
         done = done_by(store, participant)
     print(*map(printable, lines(participant, done)), sep="\n")
     return 0
@@ -124,15 +124,15 @@ def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None)
     """
     require("sqlalchemy")
     from pixq.study.design.config import read_study
-    from pixq.study.server.open_study import opened_store
-    from pixq.study.store.deletion import LogKept
+    from pixq.study.server.open_study import open_study_store
+    from pixq.study.store.deletion import LogNotTruncated
     from pixq.study.store.keys import withdraw as take_back
 
     found = read_study(study)
-    with opened_store(found, database) as (store, key):
+    with open_study_store(found, database) as (store, key):
         try:
             count = take_back(store, key, found.platform.kind, name)
-        except LogKept as kept:
+        except LogNotTruncated as kept:
             print(
                 f"pixq: {kept.events} events deleted, but another program reads the database, so {store.name}-wal has "
                 "them still; end that program, and run this again",

@@ -18,9 +18,9 @@ from typing import Any
 from pixq.errors import PixqError
 from pixq.io.atomic import write_text
 from pixq.study.design.study_files import OpenedStudy
-from pixq.study.session.allocation import plan_session
-from pixq.study.session.session_plan import Item, SessionPlan, course_of, plan_of, public_study
-from pixq.study.store.keys import OFFLINE, Key
+from pixq.study.session.allocation import allocate_images
+from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, plan_json, public_study
+from pixq.study.store.keys import OFFLINE_PLATFORM, Key
 
 __all__ = ["LARGEST", "Drawer", "Drawn", "write_offline"]
 
@@ -37,7 +37,7 @@ class Drawn:
     number
         From 1.
     plan
-        Of `pixq.study.session.session_plan.plan_of`, and `keys`: the name that the images' keys are made of.
+        Of `pixq.study.session.session_plan.plan_json`, and `keys`: the name that the images' keys are made of.
     images
         The trials: id, and whether it is a test.
     course
@@ -76,8 +76,8 @@ class Drawer:
         """What file `number` shows; those before it count as answered. `None`, where they answer all there is."""
         study = self._opened.study
         while len(self._plans) < number:
-            participant = self._key.pseudonym(OFFLINE, f"file {len(self._plans) + 1}")
-            planned = plan_session(study, participant, 1, self._answers)
+            participant = self._key.pseudonym(OFFLINE_PLATFORM, f"file {len(self._plans) + 1}")
+            planned = allocate_images(study, participant, 1, self._answers)
             if not planned:
                 return None
             self._plans.append(tuple((each.source, each.test) for each in planned))
@@ -85,8 +85,8 @@ class Drawer:
         images = self._plans[number - 1]
         keys = self._key.sign("offline keys", study.title, study.version, str(number))[:32]
         training = [each.id for each in study.training]
-        plan = {**plan_of(self._opened, training, [source for source, _ in images]), "keys": keys}
-        course = course_of(plan, self._key, keys)
+        plan = {**plan_json(self._opened, training, [source for source, _ in images]), "keys": keys}
+        course = parse_plan(plan, self._key, keys)
         sealed = {
             "number": number,
             "study": public_study(study),
@@ -184,9 +184,9 @@ def _item(item: Item) -> dict[str, Any]:
 
 def _training(item: Item) -> dict[str, Any]:
     """With its truth: feedback tells it."""
-    if item.known is None:
+    if item.truth is None:
         raise ValueError(f"{item.source} is no training image")
-    known = item.known
+    known = item.truth
     return {**_item(item), "pjnd_range": list(known.pjnd_range), "points": [list(each) for each in known.points_yx]}
 
 

@@ -14,13 +14,13 @@ from typing import Any
 from pixq.errors import PixqError
 from pixq.io.csv import FORMULA, long_cells
 from pixq.study.offline.build_page import Drawer
-from pixq.study.session.parse_event import event_of
+from pixq.study.session.parse_event import parse_event
 from pixq.study.session.platforms import Person
-from pixq.study.session.service import MOST_EVENTS, Misplaced, SessionService
+from pixq.study.session.service import MAX_EVENTS, SessionService, UnexpectedEvent
 from pixq.study.session.session_plan import SessionPlan
 from pixq.study.session.state_machine import Progress, advance
-from pixq.study.store.keys import OFFLINE, Key
-from pixq.study.store.records import Busy, Conflict, Event
+from pixq.study.store.keys import OFFLINE_PLATFORM, Key
+from pixq.study.store.records import DatabaseUnavailable, Event, EventConflict
 
 __all__ = ["FORMAT", "Imported", "Importer", "Sent", "read_sent"]
 
@@ -99,8 +99,8 @@ def read_sent(path: Path) -> Sent:
     if type(count) is not int or not isinstance(events, list) or len(events) != count:
         some = len(events) if isinstance(events, list) else 0
         raise PixqError(f"{path}: holds {some} events of {count}, so it was cut off or edited; {_AGAIN}")
-    if not 0 < count <= MOST_EVENTS:
-        raise PixqError(f"{path}: holds {count} events; a session has 1 to {MOST_EVENTS}")
+    if not 0 < count <= MAX_EVENTS:
+        raise PixqError(f"{path}: holds {count} events; a session has 1 to {MAX_EVENTS}")
     session, seal, number = given["session"], given["seal"], given["number"]
     if not isinstance(session, str) or not _SESSION.fullmatch(session):
         raise PixqError(f"{path}: session: is none that a page made; {_AGAIN}")
@@ -109,7 +109,7 @@ def read_sent(path: Path) -> Sent:
     found = []
     for place, each in enumerate(events):
         try:
-            found.append(event_of(each))
+            found.append(parse_event(each))
         except ValueError as error:
             raise PixqError(f"{path}: event {place}: {error}; {_AGAIN}") from None
         if found[-1].number != place:
@@ -217,18 +217,21 @@ class Importer:
                 "images or study.key changed since it was built; put those back"
             )
         progress = _followed(path, drawn.course, sent.events)
-        who = Person(self._key.pseudonym(OFFLINE, sent.session), self._key.sign("visit", OFFLINE, sent.session)[:32])
+        who = Person(
+            self._key.pseudonym(OFFLINE_PLATFORM, sent.session),
+            self._key.sign("visit", OFFLINE_PLATFORM, sent.session)[:32],
+        )
         language = _language(sent.events, study.languages) or study.default_language
         try:
-            new = self._conductor.adopt(who, drawn.plan, drawn.images, language, sent.events)
-        except Conflict as error:
+            new = self._conductor.import_session(who, drawn.plan, drawn.images, language, sent.events)
+        except EventConflict as error:
             raise PixqError(
                 f"{path}: event {error.number} is another than the one that is stored of session {sent.session}; one "
                 "of the two files was edited"
             ) from None
-        except Misplaced as error:
+        except UnexpectedEvent as error:
             raise PixqError(f"{path}: event {error.number}: {error}; {_AGAIN}") from None
-        except Busy as error:
+        except DatabaseUnavailable as error:
             raise PixqError(f"{path}: the database does not answer: {error}; import it again") from None
         return Imported(sent.session, new, len(progress.answers))
 

@@ -12,10 +12,10 @@ from itertools import combinations
 from typing import Any, Literal
 
 from pixq.study.design.config import Study
-from pixq.study.session.event_payloads import LOGGED
-from pixq.study.session.judge import standing
+from pixq.study.session.event_payloads import LOGGED_KINDS
+from pixq.study.session.judge import eligibility
 from pixq.study.session.session_plan import Item, Rules
-from pixq.study.session.state_machine import judged
+from pixq.study.session.state_machine import judge_item
 
 __all__ = ["FLAGS", "Answer", "Heard", "SessionRow", "answers_of", "as_json", "flagged", "late_frames"]
 
@@ -203,7 +203,7 @@ def _of_session(session: SessionRow, events: Sequence[Heard]) -> list[Answer]:
             odd = (*(["interrupted"] if broken else []), *(["off_size"] if _off_size(session.rules, answer) else []))
             found.append(replace(answer, flags=odd))
         # What interrupted an earlier step did not interrupt this one.
-        if event.kind not in LOGGED:
+        if event.kind not in LOGGED_KINDS:
             broken = False
     return found
 
@@ -212,7 +212,7 @@ def _answer(session: SessionRow, event: Heard, place: int, of: Item, environment
     data = event.data
     points = tuple((float(y), float(x)) for y, x in data["points"])
     level = int(data["pjnd"])
-    found = judged(of, level, points)
+    found = judge_item(of, level, points)
     return Answer(
         participant=session.participant,
         session=session.session,
@@ -283,7 +283,7 @@ def flagged(study: Study, answers: Sequence[Answer]) -> list[Answer]:
             passed[each.participant].append(each.passed)
         if each.step == "completed":
             sessions[each.participant].add(each.session)
-    failed = {who for who, own in passed.items() if standing(study.quota, len(sessions[who]), own) == "screened_out"}
+    failed = {who for who, own in passed.items() if eligibility(study.quota, len(sessions[who]), own) == "screened_out"}
     found: list[Answer] = []
     for each in answers:
         holds = {*each.flags, *_odd(each)} | ({"failed_tests"} if each.participant in failed else set())

@@ -257,7 +257,7 @@ def write_export(
 
     Examples
     --------
-    >>> write_export(study, answers, sessions, store.consents(), "exported")  # doctest: +SKIP
+    >>> write_export(study, answers, sessions, store.agreed_consents(), "exported")  # doctest: +SKIP
     """
     out, arrow = _begin(out, parquet=parquet)
     told = {

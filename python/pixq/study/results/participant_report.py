@@ -48,11 +48,11 @@ def done_by(store: Store, participant: str) -> list[Done]:
     store
         Where they are.
     participant
-        Pseudonym; see `pixq.study.store.keys.known_as`.
+        Pseudonym; see `pixq.study.store.keys.find_pseudonym`.
     """
     mine = [each for each in store.sessions() if each.participant == participant]
     images: dict[int, list[tuple[bool | None, bool]]] = defaultdict(list)
-    for session, _, _, _, passed, answered in store.assigned():
+    for session, _, _, _, passed, answered in store.assignments():
         images[session].append((passed, answered is not None))
     return [
         Done(

@@ -12,7 +12,7 @@ from typing import Any
 from pixq.study.results.answers import FLAGS, Heard, SessionRow, answers_of
 from pixq.study.results.session_summary import SessionSummary, summary_of
 from pixq.study.results.status import status_of
-from pixq.study.session.judge import standing
+from pixq.study.session.judge import eligibility
 from pixq.study.session.service import SessionService
 from pixq.study.session.state_machine import Progress
 from pixq.study.store.records import ENDED, Event, Session
@@ -22,8 +22,8 @@ __all__ = ["everything", "figures", "lines", "stored"]
 
 def _replayed(service: SessionService) -> Iterator[tuple[Session, list[tuple[Event, float]], Progress]]:
     """All sessions with their events and where these lead, which is what a running server is about to say."""
-    for session, own in service.store.everything():
-        yield session, own, service.replayed(session, [event for event, _ in own])
+    for session, own in service.store.sessions_with_events():
+        yield session, own, service.replay(session, [event for event, _ in own])
 
 
 def everything(service: SessionService) -> tuple[list[SessionRow], list[Heard], list[SessionSummary]]:
@@ -40,8 +40,8 @@ def everything(service: SessionService) -> tuple[list[SessionRow], list[Heard], 
         rows.append(
             SessionRow(
                 session.public, session.participant, session.ordinal, session.language,
-                service.course(session).version, session.consent or "", progress.step,
-                service.course(session).rules, service.course(session).trials,
+                service.plan(session).version, session.consent or "", progress.step,
+                service.plan(session).rules, service.plan(session).trials,
                 frozenset(each.number for each in progress.answers),
             )
         )  # fmt: skip
@@ -62,7 +62,7 @@ def stored(service: SessionService) -> tuple[list[SessionRow], list[Heard]]:
 
 
 def figures(service: SessionService) -> dict[str, Any]:
-    """How far a study is, as JSON: a `StudyStatus`, with `reasons` of ends and people by `standing`."""
+    """How far a study is, as JSON: a `StudyStatus`, with `reasons` of ends and people by standing."""
     rows, events, every = everything(service)
     status = status_of(service.opened, rows, answers_of(service.study, rows, events))
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
@@ -73,7 +73,7 @@ def figures(service: SessionService) -> dict[str, Any]:
             reasons[each.step][each.reason] += 1
         done[each.participant] += each.step == "completed"
         passed[each.participant] += [True] * each.tests_passed + [False] * (each.tests - each.tests_passed)
-    people = Counter(standing(service.study.quota, done[who], passed[who]) for who in done)
+    people = Counter(eligibility(service.study.quota, done[who], passed[who]) for who in done)
     return {
         "title": service.study.title,
         **asdict(status),

@@ -28,11 +28,11 @@ from pixq.http.body import read_body
 from pixq.http.error_handlers import HANDLERS, told
 from pixq.http.errors import Refused
 from pixq.http.security import Guard
-from pixq.study.server.limits import Addresses, Known, Lately, Rate, Rates
-from pixq.study.session.parse_event import event_of
-from pixq.study.session.service import Misplaced, SessionService
-from pixq.study.store.keys import hashed
-from pixq.study.store.records import Busy, Conflict, Event, Gap, Unknown
+from pixq.study.server.limits import AddressHasher, Known, Lately, RateLimit, RateLimiter
+from pixq.study.session.parse_event import parse_event
+from pixq.study.session.service import SessionService, UnexpectedEvent
+from pixq.study.store.keys import hash_token
+from pixq.study.store.records import DatabaseUnavailable, Event, EventConflict, MissingEvents, UnknownSession
 
 __all__ = ["ADMIN", "Limits", "create_app", "read_page"]
 
@@ -105,9 +105,9 @@ class Limits:
     body: int = 1 << 20
     stored: int = 64 << 20
     figures: float = 30.0
-    session: Rate = field(default_factory=lambda: Rate(second=20, burst=200))
-    address: Rate = field(default_factory=lambda: Rate(second=2_000, burst=20_000))
-    start: Rate = field(default_factory=lambda: Rate(second=2, burst=300))
+    session: RateLimit = field(default_factory=lambda: RateLimit(second=20, burst=200))
+    address: RateLimit = field(default_factory=lambda: RateLimit(second=2_000, burst=20_000))
+    start: RateLimit = field(default_factory=lambda: RateLimit(second=2, burst=300))
 
 
 @dataclass
@@ -172,8 +172,8 @@ def create_app(
         See there.
     """
     limits = limits or Limits()
-    names = Addresses()
-    by_session, by_address, starts = Rates(limits.session), Rates(limits.address), Rates(limits.start)
+    names = AddressHasher()
+    by_session, by_address, starts = RateLimiter(limits.session), RateLimiter(limits.address), RateLimiter(limits.start)
     known: Known[_Kept] = Known()
     shelf = _Shelf(_SHELF)
     folder = files("pixq.study") / "admin"
@@ -192,7 +192,7 @@ def create_app(
         return await asyncio.get_running_loop().run_in_executor(executor, job, *arguments)
 
     def kept_of(name: str) -> _Kept:
-        return _Kept(*service.store.size(service.store.find(name).id))
+        return _Kept(*service.store.session_size(service.store.session_by_token(name).id))
 
     async def token_of(request: Request, cost: float = 1.0) -> tuple[str, _Kept]:
         """A session's token; one that is none is refused before anything is read of the request or locked for it."""
@@ -200,7 +200,7 @@ def create_app(
         found = _BEARER.fullmatch(request.headers.get("authorization", ""))
         if found is None:
             raise Refused(401, "the token is missing; open the study again", headers={"www-authenticate": "Bearer"})
-        name = hashed(found[1])
+        name = hash_token(found[1])
         kept = known.get(name)
         if kept is None:
             # Whoever has guessed too often does not get as far as the database.
@@ -239,7 +239,7 @@ def create_app(
 
         def job() -> tuple[dict[str, Any], str, _Kept | None]:
             told = service.start(texts, language, again=again)
-            name = hashed(told["token"])
+            name = hash_token(told["token"])
             return told, name, kept_of(name) if told["token"] else None
 
         try:
@@ -262,7 +262,7 @@ def create_app(
         body = await read_body(request, limits.body)
         if len(body) > announced:
             # It came in parts, and nobody knew how many.
-            _wait(by_session.take(hashed(token), len(body) / _COUNTED))
+            _wait(by_session.take(hash_token(token), len(body) / _COUNTED))
         batch = _events(_json(body))
         if kept.size + kept.added(batch) > limits.stored:
             raise Refused(413, f"this session has stored {limits.stored >> 20} MiB, and may store no more")
@@ -276,12 +276,12 @@ def create_app(
             next, answered = await work(job)
             kept.size, kept.next = kept.size + kept.added(batch), max(kept.next, next)
             return Response(answered, media_type="application/json")
-        except Gap as error:
+        except MissingEvents as error:
             raise _conflict(f"event {error.next} is missing; send it first", error.next) from None
-        except Conflict as error:
+        except EventConflict as error:
             text = f"another event has the number {error.number}; is the study open in another window?"
             raise _conflict(text, error.next, number=error.number) from None
-        except Misplaced as error:
+        except UnexpectedEvent as error:
             raise _conflict(str(error), error.next, number=error.number) from None
 
     async def image(request: Request) -> Response:
@@ -294,7 +294,7 @@ def create_app(
             if found and content is None:
                 content = await work(found.path.read_bytes)
                 shelf.put(found.path, content)
-        except Unknown:
+        except UnknownSession:
             raise Refused(404, "there is nothing here") from None
         except OSError:
             raise Refused(503, "this image can't be read now; try again", headers={"retry-after": "5"}) from None
@@ -310,7 +310,7 @@ def create_app(
         if admin is None:
             raise Refused(404, "there is nothing here")
         token = _BEARER.fullmatch(request.headers.get("authorization", ""))
-        if token is None or not hmac.compare_digest(hashed(token[1]), admin[0]):
+        if token is None or not hmac.compare_digest(hash_token(token[1]), admin[0]):
             _wait(starts.take(client(request)))
             raise Refused(401, "this is not the token of this study", headers={"www-authenticate": "Bearer"})
         found, age = await lately.get()
@@ -320,7 +320,7 @@ def create_app(
         found = _BEARER.fullmatch(request.headers.get("authorization", ""))
         if found is not None:
             # Of a person who took all back.
-            known.forget(hashed(found[1]))
+            known.forget(hash_token(found[1]))
         wait = starts.take(client(request))
         if wait:
             return told(429, "too many requests; wait a little", headers=_after(wait))
@@ -340,7 +340,7 @@ def create_app(
             Route("/api/admin", figures, methods=["GET"]),
         ],
         middleware=[Middleware(Guard, hosts=hosts, addresses=addresses)],
-        exception_handlers={**HANDLERS, Unknown: unknown, Busy: _busy},
+        exception_handlers={**HANDLERS, UnknownSession: unknown, DatabaseUnavailable: _busy},
     )
     # What is not there is not there with another slash either.
     app.router.redirect_slashes = False
@@ -389,6 +389,6 @@ def _events(given: dict[str, Any]) -> list[Event]:
 
 def _event(given: Any) -> Event:
     try:
-        return event_of(given)
+        return parse_event(given)
     except ValueError as error:
         raise Refused(422, str(error)) from None

@@ -13,20 +13,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-__all__ = ["Addresses", "Known", "Lately", "Rate", "Rates"]
+__all__ = ["AddressHasher", "Known", "Lately", "RateLimit", "RateLimiter"]
 
 _V = TypeVar("_V")
 
 
 @dataclass(frozen=True)
-class Rate:
+class RateLimit:
     """So many a second for long, and `burst` at once."""
 
     second: float
     burst: float
 
 
-class Rates:
+class RateLimiter:
     """Buckets that fill with time; who takes more than is there is to wait.
 
     Parameters
@@ -41,12 +41,12 @@ class Rates:
 
     Examples
     --------
-    >>> rates = Rates(Rate(second=2, burst=3), clock=lambda: 0.0)
+    >>> rates = RateLimiter(RateLimit(second=2, burst=3), clock=lambda: 0.0)
     >>> [rates.take("a") for _ in range(4)]
     [0.0, 0.0, 0.0, 0.5]
     """
 
-    def __init__(self, rate: Rate, most: int = 20_000, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: RateLimit, most: int = 20_000, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._most = most
         self._clock = clock
@@ -172,7 +172,7 @@ class Lately(Generic[_V]):
             self._task = None
 
 
-class Addresses:
+class AddressHasher:
     """Names for addresses that only this process can give, and that nobody can turn back after it."""
 
     def __init__(self) -> None:
@@ -183,7 +183,7 @@ class Addresses:
 
         Examples
         --------
-        >>> names = Addresses()
+        >>> names = AddressHasher()
         >>> names.name("2001:db8::1") == names.name("2001:db8::2"), names.name("192.0.2.1") == names.name("192.0.2.2")
         (True, False)
         """

@@ -12,17 +12,17 @@ from pixq.study.design.config import Study, read_study
 from pixq.study.design.study_files import open_study
 from pixq.study.session.service import SessionService
 from pixq.study.store.keys import KEY_FILE, Key, check_key, open_key
-from pixq.study.store.records import Busy
+from pixq.study.store.records import DatabaseUnavailable
 from pixq.study.store.store import Store, open_store
 
-__all__ = ["ANSWERS_FILE", "answering", "opened_answers", "opened_store"]
+__all__ = ["ANSWERS_FILE", "explain_database_errors", "open_service", "open_study_store"]
 
 #: Beside `study.toml`.
 ANSWERS_FILE = "answers.db"
 
 
 @contextmanager
-def answering(store: Store) -> Iterator[None]:
+def explain_database_errors(store: Store) -> Iterator[None]:
     """A block in which a database that does not answer is its user's to mend.
 
     Parameters
@@ -37,14 +37,14 @@ def answering(store: Store) -> Iterator[None]:
     """
     try:
         yield
-    except Busy as error:
+    except DatabaseUnavailable as error:
         raise PixqError(
             f"{store.name}: the database does not answer: {error}; end what holds it, and try again"
         ) from None
 
 
 @contextmanager
-def opened_store(study: Study, database: str | None = None, *, make: bool = False) -> Iterator[tuple[Store, Key]]:
+def open_study_store(study: Study, database: str | None = None, *, make: bool = False) -> Iterator[tuple[Store, Key]]:
     """The answers of a study and its key, until the end of the block. The key is not made where it is missing.
 
     Parameters
@@ -64,7 +64,7 @@ def opened_store(study: Study, database: str | None = None, *, make: bool = Fals
 
     Examples
     --------
-    >>> with opened_store(read_study("study")) as (store, key):  # doctest: +SKIP
+    >>> with open_study_store(read_study("study")) as (store, key):  # doctest: +SKIP
     ...     print(len(store.sessions()))
     """
     where = database or str(study.folder / ANSWERS_FILE)
@@ -75,7 +75,7 @@ def opened_store(study: Study, database: str | None = None, *, make: bool = Fals
     store = open_store(where, make=make)
     try:
         key = open_key(study.folder / KEY_FILE)
-        with answering(store):
+        with explain_database_errors(store):
             check_key(key, store)
             yield store, key
     finally:
@@ -83,27 +83,27 @@ def opened_store(study: Study, database: str | None = None, *, make: bool = Fals
 
 
 @contextmanager
-def opened_answers(folder: str | os.PathLike[str], database: str | None = None) -> Iterator[SessionService]:
-    """The answers of a study with its images, until the end of the block; otherwise as `opened_store`.
+def open_service(folder: str | os.PathLike[str], database: str | None = None) -> Iterator[SessionService]:
+    """The answers of a study with its images, until the end of the block; otherwise as `open_study_store`.
 
     Parameters
     ----------
     folder
         Of the study, or its `study.toml`.
     database
-        As `opened_store` has it.
+        As `open_study_store` has it.
 
     Raises
     ------
     PixqError
-        As `opened_store`; if the study or an image of it can't be read; or if nobody has begun a session.
+        As `open_study_store`; if the study or an image of it can't be read; or if nobody has begun a session.
 
     Examples
     --------
-    >>> with opened_answers("study") as service:  # doctest: +SKIP
+    >>> with open_service("study") as service:  # doctest: +SKIP
     ...     print(figures(service)["people"])
     """
-    with opened_store(read_study(folder), database) as (store, key):
+    with open_study_store(read_study(folder), database) as (store, key):
         if not store.sessions():
             raise PixqError(f"{store.name}: nobody has taken part yet; pixq study serve asks people")
         yield SessionService(open_study(folder), store, key)

@@ -20,10 +20,10 @@ from pixq.http.server import address, answer, listen
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import figures
 from pixq.study.server.app import Limits, create_app, read_page
-from pixq.study.server.open_study import ANSWERS_FILE, answering
+from pixq.study.server.open_study import ANSWERS_FILE, explain_database_errors
 from pixq.study.session.platforms import check_url
 from pixq.study.session.service import SessionService
-from pixq.study.store.keys import KEY_FILE, check_key, hashed, open_key, open_token
+from pixq.study.store.keys import KEY_FILE, check_key, hash_token, open_key, open_token
 from pixq.study.store.store import open_store
 
 __all__ = ["ADMIN_FILE", "THREADS", "serve"]
@@ -108,12 +108,12 @@ def serve(
     store = open_store(database or str(folder / ANSWERS_FILE))
     try:
         service = SessionService(opened, store, key)
-        with answering(store):
+        with explain_database_errors(store):
             check_key(key, store)
             service.check()
         with listen(host, port) as listening, ThreadPoolExecutor(THREADS, thread_name_prefix="pixq-study") as threads:
             app = create_app(
-                service, threads, page, admin=(hashed(admin), lambda: figures(service)), hosts=_hosts(host, url),
+                service, threads, page, admin=(hash_token(admin), lambda: figures(service)), hosts=_hosts(host, url),
                 addresses=is_wildcard(host), proxy=proxy, limits=limits,
             )  # fmt: skip
             if not is_loopback(host):

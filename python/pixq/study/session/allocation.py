@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from pixq.study.design.config import Study
 
-__all__ = ["Planned", "Reservation", "answers_with_held", "plan_session"]
+__all__ = ["PlannedImage", "Reservation", "allocate_images", "count_with_reservations"]
 
 _Drawn = Callable[..., bytes]
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedImage:
     """One image of a session.
 
     Parameters
@@ -51,7 +51,7 @@ class Reservation:
     at: float
 
 
-def answers_with_held(
+def count_with_reservations(
     answers: Mapping[str, int], reserved: Iterable[Reservation], now: float, hold_seconds: float
 ) -> dict[str, int]:
     """Answers by source, those that unfinished sessions still hold counted in.
@@ -69,16 +69,16 @@ def answers_with_held(
 
     Examples
     --------
-    >>> answers_with_held({"a": 2}, [Reservation("a", 90.0), Reservation("b", 10.0)], now=100.0, hold_seconds=60.0)
+    >>> count_with_reservations({"a": 2}, [Reservation("a", 90.0), Reservation("b", 10.0)], 100.0, 60.0)
     {'a': 3}
     """
     held = Counter(each.source for each in reserved if now - each.at < hold_seconds)
     return dict(Counter(answers) + held)
 
 
-def plan_session(
+def allocate_images(
     study: Study, participant: str, session: int, answers: Mapping[str, int], seen: Collection[str] = ()
-) -> tuple[Planned, ...]:
+) -> tuple[PlannedImage, ...]:
     """The images of a person's session, in the order they are shown.
 
     Sources with the fewest answers come first, and none that has more than its quota, so that all end within one of it.
@@ -94,13 +94,13 @@ def plan_session(
     session
         Number of the person's session, from 1.
     answers
-        So far, by source; see `answers_with_held`.
+        So far, by source; see `count_with_reservations`.
     seen
         Ids that this person's sessions had before; a test image as often as it was shown.
 
     Returns
     -------
-    tuple of Planned
+    tuple of PlannedImage
         Empty where no source is left that needs an answer and that this person has not seen. Test images are hidden
         among the sources, at any place but the first with the same probability.
 
@@ -110,7 +110,7 @@ def plan_session(
     >>> names = ["a", "b", "c"]
     >>> sources = [Source(id=n, codec="JPEG", reference=f"{n}.png", levels=f"{n}_*.jpg") for n in names]
     >>> study = Study(title="t", contact="c", consent={"en": "?"}, source=sources, quota=Quota(images=2, tests=0))
-    >>> sorted(each.source for each in plan_session(study, "p", 1, {"a": 4, "b": 2, "c": 3}))
+    >>> sorted(each.source for each in allocate_images(study, "p", 1, {"a": 4, "b": 2, "c": 3}))
     ['b', 'c']
     """
 
@@ -133,11 +133,11 @@ def plan_session(
     if not any(answers.get(name, 0) < study.quota.answers for name in chosen):
         return ()
     tests = _tests(study, met, {pictures[name] for name in chosen}, drawn)
-    order = [Planned(name, False) for name in sorted(chosen, key=lambda name: drawn("order", name))]
+    order = [PlannedImage(name, False) for name in sorted(chosen, key=lambda name: drawn("order", name))]
     total = len(order) + len(tests)
     places = sorted(sorted(range(1, total), key=lambda place: drawn("place", place))[: len(tests)])
     for place, name in zip(places, tests, strict=True):
-        order.insert(place, Planned(name, True))
+        order.insert(place, PlannedImage(name, True))
     return tuple(order)
 
 

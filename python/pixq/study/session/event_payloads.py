@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["KINDS", "LOGGED", "Answer", "Calibration", "Check", "Consent", "Said", "parse"]
+__all__ = ["EVENT_KINDS", "LOGGED_KINDS", "Answer", "Calibration", "Check", "Consent", "Payload", "parse_payload"]
 
 #: The longest slider track, in positions.
 _TRACK = 50_000
 
 
-class Said(BaseModel):
+class Payload(BaseModel):
     """Data of an event. What is named here must be so; what else there is, is kept as it is, and decides nothing.
 
     Whether an answer counts and is right follows from what is named here, and from the truth, which no page has.
@@ -21,13 +21,13 @@ class Said(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", allow_inf_nan=False)
 
 
-class Consent(Said):
+class Consent(Payload):
     """`consent`: whether the person agrees."""
 
     agreed: bool
 
 
-class Check(Said):
+class Check(Payload):
     """`check`: what the page runs on.
 
     Parameters
@@ -46,7 +46,7 @@ class Check(Said):
     rate: Annotated[float, Field(ge=0, le=1e4)]
 
 
-class Calibration(Said):
+class Calibration(Payload):
     """`calibration`: what the bank card came to.
 
     Parameters
@@ -61,7 +61,7 @@ class Calibration(Said):
     screen_height: Annotated[float, Field(ge=0, le=1e5)]
 
 
-class Answer(Said):
+class Answer(Payload):
     """`training` and `trial`: level and places.
 
     Parameters
@@ -82,12 +82,12 @@ class Answer(Said):
     track: Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(max_length=_TRACK)]
 
 
-class _Free(Said):
+class _Free(Payload):
     """Any object."""
 
 
 #: Kinds by what their data are.
-_DATA: dict[str, type[Said]] = {
+_DATA: dict[str, type[Payload]] = {
     "consent": Consent,
     "check": Check,
     "calibration": Calibration,
@@ -97,12 +97,12 @@ _DATA: dict[str, type[Said]] = {
     "survey": _Free,
 }
 #: Kinds that are written down at any time and change nothing.
-LOGGED = ("opened", "blocked", "resumed", "recalibration", "done", "error", "frames")
+LOGGED_KINDS = ("opened", "blocked", "resumed", "recalibration", "done", "error", "frames")
 #: All.
-KINDS = (*_DATA, *LOGGED)
+EVENT_KINDS = (*_DATA, *LOGGED_KINDS)
 
 
-def parse(kind: str, data: Any) -> Said:
+def parse_payload(kind: str, data: Any) -> Payload:
     """The data of an event.
 
     Raises
@@ -112,9 +112,9 @@ def parse(kind: str, data: Any) -> Said:
 
     Examples
     --------
-    >>> parse("consent", {"agreed": True}).agreed
+    >>> parse_payload("consent", {"agreed": True}).agreed
     True
-    >>> parse("consent", {"agreed": "yes"})
+    >>> parse_payload("consent", {"agreed": "yes"})
     Traceback (most recent call last):
     ...
     ValueError: consent: agreed: Input should be a valid boolean

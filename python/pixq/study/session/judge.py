@@ -15,7 +15,17 @@ from typing import Literal
 
 from pixq.study.design.config import Quota, Source, TruthSource
 
-__all__ = ["NEEDED", "REFERENCE_SIZE", "SIGMA", "SIGMAS", "Judgement", "Standing", "judge", "judge_source", "standing"]
+__all__ = [
+    "NEEDED",
+    "REFERENCE_SIZE",
+    "SIGMA",
+    "SIGMAS",
+    "Eligibility",
+    "Judgement",
+    "eligibility",
+    "judge",
+    "judge_source",
+]
 
 #: Of a click, in pixels of an image of `REFERENCE_SIZE` (Localization of Just Noticeable Difference, QoMEX 2023).
 SIGMA = 35
@@ -124,10 +134,10 @@ def _matching(near: set[tuple[int, int]], points: int, truths: int) -> tuple[tup
     return best
 
 
-Standing = Literal["welcome", "screened_out", "finished"]
+Eligibility = Literal["welcome", "screened_out", "finished"]
 
 
-def standing(quota: Quota, sessions: int, passed: Sequence[bool]) -> Standing:
+def eligibility(quota: Quota, sessions: int, passed: Sequence[bool]) -> Eligibility:
     """Whether a person may begin another session.
 
     Parameters
@@ -147,7 +157,7 @@ def standing(quota: Quota, sessions: int, passed: Sequence[bool]) -> Standing:
 
     Examples
     --------
-    >>> standing(Quota(), 10, [True] * 13 + [False] * 7), standing(Quota(), 10, [True] * 14 + [False] * 6)
+    >>> eligibility(Quota(), 10, [True] * 13 + [False] * 7), eligibility(Quota(), 10, [True] * 14 + [False] * 6)
     ('screened_out', 'welcome')
     """
     # As a count: 0.7 * 20 in floats lies above 14.

@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any
 
-from pixq.study.session.event_payloads import KINDS
+from pixq.study.session.event_payloads import EVENT_KINDS
 from pixq.study.store.records import Event
 
-__all__ = ["event_of"]
+__all__ = ["parse_event"]
 
 _WALL = re.compile(r"[0-9T:.+Zz-]{0,40}")
 _NAMES = {"number", "kind", "at", "wall", "data"}
@@ -18,7 +18,7 @@ _LARGEST_NUMBER = 2**31 - 1
 _DEEPEST = 16
 
 
-def event_of(given: Any) -> Event:
+def parse_event(given: Any) -> Event:
     """An event, of what standard JSON says of it.
 
     Parameters
@@ -33,7 +33,7 @@ def event_of(given: Any) -> Event:
 
     Examples
     --------
-    >>> event_of({"number": 0, "kind": "consent", "at": 5, "wall": "", "data": {"agreed": True}}).data
+    >>> parse_event({"number": 0, "kind": "consent", "at": 5, "wall": "", "data": {"agreed": True}}).data
     '{"agreed":true}'
     """
     if not isinstance(given, dict) or set(given) != _NAMES:
@@ -41,8 +41,8 @@ def event_of(given: Any) -> Event:
     number, kind, at, wall, data = (given[name] for name in ("number", "kind", "at", "wall", "data"))
     if type(number) is not int or not 0 <= number <= _LARGEST_NUMBER:
         raise ValueError("number must be 0, 1, 2, ...")
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+    if kind not in EVENT_KINDS:
+        raise ValueError(f"kind must be one of {', '.join(EVENT_KINDS)}")
     if type(at) not in (int, float) or not 0 <= at <= 1e12:
         raise ValueError("at must be milliseconds")
     if not isinstance(wall, str) or not _WALL.fullmatch(wall):

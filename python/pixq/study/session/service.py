@@ -12,20 +12,20 @@ from typing import Any
 
 from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedStudy, StudyImage
-from pixq.study.session.allocation import Reservation, answers_with_held, plan_session
+from pixq.study.session.allocation import Reservation, allocate_images, count_with_reservations
 from pixq.study.session.cache import Kept
-from pixq.study.session.judge import Standing, standing
+from pixq.study.session.judge import Eligibility, eligibility
 from pixq.study.session.platforms import Person, completion, person
-from pixq.study.session.session_plan import Item, SessionPlan, course_of, plan_of, public_study, told_of
+from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, plan_json, public_study, rules_json
 from pixq.study.session.state_machine import Progress, State, advance, replay
-from pixq.study.store.keys import Key, hashed
-from pixq.study.store.records import Changes, Event, History, Session, Unknown
+from pixq.study.store.keys import Key, hash_token
+from pixq.study.store.records import Event, History, Session, SessionChanges, UnknownSession
 from pixq.study.store.store import Store
 
-__all__ = ["MOST_EVENTS", "Misplaced", "SessionService"]
+__all__ = ["MAX_EVENTS", "SessionService", "UnexpectedEvent"]
 
 #: Of a session; no honest one comes near.
-MOST_EVENTS = 20_000
+MAX_EVENTS = 20_000
 #: Sessions that are kept at hand; others are read again.
 _AT_HAND = 2_000
 #: Sessions that a person may begin, for each that may be finished.
@@ -38,7 +38,7 @@ _EARLY_STEPS = ("consent", "check", "calibration")
 _IMAGE = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})\.([0-9]{1,3})\.([0-9a-f]{32})")
 
 
-class Misplaced(Exception):
+class UnexpectedEvent(Exception):
     """An event does not fit where the session is; `next` is the number that comes next, `number` the event's."""
 
     def __init__(self, message: str, number: int, next: int) -> None:
@@ -71,7 +71,7 @@ class SessionService:
         self._clock = clock
         self._kept = False
         self._progress: Kept[int, Progress] = Kept(_AT_HAND)
-        self._courses: Kept[str, SessionPlan] = Kept(_AT_HAND)
+        self._plans: Kept[str, SessionPlan] = Kept(_AT_HAND)
         self._trials: Kept[tuple[str, str, int], dict[str, Any]] = Kept(_AT_HAND)
 
     def check(self) -> None:
@@ -86,8 +86,8 @@ class SessionService:
         for session in self.store.sessions():
             if session.ended is not None:
                 continue
-            course = self.course(session)
-            for item in (*course.training, *course.trials):
+            plan = self.plan(session)
+            for item in (*plan.training, *plan.trials):
                 source = self.opened.sources.get(item.source)
                 if source is None:
                     raise PixqError(
@@ -139,7 +139,7 @@ class SessionService:
         progress = self._at(session, self.store.events)
         state = self._state(session, progress)
         # By the rules that it began with.
-        public = {**self.public, **told_of(self.course(session).rules)}
+        public = {**self.public, **rules_json(self.plan(session).rules)}
         return {"token": self._token(session.public), "study": public, "state": state}
 
     def state(self, token: str) -> State:
@@ -147,10 +147,10 @@ class SessionService:
 
         Raises
         ------
-        Unknown
+        UnknownSession
             If no session has this token.
         """
-        session = self.store.find(hashed(token))
+        session = self.store.session_by_token(hash_token(token))
         return self._state(session, self._at(session, self.store.events))
 
     def append(self, token: str, batch: Sequence[Event]) -> dict[str, Any]:
@@ -158,30 +158,32 @@ class SessionService:
 
         Raises
         ------
-        Misplaced
+        UnexpectedEvent
             If one does not fit where the session is. Nothing was stored, nor with the others:
-        Unknown, Gap, Conflict, Busy
+        UnknownSession, Gap, Conflict, Busy
             As `Store.append`.
         """
         found: list[Progress] = []
 
-        def admit(session: Session, first: int, new: Sequence[Event], read: Callable[[int], list[Event]]) -> Changes:
+        def admit(
+            session: Session, first: int, new: Sequence[Event], read: Callable[[int], list[Event]]
+        ) -> SessionChanges:
             before = self._at(session, lambda _, number: read(number), first)
-            course, after = self.course(session), before
-            if first + len(new) > MOST_EVENTS:
-                raise Misplaced(f"a session has at most {MOST_EVENTS} events", new[0].number, first)
+            plan, after = self.plan(session), before
+            if first + len(new) > MAX_EVENTS:
+                raise UnexpectedEvent(f"a session has at most {MAX_EVENTS} events", new[0].number, first)
             for event in new:
-                after, wrong = advance(course, after, event)
+                after, wrong = advance(plan, after, event)
                 if wrong:
-                    raise Misplaced(wrong, event.number, first)
+                    raise UnexpectedEvent(wrong, event.number, first)
             found.append(after)
             answered = tuple((each.place, each.passed) for each in after.answers[len(before.answers) :])
             agreed = before.step == "consent" and after.step not in ("consent", "failed")
             said = next((each for each in new if each.kind == "consent"), None)
             consent = self._consent(session, said, first) if agreed and said else None
-            return Changes(after.step, after.reason, answered, consent)
+            return SessionChanges(after.step, after.reason, answered, consent)
 
-        appended = self.store.append(hashed(token), batch, self._clock(), admit)
+        appended = self.store.append(hash_token(token), batch, self._clock(), admit)
         session = appended.session
         if found:
             # Only now is it true.
@@ -189,7 +191,7 @@ class SessionService:
         progress = self._at(session, self.store.events, appended.next)
         return {"stored": appended.next - 1, "state": self._state(session, progress)}
 
-    def adopt(
+    def import_session(
         self,
         who: Person,
         plan: Mapping[str, Any],
@@ -204,7 +206,7 @@ class SessionService:
         who
             Whose it is; the visit tells that it is this session.
         plan
-            Of `pixq.study.session.session_plan.plan_of`, and `keys`: the name that its images' keys were made of.
+            Of `pixq.study.session.session_plan.plan_json`, and `keys`: the name that its images' keys were made of.
         images
             Its trials: id, and whether it is a test.
         language
@@ -214,7 +216,7 @@ class SessionService:
 
         Raises
         ------
-        Misplaced, Conflict, Busy
+        UnexpectedEvent, Conflict, Busy
             As `append`.
         """
         self._keep_consents()
@@ -231,32 +233,32 @@ class SessionService:
 
         Raises
         ------
-        Unknown
+        UnknownSession
             If it is no key of this study's sessions.
         """
         parts = _IMAGE.fullmatch(key)
         if parts is None:
-            raise Unknown
+            raise UnknownSession
         public, trial, level, seal = parts.groups()
         if not hmac.compare_digest(self._seal(public, trial, level), seal):
-            raise Unknown
-        course = self._courses.get(public)
-        if course is None and not wait:
+            raise UnknownSession
+        plan = self._plans.get(public)
+        if plan is None and not wait:
             return None
-        course = course or self.course(self.store.public(public))
-        item = next(each for each in (*course.training, *course.trials) if each.key == trial)
+        plan = plan or self.plan(self.store.session_by_public_name(public))
+        item = next(each for each in (*plan.training, *plan.trials) if each.key == trial)
         found = self.opened.sources.get(item.source)
         if found is None or int(level) not in found.levels:
-            raise Unknown
+            raise UnknownSession
         return found.levels[int(level)]
 
-    def replayed(self, session: Session, events: Sequence[Event]) -> Progress:
+    def replay(self, session: Session, events: Sequence[Event]) -> Progress:
         """Where a session is after all its events."""
-        return replay(self.course(session), events)
+        return replay(self.plan(session), events)
 
-    def _standing(self, history: History) -> Standing:
+    def _standing(self, history: History) -> Eligibility:
         quota = self.study.quota
-        found = standing(quota, sum(each.step == "completed" for each in history.sessions), history.passed)
+        found = eligibility(quota, sum(each.step == "completed" for each in history.sessions), history.passed)
         return "finished" if len(history.sessions) >= _BEGUN * quota.max_sessions else found
 
     def _draw(self, history: History, participant: str, language: str) -> tuple[Mapping[str, Any] | None, str]:
@@ -274,23 +276,23 @@ class SessionService:
         out = {
             who
             for who, (sessions, passed) in history.tested.items()
-            if standing(self.study.quota, sessions, passed) == "screened_out"
+            if eligibility(self.study.quota, sessions, passed) == "screened_out"
         }
-        answers = answers_with_held(history.answers(out), reserved, now, hold)
-        planned = plan_session(self.study, participant, len(history.sessions) + 1, answers, history.seen)
+        answers = count_with_reservations(history.answers(out), reserved, now, hold)
+        planned = allocate_images(self.study, participant, len(history.sessions) + 1, answers, history.seen)
         if not planned:
             every = {each.id for each in self.study.source}
             return None, "finished" if every <= set(history.seen) else "full"
         trained = any(each.step in ("trial", "survey", "completed") for each in history.sessions)
         training = [] if trained else [each.id for each in self.study.training]
         images = [(each.source, each.test) for each in planned]
-        return self._new(plan_of(self.opened, training, [name for name, _ in images]), images, language), ""
+        return self._new(plan_json(self.opened, training, [name for name, _ in images]), images, language), ""
 
     def _new(self, plan: Mapping[str, Any], images: Sequence[tuple[str, bool]], language: str) -> Mapping[str, Any]:
         """A new session, as the store takes it."""
         public = secrets.token_hex(16)
         return {
-            "public": public, "token": hashed(self._token(public)), "language": language, "step": "consent",
+            "public": public, "token": hash_token(self._token(public)), "language": language, "step": "consent",
             "plan": json.dumps(plan), "images": images,
         }  # fmt: skip
 
@@ -304,14 +306,14 @@ class SessionService:
     def _seal(self, public: str, trial: str, level: str) -> str:
         return self._key.sign("image", public, trial, level)[:32]
 
-    def course(self, session: Session) -> SessionPlan:
+    def plan(self, session: Session) -> SessionPlan:
         """What a session consists of."""
-        found = self._courses.get(session.public)
+        found = self._plans.get(session.public)
         if found is None:
             plan = json.loads(session.plan)
             # A session that was held offline has its keys of the file, which was made before there was a session.
-            found = course_of(plan, self._key, plan.get("keys", session.public))
-            self._courses.put(session.public, found)
+            found = parse_plan(plan, self._key, plan.get("keys", session.public))
+            self._plans.put(session.public, found)
         return found
 
     def _at(self, session: Session, read: Callable[[int, int], list[Event]], next: int | None = None) -> Progress:
@@ -323,7 +325,7 @@ class SessionService:
             # Another thread is ahead of the transaction that asks: as it was then.
             start = Progress()
         events = read(session.id, start.next)
-        found = replay(self.course(session), [each for each in events if next is None or each.number < next], start)
+        found = replay(self.plan(session), [each for each in events if next is None or each.number < next], start)
         if found.next > start.next:
             self._progress.put(session.id, found)
         return found
@@ -340,7 +342,7 @@ class SessionService:
             return
         version = self.study.version
         texts = {(version, language): words for language, words in self.study.consent.items()}
-        for _, language in self.store.keep_consents(texts):
+        for _, language in self.store.save_consents(texts):
             raise PixqError(
                 f"study.toml: consent.{language}: is not the text of version {version!r} that people agreed to; "
                 "give the study another version, or put that text back"
@@ -353,18 +355,18 @@ class SessionService:
         told = said.get("version"), said.get("language")
         version = told[0] if isinstance(told[0], str) else self.study.version
         language = told[1] if isinstance(told[1], str) else session.language
-        digest = self.store.consent_of(version, language)
+        digest = self.store.consent_digest(version, language)
         if digest is None:
-            raise Misplaced("consent: is of no version and language of this study", event.number, first)
+            raise UnexpectedEvent("consent: is of no version and language of this study", event.number, first)
         return digest
 
     def _state(self, session: Session, progress: Progress) -> State:
-        course = self.course(session)
+        plan = self.plan(session)
         state: State = {"step": progress.step, "next": progress.next, "index": progress.index, "of": 0}
         if progress.step in ("training", "trial"):
-            items = course.training if progress.step == "training" else course.trials
+            items = plan.training if progress.step == "training" else plan.trials
             state["of"] = len(items)
-            state["trial"] = self._trial(session.public, course, progress.step, progress.index)
+            state["trial"] = self._trial(session.public, plan, progress.step, progress.index)
         if progress.tries:
             state["tries"] = progress.tries
         if progress.reason:
@@ -378,15 +380,15 @@ class SessionService:
                 state["more"] = self._draw(history, session.participant, session.language)[0] is not None
         return state
 
-    def _trial(self, public: str, course: SessionPlan, step: str, index: int) -> dict[str, Any]:
+    def _trial(self, public: str, plan: SessionPlan, step: str, index: int) -> dict[str, Any]:
         found = self._trials.get((public, step, index))
         if found is None:
-            every = (*course.training, *course.trials)
-            place = index + (len(course.training) if step == "trial" else 0)
+            every = (*plan.training, *plan.trials)
+            place = index + (len(plan.training) if step == "trial" else 0)
             item, later = every[place], every[place + 1 : place + 2]
             found = {
                 "key": item.key, "kind": step, "width": item.width, "height": item.height,
-                "reference": self._image_key(public, item, 0), "clicks": course.rules.clicks,
+                "reference": self._image_key(public, item, 0), "clicks": plan.rules.clicks,
                 "levels": [{"level": level, "image": self._image_key(public, item, level)} for level in item.levels],
                 "preload": [self._image_key(public, each, level) for each in later for level in (0, *each.levels)],
             }  # fmt: skip

@@ -10,7 +10,17 @@ from pixq.study.design.config import Study, TruthSource
 from pixq.study.design.study_files import Kind, OpenedSource, OpenedStudy
 from pixq.study.store.keys import Key
 
-__all__ = ["Item", "Known", "Rules", "SessionPlan", "course_of", "plan_of", "public_study", "rules_of", "told_of"]
+__all__ = [
+    "GroundTruth",
+    "Item",
+    "Rules",
+    "SessionPlan",
+    "parse_plan",
+    "plan_json",
+    "public_study",
+    "rules_json",
+    "rules_of",
+]
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Known:
+class GroundTruth:
     """What is known of a training or test image; as in `pixq.study.design.config.TruthSource`."""
 
     pjnd_range: tuple[int, int]
@@ -63,7 +73,7 @@ class Item:
     width: int
     height: int
     levels: tuple[int, ...]
-    known: Known | None = None
+    truth: GroundTruth | None = None
 
 
 @dataclass(frozen=True)
@@ -104,13 +114,13 @@ def rules_of(study: Study) -> Rules:
     )
 
 
-def told_of(rules: Rules) -> dict[str, Any]:
+def rules_json(rules: Rules) -> dict[str, Any]:
     """Rules as JSON."""
     return {**asdict(rules), "min_window": list(rules.min_window)}
 
 
-def plan_of(opened: OpenedStudy, training: Sequence[str], trials: Sequence[str]) -> dict[str, Any]:
-    """A session's plan as JSON; `course_of` makes the session of it.
+def plan_json(opened: OpenedStudy, training: Sequence[str], trials: Sequence[str]) -> dict[str, Any]:
+    """A session's plan as JSON; `parse_plan` makes the session of it.
 
     Parameters
     ----------
@@ -121,7 +131,7 @@ def plan_of(opened: OpenedStudy, training: Sequence[str], trials: Sequence[str])
     """
     return {
         "version": opened.study.version,
-        "rules": told_of(rules_of(opened.study)),
+        "rules": rules_json(rules_of(opened.study)),
         "training": [_told(opened.sources[name]) for name in training],
         "trials": [_told(opened.sources[name]) for name in trials],
     }  # fmt: skip
@@ -138,13 +148,13 @@ def _told(of: OpenedSource) -> dict[str, Any]:
     return told
 
 
-def course_of(plan: Mapping[str, Any], key: Key, name: str) -> SessionPlan:
+def parse_plan(plan: Mapping[str, Any], key: Key, name: str) -> SessionPlan:
     """The session of a plan.
 
     Parameters
     ----------
     plan
-        Of `plan_of`.
+        Of `plan_json`.
     key
         The study's.
     name
@@ -155,7 +165,7 @@ def course_of(plan: Mapping[str, Any], key: Key, name: str) -> SessionPlan:
         known = None
         if "pjnd_range" in told:
             low, high = told["pjnd_range"]
-            known = Known((low, high), tuple((y, x) for y, x in told["points_yx"]))
+            known = GroundTruth((low, high), tuple((y, x) for y, x in told["points_yx"]))
         return Item(
             key.sign("trial", name, step, str(place))[:16], told["source"], told["kind"], told["codec"], told["width"],
             told["height"], tuple(told["levels"]), known,

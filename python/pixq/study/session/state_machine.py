@@ -1,4 +1,4 @@
-"""What comes next in a session: a function of its course and of the events so far, and of nothing else.
+"""What comes next in a session: a function of its plan and of the events so far, and of nothing else.
 
 Any event may come at any time; one that does not fit where the session is changes nothing but the number of the next.
 So whatever a page sent, the session can go on, and the same events always lead to the same place.
@@ -11,12 +11,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pixq.study.session.event_payloads import LOGGED, Answer, Calibration, Check, Consent, Said, parse
+from pixq.study.session.event_payloads import LOGGED_KINDS, Answer, Calibration, Check, Consent, Payload, parse_payload
 from pixq.study.session.judge import REFERENCE_SIZE, SIGMA, SIGMAS, Judgement, judge
-from pixq.study.session.session_plan import Item, Known, Rules, SessionPlan
+from pixq.study.session.session_plan import GroundTruth, Item, Rules, SessionPlan
 from pixq.study.store.records import ENDED, Event
 
-__all__ = ["CALIBRATIONS", "TRAININGS", "Answered", "Progress", "State", "Step", "advance", "judged", "replay"]
+__all__ = [
+    "CALIBRATIONS",
+    "TRAININGS",
+    "AcceptedAnswer",
+    "Progress",
+    "State",
+    "Step",
+    "advance",
+    "judge_item",
+    "replay",
+]
 
 #: Calibrations that a person may try.
 CALIBRATIONS = 3
@@ -33,7 +43,7 @@ State = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Answered:
+class AcceptedAnswer:
     """An answer that counts.
 
     Parameters
@@ -81,8 +91,8 @@ class Progress:
     tries: int = 0
     reason: str = ""
     feedback: Mapping[str, Any] | None = None
-    answers: tuple[Answered, ...] = ()
-    trained: tuple[Answered, ...] = ()
+    answers: tuple[AcceptedAnswer, ...] = ()
+    trained: tuple[AcceptedAnswer, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -90,12 +100,12 @@ class Progress:
         return self.step in ENDED
 
 
-def replay(course: SessionPlan, events: Iterable[Event], start: Progress | None = None) -> Progress:
+def replay(plan: SessionPlan, events: Iterable[Event], start: Progress | None = None) -> Progress:
     """Where a session is after all its events.
 
     Parameters
     ----------
-    course
+    plan
         What it consists of.
     events
         In order of their numbers; those that `start` has seen are passed over.
@@ -105,16 +115,16 @@ def replay(course: SessionPlan, events: Iterable[Event], start: Progress | None 
     progress = start or Progress()
     for event in events:
         if event.number >= progress.next:
-            progress, _ = advance(course, progress, event)
+            progress, _ = advance(plan, progress, event)
     return progress
 
 
-def advance(course: SessionPlan, progress: Progress, event: Event) -> tuple[Progress, str]:
+def advance(plan: SessionPlan, progress: Progress, event: Event) -> tuple[Progress, str]:
     """Where a session is after one more event.
 
     Parameters
     ----------
-    course
+    plan
         What it consists of.
     progress
         Where it is.
@@ -129,21 +139,21 @@ def advance(course: SessionPlan, progress: Progress, event: Event) -> tuple[Prog
         Why the event changes nothing; empty where it does, and where it is one that is only written down.
     """
     stood = replace(progress, next=event.number + 1)
-    if event.kind in LOGGED:
+    if event.kind in LOGGED_KINDS:
         return stood, ""
     if event.kind != progress.step:
         return stood, f"{event.kind}: the session is at {progress.step}"
     try:
-        said = parse(event.kind, json.loads(event.data))
+        said = parse_payload(event.kind, json.loads(event.data))
     except ValueError as error:
         return stood, str(error)
     if isinstance(said, Answer):
-        return _answer(course, stood, said, event.number)
-    return _step(course, replace(stood, feedback=None), said), ""
+        return _answer(plan, stood, said, event.number)
+    return _step(plan, replace(stood, feedback=None), said), ""
 
 
-def _step(course: SessionPlan, at: Progress, said: Said) -> Progress:
-    rules = course.rules
+def _step(plan: SessionPlan, at: Progress, said: Payload) -> Progress:
+    rules = plan.rules
     if isinstance(said, Consent):
         return replace(at, step="check") if said.agreed else _ended(at, "failed", "consent")
     if isinstance(said, Check):
@@ -159,7 +169,7 @@ def _step(course: SessionPlan, at: Progress, said: Said) -> Progress:
         tried = replace(at, tries=at.tries + 1)
         return tried if tried.tries < CALIBRATIONS else _ended(tried, "failed", "screen")
     if at.step == "instructions":
-        return _image(course, replace(at, step="training"), 0)
+        return _image(plan, replace(at, step="training"), 0)
     return replace(at, step="completed")
 
 
@@ -167,27 +177,27 @@ def _ended(at: Progress, step: Step, reason: str) -> Progress:
     return replace(at, step=step, reason=reason, tries=0)
 
 
-def _image(course: SessionPlan, at: Progress, index: int) -> Progress:
+def _image(plan: SessionPlan, at: Progress, index: int) -> Progress:
     """At an image, or past the last one of its step at the next step."""
-    if at.step == "training" and index >= len(course.training):
-        return _image(course, replace(at, step="trial"), 0)
-    if at.step == "trial" and index >= len(course.trials):
+    if at.step == "training" and index >= len(plan.training):
+        return _image(plan, replace(at, step="trial"), 0)
+    if at.step == "trial" and index >= len(plan.trials):
         return replace(at, step="survey", index=0, tries=0)
     return replace(at, index=index, tries=0)
 
 
-def _answer(course: SessionPlan, at: Progress, said: Answer, number: int) -> tuple[Progress, str]:
-    item = (course.training if at.step == "training" else course.trials)[at.index]
-    if wrong := _wrong(course.rules, item, said):
+def _answer(plan: SessionPlan, at: Progress, said: Answer, number: int) -> tuple[Progress, str]:
+    item = (plan.training if at.step == "training" else plan.trials)[at.index]
+    if wrong := _wrong(plan.rules, item, said):
         return at, f"{at.step}: {wrong}"
-    found = judged(item, said.pjnd, [(y, x) for y, x in said.points])
-    answered = Answered(at.index, number, None if found is None else found.passed)
+    found = judge_item(item, said.pjnd, [(y, x) for y, x in said.points])
+    answered = AcceptedAnswer(at.index, number, None if found is None else found.passed)
     if at.step == "trial":
-        return _image(course, replace(at, answers=(*at.answers, answered), feedback=None), at.index + 1), ""
-    feedback = None if item.known is None or found is None else _feedback(item, item.known, found)
+        return _image(plan, replace(at, answers=(*at.answers, answered), feedback=None), at.index + 1), ""
+    feedback = None if item.truth is None or found is None else _feedback(item, item.truth, found)
     at = replace(at, trained=(*at.trained, answered), tries=at.tries + 1, feedback=feedback)
     if found is None or found.passed or at.tries >= TRAININGS:
-        return _image(course, at, at.index + 1), ""
+        return _image(plan, at, at.index + 1), ""
     return at, ""
 
 
@@ -205,17 +215,17 @@ def _wrong(rules: Rules, item: Item, said: Answer) -> str:
     return ""
 
 
-def judged(item: Item, level: int, points: Sequence[tuple[float, float]]) -> Judgement | None:
+def judge_item(item: Item, level: int, points: Sequence[tuple[float, float]]) -> Judgement | None:
     """An answer to an image by what is known of it; `None` where nothing is. Otherwise as `judge`."""
-    if item.known is None:
+    if item.truth is None:
         return None
     return judge(
-        level, points, pjnd_range=item.known.pjnd_range, truth=item.known.points_yx, width=item.width,
+        level, points, pjnd_range=item.truth.pjnd_range, truth=item.truth.points_yx, width=item.width,
         height=item.height,
     )  # fmt: skip
 
 
-def _feedback(item: Item, known: Known, found: Judgement) -> dict[str, Any]:
+def _feedback(item: Item, known: GroundTruth, found: Judgement) -> dict[str, Any]:
     width, height = REFERENCE_SIZE
     return {
         "key": item.key,

@@ -170,7 +170,7 @@ def rehearse(
     store = open_store(database)
     try:
         # A study that has begun, or is to begin, is of another key: answers of nobody never come among its own.
-        if store.sessions() or store.fact("key", key.fingerprint) != key.fingerprint:
+        if store.sessions() or store.setdefault_fact("key", key.fingerprint) != key.fingerprint:
             raise PixqError("--database: a study has it already; give one that is empty")
         rehearsal = _Rehearsal(opened, population, key, looks, watch or (lambda stage, done, of: None))
         with served(opened.study.folder, database, private, page=stage is not None) as port:

@@ -92,10 +92,10 @@ def _end_with_parent() -> None:
 def _main(folder: str, database: str, private: str, *page: str) -> int:
     from pixq.study.server import run
     from pixq.study.server.app import Limits
-    from pixq.study.server.limits import Rate
+    from pixq.study.server.limits import RateLimit
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    wide = Rate(1e6, 1e6)
+    wide = RateLimit(1e6, 1e6)
     limits = Limits(session=wide, address=wide, start=wide)
     try:
         run.serve(

@@ -10,29 +10,29 @@ from sqlalchemy import Connection, delete, insert, select
 
 from pixq.study.store.tables import consents, sessions
 
-__all__ = ["agreed_texts", "keep_texts", "text_of"]
+__all__ = ["save_texts", "select_agreed_texts", "select_digest"]
 
 
-def text_of(connection: Connection, version: str, language: str) -> str | None:
+def select_digest(connection: Connection, version: str, language: str) -> str | None:
     """The digest of the text that was kept of a version in a language, if one was."""
     query = select(consents.c.digest).where(consents.c.version == version, consents.c.language == language)
     found = connection.execute(query).scalar()
     return None if found is None else str(found)
 
 
-def agreed_texts(connection: Connection) -> dict[str, tuple[str, str, str]]:
+def select_agreed_texts(connection: Connection) -> dict[str, tuple[str, str, str]]:
     """Version, language and text of all consents that somebody agreed to, by digest."""
     query = select(consents).where(consents.c.digest.in_(select(sessions.c.consent)))
     return {row.digest: (row.version, row.language, row.text) for row in connection.execute(query)}
 
 
-def keep_texts(connection: Connection, texts: Mapping[tuple[str, str], str]) -> list[tuple[str, str]]:
+def save_texts(connection: Connection, texts: Mapping[tuple[str, str], str]) -> list[tuple[str, str]]:
     """Keep texts by version and language; gives those of which people agreed to another. Then nothing is kept."""
     new = {
         each: (hashlib.sha256(json.dumps([*each, words]).encode()).hexdigest(), words) for each, words in texts.items()
     }
     agreed = set(connection.execute(select(sessions.c.consent).distinct()).scalars())
-    known = {each: text_of(connection, *each) for each in new}
+    known = {each: select_digest(connection, *each) for each in new}
     other = [each for each, (digest, _) in new.items() if known[each] not in (None, digest)]
     if wrong := [each for each in other if known[each] in agreed]:
         return wrong

@@ -6,14 +6,14 @@ from sqlalchemy import Connection, Engine, delete, select
 
 from pixq.study.store.tables import assignments, events, metadata, participants, sessions
 
-__all__ = ["LogKept", "cut", "erase", "vacuum"]
+__all__ = ["LogNotTruncated", "delete_participant", "truncate_log", "vacuum"]
 
 #: Seconds for which a try waits for those who read; writers wait for it.
 _TRY = 0.1
 
 
-class LogKept(Exception):
-    """Rows are deleted, but a program that reads keeps SQLite's log from being cut, which has them still.
+class LogNotTruncated(Exception):
+    """Rows are deleted, but a program that reads keeps SQLite's log from being truncated, which has them still.
 
     `events` is how many were deleted.
     """
@@ -23,7 +23,7 @@ class LogKept(Exception):
         self.events = events
 
 
-def erase(connection: Connection, participant: str) -> int:
+def delete_participant(connection: Connection, participant: str) -> int:
     """Delete all rows of a person, in a transaction that nobody else draws in; gives how many events there were."""
     mine = select(sessions.c.id).where(sessions.c.participant == participant)
     if connection.dialect.name != "sqlite":
@@ -36,8 +36,8 @@ def erase(connection: Connection, participant: str) -> int:
     return int(gone)
 
 
-def cut(connection: Connection) -> bool:
-    """Try once to cut SQLite's log, which takes that nobody reads what was before; whether it was cut."""
+def truncate_log(connection: Connection) -> bool:
+    """Try once to truncate SQLite's log, which nobody may be reading; return whether it was truncated."""
     patience = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
     connection.exec_driver_sql(f"PRAGMA busy_timeout={round(1000 * _TRY)}")
     try:

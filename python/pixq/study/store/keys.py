@@ -17,12 +17,22 @@ if TYPE_CHECKING:
     # A key and its pseudonyms need no SQLAlchemy.
     from pixq.study.store.store import Store
 
-__all__ = ["KEY_FILE", "OFFLINE", "Key", "check_key", "hashed", "known_as", "open_key", "open_token", "withdraw"]
+__all__ = [
+    "KEY_FILE",
+    "OFFLINE_PLATFORM",
+    "Key",
+    "check_key",
+    "find_pseudonym",
+    "hash_token",
+    "open_key",
+    "open_token",
+    "withdraw",
+]
 
 #: Beside `study.toml`.
 KEY_FILE = "study.key"
 #: Of whom a file was sent, as if it were a platform.
-OFFLINE = "offline"
+OFFLINE_PLATFORM = "offline"
 _BYTES = 32
 
 
@@ -144,11 +154,11 @@ def check_key(key: Key, store: Store) -> None:
     PixqError
         If they are of another: nobody would be known again.
     """
-    if store.fact("key", key.fingerprint) != key.fingerprint:
+    if store.setdefault_fact("key", key.fingerprint) != key.fingerprint:
         raise PixqError(f"{KEY_FILE}: the answers were collected with another key; put that one back")
 
 
-def hashed(token: str) -> str:
+def hash_token(token: str) -> str:
     """What is stored of a token: it is random enough that a plain hash can't be turned back."""
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -178,19 +188,19 @@ def withdraw(store: Store, key: Key, platform: str, name: str) -> int:
     PixqError
         If nothing is known of the person. The log is cut in any case, if it can be: it may have kept what was deleted
         before.
-    LogKept
+    LogNotTruncated
         As `pixq.study.store.store.Store.withdraw` has it.
     """
     check_key(key, store)
     try:
-        pseudonym = known_as(store, key, platform, name)
+        pseudonym = find_pseudonym(store, key, platform, name)
     except PixqError:
-        store.cut()
+        store.truncate_log()
         raise
     return store.withdraw(pseudonym)
 
 
-def known_as(store: Store, key: Key, platform: str, name: str) -> str:
+def find_pseudonym(store: Store, key: Key, platform: str, name: str) -> str:
     """The pseudonym of a person who has taken part.
 
     Parameters
@@ -204,7 +214,7 @@ def known_as(store: Store, key: Key, platform: str, name: str) -> str:
         If nothing is known of the person.
     """
     known = {each.participant for each in store.sessions()}
-    for pseudonym in (key.pseudonym(platform, name), key.pseudonym(OFFLINE, name), name):
+    for pseudonym in (key.pseudonym(platform, name), key.pseudonym(OFFLINE_PLATFORM, name), name):
         if pseudonym in known:
             return pseudonym
     raise PixqError(f"no participant {name!r} is known; give the ID of {platform}, or one of the export")

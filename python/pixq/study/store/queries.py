@@ -9,28 +9,28 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, select, text, update
 
-from pixq.study.store.records import ENDED, Changes, Event, History, Session
+from pixq.study.store.records import ENDED, Event, History, Session, SessionChanges
 from pixq.study.store.tables import assignments, consents, events, sessions
 
 __all__ = [
-    "BY_TOKEN",
-    "BY_TOKEN_LOCKED",
-    "EVERY",
-    "INSERT",
-    "LAST",
-    "change",
-    "events_of",
-    "history_of",
-    "locked",
-    "session_of",
-    "sessions_where",
+    "ALL_EVENTS",
+    "INSERT_EVENTS",
+    "LAST_NUMBER",
+    "SESSION_BY_TOKEN",
+    "SESSION_BY_TOKEN_LOCKED",
+    "apply_changes",
+    "lock_drawing",
+    "select_events",
+    "select_history",
+    "select_sessions",
+    "to_session",
 ]
 
 #: Any number that other programs on the same PostgreSQL don't use: who draws a session's images does so alone.
 _LOCK = 0x70697871
 
 
-def locked(connection: Connection) -> None:
+def lock_drawing(connection: Connection) -> None:
     """Hold the lock of those who draw, to the transaction's end; with SQLite who writes is alone in any case."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -39,25 +39,25 @@ def locked(connection: Connection) -> None:
 _COLUMNS = tuple(Session.__dataclass_fields__)
 
 
-def sessions_where(*where: Any) -> Select[Any]:
-    """Sessions, as `session_of` takes them."""
+def select_sessions(*where: Any) -> Select[Any]:
+    """Sessions, as `to_session` takes them."""
     return select(*(sessions.c[name] for name in _COLUMNS)).where(*where)
 
 
 # What every answer asks for, built once: to build a statement takes longer than to carry it out.
 _OF: BindParameter[Any] = bindparam("of")
-BY_TOKEN = sessions_where(sessions.c.token == _OF)
-BY_TOKEN_LOCKED = BY_TOKEN.with_for_update()
-LAST = select(func.max(events.c.number)).where(events.c.session == _OF)
+SESSION_BY_TOKEN = select_sessions(sessions.c.token == _OF)
+SESSION_BY_TOKEN_LOCKED = SESSION_BY_TOKEN.with_for_update()
+LAST_NUMBER = select(func.max(events.c.number)).where(events.c.session == _OF)
 _EVENTS = (
     select(events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data)
     .where(events.c.session == _OF, events.c.number >= bindparam("first"))
     .order_by(events.c.number)
 )
-EVERY = select(
+ALL_EVENTS = select(
     events.c.session, events.c.received, events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data
 ).order_by(events.c.session, events.c.number)
-INSERT = insert(events)
+INSERT_EVENTS = insert(events)
 _UPDATE = (
     update(sessions)
     .where(sessions.c.id == _OF)
@@ -65,17 +65,17 @@ _UPDATE = (
 )
 
 
-def session_of(row: Any) -> Session:
-    """A row of `sessions_where`."""
+def to_session(row: Any) -> Session:
+    """A row of `select_sessions`."""
     return Session(*row)
 
 
-def events_of(connection: Connection, session: int, first: int) -> list[Event]:
+def select_events(connection: Connection, session: int, first: int) -> list[Event]:
     """A session's events from a number on, in order."""
     return [Event(*row) for row in connection.execute(_EVENTS, {"of": session, "first": first})]
 
 
-def history_of(connection: Connection, participant: str, mine: Iterable[Session]) -> History:
+def select_history(connection: Connection, participant: str, mine: Iterable[Session]) -> History:
     """What is known when a session is drawn for a person who has had `mine`."""
     own = (
         select(assignments.c.source, assignments.c.passed)
@@ -124,7 +124,7 @@ def _answers(connection: Connection, without: Collection[str]) -> dict[str, int]
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def change(connection: Connection, session: Session, changes: Changes, now: float) -> None:
+def apply_changes(connection: Connection, session: Session, changes: SessionChanges, now: float) -> None:
     """Carry out what new events change beside being there."""
     ended = now if changes.step in ENDED and session.ended is None else session.ended
     values: dict[str, Any] = {"step": changes.step, "reason": changes.reason, "heard": now, "ended": ended}

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-__all__ = ["ENDED", "Appended", "Busy", "Changes", "Conflict", "Event", "Gap", "History", "Session", "Unknown"]
+__all__ = [
+    "ENDED",
+    "AppendResult",
+    "DatabaseUnavailable",
+    "Event",
+    "EventConflict",
+    "History",
+    "MissingEvents",
+    "Session",
+    "SessionChanges",
+    "UnknownSession",
+]
 
 #: Steps after which nothing more is asked in a session.
 ENDED = ("completed", "failed")
@@ -110,7 +121,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Changes:
+class SessionChanges:
     """What new events change beside being there.
 
     Parameters
@@ -130,7 +141,7 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class Appended:
+class AppendResult:
     """What `Store.append` did: to which session, the number that comes next, and how many rows are new."""
 
     session: Session
@@ -138,15 +149,15 @@ class Appended:
     new: int
 
 
-class Unknown(Exception):
+class UnknownSession(Exception):
     """No session has this token."""
 
 
-class Busy(Exception):
+class DatabaseUnavailable(Exception):
     """The database does not answer now; nothing was stored."""
 
 
-class Gap(Exception):
+class MissingEvents(Exception):
     """Events are missing before the first one sent; `next` is the number that is wanted."""
 
     def __init__(self, next: int) -> None:
@@ -154,7 +165,7 @@ class Gap(Exception):
         self.next = next
 
 
-class Conflict(Exception):
+class EventConflict(Exception):
     """Another event has this number already; `next` is the number that comes next."""
 
     def __init__(self, number: int, next: int) -> None:

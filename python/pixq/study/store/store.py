@@ -19,33 +19,43 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from pixq.errors import PixqError, one_line
-from pixq.study.store.consent_texts import agreed_texts, keep_texts, text_of
+from pixq.study.store.consent_texts import save_texts, select_agreed_texts, select_digest
 from pixq.study.store.database import WRITES, open_engine
-from pixq.study.store.deletion import LogKept, cut, erase, vacuum
+from pixq.study.store.deletion import LogNotTruncated, delete_participant, truncate_log, vacuum
 from pixq.study.store.queries import (
-    BY_TOKEN,
-    BY_TOKEN_LOCKED,
-    EVERY,
-    INSERT,
-    LAST,
-    change,
-    events_of,
-    history_of,
-    locked,
-    session_of,
-    sessions_where,
+    ALL_EVENTS,
+    INSERT_EVENTS,
+    LAST_NUMBER,
+    SESSION_BY_TOKEN,
+    SESSION_BY_TOKEN_LOCKED,
+    apply_changes,
+    lock_drawing,
+    select_events,
+    select_history,
+    select_sessions,
+    to_session,
 )
-from pixq.study.store.records import Appended, Busy, Changes, Conflict, Event, Gap, History, Session, Unknown
+from pixq.study.store.records import (
+    AppendResult,
+    DatabaseUnavailable,
+    Event,
+    EventConflict,
+    History,
+    MissingEvents,
+    Session,
+    SessionChanges,
+    UnknownSession,
+)
 from pixq.study.store.tables import assignments, events, facts, metadata, participants, sessions
 
 __all__ = ["SCHEMA", "Store", "open_store"]
 
 #: Of the tables.
 SCHEMA = "1"
-#: Seconds for which others who read may keep what was deleted in SQLite's log, and those between two tries to cut it.
+#: Seconds that other readers may delay the truncation of SQLite's log, and seconds between two attempts.
 _READERS, _PAUSE = 10.0, 0.1
 
-Admit = Callable[[Session, int, Sequence[Event], Callable[[int], list[Event]]], Changes]
+Admit = Callable[[Session, int, Sequence[Event], Callable[[int], list[Event]]], SessionChanges]
 
 
 @dataclass
@@ -90,7 +100,7 @@ class Store:
         with _translated(), self.engine.connect() as connection:
             yield connection
 
-    def fact(self, name: str, value: str) -> str:
+    def setdefault_fact(self, name: str, value: str) -> str:
         """What the database says of itself under `name`: `value`, unless something is there already."""
         query = select(facts.c.value).where(facts.c.name == name)
         # Whoever only reads waits for no writer.
@@ -99,7 +109,7 @@ class Store:
         if found is not None:
             return str(found)
         with self._writing() as connection:
-            locked(connection)
+            lock_drawing(connection)
             found = connection.execute(query).scalar()
             if found is None:
                 connection.execute(insert(facts).values(name=name, value=value))
@@ -135,7 +145,7 @@ class Store:
             `None` where `draw` gave that.
         """
         with self._writing() as connection:
-            locked(connection)
+            lock_drawing(connection)
             mine = _sessions_of(connection, participant)
             found = next((each for each in mine if visit is not None and each.visit == visit), None)
             found = found or next((each for each in mine if each.ended is None), None)
@@ -147,7 +157,7 @@ class Store:
                     connection.execute(update(sessions).where(sessions.c.id == found.id).values(visit=visit))
                     found = replace(found, visit=visit)
                 return found
-            drawn = draw(history_of(connection, participant, mine))
+            drawn = draw(select_history(connection, participant, mine))
             if drawn is None:
                 return None
             known = connection.execute(select(participants.c.id).where(participants.c.id == participant)).scalar()
@@ -165,15 +175,15 @@ class Store:
             ]
             if rows:
                 connection.execute(insert(assignments), rows)
-            return session_of(connection.execute(sessions_where(sessions.c.id == number)).one())
+            return to_session(connection.execute(select_sessions(sessions.c.id == number)).one())
 
     @contextmanager
     def history(self, participant: str) -> Iterator[History]:
         """What `draw` of `start` is given of a person, until the end of the block."""
         with self._reading() as connection:
-            yield history_of(connection, participant, _sessions_of(connection, participant))
+            yield select_history(connection, participant, _sessions_of(connection, participant))
 
-    def append(self, token: str, batch: Sequence[Event], now: float, admit: Admit) -> Appended:
+    def append(self, token: str, batch: Sequence[Event], now: float, admit: Admit) -> AppendResult:
         """Append events to a session; those that are there already stay as they are.
 
         Parameters
@@ -190,31 +200,31 @@ class Store:
 
         Raises
         ------
-        Unknown, Gap, Conflict, Busy
+        UnknownSession, MissingEvents, EventConflict, DatabaseUnavailable
             See there. Nothing was stored.
         """
         with self._writing() as connection:
             session = self._of(connection, token, lock=True)
 
             def read(first: int) -> list[Event]:
-                return events_of(connection, session.id, first)
+                return select_events(connection, session.id, first)
 
-            stored = connection.execute(LAST, {"of": session.id}).scalar()
+            stored = connection.execute(LAST_NUMBER, {"of": session.id}).scalar()
             next = 0 if stored is None else stored + 1
             if not batch:
-                return Appended(session, next, 0)
+                return AppendResult(session, next, 0)
             if batch[0].number > next:
-                raise Gap(next)
+                raise MissingEvents(next)
             old = {each.number: each for each in (read(batch[0].number) if batch[0].number < next else ())}
             for each in batch:
                 if each.number in old and old[each.number] != each:
-                    raise Conflict(each.number, next)
+                    raise EventConflict(each.number, next)
             new = [each for each in batch if each.number >= next]
             if not new:
-                return Appended(session, next, 0)
+                return AppendResult(session, next, 0)
             changes = admit(session, next, new, read)
             connection.execute(
-                INSERT,
+                INSERT_EVENTS,
                 [
                     {
                         "session": session.id, "number": each.number, "kind": each.kind, "at": each.at,
@@ -223,52 +233,52 @@ class Store:
                     for each in new
                 ],
             )  # fmt: skip
-            change(connection, session, changes, now)
-            return Appended(session, next + len(new), len(new))
+            apply_changes(connection, session, changes, now)
+            return AppendResult(session, next + len(new), len(new))
 
-    def find(self, token: str) -> Session:
+    def session_by_token(self, token: str) -> Session:
         """The session of a token's hash.
 
         Raises
         ------
-        Unknown
+        UnknownSession
             If there is none.
         """
         with self._reading() as connection:
             return self._of(connection, token, lock=False)
 
-    def public(self, name: str) -> Session:
+    def session_by_public_name(self, name: str) -> Session:
         """The session that has this name in addresses of images.
 
         Raises
         ------
-        Unknown
+        UnknownSession
             If there is none.
         """
         with self._reading() as connection:
-            row = connection.execute(sessions_where(sessions.c.public == name)).one_or_none()
+            row = connection.execute(select_sessions(sessions.c.public == name)).one_or_none()
         if row is None:
-            raise Unknown
-        return session_of(row)
+            raise UnknownSession
+        return to_session(row)
 
     def events(self, session: int, first: int = 0) -> list[Event]:
         """A session's events from a number on."""
         with self._reading() as connection:
-            return events_of(connection, session, first)
+            return select_events(connection, session, first)
 
-    def size(self, session: int) -> tuple[int, int]:
+    def session_size(self, session: int) -> tuple[int, int]:
         """Bytes of what a session's events say, and the number that comes next."""
         query = select(func.sum(func.length(events.c.data)), func.max(events.c.number))
         with self._reading() as connection:
             size, last = connection.execute(query.where(events.c.session == session)).one()
         return int(size or 0), 0 if last is None else last + 1
 
-    def everything(self) -> list[tuple[Session, list[tuple[Event, float]]]]:
+    def sessions_with_events(self) -> list[tuple[Session, list[tuple[Event, float]]]]:
         """All sessions, with their events and when each came, in seconds since the epoch; by two queries in all."""
         with self._reading() as connection:
-            every = [session_of(row) for row in connection.execute(sessions_where().order_by(sessions.c.id))]
+            every = [to_session(row) for row in connection.execute(select_sessions().order_by(sessions.c.id))]
             found: dict[int, list[tuple[Event, float]]] = {each.id: [] for each in every}
-            for session, received, *row in connection.execute(EVERY):
+            for session, received, *row in connection.execute(ALL_EVENTS):
                 # What began since then is left to the next.
                 if session in found:
                     found[session].append((Event(*row), received))
@@ -277,32 +287,32 @@ class Store:
     def sessions(self) -> list[Session]:
         """All sessions, in the order in which they began."""
         with self._reading() as connection:
-            return [session_of(row) for row in connection.execute(sessions_where().order_by(sessions.c.id))]
+            return [to_session(row) for row in connection.execute(select_sessions().order_by(sessions.c.id))]
 
-    def assigned(self) -> list[tuple[int, int, str, bool, bool | None, float | None]]:
+    def assignments(self) -> list[tuple[int, int, str, bool, bool | None, float | None]]:
         """Of all sessions' images: session, place, source, whether it is a test, whether passed, when answered."""
         query = select(assignments).order_by(assignments.c.session, assignments.c.place)
         with self._reading() as connection:
             return [tuple(row) for row in connection.execute(query)]
 
-    def consents(self) -> dict[str, tuple[str, str, str]]:
+    def agreed_consents(self) -> dict[str, tuple[str, str, str]]:
         """Version, language and text of all consents that somebody agreed to, by `Session.consent`."""
         with self._reading() as connection:
-            return agreed_texts(connection)
+            return select_agreed_texts(connection)
 
-    def consent_of(self, version: str, language: str) -> str | None:
+    def consent_digest(self, version: str, language: str) -> str | None:
         """The digest of the text that was kept of a version in a language, if one was."""
         with self._reading() as connection:
-            return text_of(connection, version, language)
+            return select_digest(connection, version, language)
 
-    def keep_consents(self, texts: Mapping[tuple[str, str], str]) -> list[tuple[str, str]]:
+    def save_consents(self, texts: Mapping[tuple[str, str], str]) -> list[tuple[str, str]]:
         """Keep the texts of consents, by version and language; gives those of which people agreed to another text.
 
         Nothing is kept, if there are such.
         """
         with self._writing() as connection:
-            locked(connection)
-            return keep_texts(connection, texts)
+            lock_drawing(connection)
+            return save_texts(connection, texts)
 
     def withdraw(self, participant: str) -> int:
         """Delete all there is of a person.
@@ -319,27 +329,27 @@ class Store:
 
         Raises
         ------
-        LogKept
-            If another program kept SQLite's log from being cut; all else is done.
+        LogNotTruncated
+            If another program kept SQLite's log from being truncated; all else is done.
         """
         with self._writing() as connection:
-            locked(connection)
-            gone = erase(connection, participant)
-        if not self.cut():
-            raise LogKept(gone)
+            lock_drawing(connection)
+            gone = delete_participant(connection, participant)
+        if not self.truncate_log():
+            raise LogNotTruncated(gone)
         return gone
 
-    def cut(self) -> bool:
-        """Leave nothing of what is deleted, as far as the database does so; whether SQLite's log was cut."""
+    def truncate_log(self) -> bool:
+        """Leave nothing of what is deleted, as far as the database does so; whether SQLite's log was truncated."""
         if not self.is_sqlite:
             with _translated():
                 vacuum(self.engine)
             return True
-        # Deleted rows are overwritten in the file; the log still has them until it is cut. Readers of ours are short.
+        # Deleted rows are overwritten in the file; the log has them until it is truncated. Our own readers are short.
         end = time.monotonic() + _READERS
         while True:
             with self._writer, _translated(), self.engine.connect() as connection:
-                if cut(connection):
+                if truncate_log(connection):
                     return True
             if time.monotonic() > end:
                 return False
@@ -350,17 +360,17 @@ class Store:
         self.engine.dispose()
 
     def _of(self, connection: Connection, token: str, *, lock: bool) -> Session:
-        query = BY_TOKEN_LOCKED if lock and not self.is_sqlite else BY_TOKEN
+        query = SESSION_BY_TOKEN_LOCKED if lock and not self.is_sqlite else SESSION_BY_TOKEN
         row = connection.execute(query, {"of": token}).one_or_none()
         if row is None:
-            raise Unknown
-        return session_of(row)
+            raise UnknownSession
+        return to_session(row)
 
 
 def _sessions_of(connection: Connection, participant: str) -> list[Session]:
     """A person's, by number."""
-    query = sessions_where(sessions.c.participant == participant).order_by(sessions.c.ordinal)
-    return [session_of(row) for row in connection.execute(query)]
+    query = select_sessions(sessions.c.participant == participant).order_by(sessions.c.ordinal)
+    return [to_session(row) for row in connection.execute(query)]
 
 
 def open_store(where: str, *, make: bool = True) -> Store:
@@ -383,14 +393,14 @@ def open_store(where: str, *, make: bool = True) -> Store:
     try:
         if make:
             with store._writing() as connection:
-                locked(connection)
+                lock_drawing(connection)
                 metadata.create_all(connection)
-            found: str | None = store.fact("schema", SCHEMA)
+            found: str | None = store.setdefault_fact("schema", SCHEMA)
         else:
             with store._reading() as connection:
                 query = select(facts.c.value).where(facts.c.name == "schema")
                 found = connection.execute(query).scalar() if inspect(connection).has_table(facts.name) else None
-    except (Busy, SQLAlchemyError) as error:
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
         engine.dispose()
         raise PixqError(f"{store.name}: {_plain(error)}; is it a database of answers?") from None
     if found != SCHEMA:
@@ -406,7 +416,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise Busy(_plain(error)) from error
+        raise DatabaseUnavailable(_plain(error)) from error
 
 
 def _plain(error: Exception) -> str:
