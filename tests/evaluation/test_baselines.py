@@ -281,11 +281,11 @@ def test_every_file_is_decoded_once_and_the_work_is_told(
         return real(path, **options)
 
     monkeypatch.setattr(baselines, "read_pixels", count)
-    told: list[int] = []
-    baseline_scores(patches, tree, ["psnr", "gmsd"], watch=told.append)
+    seen: list[tuple[str, int, int]] = []
+    baseline_scores(patches, tree, ["psnr", "gmsd"], on_progress=lambda *progress, note="": seen.append(progress))
     assert set(decoded.values()) == {1}
     assert len(decoded) == 4 + 12
-    assert told == list(range(1, 13))
+    assert seen == [("scoring images", done, 12) for done in range(1, 13)]
 
 
 def test_psnr_is_that_which_the_build_wrote_where_two_files_make_an_image_too(tmp_path: Path) -> None:

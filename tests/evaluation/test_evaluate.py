@@ -236,12 +236,12 @@ def test_the_same_command_gives_the_same_file(own: Path, target: PatchSet, found
 def test_work_that_was_done_is_not_done_again(own: Path, target: PatchSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted while it measures; then the metrics, which took the time, are there."""
 
-    def stop(stage: str, done: int, total: int) -> None:
+    def stop(stage: str, done: int, total: int, note: str = "") -> None:
         if stage == "measuring":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(own, target, QUICK, watch=stop)
+        evaluate(own, target, QUICK, on_progress=stop)
     psnr = EvaluateSettings(resamples=100, rivals=("psnr",), name="x")
     expected = evaluate(own, target, psnr)
     asked: list[Any] = []

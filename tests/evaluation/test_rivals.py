@@ -71,9 +71,9 @@ def test_a_score_depends_on_no_other_patch(few: PatchSet, name: str) -> None:
 
 def test_more_patches_than_a_chunk(patches: PatchSet) -> None:
     every = np.arange(rivals._CHUNK + 3) % len(patches)
-    seen: list[int] = []
-    many = patch_scores(patches[every], ["gmsd", "psnr"], watch=seen.append)
-    assert seen == [rivals._CHUNK, rivals._CHUNK + 3]
+    seen: list[tuple[str, int, int]] = []
+    many = patch_scores(patches[every], ["gmsd", "psnr"], on_progress=lambda *progress, note="": seen.append(progress))
+    assert seen == [("GMSD, PSNR", done, len(every)) for done in (rivals._CHUNK, rivals._CHUNK + 3)]
     np.testing.assert_allclose(many["gmsd"], patch_scores(patches, ["gmsd"])["gmsd"][every], atol=1e-6)
     np.testing.assert_array_equal(many["psnr"], patch_scores(patches, ["psnr"])["psnr"][every])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pixq.cli.progress import counted, staged
+from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def calibrate(
     patches, made = open_target(target)
     if made is not None:
         print(f"pixq: {target}: is a tree of triplets; its patch set is {made}", file=sys.stderr)
-    with counted("scoring", len(patches.select(split=settings.split))) as watch:
-        found = choose(run, patches, settings, device=str(choose_device(device)), watch=watch)
+    with progress_bar() as on_progress:
+        found = choose(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
     path = add_calibration(run, found)
     for warning in found.warnings:
         print(f"pixq: warning: {warning}", file=sys.stderr)
@@ -159,13 +159,13 @@ def _by_ladders(
 
     if (run / PJND).exists() and not force:
         raise PixqError(f"{run / PJND}: is there already; give --force to replace it")
-    with staged() as watch:
+    with progress_bar() as on_progress:
         found = fit(
             load(run, device),
             ladders,
             share=SHARE if share is None else share,
             stride=STRIDE if stride is None else stride,
-            watch=watch,
+            watch=on_progress,
         )
     path = write_cuts(run, found)
     print(f"Orange  from {_number(found.orange)}")

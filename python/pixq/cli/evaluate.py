@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pixq.cli.progress import staged
+from pixq.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from pixq.evaluation.files import EvaluationFile, Metrics
@@ -79,8 +79,8 @@ def evaluate(
     if not force:
         # Before minutes of work, not after.
         check_free(run, *planned(run, patches, settings))
-    with staged() as watch:
-        found = judge(run, patches, settings, device=str(choose_device(device)), watch=watch)
+    with progress_bar() as on_progress:
+        found = judge(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
     path = write_evaluation(run, found)
     for warning in found.warnings:
         print(f"pixq: warning: {warning}", file=sys.stderr)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,12 @@ from pixq.errors import PixqError
 from pixq.evaluation import files
 from pixq.evaluation.labelled import LabelledSplit, Scores, judged
 from pixq.evaluation.rivals import METRICS, Boosting, Majority, patch_scores
+from pixq.io.atomic import atomic_write
+from pixq.io.progress import ProgressCallback
 from pixq.patches.store import PatchSet, fingerprint
 from pixq.statistics.metrics import Answers
 
-__all__ = ["Answered", "Decision", "Watch", "by_cuts", "rival_base", "rivals"]
-
-#: Told what is done, how many of how many patches.
-Watch = Callable[[str, int, int], None]
+__all__ = ["Answered", "Decision", "by_cuts", "rival_base", "rivals"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +158,7 @@ def rivals(
     calibration: Calibration | None,
     device: str,
     run: Path,
-    note: Watch,
+    on_progress: ProgressCallback,
 ) -> Iterator[Answered]:
     """The rivals, each decided by what `base` says."""
     objective = Objective() if calibration is None else Objective(calibration.objective, calibration.cost)
@@ -168,20 +167,22 @@ def rivals(
             answer, probability = Majority().fit(base.patches).answer(data.patches)
             yield _by_probability(name, "majority class", "majority", data, answer, probability)
         elif name == "boosting":
-            note("boosting", 0, len(data))
+            on_progress("boosted trees", 0, len(data))
             trained = PatchSet(base.patches.directory).select(split="train")
             # What is evaluated may be that split, or have photos of it; those of `base` are known to be others.
             apart = len(trained) > 0 and not trained.photos() & data.patches.photos()
             answer, probability = Boosting(device).fit(trained if apart else base.patches).answer(data.patches)
             yield _by_probability(name, "boosted trees", "boosting", data, answer, probability)
         else:
-            cut, found = (_metric(name, part, device, run, note) for part in (base, data))
+            cut, found = (_metric(name, part, device, run, on_progress) for part in (base, data))
             decision = Decision(find_cuts(cut, base.truth, objective).pair, fit_mapping(cut, base.quality, base.truth))
             score = Scores(found, data.by_image(found))
             yield by_cuts(name, METRICS[name].title, "metric", data, score, decision)
 
 
-def _metric(name: str, data: LabelledSplit, device: str, run: Path, note: Watch) -> NDArray[np.float64]:
+def _metric(
+    name: str, data: LabelledSplit, device: str, run: Path, on_progress: ProgressCallback
+) -> NDArray[np.float64]:
     """The metric's scores; kept in the run's folder, as some take minutes and a stop must not lose them."""
     kept = run / files.EVALUATIONS / f".{fingerprint(data.patches)[:16]}-{data.split}-{name}-{__version__}.npy"
     try:
@@ -190,15 +191,8 @@ def _metric(name: str, data: LabelledSplit, device: str, run: Path, note: Watch)
             return found
     except (OSError, ValueError, EOFError):
         pass
-    title = METRICS[name].title
-    found = patch_scores(data.patches, [name], device, lambda done: note(title, done, len(data)))[name]
-    scratch = kept.with_name(f"{kept.name}.partial-{os.getpid()}")
-    try:
-        kept.parent.mkdir(exist_ok=True)
-        with scratch.open("wb") as file:
-            np.save(file, found)
-        scratch.replace(kept)
-    except OSError:
-        # Only the next evaluation would have been faster.
-        scratch.unlink(missing_ok=True)
+    found = patch_scores(data.patches, [name], device, on_progress)[name]
+    # If they can't be written, only the next evaluation is slower.
+    with suppress(PixqError), atomic_write(kept) as scratch, scratch.open("wb") as file:
+        np.save(file, found)
     return found

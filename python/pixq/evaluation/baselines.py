@@ -24,6 +24,7 @@ from pixq._core import fuse, psnr
 from pixq.errors import PixqError, unknown
 from pixq.io.atomic import checksum
 from pixq.io.images import read_pixels
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
 
@@ -301,7 +302,7 @@ def baseline_scores(
     root: Path,
     names: Iterable[str] = tuple(BASELINES),
     device: str = "cpu",
-    watch: Callable[[int], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> dict[str, NDArray[np.float64]]:
     """Score the whole images that a patch set was cut from.
 
@@ -318,8 +319,8 @@ def baseline_scores(
         Names of `BASELINES`.
     device
         A device of torch.
-    watch
-        Told how many images are done.
+    on_progress
+        Called with the number of images scored so far.
 
     Returns
     -------
@@ -367,8 +368,7 @@ def baseline_scores(
         distorted = _distorted(patches, root, image)
         for metric in chosen:
             scores[metric.name][row] = metric.score(reference, distorted, device=device)
-        if watch is not None:
-            watch(done)
+        on_progress("scoring images", done, len(order))
     return scores
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from pixq.decisions.cuts import Cuts, Objective, bootstrap_cuts, find_cuts
 from pixq.errors import PixqError
 from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, judged, model_scores
 from pixq.io.json_file import check_name, now
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.store import PatchSet
 from pixq.scoring.scorer import load
 from pixq.statistics.bootstrap import Resamples, check_bootstrap, interval, resample_groups
@@ -76,7 +76,7 @@ def calibrate(
     settings: CalibrateSettings | None = None,
     *,
     device: str = "cpu",
-    watch: Callable[[int], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Calibration:
     """Choose cut points for a run's scores on a target's calibration split; see `add_calibration` to keep them.
 
@@ -93,8 +93,8 @@ def calibrate(
         See `CalibrateSettings`.
     device
         Where the model computes.
-    watch
-        Told how many patches are scored.
+    on_progress
+        Called with the number of patches scored so far.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def calibrate(
             f"{data.patches.directory}: its {data.split} split is one group, which says nothing of others; "
             "build it with more references, or with a larger share for this split"
         )
-    score = model_scores(scorer, data, watch).patches
+    score = model_scores(scorer, data, on_progress).patches
     cuts, intervals, resamples, honest = _cuts(score, data, settings)
     mapping, sets, conformal = _curves(score, data, settings)
     probability = mapping.probabilities(score)

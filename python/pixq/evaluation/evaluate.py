@@ -18,18 +18,19 @@ from pixq.decisions.curves import Mapping
 from pixq.decisions.decision import Cuts
 from pixq.errors import PixqError, unknown
 from pixq.evaluation import files
-from pixq.evaluation.answers import Answered, Decision, Watch, by_cuts, rival_base, rivals
+from pixq.evaluation.answers import Answered, Decision, by_cuts, rival_base, rivals
 from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, judged, model_scores
 from pixq.evaluation.pictures import examples, histogram, reliability_bins
 from pixq.evaluation.rivals import METRICS
 from pixq.io.json_file import check_name, now
 from pixq.io.paths import text_of
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.store import PatchSet
 from pixq.scoring.scorer import Scorer, load
 from pixq.statistics.bootstrap import Resamples, check_bootstrap, resample_groups
 from pixq.statistics.metrics import Measured, difference, measure
 
-__all__ = ["RIVALS", "EvaluateSettings", "Watch", "evaluate", "planned"]
+__all__ = ["RIVALS", "EvaluateSettings", "evaluate", "planned"]
 
 #: What a model is held against unless told otherwise.
 RIVALS = ("majority", "psnr", "roi_psnr", "ssim", "mdsi", "vsi", "boosting")
@@ -81,7 +82,7 @@ def evaluate(
     settings: EvaluateSettings | None = None,
     *,
     device: str = "cpu",
-    watch: Watch | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> files.EvaluationFile:
     """Measure a run on one split of a patch set; see `files.write_evaluation` to keep it.
 
@@ -99,8 +100,8 @@ def evaluate(
         See `EvaluateSettings`.
     device
         Where the model and the metrics compute.
-    watch
-        Told how far it is.
+    on_progress
+        Called while patches are scored and methods are measured.
 
     Raises
     ------
@@ -108,7 +109,6 @@ def evaluate(
         If the run or the patch set can't be used, or a photo was trained or calibrated on and is evaluated on.
     """
     settings = settings or EvaluateSettings()
-    note = watch or (lambda *_: None)
     scorer = load(run, device, engine="torch")
     data = judged(on, settings.split)
     check_target(scorer, data)
@@ -137,16 +137,16 @@ def evaluate(
         for name, count in zip(NAMES, np.bincount(data.truth, minlength=len(NAMES)).tolist(), strict=True)
         if count == 0
     ]
-    scores = model_scores(scorer, data, lambda done: note("scoring", done, len(data)))
+    scores = model_scores(scorer, data, on_progress)
     model = by_cuts("model", f"{scorer.recipe.model.name} (this run)", "model", data, scores, _decision(calibration))
     methods = [model]
     base, missing = rival_base(calibration, data)
     warnings += missing
     if base is not None:
-        methods += rivals(settings.rivals, base, data, calibration, device, Path(run), note)
+        methods += rivals(settings.rivals, base, data, calibration, device, Path(run), on_progress)
     measured = []
     for number, method in enumerate(methods):
-        note("measuring", number, len(methods))
+        on_progress("measuring", number, len(methods))
         measured.append(_measured(method, data, resamples, settings.level))
     name, command = planned(run, data.patches, settings, calibration)
     return files.EvaluationFile(

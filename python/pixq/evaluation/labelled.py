@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pixq.classes import NAMES, QUALITY_CUTS, classify
 from pixq.errors import PixqError
 from pixq.io.paths import text_of
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet, fingerprint, image_spans
 from pixq.statistics.bootstrap import FEW_GROUPS
@@ -189,7 +190,7 @@ class Scores:
     images: NDArray[np.float64]
 
 
-def model_scores(scorer: Scorer, data: LabelledSplit, watch: Callable[[int], None] | None = None) -> Scores:
+def model_scores(scorer: Scorer, data: LabelledSplit, on_progress: ProgressCallback = ignore_progress) -> Scores:
     """The scores that a run's model gives.
 
     Parameters
@@ -198,8 +199,8 @@ def model_scores(scorer: Scorer, data: LabelledSplit, watch: Callable[[int], Non
         The model.
     data
         What is scored.
-    watch
-        Told how many patches are done.
+    on_progress
+        Called with the number of patches scored so far.
     """
     score, weight = np.empty(len(data)), np.empty(len(data), dtype=np.float32)
     done = 0
@@ -207,8 +208,7 @@ def model_scores(scorer: Scorer, data: LabelledSplit, watch: Callable[[int], Non
         here = slice(done, done + len(batch.rows))
         score[here], weight[here] = scorer.scores(batch.reference, batch.fused)
         done = here.stop
-        if watch is not None:
-            watch(done)
+        on_progress("scoring", done, len(data))
     if not np.isfinite(score).all():
         raise PixqError(f"{data.patches.directory}: the model gives a score that is not a number; train anew")
     return Scores(score, scorer.image_scores(data.image, score, weight))

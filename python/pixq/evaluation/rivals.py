@@ -11,7 +11,7 @@ a patch on one core, the others 0.1 ms or less.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pixq.classes import CLASSES, classify
 from pixq.errors import PixqError, unknown
 from pixq.evaluation.baselines import BASELINES, Baseline, gradient_similarity
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.store import PatchSet
 
 __all__ = ["METRICS", "Boosting", "Majority", "PatchMetric", "features", "patch_scores", "psnr_of", "truth"]
@@ -71,7 +72,7 @@ def patch_scores(
     patches: PatchSet,
     names: Iterable[str] = tuple(METRICS),
     device: str = "cpu",
-    watch: Callable[[int], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> dict[str, Scores]:
     """Score the fused patches of a selection.
 
@@ -83,8 +84,8 @@ def patch_scores(
         Names of `METRICS`.
     device
         A device of torch. PSNR doesn't use it.
-    watch
-        Told how many patches are done.
+    on_progress
+        Called with the titles of the metrics and the number of patches scored so far.
 
     Returns
     -------
@@ -122,17 +123,16 @@ def patch_scores(
     stored = {metric.name: psnr_of(patches, roi=metric.roi) for metric in chosen if metric.of.name == "psnr"}
     scores |= stored
     computed = [metric for metric in chosen if metric.name not in stored]
-    done = 0
+    stage, done = ", ".join(metric.title for metric in chosen), 0
     for batch in patches.batches(_CHUNK) if computed else ():
         here = slice(done, done + len(batch.rows))
         for metric in computed:
             found = metric.of.score_many(batch.reference, batch.fused, device=device)
             scores[metric.name][here] = found if metric.of.higher_is_better else -found
         done = here.stop
-        if watch is not None:
-            watch(done)
-    if watch is not None and not computed:
-        watch(len(patches))
+        on_progress(stage, done, len(patches))
+    if not computed:
+        on_progress(stage, len(patches), len(patches))
     return scores
 
 

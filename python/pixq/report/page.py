@@ -13,7 +13,7 @@ from pixq.classes import CLASSES, NAMES
 from pixq.drawing.svg import shown
 from pixq.errors import PixqError, unknown
 from pixq.evaluation.files import METRICS
-from pixq.io.atomic import write_picture
+from pixq.io.atomic import save_bytes
 from pixq.report import sentences
 
 __all__ = ["Palette", "render", "write_page"]
@@ -97,5 +97,5 @@ def write_page(page: str, out: Path) -> Path:
     if out.suffix.lower() not in (".html", ".htm"):
         raise PixqError(f"{out}: pages are written as HTML; give a name that ends in .html")
     # A file name need not be text: what is none is shown as its escape.
-    write_picture(out, page.encode("utf-8", errors="backslashreplace"), "give a name that can be written")
+    save_bytes(out, page.encode("utf-8", errors="backslashreplace"), "give a name that can be written")
     return out
