@@ -263,7 +263,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, image: Image, monkeypat
     assert write_tree({"one": image}, tmp_path / "tree", ["jpeg"], [1])
     before = contents(tmp_path)
     monkeypatch.setattr(Pillow.Image, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(PixqError, match="tree: No space left on device; free some disk space"):
         write_tree({"one": image}, tmp_path / "tree", ["jpeg"], [1, 2])
     assert contents(tmp_path) == before
     assert [p.name for p in tmp_path.iterdir()] == ["tree"]

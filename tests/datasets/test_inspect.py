@@ -99,7 +99,10 @@ def test_options_reach_the_adapter(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--dataset", "pairs", "--root", "{tree}", "--score-range", "1"], "--score-range '1' is not two numbers"),
         (["--dataset", "tid2013", "--root", "{tree}", "--max-levels", "0"], "--max-levels is 0"),
         (["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/a.xyz"], "a.xyz: unknown kind of picture"),
-        (["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/no/a.png"], "/no/a.png: No such file or"),
+        (
+            ["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/mos_with_names.txt/no/a.png"],
+            "/no/a.png: Not a directory; name a",
+        ),
         (
             ["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/dir.png"],
             "/dir.png: Is a directory; name a",

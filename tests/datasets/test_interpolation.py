@@ -344,7 +344,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Pillow.Image, "save", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(PixqError, match="tree: No space left on device; free some disk space"):
         write_triplets(photos(1), tmp_path / "tree", count=2)
     assert list(tmp_path.iterdir()) == []
 

@@ -96,7 +96,7 @@ def test_npy(patches: PatchSet, tmp_path: Path) -> None:
 
 
 def test_an_export_appears_whole_or_not_at_all(patches: PatchSet, tmp_path: Path) -> None:
-    def stop(done: int) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     for kind in ("png", "npy", "parquet"):

@@ -191,7 +191,7 @@ def test_a_write_that_fails_loses_nothing(tmp_path: Path, tree: Path, unbroken: 
     stopped = subprocess.run(command(tree, out), capture_output=True, text=True, check=False, preexec_fn=limited)
     assert stopped.returncode == 2, stopped
     assert stopped.stderr.count("\n") == 1
-    assert "File too large; whole shards are kept: mend that and run the same command again" in stopped.stderr
+    assert "File too large; whole shards are kept: fix that and run the same command again" in stopped.stderr
     assert not (out / "manifest.json").exists()
     assert not list((out / ".pixq-build").glob("shard-*.npy")), "what was half written is removed"
     subprocess.run(command(tree, out), check=True, capture_output=True)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from pixq import datasets
 from pixq.cli.options import AS_DECLARED, DatasetOptions, shares
-from pixq.cli.progress import BuildProgress
+from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.patches.build import BuildReport, build
@@ -118,7 +118,7 @@ def build_patches(
             raise PixqError(f"--max-levels is for buckets, and {dataset} is built without; name some with --bucket")
         settings = replace(settings, max_levels=max_levels)
     try:
-        with BuildProgress() as progress:
+        with progress_bar() as on_progress:
             report = build(
                 dataset,
                 root,
@@ -126,7 +126,7 @@ def build_patches(
                 settings=settings,
                 options=options.given(),
                 threads=threads,
-                watch=progress.update,
+                on_progress=on_progress,
             )
     except KeyboardInterrupt:
         print("pixq: interrupted; whole shards are kept: run the same command again to go on", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from pixq.cli.options import EVERYTHING, Selection
-from pixq.cli.progress import counted
+from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.io.optional import require
 from pixq.patches import export as exporting
@@ -51,8 +51,8 @@ def export(
     if (source / "run.json").exists() and not (source / "manifest.json").exists():
         raise PixqError(f"{source}: is a run, not a patch set; to write its model, add --onnx")
     selected = selection.of(source)
-    with counted("exporting", len(selected)) as watch:
-        exporting.export(selected, format or "png", out, watch)
+    with progress_bar() as on_progress:
+        exporting.export(selected, format or "png", out, on_progress)
     print(f"{out}: {len(selected)} records as {format or 'png'}")
     return 0
 

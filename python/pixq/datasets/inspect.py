@@ -19,7 +19,7 @@ from pixq.datasets.buckets import BUCKETS, bucket
 from pixq.datasets.given_split import given_split
 from pixq.datasets.labels import LabelContract
 from pixq.errors import PixqError, printable
-from pixq.io.atomic import write_picture
+from pixq.io.atomic import save_bytes
 from pixq.io.images import read_pixels
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def save_figure(index: DatasetIndex, path: Path) -> None:
         raise PixqError(f"--picture {path}: unknown kind of picture; end it in .png, .svg or .pdf")
     picture = io.BytesIO()
     drawn.savefig(picture, format=kind)
-    write_picture(path, picture.getbuffer(), "name a file that can be written with --picture")
+    save_bytes(path, picture.getbuffer(), "name a file that can be written with --picture")
 
 
 def _group_sizes(pairs: Sequence[ImagePair]) -> Counter[tuple[str, str]]:

@@ -141,9 +141,7 @@ def write_triplets(
     Raises
     ------
     PixqError
-        If `root` holds anything else, a reference is too small, or two are the same image.
-    OSError
-        If the disk refuses.
+        If `root` holds anything else or can't be written, a reference is too small, or two are the same image.
 
     Examples
     --------

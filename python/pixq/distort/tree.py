@@ -59,9 +59,7 @@ def write_tree(
     Raises
     ------
     PixqError
-        If `root` holds anything else, or an argument is out of range.
-    OSError
-        If the disk refuses.
+        If `root` holds anything else or can't be written, or an argument is out of range.
 
     Examples
     --------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from pixq.distort.kinds import Image
 from pixq.errors import PixqError
+from pixq.io.atomic import atomic_directory
 
 __all__ = ["MAKER", "save_png", "write_whole"]
 
@@ -38,23 +40,18 @@ def write_whole(root: Path, labels: str, wanted: set[str], fill: Callable[[Path]
     Raises
     ------
     PixqError
-        If `root` holds anything else.
-    OSError
-        If the disk refuses.
+        If `root` holds anything else, or can't be written.
     """
     ours = _is_ours(root)
     if ours and (root / "labels.json").read_text(encoding="utf-8") == labels and _listing(root) == wanted:
         return False
-    root.parent.mkdir(parents=True, exist_ok=True)
-    # Dotted, and beside `root`: on one file system, so that the rename is atomic, and out of sight if we are killed.
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent, ignore_cleanup_errors=True) as scratch:
-        new = Path(scratch, "new")
-        new.mkdir()
-        fill(new)
-        (new / "labels.json").write_text(labels, encoding="utf-8")
+    old = root.with_name(f".{root.name}.old-{os.getpid()}")
+    with atomic_directory(root) as scratch:
+        fill(scratch)
+        (scratch / "labels.json").write_text(labels, encoding="utf-8")
         if ours:
-            root.rename(Path(scratch, "old"))
-        new.rename(root)
+            root.rename(old)
+    shutil.rmtree(old, ignore_errors=True)
     return True
 
 

@@ -19,6 +19,7 @@ _EXTRA_OF = {
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     **dict.fromkeys(("python_multipart", "starlette", "uvicorn"), "serve"),
     "playwright": "rehearsal",
+    "pyarrow": "parquet",
     "sqlalchemy": "study",
     "timm": "pretrained",
 }

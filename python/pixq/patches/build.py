@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,27 +21,18 @@ from pixq import datasets
 from pixq._core import Progress, build_shard
 from pixq.datasets.base import DatasetIndex
 from pixq.errors import PixqError
-from pixq.io.atomic import FileInfo, checksum, write_json, write_text
+from pixq.io.atomic import FileInfo, checksum, explain_os_errors, replace_text
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.manifest import compose, image_lines
 from pixq.patches.photo_survey import survey
 from pixq.patches.plan import BuildSettings, Plan, PlannedShard, make_plan
-from pixq.patches.resume import begin, claimed, complete, orderly, read_json, stamps, stopped
+from pixq.patches.resume import SHARDS_KEPT, begin, claimed, complete, read_json, replace_json, stamps
 from pixq.patches.schema import FORMAT, MANIFEST, SCHEMA_VERSION, Manifest, read_manifest
 
-__all__ = ["BuildReport", "BuildState", "build"]
+__all__ = ["BuildReport", "build"]
 
 #: Seconds between two looks at what the threads have done.
 POLL = 0.1
-
-
-@dataclass(frozen=True)
-class BuildState:
-    """How far a build is: images done of those that were left to do, patches cut, seconds since it began."""
-
-    images_done: int
-    images: int
-    patches: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ def build(
     settings: BuildSettings | None = None,
     options: Mapping[str, Any] | None = None,
     threads: int | None = None,
-    watch: Callable[[BuildState], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> BuildReport:
     """Build a patch set from a dataset on disk.
 
@@ -98,8 +90,9 @@ def build(
         Options of the adapter, e.g. `{"polarity": "lower-is-better"}`.
     threads
         Shards built at a time; by default one for each core.
-    watch
-        Called about ten times a second, on the calling thread.
+    on_progress
+        Called about ten times a second, on the calling thread, with the stage `building`, the number of images done of
+        those that were left to do, and the patches per second.
 
     Raises
     ------
@@ -162,9 +155,10 @@ def build(
         if before is not None:
             return report(before, len(plan.shards), True)
         begin(out, scratch, identity, stamps(index, plan))
-        resumed = _shards(index, plan, out, scratch, threads, watch)
+        resumed = _shards(index, plan, out, scratch, threads, on_progress)
         built = _Notes(scratch)
-        orderly(out, lambda: write_text(scratch / "images.jsonl", out / "images.jsonl", image_lines(plan, built)))
+        with explain_os_errors(out, SHARDS_KEPT):
+            replace_text(scratch / "images.jsonl", out / "images.jsonl", image_lines(plan, built))
         manifest = compose(
             adapter=adapter,
             index=index,
@@ -174,7 +168,8 @@ def build(
             images=checksum(out / "images.jsonl"),
             identity=identity,
         )
-        orderly(out, lambda: write_json(scratch / MANIFEST, out / MANIFEST, manifest))
+        with explain_os_errors(out, SHARDS_KEPT):
+            replace_json(scratch, out / MANIFEST, manifest)
         return report(read_manifest(out), resumed, False)
 
 
@@ -254,7 +249,7 @@ def _shards(
     out: Path,
     scratch: Path,
     threads: int,
-    watch: Callable[[BuildState], None] | None,
+    on_progress: ProgressCallback,
 ) -> int:
     """Build every shard that is not whole yet; gives how many were."""
     progress = Progress()
@@ -265,7 +260,7 @@ def _shards(
         if _whole(note, out) is not None:
             return True
         built = json.loads(build_shard(_spec(shard, plan.settings), index.root, out, scratch, progress))
-        write_json(scratch / f"{shard.name}.json.new", note, built)
+        replace_json(scratch, note, built)
         return False
 
     resumed = images_before = 0
@@ -273,8 +268,7 @@ def _shards(
     # The largest first, so that no thread is left alone with one at the end. Their names, and so their bytes, don't
     # depend on the order.
     order = sorted(plan.shards, key=lambda shard: (-len(shard.images), shard.name))
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="pixq-build")
-    try:
+    with explain_os_errors(out, SHARDS_KEPT), _stopping_pool(threads, progress) as pool:
         pending: dict[Future[bool], PlannedShard] = {pool.submit(one, shard): shard for shard in order}
         while pending:
             ready, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
@@ -283,13 +277,19 @@ def _shards(
                 if future.result():
                     resumed += 1
                     images_before += len(shard.images)
-            if watch is not None:
-                seconds = time.perf_counter() - begun
-                watch(BuildState(progress.images, plan.images - images_before, progress.patches, seconds))
-    except OSError as error:
-        raise stopped(out, error) from error
+            done, total = progress.images, plan.images - images_before
+            rate = progress.patches / max(time.perf_counter() - begun, 1e-9)
+            # A note at the end would stay on the screen; the report says how long the build took.
+            on_progress("building", done, total, f"{rate:,.0f} patches/s" if done < total else "")
+    return resumed
+
+
+@contextmanager
+def _stopping_pool(threads: int, progress: Progress) -> Iterator[ThreadPoolExecutor]:
+    """Threads that stop at their next image when the block ends, also after an error or Ctrl-C."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="pixq-build")
+    try:
+        yield pool
     finally:
-        # Nothing is left running, whatever happened: after an error or Ctrl-C threads stop at their next image.
         progress.cancel()
         pool.shutdown(wait=True, cancel_futures=True)
-    return resumed

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pixq.errors import PixqError
-from pixq.io.atomic import write_json
+from pixq.io.atomic import atomic_directory, atomic_write, json_text
+from pixq.io.optional import require
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.records import Records
 from pixq.patches.store import PatchSet
 
@@ -27,41 +27,24 @@ COLOURS = ((0.66, "GREEN", 1.0), (0.33, "ORANGE", 0.5), (-np.inf, "RED", 0.0))
 
 
 def export(
-    patches: PatchSet, kind: str, out: str | os.PathLike[str], watch: Callable[[int], None] | None = None
+    patches: PatchSet, kind: str, out: str | os.PathLike[str], on_progress: ProgressCallback = ignore_progress
 ) -> Path:
-    """Write `patches` to `out` as `kind`, one of `FORMATS`; `watch` is told how many records are written.
-
-    `out` appears whole or not at all.
+    """Write `patches` to `out` as `kind`, one of `FORMATS`; `out` appears whole or not at all.
 
     Raises
     ------
     PixqError
-        If `kind` is unknown, `out` exists, or nothing is selected.
+        If `kind` is unknown, `out` exists or can't be written, or nothing is selected.
     """
     if kind not in FORMATS:
         raise PixqError(f"unknown format {kind!r}; choose {', '.join(FORMATS)}")
     patches.check_not_empty()
     out = Path(out)
-    with _whole(out) as scratch:
-        FORMATS[kind](patches, scratch, watch or (lambda _: None))
-    return out
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A name beside `out` to write to, renamed to `out` at the end and removed if anything fails."""
     if out.exists() or out.is_symlink():
         raise PixqError(f"{out}: exists already; choose another --out or delete it")
-    scratch = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        yield scratch
-        scratch.rename(out)
-    finally:
-        if scratch.is_dir():
-            shutil.rmtree(scratch)
-        else:
-            scratch.unlink(missing_ok=True)
+    with (atomic_write if kind == "parquet" else atomic_directory)(out) as scratch:
+        FORMATS[kind](patches, scratch, on_progress)
+    return out
 
 
 def _chunks(patches: PatchSet) -> Iterator[tuple[int, PatchSet]]:
@@ -73,7 +56,7 @@ def _finite(values: np.ndarray[Any, Any]) -> list[float | None]:
     return [float(value) if np.isfinite(value) else None for value in values]
 
 
-def export_png(patches: PatchSet, out: Path, watch: Callable[[int], None]) -> None:
+def export_png(patches: PatchSet, out: Path, on_progress: ProgressCallback) -> None:
     """The notebooks' layout: `clean/` and a folder for each fusion with 20x20 PNGs, and their JSON.
 
     `metadata.json` lists every record; `train.json`, `validation.json` and `test.json` hold `{"data": [...]}` of their
@@ -88,7 +71,7 @@ def export_png(patches: PatchSet, out: Path, watch: Callable[[int], None]) -> No
     names = [name.replace(":", "-") for name in names]
     used = np.unique(patches.records.fusion)
     for folder in ("clean", *(names[number] for number in used)):
-        (out / folder).mkdir(parents=True)
+        (out / folder).mkdir()
     listed: list[dict[str, Any]] = []
     by_split: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
     size = patches.geometry.size
@@ -122,18 +105,19 @@ def export_png(patches: PatchSet, out: Path, watch: Callable[[int], None]) -> No
             }
             listed.append(entry)
             by_split[image["split"]].append(entry)
-        watch(start + len(part))
-    write_json(out / "metadata.json.new", out / "metadata.json", listed)
-    for split, entries in by_split.items():
-        write_json(out / f"{split}.json.new", out / f"{split}.json", {"data": entries})
+        on_progress("exporting", start + len(part), len(patches))
+    for name, value in {
+        "metadata": listed,
+        **{split: {"data": entries} for split, entries in by_split.items()},
+    }.items():
+        (out / f"{name}.json").write_text(json_text(value), encoding="utf-8", newline="\n")
 
 
-def export_npy(patches: PatchSet, out: Path, watch: Callable[[int], None]) -> None:
+def export_npy(patches: PatchSet, out: Path, on_progress: ProgressCallback) -> None:
     """Plain arrays: `reference.npy` and `fused.npy`, uint8 (n, size, size, 3), `quality.npy`, and `records.jsonl`.
 
     `records.jsonl` has a line for each row, with the split.
     """
-    out.mkdir(parents=True)
     size = patches.geometry.size
     shape = (len(patches), size, size, 3)
     arrays = {
@@ -148,7 +132,7 @@ def export_npy(patches: PatchSet, out: Path, watch: Callable[[int], None]) -> No
             arrays["fused"][start : start + len(part)] = part.fused()
             for entry in _entries(patches, records):
                 lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
-            watch(start + len(part))
+            on_progress("exporting", start + len(part), len(patches))
     for array in arrays.values():
         array.flush()
 
@@ -182,13 +166,9 @@ def _entries(patches: PatchSet, records: Records) -> Iterator[dict[str, Any]]:
         }
 
 
-def export_parquet(patches: PatchSet, out: Path, watch: Callable[[int], None]) -> None:
+def export_parquet(patches: PatchSet, out: Path, on_progress: ProgressCallback) -> None:
     """One Parquet file: the records' columns, and `reference` and `fused` as size * size * 3 bytes, row by row."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise PixqError("Parquet needs pyarrow; install it with: pip install 'pixq[parquet]'") from None
+    pa, pq = require("pyarrow"), require("pyarrow", "pyarrow.parquet")
     size = patches.geometry.size
     pixels = pa.binary(size * size * 3)
     columns = {
@@ -215,11 +195,11 @@ def export_parquet(patches: PatchSet, out: Path, watch: Callable[[int], None]) -
                 buffers = [None, pa.py_buffer(np.ascontiguousarray(array))]
                 table.append(pa.Array.from_buffers(pixels, len(part), buffers))
             writer.write_table(pa.Table.from_arrays(table, schema=schema))
-            watch(start + len(part))
+            on_progress("exporting", start + len(part), len(patches))
 
 
 #: What `pixq export --format` takes.
-FORMATS: dict[str, Callable[[PatchSet, Path, Callable[[int], None]], None]] = {
+FORMATS: dict[str, Callable[[PatchSet, Path, ProgressCallback], None]] = {
     "png": export_png,
     "parquet": export_parquet,
     "npy": export_npy,

@@ -8,20 +8,23 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pixq._core import __version__
+from pixq._version import __version__
 from pixq.datasets.base import DatasetIndex
 from pixq.errors import PixqError
-from pixq.io.atomic import checksum, write_json
+from pixq.io.atomic import checksum, explain_os_errors, json_text, replace_text
 from pixq.patches.plan import Plan, files_of
 from pixq.patches.schema import MANIFEST, SCRATCH, Manifest, read_images, read_manifest
 from pixq.patches.store import check_sizes
 
-__all__ = ["begin", "claimed", "complete", "orderly", "read_json", "stamps", "stopped"]
+__all__ = ["SHARDS_KEPT", "begin", "claimed", "complete", "read_json", "replace_json", "stamps"]
+
+#: How to fix a build whose output could not be written, for the end of a message.
+SHARDS_KEPT = "whole shards are kept: fix that and run the same command again"
 
 
 def stamps(index: DatasetIndex, plan: Plan) -> dict[str, list[int]]:
@@ -42,13 +45,11 @@ def stamps(index: DatasetIndex, plan: Plan) -> dict[str, list[int]]:
 def claimed(out: Path) -> Iterator[Path]:
     """`out/.pixq-build`, held by this process alone; removed once the patch set is whole."""
     scratch = out / SCRATCH
-    try:
+    with explain_os_errors(out, "choose an --out that can be written"):
         if out.is_dir() and not scratch.is_dir() and not (out / MANIFEST).is_file() and any(out.iterdir()):
             raise PixqError(f"{out}: is not empty and not a patch set; choose another --out")
         scratch.mkdir(parents=True, exist_ok=True)
         lock = (scratch / "lock").open("w")
-    except OSError as error:
-        raise PixqError(f"{out}: {error.strerror}; choose an --out that can be written") from error
     with lock:
         try:
             import fcntl
@@ -124,7 +125,8 @@ def begin(out: Path, scratch: Path, identity: Mapping[str, Any], now: Mapping[st
     plan_file = scratch / "plan.json"
     if not plan_file.is_file():
         noted = {"pixq_version": __version__, "identity": identity, "stamps": now}
-        orderly(out, lambda: write_json(scratch / "plan.json.new", plan_file, noted))
+        with explain_os_errors(out, SHARDS_KEPT):
+            replace_json(scratch, plan_file, noted)
         return
     before = read_json(plan_file)
     if before.get("pixq_version") != __version__:
@@ -139,6 +141,11 @@ def begin(out: Path, scratch: Path, identity: Mapping[str, Any], now: Mapping[st
             f"{changed[0]}: changed since the unfinished build in {out} began"
             f"{f' ({len(changed)} files did)' if len(changed) > 1 else ''}; delete {out} and build anew"
         )
+
+
+def replace_json(scratch: Path, path: Path, value: Any) -> None:
+    """Write `path` whole or not at all, by way of a file in the build's scratch directory."""
+    replace_text(scratch / f"{path.name}.new", path, (json_text(value),))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -183,19 +190,3 @@ def _same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if key != "plan_sha256"
     )
     raise PixqError(f"{out}: holds a patch set with other settings: {told}; choose another --out")
-
-
-def orderly(out: Path, write: Callable[[], Any]) -> None:
-    """Do `write`; a failure of the system is told as one that leaves whole shards where they are."""
-    try:
-        write()
-    except OSError as error:
-        raise stopped(out, error) from error
-
-
-def stopped(out: Path, error: OSError) -> PixqError:
-    """What to tell of an output that could not be written."""
-    where = error.filename or out
-    return PixqError(
-        f"{where}: {error.strerror or error}; whole shards are kept: mend that and run the same command again"
-    )
