@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pixq.classes import classify
 from pixq.decisions import macro_f1
-from pixq.decisions.cuts import OBJECTIVES, Cost, Cuts, Objective, bootstrap_cuts, find_cuts
+from pixq.decisions.cuts import OBJECTIVES, BestCuts, Cost, Objective, bootstrap_cuts, find_cuts
 from pixq.errors import PixqError
 from pixq.statistics.bootstrap import interval, resample_groups
 
@@ -123,7 +123,7 @@ def test_macro_f1_is_exact_where_blocks_are_many(seed: int) -> None:
 
 def test_equal_scores_are_never_divided() -> None:
     score, truth = [0.5] * 6, [0, 0, 0, 0, 1, 2]
-    assert find_cuts(score, truth, Objective("accuracy")) == Cuts(math.inf, math.inf, 4 / 6)
+    assert find_cuts(score, truth, Objective("accuracy")) == BestCuts(math.inf, math.inf, 4 / 6)
 
 
 def test_a_cut_is_midway_and_in_the_widest_gap() -> None:

@@ -190,7 +190,7 @@ def test_a_name_is_a_file_name(tmp_path: Path, name: str) -> None:
 
 def test_what_can_not_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(PixqError, match="make room, or make it writable"):
+    with pytest.raises(PixqError, match="free some disk space, or make it writable"):
         add_calibration(tmp_path / "run", calibration())
 
 

@@ -704,7 +704,7 @@ def test_new_cuts_by_people_and_another_engine_are_followed(
 
 def test_who_decides(run: Path) -> None:
     plain = load(run)
-    assert (plain.decision.name, plain.decision.of, about(plain)["calibration"]) == (None, "quality", None)
+    assert (plain.decision.name, plain.decision.scale, about(plain)["calibration"]) == (None, "quality", None)
     write_cuts(run, pjnd_cuts(plain, 0.5))
     people = load(run)
     assert (people.decision.name, people.decision.cuts) == ("pjnd", (0.5, 0.5))
@@ -716,7 +716,7 @@ def test_who_decides(run: Path) -> None:
     (run / "pjnd.json").write_text("{}")
     with pytest.raises(PixqError, match=r"pjnd\.json"):
         load(run).map(REFERENCE, DISTORTED)
-    same(load(run).decided_by(plain.decision).map(REFERENCE, DISTORTED), plain.map(REFERENCE, DISTORTED))
+    same(load(run).with_decision(plain.decision).map(REFERENCE, DISTORTED), plain.map(REFERENCE, DISTORTED))
 
 
 def test_an_interruption_says_how_to_go_on(

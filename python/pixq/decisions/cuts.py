@@ -28,7 +28,7 @@ from pixq.decisions import macro_f1
 from pixq.errors import PixqError
 from pixq.statistics.bootstrap import Resamples
 
-__all__ = ["OBJECTIVES", "Cuts", "Objective", "bootstrap_cuts", "find_cuts"]
+__all__ = ["OBJECTIVES", "BestCuts", "Objective", "bootstrap_cuts", "find_cuts"]
 
 #: What `Objective.name` may be.
 OBJECTIVES = ("balanced_accuracy", "accuracy", "macro_f1", "cost")
@@ -124,7 +124,7 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Cuts:
+class BestCuts:
     """The scores from which a patch is Orange, and Green: as `pixq.classes.classify` takes them.
 
     Parameters
@@ -147,7 +147,7 @@ class Cuts:
 
 def find_cuts(
     score: ArrayLike, truth: ArrayLike, objective: Objective | None = None, weight: ArrayLike | None = None
-) -> Cuts:
+) -> BestCuts:
     """The cuts with the best objective.
 
     Parameters
@@ -170,7 +170,7 @@ def find_cuts(
     Examples
     --------
     >>> find_cuts([0.1, 0.2, 0.5, 0.6, 0.9], [0, 0, 1, 1, 2])
-    Cuts(orange=0.35, green=0.75, value=1.0)
+    BestCuts(orange=0.35, green=0.75, value=1.0)
     """
     objective = objective or Objective()
     scores, classes = _checked(score, truth)
@@ -186,7 +186,7 @@ def find_cuts(
     orange, green = _search(scores[order], classes[order], weights[order], objective)
     answer = classify(scores, (orange, green))
     confusion = np.bincount(classes * 3 + answer, weights, 9).reshape(3, 3)
-    return Cuts(orange, green, objective.value(confusion))
+    return BestCuts(orange, green, objective.value(confusion))
 
 
 def bootstrap_cuts(

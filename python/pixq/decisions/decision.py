@@ -1,4 +1,4 @@
-"""What makes Red, Orange and Green of a map's scores, and says which of them are not sure."""
+"""Where the Green cut is applied: a `Decision` turns the scores of a map into Red, Orange and Green."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from pixq.classes import QUALITY_CUTS
+from pixq.classes import QUALITY_CUTS, classify
 from pixq.decisions.calibration_file import Calibration
 from pixq.decisions.conformal import Sets
 from pixq.decisions.curves import Mapping
@@ -22,33 +22,67 @@ __all__ = ["Cuts", "Decision"]
 
 
 class Decision(NamedTuple):
-    """What makes classes of scores, or of qualities where no target domain has set cuts."""
+    """The cuts that turn scores into classes, and what says which classes are unsure.
+
+    Parameters
+    ----------
+    name
+        Name of the calibration that the cuts come from, or `pjnd` for those of `pjnd.json`; `None` for cuts of quality.
+    scale
+        What is cut: the model's `score`, or, where no target domain has set cuts, its `quality`.
+    cuts
+        The values from which a patch is Orange, and Green.
+    mapping
+        From scores to probabilities of the classes; `None` if there is none.
+    sets
+        Conformal sets; `None` if there are none.
+    """
 
     name: str | None
-    of: Literal["score", "quality"]
+    scale: Literal["score", "quality"]
     cuts: tuple[float, float]
     mapping: Mapping | None = None
     sets: Sets | None = None
 
     @classmethod
-    def by(cls, calibration: Calibration | None, people: PjndCuts | None = None) -> Decision:
-        """What a calibration decides by, or else the cuts that people's PJNDs chose.
+    def choose(cls, calibration: Calibration | None, pjnd_cuts: PjndCuts | None = None) -> Decision:
+        """Decide by a calibration; without one, by the cuts that people's PJNDs chose; without these, by quality."""
+        if calibration is not None:
+            sets = None if calibration.conformal is None else Sets.from_json(calibration.conformal.model_dump())
+            return cls(calibration.name, "score", calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
+        if pjnd_cuts is not None:
+            return cls(PJND_CUTS, "score", (pjnd_cuts.orange, pjnd_cuts.green))
+        return cls(None, "quality", QUALITY_CUTS)
 
-        Without either, it is the cuts of quality that datasets with finer labels have.
+    def classify(self, score: NDArray[np.float64], quality: NDArray[np.float32]) -> NDArray[np.int8]:
+        """Apply the cuts: a patch is Green from the second cut up, Orange from the first one up, and Red below it.
+
+        Every map gets its classes here, whichever cuts are in force. Which ones these are is up to `choose`; what is
+        compared with them is the model's score, or its quality where no calibration has set cuts.
+
+        Parameters
+        ----------
+        score, quality
+            Of patches, in one shape; infinite scores are Green.
+
+        Returns
+        -------
+        ndarray
+            int8, numbers of `pixq.classes.CLASSES`.
+
+        Examples
+        --------
+        >>> Decision("photos", "score", (1.5, 2.5)).classify(np.array([1.0, 2.0, 2.5]), np.ones(3, np.float32)).tolist()
+        [0, 1, 2]
         """
-        if calibration is None:
-            if people is not None:
-                return cls(PJND_CUTS, "score", (people.orange, people.green))
-            return cls(None, "quality", QUALITY_CUTS)
-        sets = None if calibration.conformal is None else Sets.from_json(calibration.conformal.model_dump())
-        return cls(calibration.name, "score", calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
+        return classify(score if self.scale == "score" else quality, self.cuts)
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of everything that it decides by."""
+        """SHA-256, in hexadecimal, of everything that influences the classes."""
         parts = [
             self.name,
-            self.of,
+            self.scale,
             [float(cut) for cut in self.cuts],
             None if self.mapping is None else self.mapping.to_json(),
             None if self.sets is None else self.sets.to_json(),
@@ -56,7 +90,10 @@ class Decision(NamedTuple):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def unsure(self, score: NDArray[np.float64], identical: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-        """Which patches' sets have not exactly one class; nothing is surer than that two patches are equal."""
+        """Which patches have a conformal set without exactly one class; `None` without sets.
+
+        A patch that is `identical` to its reference is never unsure.
+        """
         if self.sets is None or self.mapping is None:
             return None
         members = self.sets.of(self.mapping.probabilities(score.ravel())).sum(axis=1)
@@ -65,7 +102,7 @@ class Decision(NamedTuple):
 
 
 class Cuts(FileModel):
-    """The scores from which a method answers Orange, and Green."""
+    """The scores from which a patch is Orange, and Green."""
 
     orange: CutPoint
     green: CutPoint

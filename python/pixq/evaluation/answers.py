@@ -16,6 +16,7 @@ from pixq.decisions.calibration_file import Calibration
 from pixq.decisions.conformal import Sets
 from pixq.decisions.curves import Mapping, fit_mapping
 from pixq.decisions.cuts import Objective, find_cuts
+from pixq.decisions.decision import Decision
 from pixq.errors import PixqError
 from pixq.evaluation import files
 from pixq.evaluation.labelled import LabelledSplit, Scores, judged
@@ -25,7 +26,7 @@ from pixq.io.progress import ProgressCallback
 from pixq.patches.store import PatchSet, fingerprint
 from pixq.statistics.metrics import Answers
 
-__all__ = ["Answered", "Decision", "by_cuts", "rival_base", "rivals"]
+__all__ = ["Answered", "by_cuts", "rival_base", "rivals"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +48,6 @@ class Answered:
     cuts: tuple[float, float] | None
     patches: Answers
     images: Answers | None
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """What makes scores into answers, chosen on the calibration split."""
-
-    cuts: tuple[float, float]
-    mapping: Mapping | None
-    sets: Sets | None = None
 
 
 def rival_base(calibration: Calibration | None, data: LabelledSplit) -> tuple[LabelledSplit | None, list[str]]:
@@ -175,7 +167,8 @@ def rivals(
             yield _by_probability(name, "boosted trees", "boosting", data, answer, probability)
         else:
             cut, found = (_metric(name, part, device, run, on_progress) for part in (base, data))
-            decision = Decision(find_cuts(cut, base.truth, objective).pair, fit_mapping(cut, base.quality, base.truth))
+            mapping = fit_mapping(cut, base.quality, base.truth)
+            decision = Decision(name, "score", find_cuts(cut, base.truth, objective).pair, mapping)
             score = Scores(found, data.by_image(found))
             yield by_cuts(name, METRICS[name].title, "metric", data, score, decision)
 

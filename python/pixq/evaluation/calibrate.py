@@ -14,7 +14,7 @@ from pixq.classes import NAMES, classify
 from pixq.decisions.calibration_file import Calibration, CalibrationCuts, Conformal, ModelReference
 from pixq.decisions.conformal import Sets, divide_groups, fit_sets
 from pixq.decisions.curves import Mapping, fit_mapping
-from pixq.decisions.cuts import Cuts, Objective, bootstrap_cuts, find_cuts
+from pixq.decisions.cuts import BestCuts, Objective, bootstrap_cuts, find_cuts
 from pixq.errors import PixqError
 from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, judged, model_scores
 from pixq.io.json_file import check_name, now
@@ -158,7 +158,7 @@ def calibrate(
 
 def _cuts(
     score: NDArray[np.float64], data: LabelledSplit, settings: CalibrateSettings
-) -> tuple[Cuts, CalibrationCuts, Resamples, Estimate]:
+) -> tuple[BestCuts, CalibrationCuts, Resamples, Estimate]:
     cuts = find_cuts(score, data.truth, settings.objective)
     resamples = resample_groups(data.group, settings.resamples, settings.seed)
     drawn = bootstrap_cuts(score, data.truth, data.group, resamples, settings.objective)
@@ -220,7 +220,7 @@ def _curves(
 
 
 def _warnings(
-    counts: NDArray[np.int64], data: LabelledSplit, cuts: Cuts, honest: Estimate, achieved: dict[str, Estimate]
+    counts: NDArray[np.int64], data: LabelledSplit, cuts: BestCuts, honest: Estimate, achieved: dict[str, Estimate]
 ) -> list[str]:
     """What a reader must know before these cuts are used, in words."""
     found = []

@@ -13,12 +13,10 @@ import numpy as np
 from pixq._version import __version__
 from pixq.classes import NAMES, QUALITY_CUTS
 from pixq.decisions.calibration_file import Calibration, get_calibration, read_calibrations
-from pixq.decisions.conformal import Sets
-from pixq.decisions.curves import Mapping
-from pixq.decisions.decision import Cuts
+from pixq.decisions.decision import Cuts, Decision
 from pixq.errors import PixqError, unknown
 from pixq.evaluation import files
-from pixq.evaluation.answers import Answered, Decision, by_cuts, rival_base, rivals
+from pixq.evaluation.answers import Answered, by_cuts, rival_base, rivals
 from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, judged, model_scores
 from pixq.evaluation.pictures import examples, histogram, reliability_bins
 from pixq.evaluation.rivals import METRICS
@@ -138,7 +136,9 @@ def evaluate(
         if count == 0
     ]
     scores = model_scores(scorer, data, on_progress)
-    model = by_cuts("model", f"{scorer.recipe.model.name} (this run)", "model", data, scores, _decision(calibration))
+    model = by_cuts(
+        "model", f"{scorer.recipe.model.name} (this run)", "model", data, scores, Decision.choose(calibration)
+    )
     methods = [model]
     base, missing = rival_base(calibration, data)
     warnings += missing
@@ -186,14 +186,6 @@ def _calibration(
             f"cuts of calibration {calibration.name} were chosen on; evaluate on another split"
         )
     return calibration
-
-
-def _decision(calibration: Calibration | None) -> Decision:
-    if calibration is None:
-        return Decision(QUALITY_CUTS, None)
-    conformal = calibration.conformal
-    sets = None if conformal is None else Sets.from_json(conformal.model_dump())
-    return Decision(calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
 
 
 def _measured(

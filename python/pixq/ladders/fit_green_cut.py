@@ -125,7 +125,7 @@ def ranged(
     if truth.range is None:
         raise PixqError(f"{name}: has no range of PJNDs")
     # Scores are all that is asked for, so no cut of the run is, which may be what is to be replaced.
-    plain = scorer.decided_by(Decision.by(None))
+    plain = scorer.with_decision(Decision.choose(None))
     tell = None if watch is None else lambda done, of: watch(name, done, of)
     found = [
         (each.level, edge(map_.score, share)) for each, map_ in maps(plain, truth.ladder, stride=stride, watch=tell)

@@ -46,7 +46,7 @@ class Rule:
 
     def edge(self, found: QualityMap) -> float:
         """The edge of a map, on the scale of the cut; see `pixq.ladders.pjnd.edge`."""
-        values = found.score if self.decision.of == "score" else np.where(found.identical, math.inf, found.quality)
+        values = found.score if self.decision.scale == "score" else np.where(found.identical, math.inf, found.quality)
         return edge(values, self.share)
 
 
@@ -114,7 +114,7 @@ def rule_of(
     check_given(scorer, share, stride)
     chosen = None if scorer.named is None and scorer.pjnd_cuts is not None else scorer.calibration
     people = scorer.pjnd_cuts if chosen is None else None
-    decision = Decision.by(chosen, people)
+    decision = Decision.choose(chosen, people)
     cut = GreenCut(decision.cuts[GREEN - 1])
     if chosen is not None:
         cut = replace(cut, low=chosen.cuts.green.low, high=chosen.cuts.green.high)
@@ -217,7 +217,7 @@ def predict_regions(
 
 
 def _levels(scorer: Scorer, ladder: Ladder, rule: Rule, watch: Watch | None) -> Iterator[LevelMap]:
-    for level, found in maps(scorer.decided_by(rule.decision), ladder, stride=rule.stride, watch=watch):
+    for level, found in maps(scorer.with_decision(rule.decision), ladder, stride=rule.stride, watch=watch):
         at = rule.edge(found)
         yield LevelMap(level, found, at, at < rule.cut.value)
 

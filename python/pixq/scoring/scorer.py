@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq.classes import NAMES, classify
+from pixq.classes import NAMES
 from pixq.decisions.calibration_file import Calibration, get_calibration, read_calibrations
 from pixq.decisions.decision import Decision
 from pixq.decisions.pjnd_cuts import PJND, PJND_CUTS, PjndCuts, read_cuts
@@ -139,14 +139,14 @@ class Scorer:
             As of `calibration` and `pjnd_cuts`.
         """
         chosen = self.calibration
-        return Decision.by(chosen, self.pjnd_cuts if chosen is None else None)
+        return Decision.choose(chosen, self.pjnd_cuts if chosen is None else None)
 
-    def decided_by(self, decision: Decision) -> Scorer:
+    def with_decision(self, decision: Decision) -> Scorer:
         """The same model, whose maps have classes by `decision` and not by what its run holds, which is not read.
 
         Examples
         --------
-        >>> scorer.decided_by(Decision.by(None)).map(reference, distorted).cuts  # doctest: +SKIP
+        >>> scorer.with_decision(Decision.choose(None)).map(reference, distorted).cuts  # doctest: +SKIP
         (0.33, 0.66)
         """
         other = Scorer(self.run, self.recipe, self.info, self.engine, self.named)
@@ -321,7 +321,7 @@ class Scorer:
             grid=grid,
             score=score,
             quality=quality,
-            classes=classify(score if decision.of == "score" else quality, decision.cuts),
+            classes=decision.classify(score, quality),
             identical=identical,
             unsure=decision.unsure(score, identical),
             pooled=pooled,
