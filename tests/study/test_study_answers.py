@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from pixq.cli import main
 from pixq.study.results.export import dictionary
-from pixq.study.results.session_summary import plain
+from pixq.study.results.session_summary import safe_text
 from pixq.study.server import run
 from pixq.study.store.keys import check_key
 from support import databases, studying
@@ -243,10 +243,10 @@ def test_what_cannot_be_opened_is_one_line_and_nothing_is_made(
     assert told(capsys, "status", str(folder))[0] == 0
 
 
-def test_plain_text_is_one_line() -> None:
-    assert plain("a\r\nb\x00\u202e") == "a b"
-    assert len(plain("x" * 9000)) == 2000
-    assert plain("＝1") == "'＝1"
+def test_free_text_becomes_one_safe_line() -> None:
+    assert safe_text("a\r\nb\x00\u202e") == "a b"
+    assert len(safe_text("x" * 9000)) == 2000
+    assert safe_text("＝1") == "'＝1"
 
 
 def test_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,8 @@ pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 from pixq.errors import PixqError
 from pixq.study.design.study_files import open_study
 from pixq.study.results.answers import answers_of
-from pixq.study.results.statistics import everything, figures
+from pixq.study.results.load import load_results
+from pixq.study.results.statistics import study_statistics
 from pixq.study.session.service import SessionService
 from pixq.study.simulate.client import ordinary
 from pixq.study.store.records import Event, UnknownSession
@@ -86,7 +87,7 @@ class Desk:
 
     @property
     def answers(self) -> int:
-        rows, events, _ = everything(self.service)
+        rows, events, _ = load_results(self.service)
         return len(answers_of(self.service.study, rows, events))
 
 
@@ -151,12 +152,12 @@ def test_answers_of_people_who_are_out_are_asked_for_again(desk: Desk) -> None:
     desk.change("answers = 50", "answers = 1\nscreen_after = 1")
     for name in ("anna", "bert"):
         assert desk.go(name, right=False)["step"] == "completed"
-    told = figures(desk.service)
+    told = study_statistics(desk.service)
     assert (told["stored"], told["standings"]) == (0, {"screened_out": 2})
     assert desk.come("anna", again=True)["state"]["reason"] == "screened_out"
     assert desk.go("carl")["step"] == "completed"
     assert desk.go("dora")["step"] == "completed"
-    assert figures(desk.service)["stored"] == len(everything(desk.service)[0]) == 4
+    assert study_statistics(desk.service)["stored"] == len(load_results(desk.service)[0]) == 4
     assert desk.come("emil")["state"]["reason"] == "full"
 
 

@@ -19,8 +19,8 @@ import pytest
 from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedSource, OpenedStudy, StudyImage
 from pixq.study.results import export as exporting
-from pixq.study.results.answers import FLAGS, Answer, Heard, SessionRow, answers_of, flagged
-from pixq.study.results.export import columns, dictionary, write_answers
+from pixq.study.results.answers import FLAGS, Answer, SessionEvent, SessionRow, answers_of, with_flags
+from pixq.study.results.export import answer_columns, dictionary, write_answers
 from pixq.study.results.status import status_of
 from pixq.study.session.session_plan import parse_plan, plan_json, rules_of
 from pixq.study.store.keys import Key
@@ -60,12 +60,12 @@ def session(name: str = "s", person: str = "p", shown: Sequence[str] = ("S1", "H
     return SessionRow(name, person, rules=rules_of(STUDY), shown=told, counted=counted, **given | more)
 
 
-def event(number: int, kind: str = "trial", name: str = "s", person: str = "p", **data: Any) -> Heard:
+def event(number: int, kind: str = "trial", name: str = "s", person: str = "p", **data: Any) -> SessionEvent:
     wall, received = f"2026-11-23T01:00:{number:02d}.000Z", f"2026-11-23T01:01:{number:02d}.000+00:00"
-    return Heard(person, name, number, kind, 1000.0 * number, wall, received, data)
+    return SessionEvent(person, name, number, kind, 1000.0 * number, wall, received, data)
 
 
-def trial(number: int, source: str, pjnd: int = 14, **more: Any) -> Heard:
+def trial(number: int, source: str, pjnd: int = 14, **more: Any) -> SessionEvent:
     where = {key: more.pop(key) for key in ("name", "person") if key in more}
     return event(number, **where, key=f"k{source}", pjnd=pjnd, **GOOD | more)
 
@@ -187,13 +187,13 @@ def test_flags_of_sessions_and_people() -> None:
 
 def test_an_export_looks_once_whether_it_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
-    begin = exporting._begin
+    begin = exporting._check_target
 
     def counted(out: Path, *, parquet: bool) -> Any:
         asked.append(parquet)
         return begin(out, parquet=parquet)
 
-    monkeypatch.setattr(exporting, "_begin", counted)
+    monkeypatch.setattr(exporting, "_check_target", counted)
     written = exporting.write_export(STUDY, [], [], {"d": ("1", "en", "I take part.")}, tmp_path, parquet=False)
     assert [each.name for each in written] == ["answers.csv", "dictionary.json", "sessions.csv", "consents.json"]
     assert asked == [False]
@@ -201,8 +201,8 @@ def test_an_export_looks_once_whether_it_can_be_written(tmp_path: Path, monkeypa
 
 def test_native_images_have_no_size_to_be_off() -> None:
     native = STUDY.model_copy(update={"scaling": "native"})
-    assert flagged(native, [one(**FLAGGED["off_size"])])[0].flags == ("off_size",)
-    assert flagged(native, [replace(one(**FLAGGED["off_size"]), flags=())])[0].flags == ()
+    assert with_flags(native, [one(**FLAGGED["off_size"])])[0].flags == ("off_size",)
+    assert with_flags(native, [replace(one(**FLAGGED["off_size"]), flags=())])[0].flags == ()
 
 
 def test_every_column_is_in_the_dictionary_and_every_field_in_a_column(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_csv_and_parquet_say_the_same_with_the_types_of_the_dictionary(tmp_path:
 
 
 def test_a_study_with_two_clicks_has_two_points() -> None:
-    names = [each.name for each in columns(2)]
+    names = [each.name for each in answer_columns(2)]
     assert "x2" in names
     assert "y3" not in names
 
@@ -274,7 +274,7 @@ def test_exports_replace_older_ones_and_leave_nothing_else(tmp_path: Path) -> No
 
 def test_where_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(PixqError, match="is no folder"):
+    with pytest.raises(PixqError, match="is not a folder"):
         write_answers(STUDY, [], tmp_path / "file")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(PixqError, match=r"pixq\[parquet\]"):

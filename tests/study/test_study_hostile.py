@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from pixq.http.security import HEADERS
 from pixq.study.results.answers import answers_of
-from pixq.study.results.statistics import stored
+from pixq.study.results.load import load_results
 from pixq.study.store.tables import metadata
 from support import studying
 from support.studying import Page, Server
@@ -97,7 +97,7 @@ def test_nobody_grants_themselves_a_pass(server: Server, page: Page) -> None:
         # Out of every range, and far from every place.
         data = {**changed(page, pjnd=20, points=[[0, 0], [0.5, 0.5], [48, 0]]), **planted}
         assert page.send(page.event("trial", data))[0] == 200
-    sessions, events = stored(server.service)
+    sessions, events, _ = load_results(server.service)
     answers = answers_of(server.service.study, sessions, events)
     (test,) = [each for each in answers if each.kind == "test"]
     assert (test.passed, test.in_range, test.level) == (False, False, 20)

@@ -24,7 +24,8 @@ from pixq.study.design.study_files import open_study
 from pixq.study.offline.build_page import Drawer
 from pixq.study.offline.import_files import read_sent
 from pixq.study.results.answers import answers_of
-from pixq.study.results.statistics import figures, stored
+from pixq.study.results.load import load_results
+from pixq.study.results.statistics import study_statistics
 from pixq.study.session.service import SessionService
 from pixq.study.store.store import open_store
 from support.studying import HEIGHT, KEY, SAID, TRUTH, WIDTH, make_study
@@ -118,7 +119,7 @@ def test_answers_are_those_of_any_session(
     assert "pixq: 3 sessions stored, 0 files there already" in err
     store = open_store(database)
     service = SessionService(open_study(folder), store, KEY)
-    rows, events = stored(service)
+    rows, events, _ = load_results(service)
     answers = answers_of(service.study, rows, events)
     assert len(answers) == 9
     assert [each.passed for each in answers if each.kind == "test"].count(True) == 2
@@ -131,7 +132,7 @@ def test_answers_are_those_of_any_session(
         assert store.agreed_consents()[session.consent] == ("1", "de", "Ja.")
         assert session.step == "completed"
         assert session.ended is not None
-    told = figures(service)
+    told = study_statistics(service)
     assert told["pass_rate"] == pytest.approx(2 / 3)
     service.check()
     store.close()

@@ -17,7 +17,8 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 from sqlalchemy import event
 
 from pixq.study.results.answers import answers_of, as_json
-from pixq.study.results.statistics import figures, stored
+from pixq.study.results.load import load_results
+from pixq.study.results.statistics import study_statistics
 from pixq.study.server.app import Limits
 from pixq.study.server.limits import Lately, RateLimit
 from pixq.study.store.keys import withdraw
@@ -53,10 +54,10 @@ def test_data_as_deep_as_they_may_be_are_exported(server: Server, page: Page) ->
     assert (status, told["error"]) == (422, "data may hold objects and lists 16 deep, no deeper")
     page.say("check", {**SAID["check"], "a": deep})
     page.go("none")
-    found = answers_of(server.service.study, *stored(server.service))
+    found = answers_of(server.service.study, *load_results(server.service)[:2])
     assert found[0].environment["check"]["a"] == deep
     assert "[" * 15 + "1" in as_json(found[0].environment)
-    assert figures(server.service)["people"] == 1
+    assert study_statistics(server.service)["people"] == 1
 
 
 def request(server: Server, *lines: str, body: bytes = b"") -> int:
@@ -159,7 +160,7 @@ def test_figures_are_given_again_for_a_while(folder: Path, database: str) -> Non
             told = server.ask("GET", "/api/admin", token=ADMIN)
             assert (told[0], json.loads(told[2])["people"], int(told[1]["age"]) < 3600) == (200, 0, True)
             Page(server, {"participant": f"p{people}"}).start()
-        assert figures(server.service)["people"] == 2
+        assert study_statistics(server.service)["people"] == 2
 
 
 def test_one_finds_and_others_get_what_there_is() -> None:
@@ -206,7 +207,7 @@ def test_figures_take_as_many_queries_for_many_as_for_one(server: Server) -> Non
         page.start()
         page.go("none")
         asked.clear()
-        rows, events = stored(server.service)
+        rows, events, _ = load_results(server.service)
         counts.append(sum(each.startswith("SELECT") for each in asked))
         assert (len(rows), len(events)) == (people + 1, sum(len(each.sent) for each in server.pages))
         assert all(each.received.endswith("+00:00") for each in events)

@@ -23,7 +23,7 @@ from pixq.study.offline import build_page as build_page_module
 from pixq.study.offline.build_page import Drawer, write_offline
 from pixq.study.offline.import_files import Importer, read_sent
 from pixq.study.results.answers import answers_of
-from pixq.study.results.statistics import stored
+from pixq.study.results.load import load_results
 from pixq.study.session.service import SessionService
 from pixq.study.store.keys import withdraw
 from pixq.study.store.store import open_store
@@ -217,7 +217,7 @@ def test_from_consent_to_the_import(sit: Any, opened: OpenedStudy, tmp_path: Pat
         importer = Importer(service, KEY)
         assert importer.add(one).new == len(one.events)
         assert importer.add(other).new == importer.add(one).new == 0
-        rows, events = stored(service)
+        rows, events, _ = load_results(service)
         answers = answers_of(opened.study, rows, events)
         drawn = Drawer(opened, KEY).draw(1)
         assert drawn is not None

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pixq.http.server import listen
 from pixq.study.design.study_files import open_study
-from pixq.study.results.statistics import figures
+from pixq.study.results.statistics import study_statistics
 from pixq.study.server.app import Limits, create_app
 from pixq.study.server.limits import RateLimit
 from pixq.study.session.service import SessionService
@@ -219,7 +219,7 @@ def running(
     service = SessionService(open_study(folder), store, KEY)
     with listen("127.0.0.1", port) as socket, ThreadPoolExecutor(threads) as executor:
         app = create_app(
-            service, executor, page, admin=(hash_token(ADMIN), lambda: figures(service)), proxy=proxy,
+            service, executor, page, admin=(hash_token(ADMIN), lambda: study_statistics(service)), proxy=proxy,
             limits=limits or PATIENT,
         )  # fmt: skip
         config = uvicorn.Config(

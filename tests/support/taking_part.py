@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from pixq.study.results.answers import Answer, answers_of
-from pixq.study.results.statistics import stored
+from pixq.study.results.load import load_results
 from pixq.study.server.app import read_page
 from pixq.study.session.service import SessionService
 from pixq.study.store.records import Session
@@ -132,7 +132,7 @@ class Server:
 
     def exported(self) -> list[Answer]:
         """The answers as they are exported."""
-        rows, events = stored(self.service)
+        rows, events, _ = load_results(self.service)
         return answers_of(self.service.study, rows, events)
 
 

@@ -35,15 +35,15 @@ def status(
         Print it as JSON.
     """
     require("sqlalchemy")
-    from pixq.study.results.statistics import figures, lines
+    from pixq.study.results.statistics import statistics_lines, study_statistics
     from pixq.study.server.open_study import open_service
 
     with open_service(study, database) as service:
-        found = figures(service)
+        statistics = study_statistics(service)
     if json_:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(statistics, indent=2))
     else:
-        print(*map(printable, lines(found)), sep="\n")
+        print(*map(printable, statistics_lines(statistics)), sep="\n")
     return 0
 
 
@@ -74,13 +74,13 @@ def export(
     require("sqlalchemy")
     from pixq.study.results.answers import answers_of
     from pixq.study.results.export import write_export
-    from pixq.study.results.statistics import everything
+    from pixq.study.results.load import load_results
     from pixq.study.server.open_study import open_service
 
     with open_service(study, database) as service:
-        rows, events, sessions = everything(service)
-        answers = answers_of(service.study, rows, events)
+        results = load_results(service)
+        answers = answers_of(service.study, results.sessions, results.events)
         consents = service.store.agreed_consents()
-        written = write_export(service.study, answers, sessions, consents, out, parquet=parquet)
+        written = write_export(service.study, answers, results.summaries, consents, out, parquet=parquet)
     print(*written, sep="\n")
     return 0

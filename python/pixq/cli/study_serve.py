@@ -96,15 +96,15 @@ def who(name: str, study: Path = Path(), /, *, database: str | None = None) -> i
     """
     require("sqlalchemy")
     from pixq.study.design.config import read_study
-    from pixq.study.results.participant_report import done_by, lines
+    from pixq.study.results.participant_report import participant_sessions, report_lines
     from pixq.study.server.open_study import open_study_store
     from pixq.study.store.keys import find_pseudonym
 
     found = read_study(study)
     with open_study_store(found, database) as (store, key):
         participant = find_pseudonym(store, key, found.platform.kind, name)
-        done = done_by(store, participant)
-    print(*map(printable, lines(participant, done)), sep="\n")
+        sessions = participant_sessions(store, participant)
+    print(*map(printable, report_lines(participant, sessions)), sep="\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Answers: one row each, from what a study's pages said and what its sessions showed."""
+"""Answers, one row each: built from the events that pages sent and from the sessions they belong to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
@@ -17,38 +17,39 @@ from pixq.study.session.judge import eligibility
 from pixq.study.session.session_plan import Item, Rules
 from pixq.study.session.state_machine import judge_item
 
-__all__ = ["FLAGS", "Answer", "Heard", "SessionRow", "answers_of", "as_json", "flagged", "late_frames"]
+__all__ = ["FLAGS", "Answer", "SessionEvent", "SessionRow", "answers_of", "as_json", "late_frames", "with_flags"]
 
-#: Milliseconds in which nobody has searched an image.
+#: Nobody has searched an image in less time than this, in milliseconds.
 FASTEST_MS = 3000
-#: Positions of the slider from which a level was searched.
+#: Slider positions that a real search visits at least.
 FEWEST_POSITIONS = 3
-#: Clicks nearer to one another than this, in pixels, are one place.
+#: Clicks closer together than this, in pixels, mark the same place.
 ONE_PLACE = 5.0
-#: Share of late frames, and of a difference from what was planned, that is worth a word.
+#: Share of late frames, and relative deviation from the plan, above which an answer is flagged.
 LATE, OFF = 0.01, 0.02
 
+#: The smallest and the largest number from a page that counts as a measurement; 0 does too.
 _LEAST, _MOST = 1e-6, 1e12
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.Z+-]{0,20}")
 
-#: What may be odd about an answer. None of them takes it out.
+#: Why an answer may be unreliable. A flag alone excludes no answer.
 FLAGS = {
-    "fast": f"shown for less than {FASTEST_MS / 1000:g} s",
+    "fast": f"the image was shown for less than {FASTEST_MS / 1000:g} s",
     "few_positions": f"the slider stood at fewer than {FEWEST_POSITIONS} positions",
-    "highest_level": "the highest level there is was chosen, as by somebody who never noticed",
-    "one_place": f"two of the points are less than {ONE_PLACE:g} pixels apart",
+    "highest_level": "the highest available level was chosen, as by somebody who never noticed anything",
+    "one_place": f"two of the clicks are less than {ONE_PLACE:g} pixels apart",
     "late_frames": f"more than {LATE:.0%} of the frames were late",
-    "off_rate": f"images changed at a rate that is more than {OFF:.0%} off the one planned",
-    "off_size": f"the image was shown at a size that is more than {OFF:.0%} off the one wanted",
-    "interrupted": "the trial was covered, because a check failed, or the page was opened again in it",
+    "off_rate": f"the images alternated at a rate more than {OFF:.0%} off the planned one",
+    "off_size": f"the image was shown at a size more than {OFF:.0%} off the planned one",
+    "interrupted": "the trial was covered because a check failed, or the page was reloaded during it",
     "unfinished": "the session was not completed",
-    "failed_tests": "the person is out: after so many sessions, too small a share of all test images was passed",
+    "failed_tests": "the person is screened out: too small a share of all test images was passed",
 }
 
 
 @dataclass(frozen=True)
-class Heard:
-    """An event of a person's session, as the export takes it; the store has `pixq.study.store.records.Event`.
+class SessionEvent:
+    """An event of a session with the person and the session it belongs to.
 
     Parameters
     ----------
@@ -57,17 +58,17 @@ class Heard:
     session
         Name of the session.
     number
-        0, 1, 2, ... in the session.
+        0, 1, 2, ... within the session.
     kind
         What happened.
     at
         Milliseconds since the page was opened.
     wall
-        The page's clock, ISO 8601.
+        Time by the page's clock, ISO 8601.
     received
-        The server's clock, ISO 8601.
+        Time by the server's clock, ISO 8601.
     data
-        What the page said of it; anything may be in it.
+        What the page sent with it; it may contain anything.
     """
 
     participant: str
@@ -82,30 +83,30 @@ class Heard:
 
 @dataclass(frozen=True)
 class SessionRow:
-    """A session, as it is stored.
+    """A stored session.
 
     Parameters
     ----------
     session
-        Its name.
+        Name of the session.
     participant
         Pseudonym of the person.
     number
-        The person's first, second, ... session: from 1.
+        Counts the person's sessions from 1.
     language
-        Of the page.
+        Language of the page.
     version
-        Of the study.
+        Version of the study.
     consent
-        Digest of the text that was agreed to; empty where nothing was.
+        Digest of the consent text that the person agreed to; empty if there was none.
     step
-        Where it is, or how it ended.
+        The current step, or how the session ended.
     rules
-        That it began with.
+        The study's rules when the session began.
     shown
-        Its images, in order, test images among them, training not.
+        Its images in order, test images included, training images not.
     counted
-        Numbers of the events that are its answers, by what judges whether a session may go on.
+        Numbers of the events that count as answers; what decides whether a session may continue decides this too.
     """
 
     session: str
@@ -122,7 +123,7 @@ class SessionRow:
 
 @dataclass(frozen=True)
 class Answer:
-    """A row; `pixq.study.results.export.columns` says what each field is. `None`: not known."""
+    """One row of the export; `pixq.study.results.export.answer_columns` describes the fields. `None` means unknown."""
 
     participant: str
     session: str
@@ -136,39 +137,41 @@ class Answer:
     level: int
     highest: int
     points: tuple[tuple[float, float], ...]
-    answered: str | None
-    received: str | None
-    at_ms: float | None
-    shown_ms: float | None
-    track: tuple[tuple[float, float], ...] | None
-    rate: float | None
-    achieved: float | None
-    frames_per_image: int | None
-    late: int | None
-    dpr: float | None
-    px_per_cm: float | None
-    width_css: float | None
-    height_css: float | None
-    environment: Mapping[str, Any]
-    language: str | None
-    study_version: str | None
-    consent: str | None
     step: str
-    in_range: bool | None
-    matched: int | None
-    passed: bool | None
+    environment: Mapping[str, Any]
+    track: tuple[tuple[float, float], ...] | None = None
+    answered: str | None = None
+    received: str | None = None
+    at_ms: float | None = None
+    language: str | None = None
+    study_version: str | None = None
+    consent: str | None = None
+    # What the page measured; `_MEASURED` reads it.
+    shown_ms: float | None = None
+    rate: float | None = None
+    achieved: float | None = None
+    frames_per_image: int | None = None
+    late: int | None = None
+    dpr: float | None = None
+    px_per_cm: float | None = None
+    width_css: float | None = None
+    height_css: float | None = None
+    # Whether an answer to a test image is right; `None` for sources.
+    in_range: bool | None = None
+    matched: int | None = None
+    passed: bool | None = None
     flags: tuple[str, ...] = ()
 
 
-def answers_of(study: Study, sessions: Iterable[SessionRow], events: Iterable[Heard]) -> list[Answer]:
-    """The answers of sessions, in the order they were given in each.
+def answers_of(study: Study, sessions: Iterable[SessionRow], events: Iterable[SessionEvent]) -> list[Answer]:
+    """Build the answers of sessions, in the order in which each session gave them.
 
     Parameters
     ----------
     study
-        What flags go by.
+        Its quota decides who is flagged as screened out.
     sessions
-        As they are stored. What an answer is about, and what is right, is what it was when its session began.
+        Stored sessions. An answer is judged by the study as it was when its session began.
     events
         All events of these sessions, in any order.
 
@@ -177,82 +180,75 @@ def answers_of(study: Study, sessions: Iterable[SessionRow], events: Iterable[He
     list of Answer
         With their flags.
     """
-    by_session: dict[str, list[Heard]] = defaultdict(list)
+    by_session: dict[str, list[SessionEvent]] = defaultdict(list)
     for event in events:
         by_session[event.session].append(event)
-    found: list[Answer] = []
-    for session in sorted(sessions, key=lambda each: (each.participant, each.number)):
-        found += _of_session(session, sorted(by_session[session.session], key=lambda each: each.number))
-    return flagged(study, found)
+    answers: list[Answer] = []
+    for session in sorted(sessions, key=lambda row: (row.participant, row.number)):
+        answers += _session_answers(session, sorted(by_session[session.session], key=lambda event: event.number))
+    return with_flags(study, answers)
 
 
-def _of_session(session: SessionRow, events: Sequence[Heard]) -> list[Answer]:
-    found: list[Answer] = []
-    places = {shown.key: (place, shown) for place, shown in enumerate(session.shown, start=1)}
+def _session_answers(session: SessionRow, events: Sequence[SessionEvent]) -> list[Answer]:
+    answers: list[Answer] = []
+    items = {item.key: (place, item) for place, item in enumerate(session.shown, start=1)}
     environment: dict[str, Any] = {}
-    broken = False
+    interrupted = False
     for event in events:
         if event.kind in ("check", "calibration"):
             environment[event.kind] = dict(event.data)
         elif event.kind == "recalibration":
             environment["calibration"] = dict(event.data)
-        broken |= event.kind in ("blocked", "opened")
-        place = places.get(event.data.get("key", "")) if event.kind == "trial" else None
-        if place is not None and event.number in session.counted:
-            answer = _answer(session, event, *place, environment)
-            odd = (*(["interrupted"] if broken else []), *(["off_size"] if _off_size(session.rules, answer) else []))
-            found.append(replace(answer, flags=odd))
-        # What interrupted an earlier step did not interrupt this one.
+        interrupted |= event.kind in ("blocked", "opened")
+        item = items.get(event.data.get("key", "")) if event.kind == "trial" else None
+        if item is not None and event.number in session.counted:
+            answer = _answer(session, event, *item, environment)
+            off_size = _off_size(session.rules, answer)
+            flags = (*(["interrupted"] if interrupted else []), *(["off_size"] if off_size else []))
+            answers.append(replace(answer, flags=flags))
+        # An interruption of an earlier step did not interrupt this one.
         if event.kind not in LOGGED_KINDS:
-            broken = False
-    return found
+            interrupted = False
+    return answers
 
 
-def _answer(session: SessionRow, event: Heard, place: int, of: Item, environment: Mapping[str, Any]) -> Answer:
+def _answer(session: SessionRow, event: SessionEvent, place: int, item: Item, environment: Mapping[str, Any]) -> Answer:
     data = event.data
     points = tuple((float(y), float(x)) for y, x in data["points"])
     level = int(data["pjnd"])
-    found = judge_item(of, level, points)
+    judgement = judge_item(item, level, points)
     return Answer(
         participant=session.participant,
         session=session.session,
         session_number=session.number,
         place=place,
-        source=of.source,
-        codec=of.codec,
-        kind="source" if found is None else "test",
-        width=of.width,
-        height=of.height,
+        source=item.source,
+        codec=item.codec,
+        kind="source" if judgement is None else "test",
+        width=item.width,
+        height=item.height,
         level=level,
-        highest=of.levels[-1],
+        highest=item.levels[-1],
         points=points,
-        # A spreadsheet would compute what else a page may say.
+        step=session.step,
+        environment=dict(environment),
+        track=tuple((float(ms), float(position)) for ms, position in data.get("track", ())),
+        # A page may send anything, and a spreadsheet would compute a formula.
         answered=event.wall if _TIME.fullmatch(event.wall) else None,
         received=event.received,
         at_ms=event.at,
-        shown_ms=_number(data.get("shown_ms")),
-        track=tuple((float(ms), float(at)) for ms, at in data.get("track", ())),
-        rate=_number(data.get("rate")),
-        achieved=_number(data.get("achieved")),
-        frames_per_image=_count(data.get("frames_per_image")),
-        late=late_frames(data.get("late")),
-        dpr=_number(data.get("dpr")),
-        px_per_cm=_number(data.get("px_per_cm")),
-        width_css=_number(data.get("width_css")),
-        height_css=_number(data.get("height_css")),
-        environment=dict(environment),
         language=session.language,
         study_version=session.version,
         consent=session.consent,
-        step=session.step,
-        in_range=None if found is None else found.in_range,
-        matched=None if found is None else len(found.matched),
-        passed=None if found is None else found.passed,
+        in_range=None if judgement is None else judgement.in_range,
+        matched=None if judgement is None else len(judgement.matched),
+        passed=None if judgement is None else judgement.passed,
+        **{name: read(data.get(name)) for name, read in _MEASURED.items()},
     )
 
 
 def _number(value: object) -> float | None:
-    """What a page says is a number may be anything; none of these is negative, and what is next to 0 is no measure."""
+    """Read a number that a page sent; `None` for anything that can't be a measurement."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if value == 0 or _LEAST <= value <= _MOST else None
@@ -264,7 +260,7 @@ def _count(value: object) -> int | None:
 
 
 def late_frames(value: object) -> int | None:
-    """How many frames were late, by what a page says: their number, or a list of them.
+    """Read how many frames were late: a page sends their number or a list of them.
 
     Examples
     --------
@@ -274,21 +270,39 @@ def late_frames(value: object) -> int | None:
     return len(value) if isinstance(value, list) else _count(value)
 
 
-def flagged(study: Study, answers: Sequence[Answer]) -> list[Answer]:
-    """The answers with the flags of `FLAGS` that hold for them, in that order; those they have are kept."""
+#: Fields of `Answer` that the page measures, and how each is read from the data of its event.
+_MEASURED: dict[str, Callable[[object], Any]] = {
+    "shown_ms": _number,
+    "rate": _number,
+    "achieved": _number,
+    "frames_per_image": _count,
+    "late": late_frames,
+    "dpr": _number,
+    "px_per_cm": _number,
+    "width_css": _number,
+    "height_css": _number,
+}
+
+
+def with_flags(study: Study, answers: Sequence[Answer]) -> list[Answer]:
+    """Add the flags of `FLAGS` that apply to each answer, in that order; flags already set stay."""
     passed: dict[str, list[bool]] = defaultdict(list)
     sessions: dict[str, set[str]] = defaultdict(set)
-    for each in answers:
-        if each.passed is not None:
-            passed[each.participant].append(each.passed)
-        if each.step == "completed":
-            sessions[each.participant].add(each.session)
-    failed = {who for who, own in passed.items() if eligibility(study.quota, len(sessions[who]), own) == "screened_out"}
-    found: list[Answer] = []
-    for each in answers:
-        holds = {*each.flags, *_odd(each)} | ({"failed_tests"} if each.participant in failed else set())
-        found.append(replace(each, flags=tuple(name for name in FLAGS if name in holds)))
-    return found
+    for answer in answers:
+        if answer.passed is not None:
+            passed[answer.participant].append(answer.passed)
+        if answer.step == "completed":
+            sessions[answer.participant].add(answer.session)
+    failed = {
+        participant
+        for participant, results in passed.items()
+        if eligibility(study.quota, len(sessions[participant]), results) == "screened_out"
+    }
+    flagged: list[Answer] = []
+    for answer in answers:
+        flags = {*answer.flags, *_odd(answer)} | ({"failed_tests"} if answer.participant in failed else set())
+        flagged.append(replace(answer, flags=tuple(name for name in FLAGS if name in flags)))
+    return flagged
 
 
 def _off_size(rules: Rules, answer: Answer) -> bool:
@@ -318,12 +332,12 @@ def _odd(answer: Answer) -> Iterable[str]:
 
 
 def as_json(value: object) -> str:
-    r"""JSON on one line, standard, in ASCII, and the same for the same value.
+    r"""Write a value as standard JSON on one line, in ASCII; equal values give equal text.
 
     Examples
     --------
     >>> as_json({"b": [1, 2.5], "a": "ü"})
     '{"a":"\\u00fc","b":[1,2.5]}'
     """
-    # Text that a page made up may be no text in UTF-8.
+    # Text from a page may hold lone surrogates, which UTF-8 can't encode.
     return json.dumps(value, allow_nan=False, separators=(",", ":"), sort_keys=True)

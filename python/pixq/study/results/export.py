@@ -1,6 +1,7 @@
-"""Answers as files: `answers.csv` and `sessions.csv`, Parquet of the same, `consents.json`, and `dictionary.json`.
+"""Write a study's answers and sessions as CSV and Parquet, with the consent texts and a data dictionary.
 
-The dictionary says what each column is.
+`answer_columns` and `SESSION_COLUMNS` are the tables of columns: the CSV and Parquet files and `dictionary.json` all
+derive from them.
 """
 
 from __future__ import annotations
@@ -12,152 +13,148 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pixq.errors import PixqError
-from pixq.io.atomic import write_json
+from pixq.io.atomic import atomic_write, save_json
 from pixq.io.csv import table_of
+from pixq.io.optional import require
 from pixq.study.design.config import Study
 from pixq.study.results.answers import FLAGS, Answer, as_json
 from pixq.study.results.session_summary import SessionSummary
 
-__all__ = ["SESSION_COLUMNS", "Column", "columns", "dictionary", "write_answers", "write_export"]
+__all__ = ["SESSION_COLUMNS", "Column", "answer_columns", "dictionary", "write_answers", "write_export"]
 
 Type = Literal["text", "integer", "number", "boolean", "json"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table.
+    """A column of an exported table.
 
     Parameters
     ----------
     name
-        In the files.
+        Its name in the files.
     type
         `text`, `integer`, `number`, `boolean`, or `json`: text that is JSON.
-    what
-        It is, for people.
-    of
-        Its value in a row; `None` where it is not known.
+    description
+        What it means, for people.
+    value
+        Takes a row and gives the value; `None` means unknown.
     unit
-        If it has one.
+        The unit, if it has one.
     """
 
     name: str
     type: Type
-    what: str
-    of: Callable[[Any], Any]
+    description: str
+    value: Callable[[Any], Any]
     unit: str = ""
 
 
-def _field(name: str, type: Type, what: str, unit: str = "") -> Column:
-    return Column(name, type, what, lambda row: getattr(row, name), unit)
+def _field(name: str, type: Type, description: str, unit: str = "") -> Column:
+    """Make a column of a row's attribute."""
+    return Column(name, type, description, lambda row: getattr(row, name), unit)
 
 
 def _point(number: int, axis: int) -> Column:
-    name = f"{'yx'[axis]}{number}"
-    what = f"{('row', 'column')[axis]} of the {number}. click, from the image's {('top', 'left')[axis]} edge"
-    return Column(name, "number", what, lambda answer: _at(answer, number - 1, axis), "image pixels")
+    def value(answer: Answer) -> float | None:
+        return answer.points[number - 1][axis] if number <= len(answer.points) else None
+
+    description = f"{('Row', 'Column')[axis]} of click {number}, from the {('top', 'left')[axis]} edge of the image"
+    return Column(f"{'yx'[axis]}{number}", "number", description, value, "image pixels")
 
 
-def _at(answer: Answer, number: int, axis: int) -> float | None:
-    return answer.points[number][axis] if number < len(answer.points) else None
-
-
-def _shown_cm(name: str, css: str, what: str) -> Column:
-    def of(answer: Answer) -> float | None:
-        size = getattr(answer, css)
+def _size_cm(name: str, field: str, description: str) -> Column:
+    def value(answer: Answer) -> float | None:
+        size = getattr(answer, field)
         return size / answer.px_per_cm if size is not None and answer.px_per_cm else None
 
-    return Column(name, "number", what, of, "cm")
+    return Column(name, "number", description, value, "cm")
 
 
-def columns(clicks: int) -> tuple[Column, ...]:
-    """The columns of a study that asks for so many clicks."""
+_ROW_KEYS = (
+    _field("participant", "text", "Pseudonym of the person"),
+    _field("session", "text", "Name of the session"),
+    _field("session_number", "integer", "Counts the person's sessions from 1"),
+)
+
+
+def answer_columns(clicks: int) -> tuple[Column, ...]:
+    """List the columns of `answers.csv` for a study that asks for `clicks` clicks per image."""
     return (
-        _field("participant", "text", "pseudonym of the person"),
-        _field("session", "text", "name of the session"),
-        _field("session_number", "integer", "the person's first, second, ... session, from 1"),
-        _field("place", "integer", "of the image in its session, from 1; test images count"),
-        _field("source", "text", "id of the source or test image in study.toml"),
-        _field("codec", "text", "what made its levels"),
-        _field("kind", "text", "source: it is asked about; test: its truth is known"),
-        _field("width", "integer", "of the image", "image pixels"),
-        _field("height", "integer", "of the image", "image pixels"),
-        _field("level", "integer", "the PJND: the level at which the person first noticed the flicker, 1 to 100"),
+        *_ROW_KEYS,
+        _field("place", "integer", "Position of the image in its session, from 1; test images count"),
+        _field("source", "text", "Id of the source or test image in study.toml"),
+        _field("codec", "text", "What made the levels"),
+        _field("kind", "text", "source: an image that people are asked about; test: an image whose truth is known"),
+        _field("width", "integer", "Width of the image", "image pixels"),
+        _field("height", "integer", "Height of the image", "image pixels"),
+        _field("level", "integer", "The PJND: the level at which the person first noticed the flicker, 1 to 100"),
         *(_point(number, axis) for number in range(1, clicks + 1) for axis in (0, 1)),
-        _field("answered", "text", "when the answer was given, by the person's clock, ISO 8601"),
-        _field("received", "text", "when the answer was stored, by the server's clock, ISO 8601"),
-        _field("at_ms", "number", "when the answer was given, since the page was opened", "ms"),
-        _field("shown_ms", "number", "how long the image was shown before the answer", "ms"),
+        _field("answered", "text", "Time of the answer by the person's clock, ISO 8601"),
+        _field("received", "text", "Time at which the answer was stored, by the server's clock, ISO 8601"),
+        _field("at_ms", "number", "Time of the answer since the page was opened", "ms"),
+        _field("shown_ms", "number", "How long the image was shown before the answer", "ms"),
         Column(
-            "track",
-            "json",
-            "every position of the slider: [[ms since the image was shown, level], ...]",
+            "track", "json", "Every position of the slider: [[ms since the image was shown, level], ...]",
             lambda answer: None if answer.track is None else as_json(answer.track),
         ),
         Column(
-            "track_positions",
-            "integer",
-            "number of positions in track",
+            "track_positions", "integer", "Number of positions in track",
             lambda answer: None if answer.track is None else len(answer.track),
         ),
-        _field("rate", "number", "of the screen, measured", "Hz"),
-        _field("achieved", "number", "changes between reference and distorted image, measured", "1/s"),
-        _field("frames_per_image", "integer", "frames of the screen that each image stays, as planned", "frames"),
-        _field("late", "integer", "frames that came late while the image was shown", "frames"),
-        _field("dpr", "number", "device pixels to a CSS pixel"),
-        _field("px_per_cm", "number", "of the screen, by the bank card", "CSS pixels/cm"),
-        _field("width_css", "number", "of the image as it was shown", "CSS pixels"),
-        _field("height_css", "number", "of the image as it was shown", "CSS pixels"),
-        _shown_cm("width_cm", "width_css", "width_css by px_per_cm: how wide the image was on the screen"),
-        _shown_cm("height_cm", "height_css", "height_css by px_per_cm: how high the image was on the screen"),
+        _field("rate", "number", "Measured refresh rate of the screen", "Hz"),
+        _field("achieved", "number", "Measured rate of changes between the reference and the distorted image", "1/s"),
+        _field("frames_per_image", "integer", "Planned number of screen frames for which each image stays", "frames"),
+        _field("late", "integer", "Frames that came late while the image was shown", "frames"),
+        _field("dpr", "number", "Device pixels per CSS pixel"),
+        _field("px_per_cm", "number", "Resolution of the screen, measured with a bank card", "CSS pixels/cm"),
+        _field("width_css", "number", "Width of the image on the screen", "CSS pixels"),
+        _field("height_css", "number", "Height of the image on the screen", "CSS pixels"),
+        _size_cm("width_cm", "width_css", "Width of the image on the screen: width_css / px_per_cm"),
+        _size_cm("height_cm", "height_css", "Height of the image on the screen: height_css / px_per_cm"),
         Column(
-            "environment",
-            "json",
-            "what the page's last check and calibration before the answer said: {check: {...}, calibration: {...}}",
+            "environment", "json",
+            "The page's last check and calibration before the answer: {check: {...}, calibration: {...}}",
             lambda answer: as_json(answer.environment),
         ),
-        _field("language", "text", "of the page"),
-        _field("study_version", "text", "version of the study that the session was of"),
-        _field("consent", "text", "digest of the consent's text that the person agreed to"),
-        _field("step", "text", "where the session is, or how it ended: completed, failed"),
-        _field("in_range", "boolean", "of a test image: level lies in its accepted range"),
-        _field("matched", "integer", "of a test image: how many clicks match its places one to one"),
-        _field("passed", "boolean", "of a test image: in_range, and two clicks or more match"),
+        _field("language", "text", "Language of the page"),
+        _field("study_version", "text", "Version of the study when the session began"),
+        _field("consent", "text", "Digest of the consent text that the person agreed to"),
+        _field("step", "text", "Current step of the session, or how it ended: completed, failed"),
+        _field("in_range", "boolean", "Test images only: whether level lies in the accepted range"),
+        _field("matched", "integer", "Test images only: number of clicks that match its places one to one"),
+        _field("passed", "boolean", "Test images only: whether in_range is true and at least two clicks match"),
         Column(
-            "flags",
-            "text",
-            "what may be odd about the answer, parted by |; see flags",
+            "flags", "text", "Why the answer may be unreliable, separated by |; see flags",
             lambda answer: "|".join(answer.flags),
         ),
-    )
+    )  # fmt: skip
 
 
-#: Of `sessions.csv`.
+#: The columns of `sessions.csv`.
 SESSION_COLUMNS = (
-    _field("participant", "text", "pseudonym of the person"),
-    _field("session", "text", "name of the session"),
-    _field("session_number", "integer", "the person's first, second, ... session, from 1"),
-    _field("language", "text", "of the page"),
-    _field("study_version", "text", "version of the study that the session was of"),
-    _field("consent", "text", "digest of the consent's text that the person agreed to; consents.json has the text"),
-    _field("started", "text", "when it began, by the server's clock, ISO 8601"),
-    _field("heard", "text", "when the page was last heard of, by the server's clock, ISO 8601"),
-    _field("ended", "text", "when it ended, by the server's clock, ISO 8601"),
-    _field("seconds", "number", "from started to ended, pauses included", "s"),
-    _field("step", "text", "where it is, or how it ended: completed, failed"),
-    _field("reason", "text", "why it failed: consent (declined), mobile, screen (too low); empty for the usual end"),
-    _field("images", "integer", "that it was to ask about, test images among them"),
-    _field("answered", "integer", "answers that count, those to test images among them: its rows in answers.csv"),
-    _field("tests", "integer", "test images answered"),
-    _field("tests_passed", "integer", "test images passed"),
-    _field("training_tries", "integer", "answers to training images, all tries"),
-    _field("training_passed", "integer", "of these, those that were right"),
-    _field("opened", "integer", "times that the page was opened"),
-    _field("checks", "integer", "checks of browser and window"),
-    _field("calibrations", "integer", "calibrations by the bank card"),
-    _field("blocked", "integer", "times that the page was covered, because a check failed meanwhile"),
-    _field("errors", "integer", "errors that the page told, such as a broken image"),
-    _field("late", "integer", "late frames of all answers that count", "frames"),
+    *_ROW_KEYS,
+    _field("language", "text", "Language of the page"),
+    _field("study_version", "text", "Version of the study when the session began"),
+    _field("consent", "text", "Digest of the consent text that the person agreed to; consents.json has the text"),
+    _field("started", "text", "Time at which the session began, by the server's clock, ISO 8601"),
+    _field("heard", "text", "Time at which the page was last heard from, by the server's clock, ISO 8601"),
+    _field("ended", "text", "Time at which the session ended, by the server's clock, ISO 8601"),
+    _field("seconds", "number", "Time from started to ended, pauses included", "s"),
+    _field("step", "text", "Current step, or how the session ended: completed, failed"),
+    _field("reason", "text", "Why it failed: consent (declined), mobile, screen (too low); empty for the usual end"),
+    _field("images", "integer", "Number of images in the session, test images included"),
+    _field("answered", "integer", "Answers that count, test images included: the session's rows in answers.csv"),
+    _field("tests", "integer", "Test images answered"),
+    _field("tests_passed", "integer", "Test images passed"),
+    _field("training_tries", "integer", "Answers to training images, all tries"),
+    _field("training_passed", "integer", "Answers to training images that were right"),
+    _field("opened", "integer", "How often the page was opened"),
+    _field("checks", "integer", "Checks of the browser and the window"),
+    _field("calibrations", "integer", "Calibrations with a bank card"),
+    _field("blocked", "integer", "How often the page was covered because a check failed"),
+    _field("errors", "integer", "Errors that the page reported, such as a broken image"),
+    _field("late", "integer", "Late frames of all answers that count", "frames"),
     _field("survey_hard", "integer", "how hard it was, by the person: 1 (very easy) to 5 (very hard)"),
     _field("survey_sure", "integer", "how sure the person was: 1 (not at all) to 5 (very)"),
     _field("survey_glasses", "text", "none: needs no glasses; worn: wore them; not: did not wear those needed"),
@@ -173,30 +170,33 @@ SESSION_COLUMNS = (
 
 
 def dictionary(study: Study) -> dict[str, Any]:
-    """What `dictionary.json` holds: of every column its name, type, unit and meaning, and what each flag says."""
+    """Build the contents of `dictionary.json`: name, type, unit and meaning of every column, and of every flag."""
     return {
         "format": "pixq study answers",
         "study": study.title,
         "version": study.version,
-        "rows": "one an answer that counts; training is not among them; an empty cell: not known, or not applicable",
-        "columns": _told(columns(study.clicks)),
+        "rows": "One row per answer that counts, without training. An empty cell means unknown or not applicable.",
+        "columns": _descriptions(answer_columns(study.clicks)),
         "flags": FLAGS,
         "sessions": {
-            "rows": "one a session, also without answers, in sessions.csv; not of answers that no server collected",
-            "columns": _told(SESSION_COLUMNS),
+            "rows": "One row per session in sessions.csv, which is only written for answers that a server collected.",
+            "columns": _descriptions(SESSION_COLUMNS),
         },
-        "consents": "consents.json has, by digest, version, language and text of what people agreed to",
+        "consents": "consents.json has the version, language and text of each consent that people agreed to, by digest",
     }
 
 
-def _told(table: Sequence[Column]) -> list[dict[str, str]]:
-    return [{"name": each.name, "type": each.type, "unit": each.unit, "what": each.what} for each in table]
+def _descriptions(columns: Sequence[Column]) -> list[dict[str, str]]:
+    return [
+        {"name": column.name, "type": column.type, "unit": column.unit, "what": column.description}
+        for column in columns
+    ]
 
 
 def write_answers(
     study: Study, answers: Sequence[Answer], out: str | os.PathLike[str], *, parquet: bool = True
 ) -> list[Path]:
-    """Write `answers.csv`, `dictionary.json` and `answers.parquet` into the folder `out`; older ones are replaced.
+    """Write `answers.csv`, `dictionary.json` and `answers.parquet` into a folder, replacing older ones.
 
     Parameters
     ----------
@@ -212,18 +212,19 @@ def write_answers(
     Returns
     -------
     list of Path
-        Of what was written.
+        The files written.
 
     Raises
     ------
     PixqError
-        If it can't be written, or pyarrow is missing.
+        If a file can't be written, or pyarrow is not installed.
 
     Examples
     --------
     >>> write_answers(study, answers, "exported")  # doctest: +SKIP
     """
-    return _write_answers(*_begin(out, parquet=parquet), study, answers)
+    out = _check_target(out, parquet=parquet)
+    return _write_answers(out, study, answers, parquet=parquet)
 
 
 def write_export(
@@ -235,94 +236,81 @@ def write_export(
     *,
     parquet: bool = True,
 ) -> list[Path]:
-    """Write what `write_answers` does, `sessions.csv`, `sessions.parquet` and `consents.json`; otherwise as that.
+    """Write the files of `write_answers`, and `sessions.csv`, `sessions.parquet` and `consents.json`.
 
     Parameters
     ----------
     study
         The study.
     answers, sessions
-        The rows; see `pixq.study.results.statistics.everything`.
+        The rows; see `pixq.study.results.statistics.load_results`.
     consents
         Version, language and text by digest; see `pixq.study.store.store.Store.consents`.
     out
-        The folder. Older files of these names are replaced, each whole; all else in it stays.
+        The folder. Older files of these names are replaced, each whole or not at all; everything else in it stays.
     parquet
-        Whether to write Parquet, which needs pyarrow.
+        Whether to write Parquet files, which needs pyarrow.
 
     Raises
     ------
     PixqError
-        If it can't be written, or pyarrow is missing.
+        If a file can't be written, or pyarrow is not installed.
 
     Examples
     --------
     >>> write_export(study, answers, sessions, store.agreed_consents(), "exported")  # doctest: +SKIP
     """
-    out, arrow = _begin(out, parquet=parquet)
-    told = {
+    out = _check_target(out, parquet=parquet)
+    texts = {
         digest: {"version": version, "language": language, "text": text}
         for digest, (version, language, text) in consents.items()
     }
     return [
-        *_write_answers(out, arrow, study, answers),
-        *_write_table(arrow, out / "sessions.csv", study, SESSION_COLUMNS, sessions),
-        _write_json(out / "consents.json", {"format": "pixq study consents", "consents": told}),
+        *_write_answers(out, study, answers, parquet=parquet),
+        *_write_table(out / "sessions.csv", study, SESSION_COLUMNS, sessions, parquet=parquet),
+        _write_json(out / "consents.json", {"format": "pixq study consents", "consents": texts}),
     ]
 
 
-def _begin(out: str | os.PathLike[str], *, parquet: bool) -> tuple[Path, tuple[Any, Any] | None]:
-    # Before anything is written: without pyarrow there is nothing.
-    arrow = _arrow() if parquet else None
+def _check_target(out: str | os.PathLike[str], *, parquet: bool) -> Path:
+    """Refuse before anything is written if pyarrow is missing or `out` is a file."""
+    if parquet:
+        require("pyarrow")
     if Path(out).exists() and not Path(out).is_dir():
-        raise PixqError(f"{out}: is no folder; choose another --out")
-    return Path(out), arrow
+        raise PixqError(f"{out}: is not a folder; choose another --out")
+    return Path(out)
 
 
-def _write_answers(out: Path, arrow: tuple[Any, Any] | None, study: Study, answers: Sequence[Answer]) -> list[Path]:
-    written = _write_table(arrow, out / "answers.csv", study, columns(study.clicks), answers)
+def _write_answers(out: Path, study: Study, answers: Sequence[Answer], *, parquet: bool) -> list[Path]:
+    written = _write_table(out / "answers.csv", study, answer_columns(study.clicks), answers, parquet=parquet)
     written.insert(1, _write_json(out / "dictionary.json", dictionary(study)))
     return written
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> Path:
-    try:
-        write_json(path.with_name(f".{path.stem}.partial-{os.getpid()}"), path, value)
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
+    save_json(path, value)
     return path
 
 
 def _write_table(
-    arrow: tuple[Any, Any] | None, path: Path, study: Study, table: Sequence[Column], rows: Sequence[Any]
+    path: Path, study: Study, columns: Sequence[Column], rows: Sequence[Any], *, parquet: bool
 ) -> list[Path]:
-    """The CSV file, and beside it the Parquet file."""
-    with table_of(path, [each.name for each in table]) as write:
-        write([_cell(each.of(row)) for each in table] for row in rows)
-    if arrow is None:
+    """Write the CSV file and, beside it, the Parquet file."""
+    with table_of(path, [column.name for column in columns]) as write:
+        write([_cell(column.value(row)) for column in columns] for row in rows)
+    if not parquet:
         return [path]
-    _write_parquet(arrow, path.with_suffix(".parquet"), study, table, rows)
+    _write_parquet(path.with_suffix(".parquet"), study, columns, rows)
     return [path, path.with_suffix(".parquet")]
 
 
 def _cell(value: object) -> object:
-    """As CSV has it: an empty cell for what is not known, and true and false as JSON has them."""
+    """Make a CSV cell: empty for an unknown value, and true and false as JSON writes them."""
     return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise PixqError("Parquet needs pyarrow; install it with: pip install 'pixq[parquet]'") from None
-    return pa, pq
-
-
-def _write_parquet(
-    arrow: tuple[Any, Any], path: Path, study: Study, table: Sequence[Column], rows: Sequence[Any]
-) -> None:
-    pa, pq = arrow
+def _write_parquet(path: Path, study: Study, columns: Sequence[Column], rows: Sequence[Any]) -> None:
+    pa, pq = require("pyarrow"), require("pyarrow", "pyarrow.parquet")
     types = {
         "text": pa.string(),
         "json": pa.string(),
@@ -330,14 +318,8 @@ def _write_parquet(
         "number": pa.float64(),
         "boolean": pa.bool_(),
     }
-    note = {"pixq": as_json(dictionary(study))}
-    schema = pa.schema([(each.name, types[each.type]) for each in table], metadata=note)
-    arrays = [pa.array([each.of(row) for row in rows], types[each.type]) for each in table]
-    scratch = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
+    metadata = {"pixq": as_json(dictionary(study))}
+    schema = pa.schema([(column.name, types[column.type]) for column in columns], metadata=metadata)
+    arrays = [pa.array([column.value(row) for row in rows], types[column.type]) for column in columns]
+    with atomic_write(path) as scratch:
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), scratch)
-        scratch.replace(path)
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; make room, or make it writable") from None
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from typing import Any
 from pixq.errors import PixqError
 from pixq.io.csv import long_cells
 from pixq.study.design.study_files import OpenedSource, OpenedStudy
-from pixq.study.results.answers import Answer, flagged
+from pixq.study.results.answers import Answer, with_flags
 from pixq.study.session.judge import judge_source
 
 __all__ = ["AmtResults", "places_of", "read_amt"]
@@ -120,7 +120,7 @@ def read_amt(
         for number, own in enumerate(sorted(mine, key=lambda each: each[0].answered or ""), start=1)
         for answer in own
     ]
-    return AmtResults(tuple(flagged(opened.study, answers)), tuple(skipped), training)
+    return AmtResults(tuple(with_flags(opened.study, answers)), tuple(skipped), training)
 
 
 def places_of(text: str, width: int, height: int) -> list[tuple[float, float]]:
@@ -267,22 +267,13 @@ def _answer(source: OpenedSource, given: _Given, said: Sequence[Any], places: ob
         highest=max(source.levels, default=100),
         points=points,
         answered=datetime.fromtimestamp(end / 1000, UTC).isoformat(timespec="milliseconds"),
-        received=None,
-        at_ms=None,
         shown_ms=float(end - start),
         track=tuple((float(int(at) - start), float(to)) for to, at in _TRACK.findall(track)) or None,
-        rate=None,
-        achieved=None,
-        frames_per_image=None,
-        late=None,
         dpr=_positive(given.machine.get("PixelRatio")),
         px_per_cm=_positive(given.machine.get("px_cm_rate")),
         width_css=_positive(size[0]),
         height_css=_positive(size[1]),
         environment={"amt": dict(given.machine)} if given.machine else {},
-        language=None,
-        study_version=None,
-        consent=None,
         step="completed",
         in_range=None if found is None else found.in_range,
         matched=None if found is None else len(found.matched),

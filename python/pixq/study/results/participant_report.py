@@ -1,4 +1,4 @@
-"""What a person has done, for whoever approves or rejects the submission on a platform."""
+"""What a participant did, for experimenters who approve or reject submissions on a platform."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from datetime import UTC, datetime
 
 from pixq.study.store.store import Store
 
-__all__ = ["Done", "done_by", "lines"]
+__all__ = ["SessionReport", "participant_sessions", "report_lines"]
 
 
 @dataclass(frozen=True)
-class Done:
-    """A session of a person.
+class SessionReport:
+    """What a participant did in one session.
 
     Parameters
     ----------
     number
-        The person's first, second, ... session: from 1.
+        Counts the person's sessions from 1.
     step, reason
-        Where it is or how it ended, and why; `reason` is empty for the usual end.
+        The current step or how the session ended, and why; `reason` is empty for the usual end.
     started, ended
-        By the server's clock, ISO 8601; `ended` is `None` before the end.
+        Times by the server's clock, ISO 8601; `ended` is `None` before the end.
     answers, images
-        Images answered, and all it shows, test images among both.
+        Images answered, and all images of the session; both include test images.
     passed, tests
-        Test images passed, and answered.
+        Test images passed, and test images answered.
     """
 
     number: int
@@ -40,54 +40,56 @@ class Done:
     tests: int
 
 
-def done_by(store: Store, participant: str) -> list[Done]:
-    """The sessions of a person, in order; nothing is written, and no image is read.
+def participant_sessions(store: Store, participant: str) -> list[SessionReport]:
+    """Report the sessions of a participant in order, without writing to the database or reading an image.
 
     Parameters
     ----------
     store
-        Where they are.
+        The study's database.
     participant
-        Pseudonym; see `pixq.study.store.keys.find_pseudonym`.
+        The pseudonym; see `pixq.study.store.keys.find_pseudonym`.
     """
-    mine = [each for each in store.sessions() if each.participant == participant]
+    sessions = [session for session in store.sessions() if session.participant == participant]
     images: dict[int, list[tuple[bool | None, bool]]] = defaultdict(list)
-    for session, _, _, _, passed, answered in store.assignments():
-        images[session].append((passed, answered is not None))
+    for session_id, _, _, _, passed, answered in store.assignments():
+        images[session_id].append((passed, answered is not None))
     return [
-        Done(
-            each.ordinal, each.step, each.reason, _time(each.started),
-            None if each.ended is None else _time(each.ended),
-            sum(answered for _, answered in images[each.id]), len(images[each.id]),
-            sum(passed is True for passed, _ in images[each.id]),
-            sum(passed is not None for passed, _ in images[each.id]),
+        SessionReport(
+            number=session.ordinal,
+            step=session.step,
+            reason=session.reason,
+            started=_time(session.started),
+            ended=None if session.ended is None else _time(session.ended),
+            answers=sum(answered for _, answered in images[session.id]),
+            images=len(images[session.id]),
+            passed=sum(passed is True for passed, _ in images[session.id]),
+            tests=sum(passed is not None for passed, _ in images[session.id]),
         )
-        for each in sorted(mine, key=lambda each: each.ordinal)
-    ]  # fmt: skip
+        for session in sorted(sessions, key=lambda session: session.ordinal)
+    ]
 
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def lines(participant: str, done: list[Done]) -> list[str]:
-    r"""What `done_by` gave, for people: the pseudonym, and a table.
+def report_lines(participant: str, sessions: list[SessionReport]) -> list[str]:
+    r"""Lay out the result of `participant_sessions` for people: the pseudonym, and a table.
 
     Examples
     --------
-    >>> print(*lines("3fa9", [Done(1, "failed", "consent", "2026-01-01T00:00:00", None, 0, 5, 0, 0)]), sep="\n")
+    >>> failed = SessionReport(1, "failed", "consent", "2026-01-01T00:00:00", None, 0, 5, 0, 0)
+    >>> print(*report_lines("3fa9", [failed]), sep="\n")
     participant 3fa9
     session  step    started              ended  answers  tests passed  reason
     1        failed  2026-01-01T00:00:00  -      0 of 5   0 of 0        consent
     """
     rows = [("session", "step", "started", "ended", "answers", "tests passed", "reason")]
-    rows += [
-        (
-            str(each.number), each.step, each.started, each.ended or "-", f"{each.answers} of {each.images}",
-            f"{each.passed} of {each.tests}", each.reason or "-",
-        )
-        for each in done
-    ]  # fmt: skip
+    for session in sessions:
+        answers, tests = f"{session.answers} of {session.images}", f"{session.passed} of {session.tests}"
+        times = session.started, session.ended or "-"
+        rows.append((str(session.number), session.step, *times, answers, tests, session.reason or "-"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return [f"participant {participant}", *table]

@@ -1,4 +1,4 @@
-"""Sessions: one row each, also those that ended before an answer, with what the survey said."""
+"""Summarise sessions, one row each, even those that ended before the first answer, with their survey answers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pixq.study.results.answers import late_frames
 from pixq.study.session.state_machine import Progress
 from pixq.study.store.records import Event, Session
 
-__all__ = ["SessionSummary", "plain", "summary_of"]
+__all__ = ["SessionSummary", "safe_text", "summary_of"]
 
-#: Characters of a remark that are shown in a cell; the page takes no more.
+#: Characters of a remark that a cell holds; the page accepts no more.
 _LONGEST = 2000
-#: What the survey offers.
+#: The choices that the survey offers.
 _SCALE = range(1, 6)
 _GLASSES = ("none", "worn", "not")
 
 
 @dataclass(frozen=True)
 class SessionSummary:
-    """A row; `pixq.study.results.export.SESSION_COLUMNS` says what each field is. `None`: not known."""
+    """One row of `sessions.csv`; `pixq.study.results.export.SESSION_COLUMNS` describes the fields. `None`: unknown."""
 
     participant: str
     session: str
@@ -59,24 +59,24 @@ class SessionSummary:
 
 
 def summary_of(session: Session, events: Sequence[Event], progress: Progress) -> SessionSummary:
-    """A session's row.
+    """Summarise a session.
 
     Parameters
     ----------
     session
-        As it is stored.
+        The stored session.
     events
         All of its events.
     progress
-        Where they lead.
+        Where these events lead.
     """
     plan = json.loads(session.plan)
-    kinds = Counter(each.kind for each in events)
-    counted = {each.number for each in progress.answers}
-    said = [json.loads(each.data) for each in events if each.number in counted]
-    survey: Mapping[str, Any] = next((json.loads(each.data) for each in events if each.kind == "survey"), {})
-    tests = [each.passed for each in progress.answers if each.passed is not None]
-    ended = None if session.ended is None else session.ended - session.started
+    kinds = Counter(event.kind for event in events)
+    counted = {answer.number for answer in progress.answers}
+    answers = [json.loads(event.data) for event in events if event.number in counted]
+    survey: Mapping[str, Any] = next((json.loads(event.data) for event in events if event.kind == "survey"), {})
+    tests = [answer.passed for answer in progress.answers if answer.passed is not None]
+    seconds = None if session.ended is None else session.ended - session.started
     glasses, remarks = survey.get("glasses"), survey.get("remarks")
     return SessionSummary(
         participant=session.participant,
@@ -88,7 +88,7 @@ def summary_of(session: Session, events: Sequence[Event], progress: Progress) ->
         started=_time(session.started),
         heard=_time(session.heard),
         ended=None if session.ended is None else _time(session.ended),
-        seconds=None if ended is None else round(ended, 3),
+        seconds=None if seconds is None else round(seconds, 3),
         step=progress.step,
         reason=progress.reason or None,
         images=len(plan["trials"]),
@@ -96,17 +96,17 @@ def summary_of(session: Session, events: Sequence[Event], progress: Progress) ->
         tests=len(tests),
         tests_passed=sum(tests),
         training_tries=len(progress.trained),
-        training_passed=sum(each.passed is True for each in progress.trained),
+        training_passed=sum(answer.passed is True for answer in progress.trained),
         opened=kinds["opened"],
         checks=kinds["check"],
         calibrations=kinds["calibration"],
         blocked=kinds["blocked"],
         errors=kinds["error"],
-        late=sum(late_frames(each.get("late")) or 0 for each in said),
+        late=sum(late_frames(answer.get("late")) or 0 for answer in answers),
         survey_hard=_scale(survey.get("hard")),
         survey_sure=_scale(survey.get("sure")),
         survey_glasses=glasses if glasses in _GLASSES else None,
-        survey_remarks=plain(remarks) if isinstance(remarks, str) and remarks.strip() else None,
+        survey_remarks=safe_text(remarks) if isinstance(remarks, str) and remarks.strip() else None,
         survey=survey or None,
     )
 
@@ -119,13 +119,13 @@ def _scale(value: object) -> int | None:
     return value if type(value) is int and value in _SCALE else None
 
 
-def plain(text: str) -> str:
-    r"""Free text in one line that no spreadsheet computes, no terminal obeys, and any file can hold.
+def safe_text(text: str) -> str:
+    r"""Make free text one line that spreadsheets don't compute, terminals don't obey and any file can hold.
 
     Examples
     --------
-    >>> plain("fine,\n\tthank you"), plain("=1+1"), plain("\x1b[2J")
+    >>> safe_text("fine,\n\tthank you"), safe_text("=1+1"), safe_text("\x1b[2J")
     ('fine, thank you', "'=1+1", '[2J')
     """
-    shown = "".join(each for each in " ".join(text.split()) if each.isprintable())[:_LONGEST]
-    return f"'{shown}" if shown.startswith(FORMULA) else shown
+    line = "".join(character for character in " ".join(text.split()) if character.isprintable())[:_LONGEST]
+    return f"'{line}" if line.startswith(FORMULA) else line

@@ -1,136 +1,93 @@
-"""What is stored, as the export and the figures take it."""
+"""How far a study is, as JSON for the experimenter's page and as tables for `pixq study status`."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
-from pixq.study.results.answers import FLAGS, Heard, SessionRow, answers_of
-from pixq.study.results.session_summary import SessionSummary, summary_of
+from pixq.study.results.answers import FLAGS, answers_of
+from pixq.study.results.load import load_results
 from pixq.study.results.status import status_of
 from pixq.study.session.judge import eligibility
 from pixq.study.session.service import SessionService
-from pixq.study.session.state_machine import Progress
-from pixq.study.store.records import ENDED, Event, Session
+from pixq.study.store.records import ENDED
 
-__all__ = ["everything", "figures", "lines", "stored"]
-
-
-def _replayed(service: SessionService) -> Iterator[tuple[Session, list[tuple[Event, float]], Progress]]:
-    """All sessions with their events and where these lead, which is what a running server is about to say."""
-    for session, own in service.store.sessions_with_events():
-        yield session, own, service.replay(session, [event for event, _ in own])
+__all__ = ["statistics_lines", "study_statistics"]
 
 
-def everything(service: SessionService) -> tuple[list[SessionRow], list[Heard], list[SessionSummary]]:
-    """All sessions, all events of a study, and a row a session, also of those without an answer.
-
-    Parameters
-    ----------
-    service
-        Of their store.
-    """
-    rows, events, summaries = [], [], []
-    for session, own, progress in _replayed(service):
-        summaries.append(summary_of(session, [event for event, _ in own], progress))
-        rows.append(
-            SessionRow(
-                session.public, session.participant, session.ordinal, session.language,
-                service.plan(session).version, session.consent or "", progress.step,
-                service.plan(session).rules, service.plan(session).trials,
-                frozenset(each.number for each in progress.answers),
-            )
-        )  # fmt: skip
-        events += [
-            Heard(
-                session.participant, session.public, each.number, each.kind, each.at, each.wall,
-                datetime.fromtimestamp(received, UTC).isoformat(timespec="milliseconds"), json.loads(each.data),
-            )
-            for each, received in own
-        ]  # fmt: skip
-    return rows, events, summaries
-
-
-def stored(service: SessionService) -> tuple[list[SessionRow], list[Heard]]:
-    """All sessions and all events of a study, as `answers_of` takes them; see `everything`."""
-    rows, events, _ = everything(service)
-    return rows, events
-
-
-def figures(service: SessionService) -> dict[str, Any]:
-    """How far a study is, as JSON: a `StudyStatus`, with `reasons` of ends and people by standing."""
-    rows, events, every = everything(service)
-    status = status_of(service.opened, rows, answers_of(service.study, rows, events))
+def study_statistics(service: SessionService) -> dict[str, Any]:
+    """Compute how far a study is, as JSON: a `StudyStatus`, why sessions ended, and how many people may continue."""
+    results = load_results(service)
+    status = status_of(service.opened, results.sessions, answers_of(service.study, results.sessions, results.events))
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
-    done: Counter[str] = Counter()
+    completed: Counter[str] = Counter()
     passed: dict[str, list[bool]] = defaultdict(list)
-    for each in every:
-        if each.reason:
-            reasons[each.step][each.reason] += 1
-        done[each.participant] += each.step == "completed"
-        passed[each.participant] += [True] * each.tests_passed + [False] * (each.tests - each.tests_passed)
-    people = Counter(eligibility(service.study.quota, done[who], passed[who]) for who in done)
+    for session in results.summaries:
+        if session.reason:
+            reasons[session.step][session.reason] += 1
+        completed[session.participant] += session.step == "completed"
+        failures = session.tests - session.tests_passed
+        passed[session.participant] += [True] * session.tests_passed + [False] * failures
+    standings = Counter(eligibility(service.study.quota, completed[person], passed[person]) for person in completed)
     return {
         "title": service.study.title,
         **asdict(status),
         "pass_rate": status.pass_rate,
         "dropouts": status.dropouts,
         "ends": {step: status.sessions.get(step, 0) for step in ENDED},
-        "reasons": {step: dict(own) for step, own in reasons.items()},
-        "standings": dict(people),
+        "reasons": {step: dict(counts) for step, counts in reasons.items()},
+        "standings": dict(standings),
     }
 
 
-def lines(told: Mapping[str, Any]) -> list[str]:
-    """What `figures` gave, for people: tables, a line each.
-
-    Parameters
-    ----------
-    told
-        By `figures`.
-    """
-    steps = [[step, str(count)] for step, count in told["dropouts"].items()]
-    ends = [
-        [step, str(count), ", ".join(f"{why} {n}" for why, n in told["reasons"].get(step, {}).items())]
-        for step, count in told["ends"].items()
+def statistics_lines(statistics: Mapping[str, Any]) -> list[str]:
+    """Lay out the result of `study_statistics` as tables for people, one string per line."""
+    people = statistics["standings"]
+    overview = [
+        ["answers that count", f"{statistics['stored']} of {statistics['wanted']} wanted"],
+        ["people", f"{statistics['people']}, {people.get('screened_out', 0)} of them screened out by test images"],
+        ["test images passed", _percent(statistics["pass_rate"])],
+        ["seconds per answer (median)", _number(statistics["seconds"])],
+        ["late frames", _percent(statistics["late"], 2)],
     ]
     sources = [
         [
-            each["id"], _bar(each["counted"], each["quota"]), f"{each['counted']} of {each['quota']}",
-            str(each["answers"] - each["counted"]),
-            _number(each["pjnd"], 1), "-" if each["low"] is None else f"{each['low']:g} to {each['high']:g}",
-            _number(each["seconds"], 1),
+            source["id"],
+            _bar(source["counted"], source["quota"]),
+            f"{source['counted']} of {source['quota']}",
+            str(source["answers"] - source["counted"]),
+            _number(source["pjnd"]),
+            "-" if source["low"] is None else f"{source['low']:g} to {source['high']:g}",
+            _number(source["seconds"]),
         ]
-        for each in told["sources"]
-    ]  # fmt: skip
+        for source in statistics["sources"]
+    ]
     tests = [
-        [each["id"], *(str(each[name]) for name in ("answers", "in_range", "matched", "passed")),
-         _percent(each["passed"] / each["answers"] if each["answers"] else None)]
-        for each in told["tests"]
-    ]  # fmt: skip
-    people = told["standings"]
+        [
+            test["id"],
+            *(str(test[name]) for name in ("answers", "in_range", "matched", "passed")),
+            _percent(test["passed"] / test["answers"] if test["answers"] else None),
+        ]
+        for test in statistics["tests"]
+    ]
+    ends = [
+        [step, str(count), ", ".join(f"{why} {n}" for why, n in statistics["reasons"].get(step, {}).items())]
+        for step, count in statistics["ends"].items()
+    ]
+    steps = [[step, str(count)] for step, count in statistics["dropouts"].items()]
+    flags = [[name, str(count), FLAGS[name]] for name, count in statistics["flags"].items()]
     return [
-        told["title"],
+        statistics["title"],
         "",
-        *_table([
-            ["answers that count", f"{told['stored']} of {told['wanted']} wanted"],
-            ["people", f"{told['people']}, of whom {people.get('screened_out', 0)} are screened out by test images"],
-            ["test images passed", _percent(told["pass_rate"])],
-            ["seconds an answer (median)", _number(told["seconds"], 1)],
-            ["late frames", _percent(told["late"], 2)],
-        ]),
+        *_table(overview),
         *_table(sources, ("source", "", "answers", "left out", "PJND", "95 % interval", "seconds"), "Sources"),
         *_table(tests, ("image", "answers", "in range", "2 places", "passed", "share"), "Test images"),
         *_table(ends, ("end", "sessions", "why"), "Sessions that ended"),
         *_table(steps, ("step", "sessions"), "Sessions that did not end, by step"),
-        *_table(
-            [[name, str(count), FLAGS[name]] for name, count in told["flags"].items()], ("flag", "answers", ""), "Flags"
-        ),
-    ]  # fmt: skip
+        *_table(flags, ("flag", "answers", ""), "Flags"),
+    ]
 
 
 def _bar(value: int, most: int, cells: int = 20) -> str:
@@ -138,8 +95,8 @@ def _bar(value: int, most: int, cells: int = 20) -> str:
     return "#" * full + "." * (cells - full)
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _percent(value: float | None, digits: int = 1) -> str:
@@ -147,19 +104,20 @@ def _percent(value: float | None, digits: int = 1) -> str:
 
 
 def _table(body: Sequence[Sequence[str]], head: Sequence[str] = (), title: str = "") -> list[str]:
-    """Columns as wide as they must be, numbers to the right."""
+    """Lay out a table: each column as wide as its longest cell, columns of numbers aligned to the right."""
     if title and not body:
         return []
-    every = [*([head] if head else []), *body]
-    widths = [max(len(line[place]) for line in every) for place in range(len(every[0]))]
-    right = [
-        all(line[place][:1].isdigit() or line[place] in ("-", "") for line in body) for place in range(len(widths))
+    rows = [*([head] if head else []), *body]
+    columns = range(len(rows[0]))
+    widths = [max(len(row[column]) for row in rows) for column in columns]
+    numeric = [
+        bool(head) and all(row[column][:1].isdigit() or row[column] in ("-", "") for row in body) for column in columns
     ]
-    right = [each and bool(head) for each in right]
-    shown = [
+    lines = [
         "  ".join(
-            cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(line, widths, right, strict=True)
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
         ).rstrip()
-        for line in every
+        for row in rows
     ]
-    return [*(["", title] if title else []), *(f"  {line}" for line in shown)]
+    return [*(["", title] if title else []), *(f"  {line}" for line in lines)]

@@ -101,7 +101,7 @@ def open_service(folder: str | os.PathLike[str], database: str | None = None) ->
     Examples
     --------
     >>> with open_service("study") as service:  # doctest: +SKIP
-    ...     print(figures(service)["people"])
+    ...     print(study_statistics(service)["people"])
     """
     with open_study_store(read_study(folder), database) as (store, key):
         if not store.sessions():

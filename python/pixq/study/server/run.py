@@ -18,7 +18,7 @@ from pixq.errors import PixqError
 from pixq.http.security import is_loopback, is_wildcard
 from pixq.http.server import address, answer, listen
 from pixq.study.design.study_files import open_study
-from pixq.study.results.statistics import figures
+from pixq.study.results.statistics import study_statistics
 from pixq.study.server.app import Limits, create_app, read_page
 from pixq.study.server.open_study import ANSWERS_FILE, explain_database_errors
 from pixq.study.session.platforms import check_url
@@ -113,8 +113,8 @@ def serve(
             service.check()
         with listen(host, port) as listening, ThreadPoolExecutor(THREADS, thread_name_prefix="pixq-study") as threads:
             app = create_app(
-                service, threads, page, admin=(hash_token(admin), lambda: figures(service)), hosts=_hosts(host, url),
-                addresses=is_wildcard(host), proxy=proxy, limits=limits,
+                service, threads, page, admin=(hash_token(admin), lambda: study_statistics(service)),
+                hosts=_hosts(host, url), addresses=is_wildcard(host), proxy=proxy, limits=limits,
             )  # fmt: skip
             if not is_loopback(host):
                 print(

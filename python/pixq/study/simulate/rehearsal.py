@@ -21,7 +21,7 @@ from typing import Any
 from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedStudy
 from pixq.study.results.answers import Answer, SessionRow, answers_of
-from pixq.study.results.statistics import stored
+from pixq.study.results.load import load_results
 from pixq.study.session.platforms import links, person
 from pixq.study.session.service import SessionService
 from pixq.study.simulate.client import Participant, Unexpected, ordinary
@@ -184,7 +184,7 @@ def rehearse(
 
 
 def _stored(rehearsal: _Rehearsal, service: SessionService) -> Rehearsed:
-    sessions, events = stored(service)
+    sessions, events, _ = load_results(service)
     answers = answers_of(service.study, sessions, events)
     return Rehearsed(rehearsal.people, rehearsal.refused, sessions, answers, rehearsal.truths)
 
