@@ -329,7 +329,7 @@ def test_a_contact_sheet_shows_the_patches(patches: PatchSet, directory: Path, t
     )
     assert "--scale is 100000" in mistake(pixq("show", directory, "--out", tmp_path / "other.png", "--scale", "100000"))
     told = mistake(pixq("show", directory, "--out", tmp_path / "sheet.png" / "no" / "such.png"))
-    assert "no/such.png: Not a directory; give a name" in told
+    assert "no/such.png: Not a directory; free some disk space" in told
     assert not (tmp_path / "other.png").exists()
 
 
