@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 OUT ?= demo
+# Test processes: one per core, four at most, since each may take 2 GB; a file is run by one of them, so that what it sets up
+# is set up once. `make test PARALLEL=` runs all tests in one process.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 
 STAMPS := .venv/.pixq
 PY := .venv/bin/python
@@ -38,10 +41,10 @@ demo: $(STAMPS)/pixq  ## Set up, and build a patch set from photographs that com
 test: lint test-rust $(STAMPS)/test  ## Set up, and run every check and test
 	$(PY) tools/study_page.py --test
 	@$(PY) tests/support/browser.py
-	$(PY) -m pytest
+	$(PY) -m pytest $(PARALLEL) --durations=25
 
 test-fast: $(STAMPS)/pixq $(STAMPS)/test  ## The Python tests that take less than a few seconds each
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest $(PARALLEL) -m "not slow"
 
 test-rust: $(STAMPS)/pixq  ## The Rust tests
 	cargo test --release --locked --quiet

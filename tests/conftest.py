@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from pixq import _core
@@ -33,22 +34,36 @@ def restore_threads() -> Iterator[None]:
     _core.set_num_threads(before)
 
 
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` fills once, for all processes of `pytest -n`; tests must leave it as it is."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
+    with FileLock(f"{root}.lock"):
+        if not (root / "made").exists():
+            # What a process that failed has left is of no use to the next.
+            shutil.rmtree(root, ignore_errors=True)
+            root.mkdir()
+            make(root)
+            (root / "made").touch()
+    return root
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that tests must leave as it is; see `judging.make_run`."""
-    return judging.make_run(tmp_path_factory.mktemp("trained"))
+    return made_once(tmp_path_factory, "trained", judging.make_run) / "run"
 
 
 @pytest.fixture(scope="session")
 def target(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
     """Triplets; see `judging.make_target`."""
-    return judging.make_target(tmp_path_factory.mktemp("target"))
+    return PatchSet(made_once(tmp_path_factory, "target", judging.make_target) / "target")
 
 
 @pytest.fixture(scope="session")
 def levels(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
     """Images of many patches; see `judging.make_levels`."""
-    return judging.make_levels(tmp_path_factory.mktemp("levels"))
+    return PatchSet(made_once(tmp_path_factory, "levels", judging.make_levels) / "out")
 
 
 @pytest.fixture
