@@ -38,9 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_study_is_ready(folder: Path) -> None:
-    found = check_study(folder, lambda done, of: None)
+    found = check_study(folder)
     assert found.problems == ()
-    assert not any("tells that it is a test" in each for each in found.warnings)
+    assert not any("gives it away as a test" in each for each in found.warnings)
     opened = open_study(folder)
     assert {each.kind for each in opened.sources.values()} == {"source", "training", "test"}
     assert all(tuple(each.levels) == (0, *demo.LEVELS) for each in opened.sources.values())

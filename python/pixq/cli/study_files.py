@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pixq.cli.progress import staged
+from pixq.cli.progress import progress_bar
 from pixq.errors import printable
 
 __all__ = ["check", "new"]
@@ -63,11 +63,11 @@ def check(study: Path = Path(), /) -> int:
     """
     from pixq.study.design.check import check_study
 
-    with staged() as watch:
-        found = check_study(study, lambda done, of: watch("sources", done, of))
-    print(*found.lines(), sep="\n")
-    for line in found.warnings:
+    with progress_bar() as on_progress:
+        report = check_study(study, on_progress)
+    print(*report.lines(), sep="\n")
+    for line in report.warnings:
         print(f"pixq: warning: {line}", file=sys.stderr)
-    for line in found.problems:
+    for line in report.problems:
         print(f"pixq: {line}", file=sys.stderr)
-    return 2 if found.problems else 0
+    return 2 if report.problems else 0

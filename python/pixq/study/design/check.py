@@ -1,12 +1,12 @@
-"""Is a study ready? Every image is decoded, and what it costs participants and experimenters is reckoned."""
+"""`pixq study check`: decode every image of a study, run the checks of `checks.py`, and estimate time and cost."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,41 +15,33 @@ from statistics import fmean
 
 from pixq.errors import PixqError
 from pixq.io.images import pixels_of
-from pixq.study.design.checks import (
-    LadderCheck,
-    doubtful,
-    impossible,
-    noted,
-    of_sessions,
-    telling,
-    turned_round,
-    twice,
-)
+from pixq.io.progress import ProgressCallback, ignore_progress
+from pixq.study.design.checks import SOURCE_PROBLEMS, SOURCE_WARNINGS, STUDY_WARNINGS, LadderCheck
 from pixq.study.design.config import Study, read_study
 from pixq.study.design.study_files import OpenedSource, open_source
 
-__all__ = ["Effort", "LadderCheck", "StudyCheck", "check_study", "effort_of", "runs"]
+__all__ = ["Effort", "LadderCheck", "StudyCheck", "check_study", "effort_of", "equal_runs"]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What a study takes, by the assumptions of `[estimate]`.
+    """What a study takes, under the assumptions of `[estimate]` in `study.toml`.
 
     Parameters
     ----------
     first_bytes, later_bytes
-        That a participant downloads in the first session, and in a later one: all levels of every image, on average
-        over the sources; without the page itself.
+        What a participant downloads in the first session and in each later one: all levels of every image, averaged
+        over the sources, without the page itself.
     image_bytes
-        Of the largest image with all its levels.
+        The size of the largest image with all its levels.
     first_minutes, later_minutes
-        That a session takes, downloads not counted.
+        How long a session takes, without downloads.
     sessions
-        That the quota needs.
+        How many sessions the quota needs.
     people
-        The fewest that can give all answers, and the most that it takes.
+        The fewest people who can give all answers, and the most that it can take.
     cost
-        Of all sessions, the platform's fee included, with the fewest and with the most people; in `currency`.
+        The cost of all sessions, the platform's fee included, with the fewest and with the most people; in `currency`.
     """
 
     first_bytes: float
@@ -64,20 +56,20 @@ class Effort:
 
 @dataclass(frozen=True)
 class StudyCheck:
-    """What `check_study` found.
+    """The result of `check_study`.
 
     Parameters
     ----------
     study
-        As its file has it.
+        The study.
     problems
-        What must be mended before anybody takes part; a line each.
+        What must be fixed before anybody takes part, one line each.
     warnings
-        What may be meant so; a line each.
+        What looks wrong but may be intended, one line each.
     ladders
-        Of all sources that could be opened.
+        The facts about all sources that could be opened.
     effort
-        `None` where a problem keeps it from being reckoned.
+        What the study takes; `None` if there are problems.
     """
 
     study: Study
@@ -87,55 +79,56 @@ class StudyCheck:
     effort: Effort | None
 
     def lines(self) -> list[str]:
-        """The report for people; problems and warnings are not in it."""
-        count = {kind: sum(each.kind == kind for each in self.ladders) for kind in ("source", "training", "test")}
-        files = sum(len(each.levels) for each in self.ladders)
-        size = sum(each.bytes for each in self.ladders)
-        told = [
+        """Write the report for people, without the problems and warnings."""
+        count = Counter(ladder.kind for ladder in self.ladders)
+        files = sum(len(ladder.levels) for ladder in self.ladders)
+        size = sum(ladder.bytes for ladder in self.ladders)
+        lines = [
             f"{self.study.title}, version {self.study.version}",
             f"{count['source']} sources, {count['training']} training and {count['test']} test images: "
             f"{files} files, {_size(size)}",
         ]
-        effort, given = self.effort, self.study.estimate
+        effort, assumed = self.effort, self.study.estimate
         if effort is None:
-            return told
-        quota, seconds = self.study.quota, 8e-6 / given.megabits
-        told += [
+            return lines
+        quota, seconds_per_byte = self.study.quota, 8e-6 / assumed.megabits
+        lines += [
             f"a first session: {effort.first_minutes:.0f} min, {_size(effort.first_bytes)} "
-            f"({_time(effort.first_bytes * seconds)} at {given.megabits:g} Mbit/s)",
+            f"({_time(effort.first_bytes * seconds_per_byte)} at {assumed.megabits:g} Mbit/s)",
             f"a later session: {effort.later_minutes:.0f} min, {_size(effort.later_bytes)} "
-            f"({_time(effort.later_bytes * seconds)})",
-            f"the largest image, all levels: {_size(effort.image_bytes)} ({_time(effort.image_bytes * seconds)})",
+            f"({_time(effort.later_bytes * seconds_per_byte)})",
+            f"the largest image, all levels: {_size(effort.image_bytes)} "
+            f"({_time(effort.image_bytes * seconds_per_byte)})",
             f"{quota.answers} answers for each source: {effort.sessions} sessions, {_range(*effort.people)} people",
         ]
-        if given.per_hour:
-            told.append(
-                f"cost: {_range(*(f'{each:.2f}' for each in effort.cost))} {given.currency}, "
-                f"at {given.per_hour:g} an hour and a fee of {given.fee:.1%}"
+        if assumed.per_hour:
+            lines.append(
+                f"cost: {_range(*(f'{cost:.2f}' for cost in effort.cost))} {assumed.currency}, "
+                f"at {assumed.per_hour:g} per hour and a fee of {assumed.fee:.1%}"
             )
         else:
-            told.append("cost: give estimate.per_hour")
-        told.append(
-            f"assumed: {given.seconds_per_image:g} s an image; {given.minutes_before:g} min before the first training "
-            "image, once a person; every session is finished; the page itself is not counted"
+            lines.append("cost: set estimate.per_hour to see it")
+        lines.append(
+            f"assumed: {assumed.seconds_per_image:g} s per image; {assumed.minutes_before:g} min per person before the "
+            "first training image; every session is completed; the page itself is not counted"
         )
-        return told
+        return lines
 
 
-def check_study(path: str | os.PathLike[str], watch: Callable[[int, int], None] | None = None) -> StudyCheck:
-    r"""Decode every image of a study, and look for what would spoil it.
+def check_study(path: str | os.PathLike[str], on_progress: ProgressCallback = ignore_progress) -> StudyCheck:
+    r"""Decode every image of a study and look for what would spoil it.
 
     Parameters
     ----------
     path
-        `study.toml`, or its folder.
-    watch
-        Is told how many sources are done, of how many.
+        `study.toml`, or the folder that holds it.
+    on_progress
+        Called with the number of sources that are done.
 
     Raises
     ------
     PixqError
-        If `study.toml` itself is wrong. What is wrong with images is in the result.
+        If `study.toml` itself is wrong. Problems with images are part of the result.
 
     Examples
     --------
@@ -143,75 +136,74 @@ def check_study(path: str | os.PathLike[str], watch: Callable[[int, int], None] 
     """
     study = read_study(path)
     problems: list[str] = []
-    warned: list[str] = []
+    warnings: list[str] = []
     ladders: list[LadderCheck] = []
-    pictures: dict[str, list[LadderCheck]] = defaultdict(list)
-    tell = watch or (lambda done, total: None)
-    every = study.everything
     with ThreadPoolExecutor(os.cpu_count(), "pixq-decode") as pool:
-        for number, source in enumerate(every):
-            tell(number, len(every))
+        for number, source in enumerate(study.everything):
+            on_progress("sources", number, len(study.everything))
             try:
                 opened = open_source(study, source)
-                hashes = list(pool.map(_pixels, (image.path for image in opened.levels.values())))
-                turned = turned_round(opened)
+                hashes = list(pool.map(_pixel_hash, (image.path for image in opened.levels.values())))
+                ladder = _ladder(opened, hashes)
+                source_problems = [line for check in SOURCE_PROBLEMS for line in check(study, opened, ladder)]
+                source_warnings = [line for check in SOURCE_WARNINGS for line in check(study, opened, ladder)]
             except PixqError as error:
                 problems.append(str(error))
                 continue
-            ladder = _ladder(opened, hashes)
             ladders.append(ladder)
-            pictures[hashes[0]].append(ladder)
-            problems += impossible(study, opened, ladder)
-            warned += doubtful(study, ladder) + turned + noted(opened, pool.map)
-    tell(len(every), len(every))
-    warned += twice(pictures.values()) + telling(ladders) + of_sessions(study)
+            problems += source_problems
+            warnings += source_warnings
+    on_progress("sources", len(study.everything), len(study.everything))
+    warnings += [line for check in STUDY_WARNINGS for line in check(study, ladders)]
     effort = None if problems else effort_of(study, ladders)
-    return StudyCheck(study, tuple(problems), tuple(warned), tuple(ladders), effort)
+    return StudyCheck(study, tuple(problems), tuple(warnings), tuple(ladders), effort)
 
 
-def runs(levels: Sequence[int], hashes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Runs of neighbours among `levels` whose hashes are equal, of two levels or more.
+def equal_runs(levels: Sequence[int], hashes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Find runs of two or more neighbouring levels with equal hashes.
 
     Examples
     --------
-    >>> runs([0, 1, 5, 6, 9], ["a", "b", "b", "b", "a"])
+    >>> equal_runs([0, 1, 5, 6, 9], ["a", "b", "b", "b", "a"])
     ((1, 5, 6),)
     """
-    found: list[list[int]] = []
-    open_run = False
-    for (level, own), (after, other) in pairwise(zip(levels, hashes, strict=True)):
-        if own == other:
-            if not open_run:
-                found.append([level])
-            found[-1].append(after)
-        open_run = own == other
-    return tuple(map(tuple, found))
+    runs: list[list[int]] = []
+    in_run = False
+    for (level, level_hash), (next_level, next_hash) in pairwise(zip(levels, hashes, strict=True)):
+        if level_hash == next_hash:
+            if not in_run:
+                runs.append([level])
+            runs[-1].append(next_level)
+        in_run = level_hash == next_hash
+    return tuple(map(tuple, runs))
 
 
 def effort_of(study: Study, ladders: Sequence[LadderCheck]) -> Effort:
-    """What a study takes whose images have these sizes.
+    """Estimate what a study with images of these sizes takes.
 
-    A picture that is there in several codecs is asked about once a person, as `pixq.study.session.allocation` has it.
+    Nobody answers about the same picture in two codecs; see `pixq.study.session.allocation`.
     """
-    quota, given = study.quota, study.estimate
-    sizes = {kind: [each.bytes for each in ladders if each.kind == kind] for kind in ("source", "training", "test")}
-    codecs = Counter(each.reference for each in study.source)
+    quota, assumed = study.quota, study.estimate
+    sizes = {
+        kind: [ladder.bytes for ladder in ladders if ladder.kind == kind] for kind in ("source", "training", "test")
+    }
+    codecs = Counter(source.reference for source in study.source)
     wanted = quota.answers * len(study.source)
     images = min(quota.images, len(codecs))
     later_bytes = images * fmean(sizes["source"]) + quota.tests * fmean(sizes["test"] or [0])
-    later = (images + quota.tests) * given.seconds_per_image / 60
-    before = given.minutes_before + len(study.training) * given.seconds_per_image / 60
+    later = (images + quota.tests) * assumed.seconds_per_image / 60
+    before = assumed.minutes_before + len(study.training) * assumed.seconds_per_image / 60
     sessions = math.ceil(wanted / images)
     per_person = min(quota.max_sessions, math.ceil(len(codecs) / images))
-    # The picture in the most codecs takes another person, and so another session, for each answer to it.
+    # The picture in the most codecs needs another person, and so another session, for each of its answers.
     fewest = max(quota.answers * max(codecs.values()), math.ceil(sessions / per_person))
     sessions = max(sessions, fewest)
-    rate = given.per_hour / 60 * (1 + given.fee)
+    rate = assumed.per_hour / 60 * (1 + assumed.fee)
     low, high = (rate * (sessions * later + people * before) for people in (fewest, sessions))
     return Effort(
         first_bytes=later_bytes + sum(sizes["training"]),
         later_bytes=later_bytes,
-        image_bytes=max(each.bytes for each in ladders),
+        image_bytes=max(ladder.bytes for ladder in ladders),
         first_minutes=later + before,
         later_minutes=later,
         sessions=sessions,
@@ -220,17 +212,25 @@ def effort_of(study: Study, ladders: Sequence[LadderCheck]) -> Effort:
     )
 
 
-def _pixels(path: Path) -> str:
+def _pixel_hash(path: Path) -> str:
     pixels = pixels_of(path)
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def _ladder(opened: OpenedSource, hashes: Sequence[str]) -> LadderCheck:
     levels = tuple(opened.levels)
-    equal = runs(levels, hashes)
-    first, *others = (image.media for image in opened.levels.values())
-    media = (first, *sorted(set(others)))
-    return LadderCheck(opened.source.id, opened.kind, opened.width, opened.height, levels, equal, opened.bytes, media)
+    reference, *others = (image.media for image in opened.levels.values())
+    return LadderCheck(
+        id=opened.source.id,
+        kind=opened.kind,
+        width=opened.width,
+        height=opened.height,
+        levels=levels,
+        equal=equal_runs(levels, hashes),
+        bytes=opened.bytes,
+        media=(reference, *sorted(set(others))),
+        reference_hash=hashes[0],
+    )
 
 
 def _size(count: float) -> str:

@@ -1,41 +1,61 @@
-"""What would spoil a study, found in its images and in its numbers."""
+"""The checks of `pixq study check`: every message comes from one of the functions below.
+
+`SOURCE_PROBLEMS` and `SOURCE_WARNINGS` run once per source, `STUDY_WARNINGS` once per study. A new check is a function
+added to one of these lists at the end of this file.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pixq.io.images import pixels_of
 from pixq.ladders.difference import difference
 from pixq.study.design.config import PLACEHOLDER, Study, TruthSource
-from pixq.study.design.image_metadata import notes_in
+from pixq.study.design.image_metadata import metadata_kinds
 from pixq.study.design.study_files import Kind, OpenedSource
 
-__all__ = ["LadderCheck", "doubtful", "impossible", "noted", "of_sessions", "telling", "turned_round", "twice"]
+__all__ = [
+    "SOURCE_PROBLEMS",
+    "SOURCE_WARNINGS",
+    "STUDY_WARNINGS",
+    "LadderCheck",
+    "duplicate_images",
+    "metadata_leaks",
+    "quota_warnings",
+    "reversed_levels",
+    "suspicious_levels",
+    "test_image_tells",
+    "unanswerable_sources",
+]
 
-#: Images may be stretched by so much before it is worth a word.
+#: Images may be stretched by this share without a warning.
 _STRETCH = 0.01
 
 
 @dataclass(frozen=True)
 class LadderCheck:
-    """What was found of one source.
+    """The facts about one source that its checks use.
 
     Parameters
     ----------
     id, kind
-        Its name, and where `study.toml` has it.
+        Its id, and the table of `study.toml` that it comes from.
     width, height
-        Of its images, in pixels.
+        Size of its images, in pixels.
     levels
-        That it has, rising, 0 included.
+        Its levels, rising, 0 included.
     equal
-        Runs of neighbouring levels whose pixels are the same, each rising; the slider changes nothing inside one.
+        Runs of neighbouring levels with the same pixels, each rising; the slider changes nothing inside one.
     bytes
-        Of all its files.
+        Size of all its files together.
     media
-        Media types: of the reference, and, sorted, of the other levels.
+        Media types: first that of the reference, then, sorted, those of the other levels.
+    reference_hash
+        Equal for references with the same pixels.
     """
 
     id: str
@@ -46,151 +66,169 @@ class LadderCheck:
     equal: tuple[tuple[int, ...], ...]
     bytes: int
     media: tuple[str, ...] = ()
+    reference_hash: str = ""
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """Levels from 0 to 100 that it has not."""
+        """The levels from 0 to 100 that it lacks."""
         return tuple(sorted(set(range(101)) - set(self.levels)))
 
 
-def impossible(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
-    """What nobody could answer in a source."""
-    found: list[str] = []
+SourceCheck = Callable[[Study, OpenedSource, LadderCheck], list[str]]
+StudyWideCheck = Callable[[Study, Sequence[LadderCheck]], list[str]]
+
+
+def unanswerable_sources(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
+    """Find sources that nobody could answer: too large for the window, no acceptable level, or nothing to see."""
+    messages: list[str] = []
     width, height = study.min_window
-    # Of a size in centimetres nobody knows how many pixels of a participant's screen it has.
+    # The pixels that a size in centimetres takes on a participant's screen are unknown.
     if study.scaling == "native" and (ladder.width > width or ladder.height > height):
-        found.append(
-            f'{ladder.id}: is {ladder.width}x{ladder.height}, and by scaling = "native" does not fit into min_window '
-            f"[{width}, {height}]; raise min_window, or give smaller images"
+        messages.append(
+            f'{ladder.id}: has {ladder.width}x{ladder.height} pixels and with scaling = "native" does not fit into '
+            f"min_window [{width}, {height}]; raise min_window, or use smaller images"
         )
     if isinstance(opened.source, TruthSource):
         low, high = opened.source.pjnd_range
         if not any(low <= level <= high for level in ladder.levels):
-            found.append(
-                f"{ladder.id}: no level lies in its pjnd_range [{low}, {high}], so nobody can pass it; add one"
+            messages.append(
+                f"{ladder.id}: has no level in its pjnd_range [{low}, {high}], so nobody can pass it; add one"
             )
     if ladder.equal and len(ladder.equal[0]) == len(ladder.levels):
-        found.append(f"{ladder.id}: all its levels are the reference itself; there is nothing to see")
-    return found
+        messages.append(f"{ladder.id}: all its levels equal the reference, so there is nothing to see; replace them")
+    return messages
 
 
-def doubtful(study: Study, ladder: LadderCheck) -> list[str]:
-    """What is odd about a source's levels and size."""
-    found: list[str] = []
+def suspicious_levels(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
+    """Find sources with missing levels, with neighbouring levels that look the same, or with stretched images."""
+    messages: list[str] = []
     if ladder.missing:
-        found.append(
+        messages.append(
             f"{ladder.id}: lacks {len(ladder.missing)} of the levels 0 to 100 ({_spans(ladder.missing)}); "
-            "a PJND between its levels can't be told"
+            "a PJND between its levels can't be measured"
         )
     if ladder.equal:
-        shown = "; ".join(f"{run[0]} to {run[-1]}" for run in ladder.equal[:5])
+        runs = "; ".join(f"{run[0]} to {run[-1]}" for run in ladder.equal[:5])
         more = f" and {len(ladder.equal) - 5} more" if len(ladder.equal) > 5 else ""
-        found.append(
-            f"{ladder.id}: has equal images at neighbouring levels ({shown}{more}); its ladder saturates there"
+        messages.append(
+            f"{ladder.id}: has equal images at neighbouring levels ({runs}{more}); its ladder saturates there"
         )
     stretch = study.width_cm / study.height_cm * ladder.height / ladder.width
     if study.scaling == "physical" and abs(stretch - 1) > _STRETCH:
-        found.append(
-            f"{ladder.id}: is {ladder.width}x{ladder.height}, and shown {study.width_cm:g} x {study.height_cm:g} cm "
-            f"it is stretched by {abs(stretch - 1):.0%}; change width_cm or height_cm"
+        messages.append(
+            f"{ladder.id}: has {ladder.width}x{ladder.height} pixels, so showing it at {study.width_cm:g} x "
+            f"{study.height_cm:g} cm stretches it by {abs(stretch - 1):.0%}; change width_cm or height_cm"
         )
-    return found
+    return messages
 
 
-def turned_round(opened: OpenedSource) -> list[str]:
-    """Whether a source's levels are the wrong way round, or of another picture."""
+def reversed_levels(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
+    """Find sources whose levels run the wrong way round, or whose reference belongs to another picture."""
     reference = pixels_of(opened.levels[0].path)
-    first, last = (
+    lowest, highest = (
         difference(reference, opened.levels[level].path) for level in (sorted(opened.levels)[1], max(opened.levels))
     )
-    if first <= last:
+    if lowest <= highest:
         return []
     return [
-        f"{opened.source.id}: its lowest level differs more from the reference than its highest; level = "
-        f'"{opened.source.level}" is the wrong way round, or the reference is another picture\'s'
+        f"{ladder.id}: its lowest level differs more from the reference than its highest, so level = "
+        f'"{opened.source.level}" is the wrong way round, or the reference belongs to another picture; fix either'
     ]
 
 
-def noted(opened: OpenedSource, over: Callable[..., Iterable[set[str]]]) -> list[str]:
-    """Files whose words participants would receive with the picture."""
-    paths = [image.path for image in opened.levels.values()]
-    noted = {path: found for path, found in zip(paths, over(notes_in, paths), strict=True) if found}
-    if not noted:
+def metadata_leaks(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
+    """Find image files with text or camera data, which participants would download with the picture."""
+    leaks: dict[Path, set[str]] = {}
+    for image in opened.levels.values():
+        if kinds := metadata_kinds(image.path):
+            leaks[image.path] = kinds
+    if not leaks:
         return []
-    first, *others = noted
+    first, *others = leaks
     more = f" and {len(others)} more carry" if others else " carries"
     return [
-        f"{opened.source.id}: {first}{more} {', '.join(sorted(set().union(*noted.values())))}, which participants "
-        "receive with it; take it out: exiftool -all= --icc_profile:all FILE"
+        f"{ladder.id}: {first}{more} {', '.join(sorted(set().union(*leaks.values())))}, which participants receive "
+        "with the image; remove it: exiftool -all= --icc_profile:all FILE"
     ]
 
 
-def twice(pictures: Iterable[list[LadderCheck]]) -> list[str]:
-    """Pictures that are in the study under two names."""
-    found: list[str] = []
-    for same in pictures:
-        kinds = {each.kind for each in same}
+def duplicate_images(study: Study, ladders: Sequence[LadderCheck]) -> list[str]:
+    """Find pictures that are in the study under two names."""
+    messages: list[str] = []
+    pictures: dict[str, list[LadderCheck]] = defaultdict(list)
+    for ladder in ladders:
+        pictures[ladder.reference_hash].append(ladder)
+    for same in pictures.values():
+        kinds = {ladder.kind for ladder in same}
         if len(same) < 2:
             continue
-        names = ", ".join(f"{each.id} ({each.kind})" for each in same)
+        names = ", ".join(f"{ladder.id} ({ladder.kind})" for ladder in same)
         if kinds >= {"training", "test"}:
-            found.append(f"{names}: a training image is among the tests, so its answer is known; take it out of one")
+            messages.append(
+                f"{names}: a training image is among the tests, so its answer is known; remove it from one of them"
+            )
         elif len(kinds) > 1:
-            found.append(
-                f"{names}: are one picture; who has met it in training or as a test is not to be asked about it"
+            messages.append(
+                f"{names}: are the same picture, so people answer about an image that they know from training or a "
+                "test; remove one of them"
             )
         else:
-            found.append(f"{names}: are one picture; give both the same reference file, and nobody is shown it twice")
-    return found
+            messages.append(
+                f"{names}: are the same picture; give both the same reference file, and nobody is shown it twice"
+            )
+    return messages
 
 
-def telling(ladders: Sequence[LadderCheck]) -> list[str]:
-    """Of test images, what a browser knows of an image and no source has."""
+def test_image_tells(study: Study, ladders: Sequence[LadderCheck]) -> list[str]:
+    """Find test images that a browser can tell from sources by their format, their size or their number of levels."""
 
-    def known(of: LadderCheck) -> list[str]:
+    def traits(ladder: LadderCheck) -> list[str]:
         return [
-            f"media types ({', '.join(of.media)})",
-            f"size ({of.width}x{of.height})",
-            f"number of levels ({len(of.levels) - 1})",
+            f"media types ({', '.join(ladder.media)})",
+            f"size ({ladder.width}x{ladder.height})",
+            f"number of levels ({len(ladder.levels) - 1})",
         ]
 
-    sources = {what for each in ladders if each.kind == "source" for what in known(each)}
-    found: list[str] = []
-    for each in ladders:
-        alone = [what for what in known(each) if what not in sources]
-        if each.kind == "test" and sources and alone:
-            found.append(
-                f"{each.id}: no source has its {', nor its '.join(alone)}, which tells that it is a test; make it like "
-                "them"
+    common = {trait for ladder in ladders if ladder.kind == "source" for trait in traits(ladder)}
+    messages: list[str] = []
+    for ladder in ladders:
+        unusual = [trait for trait in traits(ladder) if trait not in common]
+        if ladder.kind == "test" and common and unusual:
+            messages.append(
+                f"{ladder.id}: no source has the same {' or '.join(unusual)}, which gives it away as a test; make it "
+                "like the sources"
             )
-    return found
+    return messages
 
 
-def of_sessions(study: Study) -> list[str]:
-    """What the numbers of sessions, sources and test images come to."""
-    found: list[str] = []
+def quota_warnings(study: Study, ladders: Sequence[LadderCheck]) -> list[str]:
+    """Find settings of sessions, tests and contact that don't fit the number of images, or are still unset."""
+    messages: list[str] = []
     quota = study.quota
     if not study.training:
-        found.append("training: there is no training image; participants begin without feedback")
+        messages.append("training: there is no training image, so participants begin without feedback; add one")
     if not quota.tests:
-        found.append("quota.tests: no test image is hidden, so nobody can be screened out")
-    references = len({each.reference for each in study.source})
+        messages.append("quota.tests: no test image is hidden, so nobody can be screened out; raise it")
+    references = len({source.reference for source in study.source})
     if references < quota.images:
-        found.append(f"quota.images: is {quota.images}, and there are {references} pictures; sessions are shorter")
+        messages.append(
+            f"quota.images: is {quota.images}, but there are only {references} pictures, so sessions are shorter; "
+            "lower it"
+        )
     sessions = min(quota.max_sessions, math.ceil(references / quota.images))
     if quota.tests and sessions < quota.screen_after:
-        found.append(
-            f"quota.screen_after: is {quota.screen_after}, and nobody can have more than {sessions} sessions, so "
-            f"nobody is ever out; lower it to {sessions} or less"
+        messages.append(
+            f"quota.screen_after: is {quota.screen_after}, but nobody can have more than {sessions} sessions, so "
+            f"nobody is ever screened out; lower it to {sessions} or less"
         )
     if study.contact == PLACEHOLDER:
-        found.append(f"contact: is still {PLACEHOLDER}; give an address where participants can ask")
+        messages.append(f"contact: is still {PLACEHOLDER}; give an address where participants can ask questions")
     if quota.tests and sessions * quota.tests > len(study.test):
-        found.append(
-            f"[[test]]: who takes all {sessions} sessions meets {sessions * quota.tests} test images, and there are "
-            f"{len(study.test)}; an image that comes again tells that it is a test"
+        messages.append(
+            f"[[test]]: somebody with all {sessions} sessions sees {sessions * quota.tests} test images, but there are "
+            f"{len(study.test)}, and an image that comes back gives itself away as a test; add some"
         )
-    return found
+    return messages
 
 
 def _spans(levels: Sequence[int]) -> str:
@@ -200,5 +238,12 @@ def _spans(levels: Sequence[int]) -> str:
             spans[-1][1] = level
         else:
             spans.append([level, level])
-    shown = [f"{a}" if a == b else f"{a}-{b}" for a, b in spans[:4]]
-    return ", ".join(shown) + (", ..." if len(spans) > 4 else "")
+    listed = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:4]]
+    return ", ".join(listed) + (", ..." if len(spans) > 4 else "")
+
+
+#: Problems: nobody may take part until they are fixed.
+SOURCE_PROBLEMS: tuple[SourceCheck, ...] = (unanswerable_sources,)
+#: Warnings: they may be intended.
+SOURCE_WARNINGS: tuple[SourceCheck, ...] = (suspicious_levels, reversed_levels, metadata_leaks)
+STUDY_WARNINGS: tuple[StudyWideCheck, ...] = (duplicate_images, test_image_tells, quota_warnings)

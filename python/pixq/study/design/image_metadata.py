@@ -1,4 +1,4 @@
-"""What a picture's file says beside the picture: participants receive it with it."""
+"""Metadata in image files, such as EXIF, which participants of a study would download with the pictures."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from pathlib import Path
 
 from PIL import Image
 
-__all__ = ["notes_in"]
+__all__ = ["metadata_kinds"]
 
-#: What files carry besides their picture: PNG's chunks, and what Pillow finds in others. A colour profile is no note.
-_CHUNKS = {b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"eXIf": "EXIF"}
-_NOTES = {"comment": "a comment", "exif": "EXIF", "photoshop": "IPTC", "xmp": "XMP"}
+#: PNG chunks that hold metadata.
+_PNG_CHUNKS = {b"tEXt": "text", b"zTXt": "text", b"iTXt": "text", b"eXIf": "EXIF"}
+#: Keys under which Pillow gives the metadata of other formats. A colour profile belongs to the picture.
+_PILLOW_KEYS = {"comment": "a comment", "exif": "EXIF", "photoshop": "IPTC", "xmp": "XMP"}
 
 
-def notes_in(path: Path) -> set[str]:
-    """Kinds of words within a PNG, JPEG or WebP, such as `EXIF`; colour profiles and JFIF are part of the picture."""
+def metadata_kinds(path: Path) -> set[str]:
+    """List the kinds of metadata in a PNG, JPEG or WebP file, such as `EXIF`; colour profiles and JFIF don't count."""
     with Image.open(path) as image:
         if image.format != "PNG":
-            return {name for key, name in _NOTES.items() if image.info.get(key)}
-    # Pillow sees what comes after the pixels only once it has decoded them again.
-    found = set()
+            return {kind for key, kind in _PILLOW_KEYS.items() if image.info.get(key)}
+    # Pillow finds chunks behind the pixels only by decoding them.
+    kinds = set()
     with path.open("rb") as file:
         file.seek(8)
-        while len(head := file.read(8)) == 8:
-            found |= {_CHUNKS[head[4:]]} if head[4:] in _CHUNKS else set()
-            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
-    return found
+        while len(header := file.read(8)) == 8:
+            if kind := _PNG_CHUNKS.get(header[4:]):
+                kinds.add(kind)
+            file.seek(int.from_bytes(header[:4], "big") + 4, os.SEEK_CUR)
+    return kinds
