@@ -9,7 +9,7 @@ arrays, or frees their memory (`resize(refcheck=False)`), before it returns.
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Literal, TypeVar, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,11 @@ __all__ = [
     "decode",
     "equal_at",
     "feather_mask",
+    "formats",
     "fuse",
     "fuse_at",
     "fuse_rows",
+    "fusions",
     "grid",
     "local_variance",
     "monotone_score_at",
@@ -57,7 +59,6 @@ _Float64 = npt.NDArray[np.float64]
 _Int64 = npt.NDArray[np.int64]
 _Size = int | tuple[int, int]
 _Box = tuple[int, int, int, int]
-_FusionName = Literal["none", "copy", "blend", "paste"]
 
 def grid(height: int, width: int, *, size: _Size = 20, stride: _Size | None = None) -> _Int64:
     """Top-left corners of the patches that fit into an image, row by row."""
@@ -74,7 +75,7 @@ def fuse(
     reference: _Image[_Pixel],
     distorted: _Image[_Pixel],
     *,
-    fusion: _FusionName = "copy",
+    fusion: str = "copy",
     alpha: float = 0.5,
     roi: _Box | None = None,
     mask: _Float64 | None = None,
@@ -90,7 +91,7 @@ def fuse_rows(
     reference_rows: _Int64,
     distorted_rows: _Int64,
     *,
-    fusions: Sequence[tuple[_FusionName, float]] = [("copy", 0.5)],
+    fusions: Sequence[tuple[str, float]] = [("copy", 0.5)],
     masks: Sequence[_Float64] = (),
     which: npt.NDArray[np.uint8] | None = None,
     roi: _Box | None = None,
@@ -107,7 +108,7 @@ def fuse_at(
     *,
     size: _Size = 20,
     roi: _Box | None = None,
-    fusions: Sequence[tuple[_FusionName, float]] = [("copy", 0.5), ("blend", 0.5)],
+    fusions: Sequence[tuple[str, float]] = [("copy", 0.5), ("blend", 0.5)],
     masks: Sequence[_Float64] = (),
     data_range: float | None = None,
 ) -> tuple[list[npt.NDArray[_Pixel]], _Float64, _Float64]:
@@ -115,6 +116,9 @@ def fuse_at(
 
     Results are those of `fusions`, then of `masks`; where only `masks` are given, there are no fusions.
     """
+
+def fusions() -> list[dict[str, str]]:
+    """All fusions: name, what the patch shows outside and inside its RoI, and a description."""
 
 def feather_mask(
     height: int, width: int, *, roi: _Box, feather: int, inside: float = 1.0, outside: float = 0.0
@@ -248,6 +252,9 @@ def decode(
 
 def probe(source: str | PathLike[str] | bytes, *, max_pixels: int = 268435456) -> dict[str, Any]:
     """What an image's header says: height, width, format, bit_depth, orientation, icc_profile."""
+
+def formats() -> list[dict[str, Any]]:
+    """All image formats: name, title, endings, media_type, whether for the web, and whether decoded."""
 
 def checksum(path: str | PathLike[str]) -> tuple[int, str]:
     """Size in bytes and BLAKE3 (hex) of a file."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from pixq._core import fusions
 from pixq.errors import PixqError
 
-__all__ = ["Fusion", "FusionName", "PatchGeometry"]
-
-FusionName = Literal["none", "copy", "blend", "paste"]
+__all__ = ["FUSIONS", "Fusion", "FusionKind", "PatchGeometry", "fusion_names"]
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,60 @@ class PatchGeometry:
 
 
 @dataclass(frozen=True)
-class Fusion:
-    """How the RoI of a reference and of a distorted patch are combined.
+class FusionKind:
+    """What a fusion shows outside and inside the region of interest.
 
-    `none` is the distorted patch as it is; `copy` the distorted patch with the reference's RoI; `blend` the distorted
-    patch with `alpha * reference + (1 - alpha) * distorted` in the RoI, rounded half up; `paste` the reference patch
-    with the distorted RoI. `alpha` is the weight of the reference, in [0, 1], and belongs to `blend` alone.
+    Parameters
+    ----------
+    name
+        Its name.
+    outside, inside
+        `reference`, `distorted`, or `mean`: the mean of both that `alpha` weights.
+    description
+        What it gives, in a few words.
+    """
+
+    name: str
+    outside: str
+    inside: str
+    description: str
+
+    @property
+    def takes_alpha(self) -> bool:
+        """Whether `alpha` weights what the patch shows in its RoI."""
+        return self.inside == "mean"
+
+
+#: All fusions by name, from the table that the compiled core keeps.
+FUSIONS = {row["name"]: FusionKind(**row) for row in fusions()}
+
+
+def fusion_names(word: str = "or") -> str:
+    """The names of all fusions in a sentence.
+
+    Examples
+    --------
+    >>> fusion_names()
+    'none, copy, blend or paste'
+    """
+    *others, last = FUSIONS
+    return f"{', '.join(others)} {word} {last}"
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How a reference patch and a distorted patch become one.
+
+    `none` is the distorted patch as it is; `copy` is the distorted patch with the reference's RoI; `blend` is the
+    distorted patch with `alpha * reference + (1 - alpha) * distorted` in the RoI, rounded half up; `paste` is the
+    reference patch with the distorted RoI.
+
+    Parameters
+    ----------
+    name
+        One of `FUSIONS`.
+    alpha
+        The weight of the reference, 0 to 1, for a fusion that takes one.
 
     Examples
     --------
@@ -64,29 +110,46 @@ class Fusion:
     'copy'
     """
 
-    name: FusionName
+    name: str
     alpha: float | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in ("none", "copy", "blend", "paste"):
-            raise PixqError(f"unknown fusion {self.name!r}; choose none, copy, blend or paste")
-        if (self.alpha is not None) != (self.name == "blend"):
-            raise PixqError(f"fusion {self.name!r} {'needs' if self.name == 'blend' else 'takes no'} alpha")
+        kind = FUSIONS.get(self.name)
+        if kind is None:
+            raise PixqError(f"unknown fusion {self.name!r}; choose {fusion_names()}")
+        if (self.alpha is not None) != kind.takes_alpha:
+            raise PixqError(f"fusion {self.name!r} {'needs' if kind.takes_alpha else 'takes no'} alpha")
         if self.alpha is not None and not 0.0 <= self.alpha <= 1.0:
-            raise PixqError(f"the alpha of a blend is {self.alpha}; give a number from 0 to 1")
+            raise PixqError(f"the alpha of a {self.name} is {self.alpha}; give a number from 0 to 1")
 
     @classmethod
     def parse(cls, text: str) -> Fusion:
-        """The fusion that `text` names: `none`, `copy`, `paste`, `blend` (alpha 0.5) or `blend:ALPHA`."""
+        """The fusion that a text such as `copy`, `blend` (alpha 0.5) or `blend:0.25` names."""
         name, colon, alpha = text.partition(":")
-        if name == "blend":
-            try:
-                return cls("blend", float(alpha) if colon else 0.5)
-            except ValueError:
-                raise PixqError(f"fusion {text!r}: {alpha!r} is not a number; write it as blend:0.5") from None
-        if colon:
-            raise PixqError(f"fusion {text!r}: only blend takes an alpha")
-        return cls(name)  # type: ignore[arg-type]  # __post_init__ names an unknown one
+        if name not in FUSIONS or not FUSIONS[name].takes_alpha:
+            if colon and name in FUSIONS:
+                raise PixqError(f"fusion {text!r}: {name} takes no alpha; write just {name}")
+            return cls(name)
+        try:
+            return cls(name, float(alpha) if colon else 0.5)
+        except ValueError:
+            raise PixqError(f"fusion {text!r}: {alpha!r} is not a number; write {name}:0.5, for example") from None
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """The weight of the reference inside the RoI and outside of it.
+
+        Examples
+        --------
+        >>> Fusion("copy").weights, Fusion("blend", 0.25).weights, Fusion("paste").weights
+        ((1.0, 0.0), (0.25, 0.0), (0.0, 1.0))
+        """
+        kind = FUSIONS[self.name]
+        inside, outside = (
+            {"reference": 1.0, "distorted": 0.0, "mean": self.alpha or 0.0}[shown]
+            for shown in (kind.inside, kind.outside)
+        )
+        return inside, outside
 
     def __str__(self) -> str:
         return self.name if self.alpha is None else f"{self.name}:{self.alpha}"

@@ -1,4 +1,4 @@
-"""Threads: the same bits for any number of them, forks that do not hang, calls that overlap."""
+"""Threads: the same bits for any number of them, forks that do not hang, calls that compute without the GIL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def run(script: str, **environment: str) -> str:
 
 
 FORK = """
-    import os, signal, sys, threading, time
+    import os, signal, threading
     import numpy as np
     from pixq import _core
 
@@ -86,23 +87,22 @@ FORK = """
     assert image.size > _core.PARALLEL_SAMPLES
     expected = _core.local_variance(image).sum()
 
+    def computes_alone():
+        signal.alarm(60)  # ends a child that hangs
+        return _core.local_variance(image).sum() == expected
+
+    def ends_well(child):
+        return os.waitpid(child, 0)[1] == 0
+
     def child_finishes():
         child = os.fork()
         if child == 0:
-            right = _core.local_variance(image).sum() == expected
-            right = right and _core.mse(image, image) == 0.0
+            right = computes_alone() and _core.mse(image, image) == 0.0
             grandchild = os.fork()  # a child's child has a pool of its own as well
             if grandchild == 0:
-                os._exit(0 if _core.local_variance(image).sum() == expected else 1)
-            os._exit(0 if right and os.waitpid(grandchild, 0)[1] == 0 else 1)
-        limit = time.monotonic() + 60
-        while time.monotonic() < limit:
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                return status == 0
-            time.sleep(0.005)
-        os.kill(child, signal.SIGKILL)
-        return False
+                os._exit(0 if computes_alone() else 1)
+            os._exit(0 if right and ends_well(grandchild) else 1)
+        return ends_well(child)
 """
 
 
@@ -195,43 +195,57 @@ CALLS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.usefixtures("restore_threads")
 @pytest.mark.parametrize("name", CALLS)
-def test_calls_overlap(name: str) -> None:
-    """Small calls begin and end within one large call, so the large one had given up the GIL while it computed."""
+def test_calls_compute_without_the_gil(name: str) -> None:
     _core.set_num_threads(1)
-    # How often the other thread wakes is the system's affair: one good run is proof.
-    assert max(calls_within(CALLS[name]) for _ in range(5)) >= ENOUGH
+    with no_forced_switches():
+        assert Observer().sees(CALLS[name], seconds=60)
 
 
-def test_work_that_keeps_the_gil_lets_no_call_within() -> None:
-    # The test above proves something only if this holds. NumPy gives up the GIL to allocate, and so do our calls.
-    for _ in range(5):
-        assert calls_within(lambda: (np.zeros(2_000_000), sum(range(3_000_000)))) < ENOUGH
+def test_work_that_keeps_the_gil_is_not_taken_for_work_without_it() -> None:
+    """The test above proves something only if this holds. NumPy gives up the GIL to allocate, and so do our calls."""
+    with no_forced_switches():
+        for work in (lambda: sum(range(3_000_000)), lambda: [(np.zeros(2_000_000), sum(range(9))) for _ in range(50)]):
+            assert not Observer().sees(work, seconds=0.5)
 
 
-ENOUGH = 5
-
-
-def calls_within(call: Callable[[], Any]) -> int:
-    """How many small calls another thread makes within one call, where no thread is made to give up the GIL."""
-    count, done = 0, False
-
-    def work() -> None:
-        nonlocal count
-        while not done:
-            _core.mse(SMALL, SMALL)
-            count += 1
-            time.sleep(5e-4)  # gives up the GIL for long enough that one who waits for it gets it
-
-    other = threading.Thread(target=work)
+@contextmanager
+def no_forced_switches() -> Iterator[None]:
+    """A thread keeps the GIL until it gives it up by itself."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1000)
     try:
-        other.start()
-        before = count
-        call()
-        within = count - before
+        yield
     finally:
         sys.setswitchinterval(interval)
-        done = True
-        other.join()
-    return within
+
+
+class Observer:
+    """Sees whether the main thread computes while another holds the GIL, so that it computes without it."""
+
+    def __init__(self) -> None:
+        self.within = self.seen = self.done = False
+        self.main = time.pthread_getcpuclockid(threading.get_ident())
+
+    def sees(self, work: Callable[[], Any], seconds: float) -> bool:
+        """Repeat `work` until it was seen to compute without the GIL, or for some seconds and at least once."""
+        other = threading.Thread(target=self._watch)
+        other.start()
+        limit = time.monotonic() + seconds
+        while True:
+            # Between these two lines the other thread runs only while `work` has given up the GIL.
+            self.within = True
+            work()
+            self.within = False
+            if self.seen or time.monotonic() >= limit:
+                self.done = True
+                other.join()
+                return self.seen
+
+    def _watch(self) -> None:
+        while not (self.seen or self.done):
+            if self.within:
+                # Nothing here gives up the GIL. A thread that waits for it uses no processor time.
+                before, limit = time.clock_gettime(self.main), time.thread_time() + 0.02
+                while not self.seen and time.thread_time() < limit:
+                    self.seen = time.clock_gettime(self.main) - before > 0.001
+            time.sleep(0.0005)  # Gives it up, for the main thread to go on.

@@ -24,7 +24,7 @@ from pixq.models.device import choose_device
 from pixq.patches.plan import BuildSettings, Sampling
 from pixq.patches.store import PatchSet
 from pixq.runs.recipe import read_recipe
-from pixq.train.data import Draw, Pool, fuse, turn, turns, weights_of
+from pixq.train.data import Draw, Pool, fuse, turn, turns
 from pixq.train.partition import Parts, by_fold, by_split, folds_of
 from pixq.train.sampling import balance, batches_of
 from support.built import make
@@ -87,7 +87,7 @@ def random_pairs(n: int, size: int, seed: int) -> tuple[Bytes, Bytes]:
 
 
 def weights(fusions: list[Fusion]) -> tuple[Tensor, Tensor]:
-    pairs = np.array([weights_of(fusion) for fusion in fusions]).reshape(-1, 2)
+    pairs = np.array([fusion.weights for fusion in fusions]).reshape(-1, 2)
     return torch.from_numpy(pairs[:, 0].copy()), torch.from_numpy(pairs[:, 1].copy())
 
 

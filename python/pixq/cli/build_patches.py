@@ -13,7 +13,7 @@ from pixq import datasets
 from pixq.cli.options import AS_DECLARED, DatasetOptions, shares
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
-from pixq.geometry import Fusion, PatchGeometry
+from pixq.geometry import Fusion, PatchGeometry, fusion_names
 from pixq.patches.build import BuildReport, build
 from pixq.patches.plan import BuildSettings, Sampling
 
@@ -25,7 +25,15 @@ def build_patches(
     dataset: str,
     root: Path,
     out: Path,
-    fusion: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
+    fusion: Annotated[
+        list[str] | None,
+        Parameter(
+            consume_multiple=True,
+            negative=(),
+            help=f"Fusions to make: {fusion_names('and')}; an alpha follows a colon, as in blend:0.25. "
+            "Default: what the dataset declares.",
+        ),
+    ] = None,
     label: Literal["image", "energy"] = "image",
     sampling: Literal["grid", "random", "texture"] = "grid",
     stride: int | None = None,
@@ -56,8 +64,6 @@ def build_patches(
         The dataset's directory.
     out
         Directory of the patch set.
-    fusion
-        Fusions to make: none, copy, blend, blend:ALPHA, paste. Default: what the dataset declares.
     label
         What a fused patch's quality means: the image's, or the image's scaled by how much of its error is left.
     sampling

@@ -14,10 +14,11 @@ from pathlib import Path
 from pixq.datasets.base import DatasetIndex, ImagePair, Problem
 from pixq.datasets.labels import LabelContract
 from pixq.errors import PixqError, printable
+from pixq.io.image_formats import DECODED, endings_of
 
-__all__ = ["IMAGE_SUFFIXES", "ScoreLine", "Tree", "assemble"]
+__all__ = ["ScoreLine", "Tree", "assemble"]
 
-IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
+_ENDINGS = endings_of(DECODED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +295,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _stem(name: str) -> str:
     """`name` without an image file's extension."""
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and stem and f".{suffix.lower()}" in IMAGE_SUFFIXES else name
+    return stem if dot and stem and f".{suffix.lower()}" in _ENDINGS else name
 
 
 def _key(name: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pixq.datasets.tree import IMAGE_SUFFIXES
 from pixq.distort.kinds import Image
 from pixq.errors import PixqError, printable
+from pixq.io.image_formats import DECODED, endings_of, titles_of
 
 __all__ = ["read_references"]
 
@@ -74,8 +74,8 @@ def _files(path: Path) -> list[Path]:
     found = sorted(
         each
         for each in path.iterdir()
-        if each.suffix.lower() in IMAGE_SUFFIXES and each.name[0] != "." and each.is_file()
+        if each.suffix.lower() in endings_of(DECODED) and each.name[0] != "." and each.is_file()
     )
     if not found:
-        raise PixqError(f"{path}: holds no image file; give a folder with {', '.join(sorted(IMAGE_SUFFIXES))} files")
+        raise PixqError(f"{path}: contains no image files; give a folder with {titles_of(DECODED)} files")
     return found

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixq.errors import PixqError
+from pixq.io.image_formats import ENDINGS
 from pixq.io.images import pixels_of
 from pixq.ladders.level_rule import is_rule, level_in
-from pixq.predict.pairs import ENDINGS
 from pixq.scoring.grid import STRIDE
 from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer

@@ -17,7 +17,7 @@ from pixq.datasets import splits
 from pixq.datasets.base import Adapter, DatasetIndex, ImagePair, Problem
 from pixq.datasets.given_split import GivenSplit, assign, given_split
 from pixq.errors import PixqError
-from pixq.geometry import Fusion, PatchGeometry
+from pixq.geometry import Fusion, PatchGeometry, fusion_names
 
 __all__ = ["BuildSettings", "Plan", "PlannedImage", "PlannedShard", "Sampling", "make_plan"]
 
@@ -134,7 +134,7 @@ class BuildSettings:
 
     def __post_init__(self) -> None:
         if not self.fusions:
-            raise PixqError("no fusion is named; give at least one of none, copy, blend, paste")
+            raise PixqError(f"no fusion is named; give at least one of {fusion_names()}")
         if len(set(self.fusions)) != len(self.fusions):
             raise PixqError(f"a fusion is named twice: {', '.join(map(str, self.fusions))}")
         if self.label not in LABEL_MEANINGS:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
 from pixq.errors import PixqError
+from pixq.geometry import FUSIONS, fusion_names
 
 __all__ = [
     "FORMAT",
@@ -66,11 +67,17 @@ class ImagesEntry(TypedDict):
     blake3: str
 
 
+def _fusion_name(name: str) -> str:
+    if name not in FUSIONS:
+        raise ValueError(f"it is {name!r}; expected {fusion_names()}")
+    return name
+
+
 @with_config(_STRICT)
 class FusionEntry(TypedDict):
     """A fusion."""
 
-    type: Literal["none", "copy", "blend", "paste"]
+    type: Annotated[str, AfterValidator(_fusion_name), WithJsonSchema({"enum": list(FUSIONS)})]
     alpha: float | None
 
 

@@ -9,14 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pixq.errors import PixqError
+from pixq.io.image_formats import ENDINGS
 
-__all__ = ["ENDINGS", "Matched", "Pair", "pairs"]
-
-#: What a file in a folder ends in to be taken for an image; some of these are refused later, by name.
-ENDINGS = frozenset((
-    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
-    ".gif", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".psd", ".tga", ".ppm", ".pgm", ".exr",
-))  # fmt: skip
+__all__ = ["Matched", "Pair", "pairs"]
 
 
 @dataclass(frozen=True)

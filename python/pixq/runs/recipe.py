@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, ValidationError
 
 from pixq.errors import PixqError
-from pixq.geometry import Fusion
+from pixq.geometry import FUSIONS, Fusion
 from pixq.models.spec import Cell, ModelSpec, RecipeTable, Unit
 
 __all__ = ["RECIPES", "Recipe", "check_used", "read_recipe"]
@@ -119,13 +119,18 @@ class AugmentSpec(RecipeTable):
     fusions
         Fusions to draw from instead of the record's own; empty keeps the record's.
     alpha
-        The range that the alpha of a drawn `blend` is from; one with its own, like `blend:0.25`, keeps it.
+        The range to draw the alpha of a `blend` from; a fusion with an alpha, like `blend:0.25`, keeps it.
     """
 
     flip: bool = False
     turn: bool = False
     fusions: tuple[str, ...] = Field(default=(), strict=False)
     alpha: tuple[float, float] = Field(default=(0.5, 0.5), strict=False)
+
+    @staticmethod
+    def draws_alpha(fusion: str) -> bool:
+        """Whether the alpha of a fusion is drawn: it takes one, and the text names none."""
+        return fusion in FUSIONS and FUSIONS[fusion].takes_alpha
 
 
 class BalanceSpec(RecipeTable):
@@ -320,7 +325,7 @@ _USED: dict[str, tuple[Callable[[Recipe], bool], str]] = {
     "loss.name": (lambda r: r.model.head == "regression", "model.head=regression"),
     "loss.beta": (lambda r: (r.model.head, r.loss.name) == ("regression", "smooth_l1"), "loss.name=smooth_l1"),
     "stopping.min_delta": (lambda r: r.stopping.patience > 0, "stopping.patience above 0"),
-    "augment.alpha": (lambda r: "blend" in r.augment.fusions, 'augment.fusions=["blend"]'),
+    "augment.alpha": (lambda r: any(map(r.augment.draws_alpha, r.augment.fusions)), 'augment.fusions=["blend"]'),
     "balance.by": (lambda r: r.balance.how != "none", "balance.how=weights or sampler"),
     "balance.bins": (lambda r: r.balance.how != "none" and "quality" in r.balance.by, "balance by quality"),
 }

@@ -21,6 +21,7 @@ from pixq._version import __version__
 from pixq.http.error_handlers import HANDLERS, told
 from pixq.http.errors import Refused
 from pixq.http.security import Guard
+from pixq.io.image_formats import DECODED
 from pixq.scoring.grid import STRIDE
 from pixq.serve.response_json import MAX_PATCHES, Mapper, Watch, answer, class_table, compare, picture
 from pixq.serve.upload import read_form
@@ -185,6 +186,7 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
                 "limits": {
                     "bytes": settings.max_upload,
                     "pixels": settings.max_pixels,
+                    "formats": [image_format.title for image_format in DECODED],
                     "patches": MAX_PATCHES,
                     "at_a_time": settings.workers,
                     "waiting": settings.waiting,

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from pixq._core import fuse_rows
 from pixq.errors import PixqError
-from pixq.geometry import Fusion, PatchGeometry
+from pixq.geometry import PatchGeometry
 from pixq.patches.store import PatchSet, image_spans
 
-__all__ = ["Draw", "Pairs", "Pool", "fuse", "turn", "turns", "weights_of"]
+__all__ = ["Draw", "Pairs", "Pool", "fuse", "turn", "turns"]
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,6 @@ class Pairs:
     reference: Tensor
     fused: Tensor
     quality: Tensor
-
-
-def weights_of(fusion: Fusion) -> tuple[float, float]:
-    """The weight of the reference inside the RoI and outside of it.
-
-    Examples
-    --------
-    >>> weights_of(Fusion("copy")), weights_of(Fusion("blend", 0.25))
-    ((1.0, 0.0), (0.25, 0.0))
-    """
-    inside = {"none": 0.0, "copy": 1.0, "paste": 0.0}.get(fusion.name, fusion.alpha or 0.0)
-    return inside, 1.0 if fusion.name == "paste" else 0.0
 
 
 def fuse(reference: Tensor, distorted: Tensor, inside: Tensor, outside: Tensor, geometry: PatchGeometry) -> Tensor:
@@ -257,7 +245,7 @@ class Pool:
     def _fill(self, piece: Piece, span: slice) -> None:
         reference, to_reference, distorted, to_distorted = self._rows(span)
         count = span.stop - span.start
-        weights = np.array([weights_of(fusion) for fusion in self.patches.fusions]).reshape(-1, 2)
+        weights = np.array([fusion.weights for fusion in self.patches.fusions]).reshape(-1, 2)
         fusion = self._records.fusion[span]
         image_quality = np.array([image["quality"] for image in self.patches.images])[self.image[span]]
 

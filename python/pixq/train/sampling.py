@@ -14,7 +14,7 @@ from torch import Tensor
 from pixq.geometry import Fusion
 from pixq.patches.store import image_spans
 from pixq.runs.recipe import BalanceSpec, Recipe
-from pixq.train.data import Draw, Pool, weights_of
+from pixq.train.data import Draw, Pool
 
 __all__ = ["Batch", "balance", "batches_of", "steps_of", "validation_rows"]
 
@@ -213,9 +213,9 @@ def _draws(recipe: Recipe, items: int, bag: int, hidden: int, random: np.random.
     if augment.fusions:
         fusions = [Fusion.parse(text) for text in augment.fusions]
         which = random.integers(0, len(fusions), count)
-        weights = np.array([weights_of(fusion) for fusion in fusions])
+        weights = np.array([fusion.weights for fusion in fusions])
         drawn = random.uniform(*augment.alpha, count)
-        free = np.array([text == "blend" for text in augment.fusions])[which]
+        free = np.array([augment.draws_alpha(text) for text in augment.fusions])[which]
         inside = torch.from_numpy(np.where(free, drawn, weights[which, 0]))
         outside = torch.from_numpy(weights[which, 1])
     if hidden:

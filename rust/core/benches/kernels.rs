@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use pixq_core::fuse::{Fusion, Measured, Plan, fuse_at};
-use pixq_core::psnr::{blend_sum, patch_sums, psnr};
+use pixq_core::fuse::{Fusion, Measured, Plan, blend_sum, fuse_at, patch_sums};
+use pixq_core::psnr::psnr;
 use pixq_core::sample::{local_variance, texture};
 use pixq_core::tile::{grid, tile};
 use pixq_core::{Region, View, parallel};
@@ -46,7 +46,7 @@ impl Work {
             width,
             reference: noise(1),
             distorted: noise(2),
-            plan: Plan::new(SIZE, 3, ROI, &[Fusion::Copy, Fusion::Blend { alpha: 0.5 }]).expect("a lawful plan"),
+            plan: Plan::new(SIZE, 3, ROI, &[Fusion::COPY, Fusion::blend(0.5)]).expect("a lawful plan"),
             fused: [vec![1; n * 1200], vec![1; n * 1200]],
             psnr: std::array::from_fn(|_| vec![0.0; n]),
             corners,

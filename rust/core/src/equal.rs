@@ -1,8 +1,9 @@
 //! Whether patches are equal.
 
-use crate::error::{Error, Result};
+use crate::checks::{check_len, patches_per_job};
+use crate::error::Result;
 use crate::parallel;
-use crate::tile::{check_corners, patches_per_job};
+use crate::tile::check_corners;
 use crate::view::{Sample, View};
 
 /// Samples that are compared before it is looked at whether they were equal.
@@ -23,9 +24,7 @@ pub fn equal_at<T: Sample>(
 ) -> Result<()> {
     reference.same_shape("distorted", distorted)?;
     check_corners(reference.height(), reference.width(), size, corners)?;
-    if out.len() != corners.len() {
-        return Err(Error::Shape { what: "out", found: vec![out.len()], expected: vec![corners.len()] });
-    }
+    check_len("out", out.len(), &[corners.len()])?;
     let samples = (size.0 * size.1).saturating_mul(reference.channels());
     let job = patches_per_job(samples);
     let jobs = corners.chunks(job).zip(out.chunks_mut(job)).collect();

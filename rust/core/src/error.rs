@@ -64,7 +64,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// A file could not be read or written.
-    #[error("{path}: {reason}", path = path.display(), reason = told(source))]
+    #[error("{path}: {reason}", path = path.display(), reason = os_message(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -92,8 +92,8 @@ pub enum Error {
     Interrupted,
 }
 
-/// The system's reason in words, without the number that Rust adds.
-pub fn told(error: &std::io::Error) -> String {
+/// The operating system's message, without the error number that Rust appends.
+pub fn os_message(error: &std::io::Error) -> String {
     let text = error.to_string();
     match (error.raw_os_error(), text.rfind(" (os error ")) {
         (Some(_), Some(end)) => text[..end].to_string(),

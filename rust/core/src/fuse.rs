@@ -6,34 +6,20 @@
 //! A weight `w` gives `floor(w * reference + (1 - w) * distorted + 0.5)` for integers and the same without
 //! `+ 0.5` and `floor` for floats, evaluated in `f64` as written and rounded once. Weights 0 and 1 copy.
 
-use serde::{Deserialize, Serialize};
-
+use crate::checks::{check_len, check_size, check_weight};
 use crate::error::{Error, Result};
 use crate::view::{Region, Sample, View};
 
 mod at;
 mod batch;
-pub(crate) mod bytes;
+mod bytes;
+mod kinds;
+mod patch_sums;
 
 pub use at::{Measured, fuse_at};
 pub use batch::{Rows, fuse, fuse_rows};
-
-/// How reference and distorted patch are combined.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Fusion {
-    /// The distorted patch as it is.
-    None,
-    /// The distorted patch with the reference in the RoI.
-    Copy,
-    /// The distorted patch with `alpha * reference + (1 - alpha) * distorted` in the RoI.
-    Blend {
-        /// The weight of the reference, in [0, 1].
-        alpha: f64,
-    },
-    /// The reference patch with the distorted RoI.
-    Paste,
-}
+pub use kinds::{Fusion, Image, KINDS, Kind, kind_names};
+pub use patch_sums::{PatchSums, blend_sum, patch_sums};
 
 /// `floor(alpha * reference + (1 - alpha) * distorted + 0.5)` in `f64`: rounded half up.
 #[inline(always)]
@@ -42,11 +28,11 @@ pub fn blend_u8(reference: u8, distorted: u8, alpha: f64) -> u8 {
 }
 
 /// Weighted means of two samples.
-pub trait Mix: Sized {
+pub trait Mix: Sample {
     /// The mean with `weight`, in [0, 1], on the reference.
     fn weigh(reference: Self, distorted: Self, weight: f64) -> Self;
     /// The mean with weight 0.5, which equals `weigh(reference, distorted, 0.5)`.
-    fn half(reference: Self, distorted: Self) -> Self;
+    fn average(reference: Self, distorted: Self) -> Self;
 }
 
 macro_rules! mix_integers {
@@ -60,7 +46,7 @@ macro_rules! mix_integers {
                 (mean.floor() + 4_503_599_627_370_496.0).to_bits() as $t
             }
             #[inline(always)]
-            fn half(reference: Self, distorted: Self) -> Self {
+            fn average(reference: Self, distorted: Self) -> Self {
                 ((<$wide>::from(reference) + <$wide>::from(distorted) + 1) >> 1) as $t
             }
         }
@@ -83,7 +69,7 @@ impl Mix for f32 {
         }
     }
     #[inline(always)]
-    fn half(reference: Self, distorted: Self) -> Self {
+    fn average(reference: Self, distorted: Self) -> Self {
         (0.5 * f64::from(reference) + 0.5 * f64::from(distorted)) as f32
     }
 }
@@ -93,7 +79,7 @@ impl Mix for f32 {
 pub(crate) enum Source {
     Reference,
     Distorted,
-    Half,
+    Average,
     Weight(f64),
 }
 
@@ -106,35 +92,31 @@ pub(crate) enum Recipe {
     Mask(Vec<f64>),
 }
 
-fn check_weight(what: &'static str, weight: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&weight) {
-        Ok(())
-    } else {
-        Err(Error::Value { what, value: weight.to_string(), expected: "a number from 0 to 1" })
+impl Source {
+    fn of(image: Image) -> Self {
+        match image {
+            Image::Reference => Source::Reference,
+            Image::Distorted => Source::Distorted,
+        }
+    }
+
+    /// The mean in which the reference has `weight`.
+    fn mean(weight: f64) -> Self {
+        match weight {
+            0.0 => Source::Distorted,
+            0.5 => Source::Average,
+            1.0 => Source::Reference,
+            weight => Source::Weight(weight),
+        }
     }
 }
 
-impl Fusion {
-    /// An error unless the weight of a blend lies in [0, 1].
-    ///
-    /// # Errors
-    /// [`Error::Value`].
-    pub fn check(&self) -> Result<()> {
-        if let Fusion::Blend { alpha } = self { check_weight("alpha", *alpha) } else { Ok(()) }
-    }
-
-    fn recipe(&self) -> Result<Recipe> {
-        self.check()?;
-        let (outside, inside) = match *self {
-            Fusion::None => (Source::Distorted, Source::Distorted),
-            Fusion::Copy => (Source::Distorted, Source::Reference),
-            Fusion::Paste => (Source::Reference, Source::Distorted),
-            Fusion::Blend { alpha: 0.0 } => (Source::Distorted, Source::Distorted),
-            Fusion::Blend { alpha: 0.5 } => (Source::Distorted, Source::Half),
-            Fusion::Blend { alpha: 1.0 } => (Source::Distorted, Source::Reference),
-            Fusion::Blend { alpha } => (Source::Distorted, Source::Weight(alpha)),
-        };
-        Ok(Recipe::Box { outside, inside })
+impl Recipe {
+    fn of(fusion: &Fusion) -> Result<Self> {
+        fusion.check()?;
+        let kind = fusion.kind();
+        let inside = kind.inside.map_or_else(|| Source::mean(fusion.alpha().unwrap_or_default()), Source::of);
+        Ok(Recipe::Box { outside: Source::of(kind.outside), inside })
     }
 }
 
@@ -183,7 +165,7 @@ impl Plan {
     /// # Errors
     /// [`Error::OutOfBounds`] if `roi` does not lie inside the patch, [`Error::Value`] for a weight outside [0, 1].
     pub fn new(size: (usize, usize), channels: usize, roi: Region, fusions: &[Fusion]) -> Result<Self> {
-        let recipes = fusions.iter().map(Fusion::recipe).collect::<Result<_>>()?;
+        let recipes = fusions.iter().map(Recipe::of).collect::<Result<_>>()?;
         Ok(Self { size, channels, shape: Self::shape(size, channels, roi)?, recipes })
     }
 
@@ -193,7 +175,7 @@ impl Plan {
     /// # Errors
     /// [`Error::Shape`] if there are not `size` weights, [`Error::Value`] if one lies outside [0, 1].
     pub fn with_mask(mut self, weights: &[f64]) -> Result<Self> {
-        crate::tile::check_len("a mask", weights.len(), &[self.size.0, self.size.1])?;
+        check_len("a mask", weights.len(), &[self.size.0, self.size.1])?;
         weights.iter().try_for_each(|&weight| check_weight("a weight of a mask", weight))?;
         let weights = weights.iter().flat_map(|&weight| std::iter::repeat_n(weight, self.channels)).collect();
         self.recipes.push(Recipe::Mask(weights));
@@ -201,7 +183,7 @@ impl Plan {
     }
 
     fn shape(size: (usize, usize), channels: usize, roi: Region) -> Result<Shape> {
-        crate::tile::check_size(size)?;
+        check_size(size)?;
         let roi = roi.inside("roi", size.0, size.1)?;
         let fits = size.1.checked_mul(channels).and_then(|row| row.checked_mul(size.0)).is_some();
         if !fits || channels == 0 {
@@ -246,19 +228,19 @@ impl Plan {
 
 /// Means of two rows, or a copy of one.
 #[inline(always)]
-pub(crate) fn mix<T: Sample>(source: Source, r: &[T], d: &[T], out: &mut [T]) {
+pub(crate) fn mix<T: Mix>(source: Source, r: &[T], d: &[T], out: &mut [T]) {
     let pairs = r.iter().zip(d).zip(out.iter_mut());
     match source {
         Source::Reference => out.copy_from_slice(r),
         Source::Distorted => out.copy_from_slice(d),
-        Source::Half => pairs.for_each(|((&r, &d), out)| *out = T::half(r, d)),
+        Source::Average => pairs.for_each(|((&r, &d), out)| *out = T::average(r, d)),
         Source::Weight(weight) => pairs.for_each(|((&r, &d), out)| *out = T::weigh(r, d, weight)),
     }
 }
 
 /// Means of two rows with a weight for each sample.
 #[inline(always)]
-pub(crate) fn mix_masked<T: Sample>(weights: &[f64], r: &[T], d: &[T], out: &mut [T]) {
+pub(crate) fn mix_masked<T: Mix>(weights: &[f64], r: &[T], d: &[T], out: &mut [T]) {
     for (((&r, &d), &weight), out) in r.iter().zip(d).zip(weights).zip(out) {
         *out = T::weigh(r, d, weight);
     }
@@ -266,7 +248,7 @@ pub(crate) fn mix_masked<T: Sample>(weights: &[f64], r: &[T], d: &[T], out: &mut
 
 /// Fuses one patch pair to `out`, packed.
 #[inline(always)]
-pub(crate) fn fuse_patch<T: Sample>(s: Shape, recipe: &Recipe, r: &View<'_, T>, d: &View<'_, T>, out: &mut [T]) {
+pub(crate) fn fuse_patch<T: Mix>(s: Shape, recipe: &Recipe, r: &View<'_, T>, d: &View<'_, T>, out: &mut [T]) {
     match recipe {
         Recipe::Box { outside, inside } => {
             for y in 0..s.rows {
@@ -305,11 +287,11 @@ pub fn feather_mask(
     outside: f64,
     out: &mut [f64],
 ) -> Result<()> {
-    crate::tile::check_size(size)?;
+    check_size(size)?;
     let roi = roi.inside("roi", size.0, size.1)?;
     check_weight("inside", inside)?;
     check_weight("outside", outside)?;
-    crate::tile::check_len("out", out.len(), &[size.0, size.1])?;
+    check_len("out", out.len(), &[size.0, size.1])?;
     let beyond =
         |at: usize, start: usize, len: usize| start.saturating_sub(at).max((at + 1).saturating_sub(start + len));
     for (y, row) in out.chunks_exact_mut(size.1).enumerate() {

@@ -10,6 +10,7 @@
 //! outputs.
 #![forbid(unsafe_code)]
 
+mod checks;
 pub mod decode;
 pub mod equal;
 pub mod error;
@@ -17,7 +18,6 @@ pub mod fuse;
 pub mod monotone;
 pub mod parallel;
 pub mod psnr;
-pub mod records;
 pub mod sample;
 pub mod shard;
 pub mod tile;

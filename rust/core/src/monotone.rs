@@ -15,6 +15,7 @@ mod tests;
 pub use self::nets::parameter_count;
 use self::nets::{Nets, WIDTH};
 use self::statistics::{Room, statistics};
+use crate::checks::check_len;
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::tile::check_corners;
@@ -66,9 +67,9 @@ pub fn score_at(
         return Err(Error::Value { what: "the number of members", value: "0".into(), expected: "1 or more" });
     }
     let count = parameter_count(model.members, model.learned);
-    same_len("the parameters", model.parameters.len(), count)?;
+    check_len("the parameters", model.parameters.len(), &[count])?;
     for (what, found) in [("the scores", raw.len()), ("the weights", weight.len())] {
-        same_len(what, found, corners.len().saturating_mul(model.members))?;
+        check_len(what, found, &[corners.len().saturating_mul(model.members)])?;
     }
     let nets = Nets::new(model.members, model.learned, model.parameters);
     // The network sees channels of 0 to 1, and the statistics take them to 0 to 255 again.
@@ -97,11 +98,4 @@ pub fn score_at(
         );
     });
     Ok(())
-}
-
-fn same_len(what: &'static str, found: usize, expected: usize) -> Result<()> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::Shape { what, found: vec![found], expected: vec![expected] })
 }

@@ -182,6 +182,30 @@ impl<R, F: FnMut() -> R> pulp::NullaryFnOnce for Inline<F> {
     }
 }
 
+/// Runs `$body` with `$lanes` standing for the vectors of `$arch`, or for `$portable` where there is nothing better, and
+/// compiled for them.
+macro_rules! with_lanes {
+    ($arch:expr, $portable:expr, $lanes:ident => $body:expr) => {
+        match $arch {
+            #[cfg(target_arch = "x86_64")]
+            pulp::Arch::V4($lanes) => $lanes.vectorize($crate::parallel::Inline(
+                #[inline(always)]
+                || $body,
+            )),
+            #[cfg(target_arch = "x86_64")]
+            pulp::Arch::V3($lanes) => $lanes.vectorize($crate::parallel::Inline(
+                #[inline(always)]
+                || $body,
+            )),
+            _ => {
+                let $lanes = $portable;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_lanes;
+
 #[cfg(test)]
 mod tests {
     use super::*;

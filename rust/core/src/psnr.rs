@@ -3,12 +3,10 @@
 //! Sums over integers are exact. Sums over floats are taken in `f64`, in sixteen lanes a row that are folded
 //! in order, then row by row, then chunk by chunk of rows; where chunks begin depends on the shape alone.
 
+use crate::checks::{check_len, patches_per_job};
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::view::{Batch, Region, Sample, View};
-
-mod patch;
-pub use patch::{PatchSums, blend_sum, patch_sums};
 
 /// A sum of squared errors: exact for integers, `f64` for floats.
 pub trait Total: Copy + Default + PartialEq + Send + Sync + std::fmt::Debug {
@@ -52,7 +50,7 @@ impl Total for f64 {
 }
 
 /// The sum of squared errors of a sample type.
-pub trait Squares: Sized {
+pub trait Squares: Sample {
     /// What sums are kept in. 128 bits, as 2^32 samples of 16 bits overflow 64.
     type Total: Total;
     /// Whether sums are exact, so that they may be split and subtracted.
@@ -220,7 +218,7 @@ pub fn data_range<T: Sample>(data_range: Option<f64>) -> Result<f64> {
 
 /// The squared errors of two views of one shape, summed row by row.
 #[inline(always)]
-fn sum_rows<T: Sample>(a: &View<'_, T>, b: &View<'_, T>) -> T::Total {
+fn sum_rows<T: Squares>(a: &View<'_, T>, b: &View<'_, T>) -> T::Total {
     let mut total = T::Total::default();
     for y in 0..a.height() {
         total = total.plus(T::squares(a.row(y), b.row(y)));
@@ -242,7 +240,7 @@ fn check_not_empty(shape: &[usize]) -> Result<()> {
 /// # Errors
 /// [`Error::Shape`] if the images differ in shape, [`Error::OutOfBounds`] if `roi` does not lie inside,
 /// [`Error::Value`] if there are no samples.
-pub fn mse<T: Sample>(reference: &View<'_, T>, distorted: &View<'_, T>, roi: Option<Region>) -> Result<f64> {
+pub fn mse<T: Squares>(reference: &View<'_, T>, distorted: &View<'_, T>, roi: Option<Region>) -> Result<f64> {
     reference.same_shape("distorted", distorted)?;
     check_not_empty(&reference.shape())?;
     let roi = roi.unwrap_or(reference.region());
@@ -266,7 +264,7 @@ pub fn mse<T: Sample>(reference: &View<'_, T>, distorted: &View<'_, T>, roi: Opt
 ///
 /// # Errors
 /// As [`mse`], and [`Error::Shape`] if `out` has another length.
-pub fn mse_each<T: Sample>(
+pub fn mse_each<T: Squares>(
     reference: &Batch<'_, T>,
     distorted: &Batch<'_, T>,
     roi: Option<Region>,
@@ -279,11 +277,9 @@ pub fn mse_each<T: Sample>(
         Some(roi) => roi.inside("roi", height, width)?,
         None => Region { y: 0, x: 0, height, width },
     };
-    if out.len() != len {
-        return Err(Error::Shape { what: "out", found: vec![out.len()], expected: vec![len] });
-    }
+    check_len("out", out.len(), &[len])?;
     let samples = roi.height * roi.width * channels;
-    let job = crate::tile::patches_per_job(samples);
+    let job = patches_per_job(samples);
     let jobs = out.chunks_mut(job).enumerate().collect();
     parallel::for_each(samples.saturating_mul(len), jobs, |(chunk, out): (usize, &mut [f64])| {
         parallel::vectorised(
@@ -304,7 +300,7 @@ pub fn mse_each<T: Sample>(
 ///
 /// # Errors
 /// As [`mse`], and [`Error::Value`] for a `range` that is not finite and above 0.
-pub fn psnr<T: Sample>(
+pub fn psnr<T: Squares>(
     reference: &View<'_, T>,
     distorted: &View<'_, T>,
     roi: Option<Region>,
@@ -318,7 +314,7 @@ pub fn psnr<T: Sample>(
 ///
 /// # Errors
 /// As [`psnr`], and [`Error::Shape`] if `out` has another length.
-pub fn psnr_each<T: Sample>(
+pub fn psnr_each<T: Squares>(
     reference: &Batch<'_, T>,
     distorted: &Batch<'_, T>,
     roi: Option<Region>,

@@ -11,7 +11,7 @@ use std::collections::{BinaryHeap, HashSet};
 
 use sha2::{Digest, Sha256};
 
-use crate::view::{Sample, View};
+use crate::view::View;
 
 mod variance;
 pub use crate::tile::grid;
@@ -118,7 +118,7 @@ impl Ord for Candidate {
 /// chosen (Efraimidis and Spirakis, 2006), the earlier position where keys are equal. Positions without variance
 /// (or whose variance is not a number) come after all others, in the order of `-ln(u)`. All positions if there are at
 /// most `n`; none if the patch does not fit.
-pub fn texture<T: Sample>(
+pub fn texture<T: Moments>(
     view: &View<'_, T>,
     size: (usize, usize),
     n: usize,

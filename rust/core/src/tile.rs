@@ -1,5 +1,6 @@
 //! Images to patches and back.
 
+use crate::checks::{check_len, check_size, patches_per_job};
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::view::{Batch, Region, Sample, View};
@@ -32,29 +33,6 @@ pub fn check_corners(height: usize, width: usize, size: (usize, usize), corners:
         None => Ok(()),
         Some(&(y, x)) => Region { y, x, height: size.0, width: size.1 }.inside("the patch", height, width).map(|_| ()),
     }
-}
-
-pub(crate) fn check_size(size: (usize, usize)) -> Result<()> {
-    if size.0 == 0 || size.1 == 0 {
-        let value = format!("{}x{}", size.0, size.1);
-        return Err(Error::Value { what: "the patch size", value, expected: "at least 1x1" });
-    }
-    Ok(())
-}
-
-/// The product of `factors`, an error if `found` is another or it overflows.
-pub(crate) fn check_len(what: &'static str, found: usize, factors: &[usize]) -> Result<()> {
-    let expected = factors.iter().try_fold(1usize, |product, &factor| product.checked_mul(factor));
-    if expected == Some(found) {
-        Ok(())
-    } else {
-        Err(Error::Shape { what, found: vec![found], expected: factors.to_vec() })
-    }
-}
-
-/// Patches a job takes, so that it writes about as much as fits the first- or second-level cache.
-pub(crate) fn patches_per_job(patch_samples: usize) -> usize {
-    ((1 << 16) / patch_samples.max(1)).clamp(1, 1 << 12)
 }
 
 /// Copies the patch of `size` at every corner to `out`, packed: (corners, height, width, channels).

@@ -5,14 +5,9 @@
 //! checked once, with checked arithmetic, when the view is built.
 
 use crate::error::{Error, Result};
-use crate::fuse::Mix;
-use crate::psnr::Squares;
-use crate::sample::Moments;
 
 /// A pixel sample: `u8`, `u16` or `f32`.
-pub trait Sample:
-    Mix + Squares + Moments + Copy + Default + PartialEq + PartialOrd + Send + Sync + std::fmt::Debug + 'static
-{
+pub trait Sample: Copy + Default + PartialEq + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
     /// The distance from black to white: 255, 65535 or 1.0.
     const DATA_RANGE: f64;
     /// NumPy's name of the type.

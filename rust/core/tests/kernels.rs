@@ -1,7 +1,7 @@
 //! Kernels against the naive loops they stand for, over shapes, strides and values that proptest draws.
 
-use pixq_core::fuse::{self, Fusion, Measured, Plan, Rows, blend_u8};
-use pixq_core::psnr::{self, PatchSums, blend_sum, patch_sums, psnr_from_mse};
+use pixq_core::fuse::{self, Fusion, Measured, PatchSums, Plan, Rows, blend_sum, blend_u8, patch_sums};
+use pixq_core::psnr::{self, psnr_from_mse};
 use pixq_core::{Batch, Error, Region, View, sample, tile};
 use proptest::prelude::*;
 
@@ -81,17 +81,12 @@ fn alpha() -> impl Strategy<Value = f64> {
 }
 
 fn fusion() -> impl Strategy<Value = Fusion> {
-    prop_oneof![
-        Just(Fusion::None),
-        Just(Fusion::Copy),
-        Just(Fusion::Paste),
-        alpha().prop_map(|alpha| Fusion::Blend { alpha })
-    ]
+    prop_oneof![Just(Fusion::NONE), Just(Fusion::COPY), Just(Fusion::PASTE), alpha().prop_map(Fusion::blend)]
 }
 
 /// Any fusions; half of the time copy and blend, which have a sweep of their own where the geometry is the default.
 fn fusions() -> impl Strategy<Value = Vec<Fusion>> {
-    let usual = vec![Fusion::Copy, Fusion::Blend { alpha: 0.5 }];
+    let usual = vec![Fusion::COPY, Fusion::blend(0.5)];
     prop_oneof![Just(usual), proptest::collection::vec(fusion(), 0..4)]
 }
 
@@ -103,11 +98,12 @@ fn within(roi: Region, y: usize, x: usize) -> bool {
 fn naive(case: &Case, corner: (usize, usize), fusion: Fusion) -> (Vec<u8>, u64, u64) {
     naive_weighted(case, corner, |y, x| {
         let inside = within(case.roi, y, x);
-        match fusion {
-            Fusion::None => 0.0,
-            Fusion::Copy => f64::from(inside),
-            Fusion::Paste => f64::from(!inside),
-            Fusion::Blend { alpha } => f64::from(inside) * alpha,
+        match (fusion.kind().name, fusion.alpha()) {
+            ("none", None) => 0.0,
+            ("copy", None) => f64::from(inside),
+            ("paste", None) => f64::from(!inside),
+            ("blend", Some(alpha)) => f64::from(inside) * alpha,
+            _ => unreachable!("another fusion: {fusion:?}"),
         }
     })
 }
@@ -219,7 +215,7 @@ proptest! {
     #[test]
     fn patch_sums_are_those_of_the_loop(case in case(), alpha in alpha()) {
         for &corner in &case.corners {
-            let (_, whole, inside) = naive(&case, corner, Fusion::None);
+            let (_, whole, inside) = naive(&case, corner, Fusion::NONE);
             let largest = (0..case.size.0)
                 .flat_map(|y| (0..case.size.1).map(move |x| (y, x)))
                 .flat_map(|(y, x)| (0..case.reference.shape[2]).map(move |c| (corner.0 + y, corner.1 + x, c)))
@@ -229,7 +225,7 @@ proptest! {
             let (r, d) = (case.reference.view(), case.distorted.view());
             let found = patch_sums(&r, &d, corner.0, corner.1, case.size, case.roi);
             prop_assert_eq!(found, PatchSums { outside: whole - inside, inside, largest });
-            let (_, _, blended) = naive(&case, corner, Fusion::Blend { alpha });
+            let (_, _, blended) = naive(&case, corner, Fusion::blend(alpha));
             prop_assert_eq!(blend_sum(&r, &d, corner.0, corner.1, case.roi, alpha), blended);
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use numpy::ndarray::Array3;
 use numpy::{Element, IntoPyArray};
-use pixq_core::decode::{self, DEFAULT_MAX_PIXELS, Decoded, Info, Pixels};
+use pixq_core::decode::{self, DEFAULT_MAX_PIXELS, Decoded, FORMATS, Format, Info, Pixels};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -138,6 +138,34 @@ fn probe_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Bound<'
     Ok(found)
 }
 
+/// All image formats.
+///
+/// Returns
+/// -------
+/// list of dict
+///     For each format its ``name`` in results, ``title`` in sentences, ``endings`` of file names (lower case, the usual one
+///     first), ``media_type``, whether it is for the ``web`` (every current browser shows it), and whether it is ``decoded``;
+///     the others are known by name only.
+///
+/// Examples
+/// --------
+/// >>> [row["title"] for row in formats() if row["decoded"]]
+/// ['PNG', 'JPEG', 'BMP', 'WebP', 'TIFF']
+#[pyfunction(name = "formats")]
+fn formats_py(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    let row = |format: &Format| {
+        let row = PyDict::new(py);
+        row.set_item("name", format.name)?;
+        row.set_item("title", format.title)?;
+        row.set_item("endings", format.endings)?;
+        row.set_item("media_type", format.media_type)?;
+        row.set_item("web", format.web)?;
+        row.set_item("decoded", format.is_decoded())?;
+        Ok(row)
+    };
+    FORMATS.iter().map(row).collect()
+}
+
 /// An array that owns `values`: they are not copied.
 fn array<T: Element>(py: Python<'_>, values: Vec<T>, info: &Info) -> PyResult<Py<PyAny>> {
     let array = Array3::from_shape_vec((info.height, info.width, 3), values)
@@ -147,6 +175,7 @@ fn array<T: Element>(py: Python<'_>, values: Vec<T>, info: &Info) -> PyResult<Py
 
 /// Adds this file's functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(formats_py, m)?)?;
     m.add_function(wrap_pyfunction!(decode_py, m)?)?;
     m.add_function(wrap_pyfunction!(probe_py, m)?)
 }

@@ -8,7 +8,7 @@ pub fn to_py(error: pixq_core::Error) -> PyErr {
     use pixq_core::Error;
     match error {
         Error::Io { path, source } => {
-            let reason = pixq_core::error::told(&source);
+            let reason = pixq_core::error::os_message(&source);
             match source.raw_os_error() {
                 // Python picks the subclass (FileNotFoundError, PermissionError, ...) from the number.
                 Some(code) => PyOSError::new_err((code, reason, path.into_os_string())),

@@ -8,10 +8,11 @@ use pyo3::prelude::*;
 
 use crate::array::readonly;
 
+mod args;
 mod fuse;
-mod given;
 mod measure;
 mod monotone;
+mod network_args;
 mod sample;
 mod tile;
 mod tiny;
@@ -34,7 +35,7 @@ fn corners(object: &Bound<'_, PyAny>) -> PyResult<Vec<(usize, usize)>> {
         let found = crate::array::tuple(array.shape());
         return Err(PyValueError::new_err(format!("'coords' has shape {found}; expected {expected}")));
     }
-    given::check_count(Some(array.shape()[0]))?;
+    args::check_count(Some(array.shape()[0]))?;
     let array = array.as_array();
     let corner = |row: ArrayView1<'_, i64>| match (usize::try_from(row[0]), usize::try_from(row[1])) {
         (Ok(y), Ok(x)) => Ok((y, x)),

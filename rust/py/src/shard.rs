@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use numpy::PyArray1;
-use pixq_core::shard::{self, Places, Spec};
-use pixq_core::{Error, records};
+use pixq_core::Error;
+use pixq_core::shard::{self, Places, Spec, records};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -149,7 +149,6 @@ fn read_records<'py>(py: Python<'py>, path: PathBuf, image_ids: Vec<String>) -> 
 /// Adds this file's functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Progress>()?;
-    m.add("FUSION_NAMES", records::FUSION_NAMES)?;
     m.add_function(wrap_pyfunction!(build_shard, m)?)?;
     m.add_function(wrap_pyfunction!(checksum, m)?)?;
     m.add_function(wrap_pyfunction!(read_records, m)?)

@@ -19,7 +19,7 @@
  * @property {number} size
  * @property {number} stride
  * @property {number[]} strides
- * @property {{bytes: number, pixels: number}} limits
+ * @property {{bytes: number, pixels: number, formats: string[]}} limits
  *
  * @typedef {object} Verdict
  * @property {string} headline

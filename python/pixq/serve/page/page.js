@@ -312,7 +312,8 @@ async function begin() {
     stride.add(new Option(pixels, String(each), each === model.stride, each === model.stride));
   }
   const { limits, size } = model;
-  element("limits").textContent = `PNG, JPEG, BMP, WebP or TIFF; ${size} × ${size} pixels or more, up to ` +
+  const formats = limits.formats.slice(0, -1).join(", "), last = limits.formats.at(-1);
+  element("limits").textContent = `${formats} or ${last}; ${size} × ${size} pixels or more, up to ` +
     `${limits.pixels / 1e6} megapixels and ${+(limits.bytes / 2 ** 20).toFixed(2)} MiB a file. ` +
     "Both go to the pixq that serves this page, and nowhere else; it keeps nothing.";
   const facts = [`pixq ${model.pixq}`];

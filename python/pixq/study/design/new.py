@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from pixq.errors import PixqError
 from pixq.io.atomic import write_text
+from pixq.io.image_formats import SHOWN
 from pixq.io.images import pixels_of
 from pixq.ladders.difference import difference
 from pixq.ladders.ground_truth import RULE, read_truth
@@ -24,7 +25,8 @@ from pixq.study.design.study_files import levels_of
 
 __all__ = ["FoundLadder", "find_ladders", "left_out", "new_study"]
 
-_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+#: The codec that a file's ending stands for, of files that every browser shows.
+_CODECS = {ending: shown.name.upper() for shown in SHOWN for ending in shown.endings}
 _NAMED = re.compile(r"(?P<source>.+)_(?P<codec>[A-Za-z0-9-]+)_(?P<number>\d+)")
 _NUMBER = re.compile(r"\d+")
 
@@ -99,7 +101,7 @@ def find_ladders(root: Path) -> list[FoundLadder]:
         if named and named["source"] in stems:
             groups[named["source"], named["codec"], file.parent, True].append(file)
         elif file.parent != root and own in stems - {file.stem} and _NUMBER.search(file.stem):
-            groups[own, _SUFFIXES[file.suffix.lower()], file.parent, False].append(file)
+            groups[own, _CODECS[file.suffix.lower()], file.parent, False].append(file)
         elif (
             root not in (file.parent, file.parent.parent) and above in stems - {file.stem} and _NUMBER.search(file.stem)
         ):
@@ -212,7 +214,7 @@ def _images(root: Path) -> list[Path]:
     return sorted(
         each
         for each in root.rglob("*")
-        if each.suffix.lower() in _SUFFIXES
+        if each.suffix.lower() in _CODECS
         and not any(part.startswith(".") for part in each.relative_to(root).parts)
         and each.is_file()
     )

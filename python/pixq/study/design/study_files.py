@@ -12,13 +12,14 @@ from typing import Literal
 from PIL import Image
 
 from pixq.errors import PixqError, one_line
+from pixq.io.image_formats import SHOWN, titles_of
 from pixq.ladders.level_rule import level_in
 from pixq.study.design.config import Source, Study, TruthSource, read_study
 
 __all__ = ["Kind", "OpenedSource", "OpenedStudy", "StudyImage", "kind_of", "levels_of", "open_source", "open_study"]
 
-#: What every browser shows.
-_MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+#: The media types of what every browser shows, by Pillow's names of the formats.
+_MEDIA = {shown.name.upper(): shown.media_type for shown in SHOWN}
 #: Rows or columns that no browser is sure to draw.
 _LARGEST = 8192
 _ORIENTATION = 0x0112
@@ -202,7 +203,7 @@ def _probe(path: Path) -> tuple[StudyImage, tuple[int, int]]:
         said = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
         raise PixqError(f"{path}: is no image that can be read: {said}; save it again") from None
     if kind not in _MEDIA:
-        raise PixqError(f"{path}: is {kind}, which not every browser shows; save it as PNG, JPEG or WebP")
+        raise PixqError(f"{path}: is {kind}, which not every browser shows; save it as {titles_of(SHOWN)}")
     if frames != 1:
         raise PixqError(f"{path}: moves; save one picture of it")
     if turned:

@@ -1,9 +1,9 @@
 //! Files and bytes to RGB pixels.
 //!
-//! The format is told by the first bytes, never by the file's name. A file is first *opened*: its header is
-//! read, what pixq does not take is refused, and the size is held against `max_pixels`; only then is memory
-//! taken for pixels. A header that claims more pixels than the file's bytes could hold is refused there too,
-//! so a forged header costs its sender's bytes and nothing more.
+//! The first bytes of a file tell its format; the file's name plays no part. A file is first *opened*: its header is
+//! read, what pixq does not take is refused, and the size is checked against `max_pixels`. Only then is memory
+//! taken for pixels. A header that claims more pixels than the file's bytes could hold is refused as well,
+//! so a forged header costs nothing but the bytes of the file.
 //!
 //! PNG, BMP and JPEG give Pillow's `convert("RGB")` bit for bit. Grey and palettes become RGB; 16-bit PNG and
 //! TIFF stay 16-bit; alpha is an error, as there is no one right background. The EXIF orientation is applied,
@@ -17,23 +17,15 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-mod bmp;
 mod exif;
 mod expand;
-mod jpeg;
+mod formats;
+mod header;
 mod orient;
-mod png;
-mod tiff;
-mod webp;
 
-/// Pixels of a decoded image, packed rows of RGB.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pixels {
-    /// 8 bits a channel.
-    U8(Vec<u8>),
-    /// 16 bits a channel.
-    U16(Vec<u16>),
-}
+pub use formats::{FORMATS, Format};
+pub use header::Pixels;
+use header::{Header, Reason, WHOLE, no_memory};
 
 /// What a file's header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +34,7 @@ pub struct Info {
     pub height: usize,
     /// Columns, after the EXIF orientation.
     pub width: usize,
-    /// `png`, `bmp`, `jpeg`, `webp` or `tiff`.
+    /// The name of a row of [`FORMATS`].
     pub format: &'static str,
     /// 8 or 16.
     pub bit_depth: u8,
@@ -81,11 +73,10 @@ pub fn decode_path(path: &Path, max_pixels: u64) -> Result<Decoded> {
 /// [`Error::Decode`] if they are not a picture pixq takes.
 pub fn decode_bytes(name: &str, bytes: &[u8], max_pixels: u64) -> Result<Decoded> {
     guarded(name, || {
-        let image = Image::open(bytes, max_pixels)?;
-        let header = image.header();
-        let (format, stored) = (image.format(), header.clone());
-        let pixels = orient::apply(image.pixels()?, stored.height, stored.width, stored.orientation)?;
-        Ok(Decoded { pixels, info: stored.into_info(format) })
+        let (format, image) = formats::open(bytes, max_pixels)?;
+        let stored = image.header;
+        let pixels = orient::apply((image.pixels)()?, stored.height, stored.width, stored.orientation)?;
+        Ok(Decoded { pixels, info: info(stored, format) })
     })
 }
 
@@ -104,164 +95,16 @@ pub fn probe_path(path: &Path, max_pixels: u64) -> Result<Info> {
 /// As [`decode_bytes`].
 pub fn probe_bytes(name: &str, bytes: &[u8], max_pixels: u64) -> Result<Info> {
     guarded(name, || {
-        let image = Image::open(bytes, max_pixels)?;
-        Ok(image.header().clone().into_info(image.format()))
+        let (format, image) = formats::open(bytes, max_pixels)?;
+        Ok(info(image.header, format))
     })
 }
 
-/// What an error says after the file's name.
-type Reason<T> = std::result::Result<T, String>;
-
-/// The header of a stored image, before the orientation.
-#[derive(Clone, Debug)]
-struct Header {
-    height: usize,
-    width: usize,
-    bit_depth: u8,
-    orientation: u8,
-    icc_profile: bool,
-}
-
-impl Header {
-    fn into_info(self, format: &'static str) -> Info {
-        let Header { height, width, bit_depth, orientation, icc_profile } = self;
-        let (height, width) = if orientation >= 5 { (width, height) } else { (height, width) };
-        Info { height, width, format, bit_depth, orientation, icc_profile }
-    }
-
-    fn pixels(&self) -> usize {
-        self.height * self.width
-    }
-}
-
-/// An opened image: its header was read and found good.
-enum Image<'a> {
-    Png(png::Png<'a>),
-    Jpeg(jpeg::Jpeg<'a>),
-    Bmp(bmp::Bmp<'a>),
-    Webp(webp::Webp<'a>),
-    Tiff(tiff::Tiff<'a>),
-}
-
-impl<'a> Image<'a> {
-    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
-        Ok(match Format::of(bytes)? {
-            Format::Png => Image::Png(png::Png::open(bytes, max_pixels)?),
-            Format::Jpeg => Image::Jpeg(jpeg::Jpeg::open(bytes, max_pixels)?),
-            Format::Bmp => Image::Bmp(bmp::Bmp::open(bytes, max_pixels)?),
-            Format::Webp => Image::Webp(webp::Webp::open(bytes, max_pixels)?),
-            Format::Tiff => Image::Tiff(tiff::Tiff::open(bytes, max_pixels)?),
-        })
-    }
-
-    fn format(&self) -> &'static str {
-        match self {
-            Image::Png(_) => "png",
-            Image::Jpeg(_) => "jpeg",
-            Image::Bmp(_) => "bmp",
-            Image::Webp(_) => "webp",
-            Image::Tiff(_) => "tiff",
-        }
-    }
-
-    fn header(&self) -> &Header {
-        match self {
-            Image::Png(image) => &image.header,
-            Image::Jpeg(image) => &image.header,
-            Image::Bmp(image) => &image.header,
-            Image::Webp(image) => &image.header,
-            Image::Tiff(image) => &image.header,
-        }
-    }
-
-    fn pixels(self) -> Reason<Pixels> {
-        match self {
-            Image::Png(image) => image.pixels(),
-            Image::Jpeg(image) => image.pixels().map(Pixels::U8),
-            Image::Bmp(image) => image.pixels().map(Pixels::U8),
-            Image::Webp(image) => image.pixels().map(Pixels::U8),
-            Image::Tiff(image) => image.pixels(),
-        }
-    }
-}
-
-enum Format {
-    Png,
-    Jpeg,
-    Bmp,
-    Webp,
-    Tiff,
-}
-
-impl Format {
-    /// How many bytes [`Format::of`] looks at.
-    const MAGIC: usize = 12;
-
-    fn of(bytes: &[u8]) -> Reason<Format> {
-        match bytes {
-            [] => Err(format!("is empty; {WHOLE}")),
-            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Format::Png),
-            [0xff, 0xd8, 0xff, ..] => Ok(Format::Jpeg),
-            [b'B', b'M', ..] => Ok(Format::Bmp),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Format::Webp),
-            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Format::Tiff),
-            _ => Err("is not a PNG, JPEG, BMP, WebP or TIFF image; convert it to one of these".into()),
-        }
-    }
-}
-
-/// The mend for a file that ends early or holds damaged data.
-const WHOLE: &str = "get a whole copy of the file";
-/// The mend for alpha.
-const FLATTEN: &str = "has an alpha channel; flatten it first (put it on a background and save it without alpha)";
-
-fn corrupt(format: &str, what: impl std::fmt::Display) -> String {
-    format!("is a corrupt {format} ({what}); {WHOLE}")
-}
-
-fn truncated(format: &str) -> String {
-    format!("is a truncated {format}; {WHOLE}")
-}
-
-/// The size as `(height, width)`, if there is something in it and it is within the limit.
-fn checked_size(height: u64, width: u64, max_pixels: u64) -> Reason<(usize, usize)> {
-    if height == 0 || width == 0 {
-        return Err(format!("has no pixels (its header says {width}x{height}); {WHOLE}"));
-    }
-    let pixels = height.checked_mul(width).filter(|&n| n <= max_pixels);
-    // Twelve bytes a pixel is the most that is ever computed with: 16-bit RGB, and what it is made from.
-    match pixels.and_then(|n| n.checked_mul(12)).and_then(|n| isize::try_from(n).ok()) {
-        Some(_) => Ok((height as usize, width as usize)),
-        None => Err(format!(
-            "is {width}x{height}, more than the limit of {max_pixels} pixels; raise max_pixels if you trust the file"
-        )),
-    }
-}
-
-/// Refuses a header that claims more than `most` times the bytes that follow it.
-fn checked_claim(header: &Header, needed: u64, available: usize, most: u64) -> Reason<()> {
-    if needed > (available as u64).saturating_mul(most) {
-        let Header { height, width, .. } = header;
-        return Err(format!("is truncated or forged (it says {width}x{height} but holds {available} bytes); {WHOLE}"));
-    }
-    Ok(())
-}
-
-/// A zeroed buffer; that there is no memory for it is an error and not the end of the process.
-fn zeroed<T: Copy + Default>(len: usize) -> Reason<Vec<T>> {
-    // `vec!` gets pages from the system that are zero already and are not taken before they are written, so
-    // a forged header costs nothing. It can't fail gently; that there is room was asked just before.
-    room::<T>(len)?;
-    Ok(vec![T::default(); len])
-}
-
-/// Whether there is memory for `len` values, which a decoder that is not ours will take.
-fn room<T>(len: usize) -> Reason<()> {
-    Vec::<T>::new().try_reserve_exact(len).map_err(|_| no_memory(len.saturating_mul(size_of::<T>())))
-}
-
-fn no_memory(bytes: usize) -> String {
-    format!("needs {} MiB, which this machine does not have free; lower max_pixels or free memory", bytes >> 20)
+/// What the header of a stored image says, with the EXIF orientation applied.
+fn info(header: Header, format: &'static str) -> Info {
+    let Header { height, width, bit_depth, orientation, icc_profile } = header;
+    let (height, width) = if orientation >= 5 { (width, height) } else { (height, width) };
+    Info { height, width, format, bit_depth, orientation, icc_profile }
 }
 
 thread_local! {
@@ -289,8 +132,8 @@ fn read(path: &Path, name: &str, bytes: &mut Vec<u8>) -> Result<()> {
     let refused = |reason| Error::Decode { name: name.into(), reason };
     bytes.clear();
     let mut file = File::open(path).map_err(io)?;
-    (&mut file).take(Format::MAGIC as u64).read_to_end(bytes).map_err(io)?;
-    Format::of(bytes).map_err(refused)?;
+    (&mut file).take(header::MAGIC as u64).read_to_end(bytes).map_err(io)?;
+    formats::check_start(bytes).map_err(refused)?;
     let len = usize::try_from(file.metadata().map_err(io)?.len()).unwrap_or(usize::MAX);
     bytes.try_reserve(len).map_err(|_| refused(no_memory(len)))?;
     file.read_to_end(bytes).map_err(io)?;

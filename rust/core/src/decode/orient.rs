@@ -1,6 +1,6 @@
 //! The EXIF orientation, as `PIL.ImageOps.exif_transpose` applies it.
 
-use super::{Pixels, Reason, zeroed};
+use super::header::{Pixels, Reason, zeroed};
 
 /// Output is written in squares of this side, so that the columns a transposition reads stay in cache.
 const BLOCK: usize = 32;

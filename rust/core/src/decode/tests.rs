@@ -101,7 +101,7 @@ fn lossless_files_hold_what_was_put_in() {
 }
 
 #[test]
-fn the_size_is_held_against_the_limit_exactly() {
+fn the_size_is_checked_against_the_limit_exactly() {
     let pixels = (HEIGHT * WIDTH) as u64;
     for (name, data) in files() {
         assert!(decode_bytes(name, &data, pixels).is_ok(), "{name}");
@@ -158,9 +158,9 @@ fn a_name_with_a_line_break_stays_in_its_line() {
     let path = folder.path().join("two\nlines.png");
     std::fs::write(&path, b"no image").unwrap();
     let said = decode_path(&path, DEFAULT_MAX_PIXELS).unwrap_err().to_string();
-    assert!(
-        said.ends_with("two\u{fffd}lines.png: is not a PNG, JPEG, BMP, WebP or TIFF image; convert it to one of these")
-    );
+    assert!(said.ends_with(
+        "two\u{fffd}lines.png: is not a PNG, JPEG, BMP, WebP or TIFF image; convert it to one of these formats"
+    ));
 }
 
 #[test]

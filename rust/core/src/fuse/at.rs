@@ -1,11 +1,12 @@
 //! Tile, fuse and measure in one pass over two images.
 
-use super::bytes::{self, Lanes, Patch, Start, with_lanes};
-use super::{Plan, Recipe, Shape, Source, mix, mix_masked};
-use crate::error::{Error, Result};
-use crate::parallel;
-use crate::psnr::{Total, data_range, psnrs_from_sums};
-use crate::tile::{check_corners, check_len};
+use super::bytes::{self, Lanes, Patch, Portable, Start};
+use super::{Mix, Plan, Recipe, Shape, Source, mix, mix_masked};
+use crate::checks::check_len;
+use crate::error::Result;
+use crate::parallel::{self, with_lanes};
+use crate::psnr::{Squares, Total, data_range, psnrs_from_sums};
+use crate::tile::check_corners;
 use crate::view::{Sample, View};
 
 /// Where [`fuse_at`] puts what it makes. The first index is the fusion, in the plan's order.
@@ -25,7 +26,7 @@ pub struct Measured<'o, T> {
 /// # Errors
 /// [`Error::Shape`] if the images, the plan or the outputs disagree; [`Error::OutOfBounds`] for a patch that does not
 /// lie inside; [`Error::Value`] for a `range` that is not finite and above 0.
-pub fn fuse_at<T: Sample>(
+pub fn fuse_at<T: Mix + Squares>(
     reference: &View<'_, T>,
     distorted: &View<'_, T>,
     corners: &[(usize, usize)],
@@ -38,9 +39,7 @@ pub fn fuse_at<T: Sample>(
     check_corners(reference.height(), reference.width(), plan.size, corners)?;
     plan.check_patches("a patch of 'reference'", plan.size.0, plan.size.1, reference.channels())?;
     for (what, len) in [("fused", out.fused.len()), ("psnr", out.psnr.len()), ("psnr_roi", out.psnr_roi.len())] {
-        if len != plan.len() {
-            return Err(Error::Shape { what, found: vec![len], expected: vec![plan.len()] });
-        }
+        check_len(what, len, &[plan.len()])?;
     }
     for fused in &out.fused {
         check_len("fused", fused.len(), &[corners.len(), plan.size.0, plan.size.1, plan.channels])?;
@@ -98,7 +97,7 @@ fn run_bytes<T: Sample>(
             psnr_roi[k][first + i] = inside as f64;
         };
         let ahead = if far { &corners[first..] } else { &[] };
-        with_lanes!(lanes => run_block(lanes, sources, images, corners_of, ahead, &mut to, &mut measure));
+        with_lanes!(parallel::arch(), Portable, lanes => run_block(lanes, sources, images, corners_of, ahead, &mut to, &mut measure));
         if far {
             for (fused, staged) in fused.iter_mut().zip(&staged) {
                 fused[part.clone()].copy_from_slice(&staged[..part.len()]);
@@ -123,8 +122,9 @@ fn run_block<L: Lanes>(
     let sweep = matches!(sources, [COPY, BLEND]);
     for (i, &(y, x)) in corners.iter().enumerate() {
         if let Some(&(y, x)) = ahead.get(i + AHEAD) {
-            Start::of(reference, y, x).prefetch(lanes);
-            Start::of(distorted, y, x).prefetch(lanes);
+            for image in images {
+                Start::of(image, y, x).cache_lines().for_each(|byte| lanes.prefetch(byte));
+            }
         }
         let part = i * bytes::PATCH..(i + 1) * bytes::PATCH;
         if let (true, [copied, blended]) = (sweep, &mut *out) {
@@ -143,7 +143,7 @@ fn run_block<L: Lanes>(
             let roi = match inside {
                 Source::Reference => 0,
                 Source::Distorted => errors.inside,
-                Source::Half => errors.halved,
+                Source::Average => errors.halved,
                 Source::Weight(_) => mixed,
             };
             measure(k, i, if outside == Source::Reference { 0 } else { errors.outside }, roi);
@@ -152,7 +152,7 @@ fn run_block<L: Lanes>(
 }
 
 const COPY: (Source, Source) = (Source::Distorted, Source::Reference);
-const BLEND: (Source, Source) = (Source::Distorted, Source::Half);
+const BLEND: (Source, Source) = (Source::Distorted, Source::Average);
 
 /// Patches that are made in the cache before they are copied out, [`STAGED`]: 77 kB of each fusion.
 const STAGE: usize = 64;
@@ -201,7 +201,7 @@ struct Packed<T> {
 
 /// Squared errors of packed rows. Floats are summed row by row, as [`crate::psnr::mse_each`] does.
 #[inline(always)]
-fn squares<T: Sample>(row: usize, a: &[T], b: &[T]) -> T::Total {
+fn squares<T: Squares>(row: usize, a: &[T], b: &[T]) -> T::Total {
     if T::EXACT {
         T::squares(a, b)
     } else {
@@ -213,7 +213,7 @@ fn squares<T: Sample>(row: usize, a: &[T], b: &[T]) -> T::Total {
 }
 
 #[inline(always)]
-fn run<T: Sample>(
+fn run<T: Mix + Squares>(
     s: Shape,
     recipes: &[Recipe],
     reference: &View<'_, T>,
@@ -265,7 +265,7 @@ struct Sums<S> {
 
 impl<S: Total> Sums<S> {
     #[inline(always)]
-    fn of<T: Sample<Total = S>>(s: Shape, packed: &Packed<T>) -> Self {
+    fn of<T: Squares<Total = S>>(s: Shape, packed: &Packed<T>) -> Self {
         let inside =
             squares(s.roi_row(), &packed.reference_roi[..s.roi_samples()], &packed.distorted_roi[..s.roi_samples()]);
         let whole = squares(s.row, &packed.reference[..s.samples()], &packed.distorted[..s.samples()]);
@@ -275,7 +275,7 @@ impl<S: Total> Sums<S> {
 
 /// Fuses one packed patch pair to `fused`; the squared errors of patch and RoI against the reference.
 #[inline(always)]
-fn fuse_packed<T: Sample>(
+fn fuse_packed<T: Mix + Squares>(
     s: Shape,
     recipe: &Recipe,
     packed: &mut Packed<T>,

@@ -1,16 +1,16 @@
 //! Fusion of batches and of rows gathered from two patch arrays.
 
-use super::{Plan, Shape, fuse_patch};
+use super::{Mix, Plan, Shape, fuse_patch};
+use crate::checks::{check_len, patches_per_job};
 use crate::error::{Error, Result};
 use crate::parallel;
-use crate::tile::{check_len, patches_per_job};
-use crate::view::{Batch, Sample, View};
+use crate::view::{Batch, View};
 
 /// Fuses every patch pair of two batches with the first fusion of `plan` to `out`, packed.
 ///
 /// # Errors
 /// [`Error::Shape`] if the batches, the plan or `out` disagree in shape; [`Error::Value`] if the plan is empty.
-pub fn fuse<T: Sample>(reference: &Batch<'_, T>, distorted: &Batch<'_, T>, plan: &Plan, out: &mut [T]) -> Result<()> {
+pub fn fuse<T: Mix>(reference: &Batch<'_, T>, distorted: &Batch<'_, T>, plan: &Plan, out: &mut [T]) -> Result<()> {
     reference.same_shape("distorted", distorted)?;
     check_plan(plan)?;
     check_batch(plan, "reference", reference)?;
@@ -33,7 +33,7 @@ pub struct Rows<'a> {
 ///
 /// # Errors
 /// [`Error::Value`] that names a row or a fusion that does not exist; [`Error::Shape`] if shapes or lengths disagree.
-pub fn fuse_rows<T: Sample>(
+pub fn fuse_rows<T: Mix>(
     reference: &Batch<'_, T>,
     distorted: &Batch<'_, T>,
     rows: Rows<'_>,
@@ -45,9 +45,7 @@ pub fn fuse_rows<T: Sample>(
     check_batch(plan, "distorted", distorted)?;
     let len = rows.reference.len();
     for (what, found) in [("distorted_rows", rows.distorted.len()), ("which", rows.which.map_or(len, <[u8]>::len))] {
-        if found != len {
-            return Err(Error::Shape { what, found: vec![found], expected: vec![len] });
-        }
+        check_len(what, found, &[len])?;
     }
     check_rows("a row of 'reference_rows'", rows.reference, reference.len(), "a row of 'reference'")?;
     check_rows("a row of 'distorted_rows'", rows.distorted, distorted.len(), "a row of 'distorted'")?;
@@ -81,7 +79,7 @@ fn check_rows(what: &'static str, rows: &[usize], len: usize, expected: &'static
 }
 
 /// Fuses `pair(i)`, (fusion, reference, distorted), to patch `i` of `out`.
-fn each_pair<'a, T: Sample>(
+fn each_pair<'a, T: Mix>(
     plan: &Plan,
     len: usize,
     out: &mut [T],
@@ -109,7 +107,7 @@ fn each_pair<'a, T: Sample>(
 }
 
 #[inline(always)]
-fn run<'a, T: Sample>(s: Shape, plan: &Plan, pair: impl Fn(usize) -> (usize, View<'a, T>, View<'a, T>), out: &mut [T]) {
+fn run<'a, T: Mix>(s: Shape, plan: &Plan, pair: impl Fn(usize) -> (usize, View<'a, T>, View<'a, T>), out: &mut [T]) {
     for (i, out) in out.chunks_exact_mut(s.samples()).enumerate() {
         let (which, reference, distorted) = pair(i);
         fuse_patch(s, &plan.recipes[which], &reference, &distorted, out);

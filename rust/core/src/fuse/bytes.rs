@@ -9,48 +9,14 @@ use super::{Recipe, Source};
 use crate::fuse::Mix;
 use crate::view::View;
 
-/// Samples of a row and of a patch.
-pub(crate) const ROW: usize = 60;
-pub(crate) const PATCH: usize = 20 * ROW;
-
 mod lanes;
+mod start;
 #[cfg(target_arch = "x86_64")]
 mod sweep;
-use lanes::Half;
-pub(crate) use lanes::{Lanes, Portable, with_lanes};
-
-/// Where a patch begins in the buffer of its image, and how far apart its rows are, in samples.
-#[derive(Clone, Copy)]
-pub(crate) struct Start<'a> {
-    data: &'a [u8],
-    at: usize,
-    stride: isize,
-}
-
-impl<'a> Start<'a> {
-    /// The patch at (`y`, `x`) of an RGB image.
-    #[inline(always)]
-    pub(crate) fn of(image: &View<'a, u8>, y: usize, x: usize) -> Self {
-        let (data, at, stride) = image.place(y, 3 * x);
-        Self { data, at, stride }
-    }
-    /// Where row `dy` begins.
-    #[inline(always)]
-    fn row(&self, dy: usize) -> usize {
-        self.at.wrapping_add_signed(self.stride.wrapping_mul(dy as isize))
-    }
-    /// Asks for it. The line with the last sample of each row is enough: on a grid, the first is in the line that the patch
-    /// to the left ended in.
-    #[inline(always)]
-    pub(crate) fn prefetch<L: Lanes>(&self, lanes: L) {
-        let mut at = self.at + ROW - 1;
-        for _ in 0..20 {
-            // Only an address: whether it lies in the buffer plays no part.
-            lanes.prefetch(self.data.as_ptr().wrapping_add(at));
-            at = at.wrapping_add_signed(self.stride);
-        }
-    }
-}
+use lanes::HalfRow;
+pub(crate) use lanes::{Lanes, Portable};
+use start::ROW;
+pub(crate) use start::{PATCH, Start};
 
 /// The rows of a patch.
 #[derive(Clone, Copy)]
@@ -64,23 +30,23 @@ impl<'a> Patch<'a> {
         image.gather(y, 3 * x, &mut rows);
         Self(rows)
     }
-    /// Both halves of row `dy`: samples 0..32 and 28..60.
+    /// The left and the right half of row `dy`: samples 0..32 and 28..60.
     #[inline(always)]
-    fn row(&self, dy: usize) -> (&'a Half, &'a Half) {
+    fn row(&self, dy: usize) -> (&'a HalfRow, &'a HalfRow) {
         halves(self.0[dy])
     }
     /// The rows of this patch and another that cross the RoI. The compiler is kept from knowing how many there are: it would
     /// unroll loops over them whole, and run out of registers.
     #[inline(always)]
-    fn across(&self, other: &Self) -> impl Iterator<Item = [(&'a Half, &'a Half); 2]> {
+    fn across(&self, other: &Self) -> impl Iterator<Item = [(&'a HalfRow, &'a HalfRow); 2]> {
         let end = std::hint::black_box(16);
         self.0[4..end].iter().zip(&other.0[4..end]).map(|(a, b)| [halves(a), halves(b)])
     }
 }
 
-/// Both halves of a row of 60.
+/// The left and the right half of a row of 60.
 #[inline(always)]
-fn halves(row: &[u8; ROW]) -> (&Half, &Half) {
+fn halves(row: &[u8; ROW]) -> (&HalfRow, &HalfRow) {
     (row.first_chunk().unwrap_or(&[0; 32]), row.last_chunk().unwrap_or(&[0; 32]))
 }
 
@@ -94,14 +60,14 @@ impl<L: Lanes> Sums<L> {
         Self(lanes.zero(), lanes.zero())
     }
     #[inline(always)]
-    fn add(&mut self, lanes: L, a: (&Half, &Half), b: (&Half, &Half)) {
+    fn add(&mut self, lanes: L, a: (&HalfRow, &HalfRow), b: (&HalfRow, &HalfRow)) {
         self.0 = lanes.add(self.0, lanes.errors(a.0, b.0));
         self.1 = lanes.add(self.1, lanes.errors(a.1, b.1));
     }
     /// Adds the errors of `a` against its mean with `b`: with `e = a - b`, `a - ((a + b + 1) >> 1)` is `e >> 1`. Those of
     /// `a` against `b` go to `whole`.
     #[inline(always)]
-    fn add_halved(&mut self, whole: &mut Self, lanes: L, a: (&Half, &Half), b: (&Half, &Half)) {
+    fn add_halved(&mut self, whole: &mut Self, lanes: L, a: (&HalfRow, &HalfRow), b: (&HalfRow, &HalfRow)) {
         let (low, high) = (lanes.errors(a.0, b.0), lanes.errors(a.1, b.1));
         whole.0 = lanes.add(whole.0, low);
         whole.1 = lanes.add(whole.1, high);
@@ -111,13 +77,13 @@ impl<L: Lanes> Sums<L> {
     /// The sum over the RoI's columns, 12..48, or over all others. Samples 28..32 are in both halves and count once.
     #[inline(always)]
     fn total(self, lanes: L, inside: bool) -> u64 {
-        const FIRST: [i32; 16] = [0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1];
-        const SECOND: [i32; 16] = [0, 0, -1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0];
+        const LEFT: [i32; 16] = [0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1];
+        const RIGHT: [i32; 16] = [0, 0, -1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0];
         let (low, high) = (lanes.split(self.0), lanes.split(self.1));
         let mut both = [0; 16];
         for i in 0..16 {
-            let (first, second) = if inside { (FIRST[i], SECOND[i]) } else { (!FIRST[i], !SECOND[i] & TWICE[i]) };
-            both[i] = (low[i] & first) + (high[i] & second);
+            let (left, right) = if inside { (LEFT[i], RIGHT[i]) } else { (!LEFT[i], !RIGHT[i] & NOT_IN_LEFT[i]) };
+            both[i] = (low[i] & left) + (high[i] & right);
         }
         both.iter().sum::<i32>() as u64
     }
@@ -128,8 +94,8 @@ impl<L: Lanes> Sums<L> {
     }
 }
 
-/// Lanes of the second half that are not in the first.
-const TWICE: [i32; 16] = [0, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1];
+/// Lanes of the right half of a row that are not in the left half.
+const NOT_IN_LEFT: [i32; 16] = [0, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1];
 
 /// What is summed over one patch pair.
 #[derive(Clone, Copy)]
@@ -186,8 +152,8 @@ pub(crate) fn patch_errors<L: Lanes, const HALVED: bool, const LARGEST: bool>(
 
 /// Samples of `inside` in the columns of the RoI, of `outside` in the others.
 #[inline(always)]
-fn select<L: Lanes>(lanes: L, inside: (&Half, &Half), outside: (&Half, &Half)) -> (Half, Half) {
-    (lanes.first(inside.0, outside.0), lanes.second(inside.1, outside.1))
+fn select<L: Lanes>(lanes: L, inside: (&HalfRow, &HalfRow), outside: (&HalfRow, &HalfRow)) -> (HalfRow, HalfRow) {
+    (lanes.select_left(inside.0, outside.0), lanes.select_right(inside.1, outside.1))
 }
 
 /// Squared error in the RoI between the reference and its mean with the distorted patch.
@@ -201,7 +167,7 @@ pub(crate) fn blend_sum<L: Lanes>(lanes: L, reference: &Patch<'_>, distorted: &P
 }
 
 #[inline(always)]
-fn store(out: &mut [u8; ROW], low: &Half, high: &Half) {
+fn store(out: &mut [u8; ROW], low: &HalfRow, high: &HalfRow) {
     out[..32].copy_from_slice(low);
     out[28..].copy_from_slice(high);
 }
@@ -223,11 +189,11 @@ pub(crate) fn fuse<L: Lanes>(
             rows(base, reference, distorted, out, |r, d| select(lanes, d, r));
         }
         Source::Distorted => rows(base, reference, distorted, out, |_, d| (*d.0, *d.1)),
-        Source::Half => rows(base, reference, distorted, out, |r, d| {
-            select(lanes, (&lanes.half(r.0, d.0), &lanes.half(r.1, d.1)), d)
+        Source::Average => rows(base, reference, distorted, out, |r, d| {
+            select(lanes, (&lanes.average(r.0, d.0), &lanes.average(r.1, d.1)), d)
         }),
         Source::Weight(weight) => {
-            let mean = |r: &Half, d: &Half| std::array::from_fn(|i| u8::weigh(r[i], d[i], weight));
+            let mean = |r: &HalfRow, d: &HalfRow| std::array::from_fn(|i| u8::weigh(r[i], d[i], weight));
             let mut sums = Sums::zero(lanes);
             rows(base, reference, distorted, out, |r, d| {
                 let fused = select(lanes, (&mean(r.0, d.0), &mean(r.1, d.1)), d);
@@ -247,7 +213,7 @@ fn rows(
     reference: &Patch<'_>,
     distorted: &Patch<'_>,
     out: &mut [u8],
-    mut inside: impl FnMut((&Half, &Half), (&Half, &Half)) -> (Half, Half),
+    mut inside: impl FnMut((&HalfRow, &HalfRow), (&HalfRow, &HalfRow)) -> (HalfRow, HalfRow),
 ) {
     let (out, _) = out[..PATCH].as_chunks_mut::<ROW>();
     for (out, base) in out[..4].iter_mut().zip(&base.0) {
@@ -282,7 +248,7 @@ mod tests {
         let errors = patch_errors::<L, true, true>(lanes, r, d);
         let mut all = vec![errors.outside, errors.inside, errors.halved, errors.largest.into(), blend_sum(lanes, r, d)];
         for outside in [Source::Reference, Source::Distorted] {
-            for inside in [Source::Reference, Source::Distorted, Source::Half, Source::Weight(0.3)] {
+            for inside in [Source::Reference, Source::Distorted, Source::Average, Source::Weight(0.3)] {
                 let mut out = [7; PATCH];
                 all.push(fuse(lanes, (outside, inside), r, d, &mut out));
                 all.extend(out.map(u64::from));

@@ -1,12 +1,13 @@
 //! The local variance of an image.
 
+use crate::checks::{check_len, check_size};
 use crate::error::{Error, Result};
 use crate::parallel;
-use crate::tile::{check_len, check_size, grid_shape};
+use crate::tile::grid_shape;
 use crate::view::{Sample, View};
 
 /// How the variance of boxes is computed for a sample type.
-pub trait Moments: Sized {
+pub trait Moments: Sample {
     /// The variances of the boxes whose top row is one of `rows`, to `out`, row by row.
     fn variances(view: &View<'_, Self>, size: (usize, usize), rows: std::ops::Range<usize>, out: &mut [f64]);
 }
@@ -19,7 +20,7 @@ pub trait Moments: Sized {
 ///
 /// # Errors
 /// [`Error::OutOfBounds`] if the box is larger than the image, [`Error::Shape`] if `out` has another length.
-pub fn local_variance<T: Sample>(view: &View<'_, T>, size: (usize, usize), out: &mut [f64]) -> Result<()> {
+pub fn local_variance<T: Moments>(view: &View<'_, T>, size: (usize, usize), out: &mut [f64]) -> Result<()> {
     check_size(size)?;
     let (rows, columns) = grid_shape(view.height(), view.width(), size, (1, 1));
     if rows == 0 || columns == 0 || view.channels() == 0 {
@@ -52,7 +53,7 @@ pub fn local_variance<T: Sample>(view: &View<'_, T>, size: (usize, usize), out: 
 }
 
 /// [`local_variance`] of a box that fits.
-pub(super) fn map<T: Sample>(view: &View<'_, T>, size: (usize, usize)) -> Vec<f64> {
+pub(super) fn map<T: Moments>(view: &View<'_, T>, size: (usize, usize)) -> Vec<f64> {
     let (rows, columns) = grid_shape(view.height(), view.width(), size, (1, 1));
     let mut out = vec![0.0; rows * columns];
     // A view without channels has no variance; its map stays 0.

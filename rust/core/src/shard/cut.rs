@@ -5,15 +5,47 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-use super::files::{Npy, Scratch, file_names};
+use serde::{Deserialize, Serialize};
+
+use super::files::{FileInfo, Npy, Scratch, checksum, file_names};
 use super::pair::{Pair, Rows};
-use super::{FileInfo, ImageInfo, ImageSpec, Label, Places, Sampling, Spec, Unchanged, checksum};
+use super::records::{Line, LineWriter};
+use super::spec::{ImageSpec, Label, Places, Sampling, Spec, Unchanged};
 use crate::error::{Error, Result};
-use crate::fuse::Fusion;
-use crate::psnr::{self, PatchSums};
-use crate::records::{Line, LineWriter};
+use crate::fuse::{self, Fusion, Image, PatchSums};
 use crate::view::Region;
-use crate::{sample, tile};
+use crate::{psnr, sample, tile};
+
+/// What was measured of one image pair.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// The image pair.
+    pub image_id: String,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// PSNR of the whole distorted image in dB; `None` where it equals its reference.
+    pub psnr: Option<f64>,
+    /// Whether the reference file carries an ICC profile (never applied).
+    pub reference_icc: bool,
+    /// Whether the distorted file does.
+    pub distorted_icc: bool,
+    /// BLAKE3 of the reference file, lower-case hex.
+    pub reference_blake3: String,
+    /// BLAKE3 of the distorted file.
+    pub distorted_blake3: String,
+    /// BLAKE3 of the file that was blended into the distorted image.
+    pub blend_with_blake3: Option<String>,
+    /// Distorted patches written.
+    pub patches: u64,
+    /// Records written.
+    pub records: u64,
+    /// Patches in which nothing changed, written or not.
+    pub unchanged: u64,
+    /// Fused patches equal to their reference.
+    pub identical: u64,
+}
 
 /// The three files of a shard while they grow. Dropped unfinished, it removes them.
 pub(super) struct Cutter {
@@ -84,7 +116,7 @@ impl Cutter {
         };
         let line = self.lines.image(image);
         for (patch_id, &(y, x)) in places.iter().enumerate() {
-            let sums = psnr::patch_sums(&reference, &distorted, y, x, size, roi);
+            let sums = fuse::patch_sums(&reference, &distorted, y, x, size, roi);
             let unchanged = sums.largest <= spec.min_difference;
             info.unchanged += u64::from(unchanged);
             if unchanged && spec.unchanged == Unchanged::Drop {
@@ -101,10 +133,8 @@ impl Cutter {
             let distorted_row = self.distorted.push(&distorted, y, x)?;
             info.patches += 1;
             for fusion in &spec.fusions {
-                let errors = fused_errors(*fusion, &sums, || match *fusion {
-                    Fusion::Blend { alpha } => psnr::blend_sum(&reference, &distorted, y, x, roi, alpha),
-                    _ => 0,
-                });
+                let errors =
+                    fused_errors(*fusion, &sums, |alpha| fuse::blend_sum(&reference, &distorted, y, x, roi, alpha));
                 let identical = errors.patch == 0;
                 let record = Line {
                     patch_id: patch_id as u64,
@@ -152,13 +182,14 @@ struct Errors {
     roi: u64,
 }
 
-/// The squared errors of `fusion`, from the sums of the unfused pair; `blend` gives the blend's error inside the RoI.
-fn fused_errors(fusion: Fusion, sums: &PatchSums, blend: impl FnOnce() -> u64) -> Errors {
-    let (outside, inside) = match fusion {
-        Fusion::None => (sums.outside, sums.inside),
-        Fusion::Copy => (sums.outside, 0),
-        Fusion::Blend { .. } => (sums.outside, blend()),
-        Fusion::Paste => (0, sums.inside),
+/// The squared errors of `fusion`, from the sums of the unfused pair; `blend` gives the error inside the RoI of the mean
+/// with an alpha.
+fn fused_errors(fusion: Fusion, sums: &PatchSums, blend: impl FnOnce(f64) -> u64) -> Errors {
+    let part = |image: Image, sum: u64| if image == Image::Distorted { sum } else { 0 };
+    let outside = part(fusion.kind().outside, sums.outside);
+    let inside = match (fusion.kind().inside, fusion.alpha()) {
+        (Some(image), _) => part(image, sums.inside),
+        (None, alpha) => blend(alpha.unwrap_or_default()),
     };
     Errors { patch: outside + inside, roi: inside }
 }

@@ -6,122 +6,23 @@
 //! that was cut short leaves nothing that could be taken for one. The same spec gives the same bytes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::fuse::Fusion;
-use crate::view::Region;
 
 mod cut;
 mod files;
 mod pair;
+pub mod records;
+mod spec;
 
 use cut::Cutter;
+pub use cut::ImageInfo;
 pub use files::{FileInfo, checksum};
 use pair::{Pair, Reference};
-
-/// Where patches are cut in each image.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Sampling {
-    /// Every patch on a grid.
-    Grid {
-        /// Pixels from one patch to the next.
-        stride: usize,
-    },
-    /// Distinct places, each as likely as the next.
-    Random {
-        /// Patches an image.
-        n: usize,
-    },
-    /// Distinct places, likely where the reference's local variance is high.
-    Texture {
-        /// Patches an image.
-        n: usize,
-    },
-}
-
-/// What the quality of a fused patch means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Label {
-    /// The quality of the image.
-    Image,
-    /// `1 - (1 - image quality) * sqrt(MSE of the fused patch / MSE of the unfused one)`.
-    Energy,
-}
-
-/// What becomes of patches in which nothing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unchanged {
-    /// They are kept with quality 1.
-    Keep,
-    /// They are left out.
-    Drop,
-}
-
-/// One image pair of a shard.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageSpec {
-    /// Unique in the patch set; with the seed it is the key of random sampling.
-    pub image_id: String,
-    /// The reference's file, relative to the dataset's root.
-    pub reference: String,
-    /// The distorted image's file, likewise.
-    pub distorted: String,
-    /// If set, the distorted image is the mean of `distorted` and this file, rounded half up.
-    pub blend_with: Option<String>,
-    /// The kind of distortion.
-    pub distortion_type: String,
-    /// The score as the dataset has it.
-    pub mos: f64,
-    /// The score as quality, 0..=1, 1 = nobody notices.
-    pub quality: f64,
-}
-
-/// Everything a shard is made from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Spec {
-    /// The shard's name, e.g. `shard-00000`.
-    pub name: String,
-    /// Rows and columns of a patch.
-    pub size: usize,
-    /// The region of interest inside a patch.
-    pub roi: Region,
-    /// A record is written for each of these.
-    pub fusions: Vec<Fusion>,
-    /// What the quality of a fused patch means.
-    pub label: Label,
-    /// Where patches are cut.
-    pub sampling: Sampling,
-    /// Seed of random sampling.
-    pub seed: u64,
-    /// Patches whose samples all agree within this many grey levels count as unchanged.
-    pub min_difference: u8,
-    /// What becomes of those.
-    pub unchanged: Unchanged,
-    /// Larger images are refused.
-    pub max_pixels: u64,
-    /// The image pairs. Pairs of one reference stand together, so it is decoded once.
-    pub images: Vec<ImageSpec>,
-}
-
-/// The directories a shard is built between.
-#[derive(Clone, Copy, Debug)]
-pub struct Places<'a> {
-    /// The dataset's root; the files of a [`Spec`] are relative to it.
-    pub root: &'a Path,
-    /// Where the whole shard goes.
-    pub out: &'a Path,
-    /// Where it is written until it is whole; on the same file system as `out`.
-    pub scratch: &'a Path,
-}
+pub use spec::{ImageSpec, Label, Places, Sampling, Spec, Unchanged};
 
 /// An image pair that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,37 +35,6 @@ pub struct Skipped {
     pub reason: String,
     /// BLAKE3 of the file, if it can be read.
     pub blake3: Option<String>,
-}
-
-/// What was measured of one image pair.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ImageInfo {
-    /// The image pair.
-    pub image_id: String,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// PSNR of the whole distorted image in dB; `None` where it equals its reference.
-    pub psnr: Option<f64>,
-    /// Whether the reference file carries an ICC profile (never applied).
-    pub reference_icc: bool,
-    /// Whether the distorted file does.
-    pub distorted_icc: bool,
-    /// BLAKE3 of the reference file, lower-case hex.
-    pub reference_blake3: String,
-    /// BLAKE3 of the distorted file.
-    pub distorted_blake3: String,
-    /// BLAKE3 of the file that was blended into the distorted image.
-    pub blend_with_blake3: Option<String>,
-    /// Distorted patches written.
-    pub patches: u64,
-    /// Records written.
-    pub records: u64,
-    /// Patches in which nothing changed, written or not.
-    pub unchanged: u64,
-    /// Fused patches equal to their reference.
-    pub identical: u64,
 }
 
 /// A finished shard.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{ImageSpec, Spec};
+use super::spec::{ImageSpec, Spec};
 use crate::decode::{self, Pixels};
 use crate::error::Error;
 use crate::view::View;
@@ -44,7 +44,7 @@ impl Image {
 /// The message of an error without the file name, which stands beside it.
 fn reason(error: Error) -> String {
     match error {
-        Error::Io { source, .. } => format!("can't be read: {}; make it readable", crate::error::told(&source)),
+        Error::Io { source, .. } => format!("can't be read: {}; make it readable", crate::error::os_message(&source)),
         Error::Decode { reason, .. } => reason,
         other => other.to_string(),
     }

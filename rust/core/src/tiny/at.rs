@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use super::lanes::with_lanes;
-use super::{MIN_SIDE, Network, PARALLEL_PIXELS, State, block, check_len, patch};
+use super::lanes::Portable;
+use super::{MIN_SIDE, Network, PARALLEL_PIXELS, State, block, check_lengths, patch};
 use crate::error::{Error, Result};
-use crate::parallel;
+use crate::parallel::{self, with_lanes};
 use crate::tile::check_corners;
 use crate::view::View;
 
@@ -66,7 +66,7 @@ pub(super) fn score_at_on(
         return Err(Error::Value { what: "the patch size", value, expected: "at least 5x5" });
     }
     check_corners(reference.height(), reference.width(), size, corners)?;
-    check_len(network, corners.len(), out.len())?;
+    check_lengths(network, corners.len(), out.len())?;
 
     let cells = (cell(size.0), cell(size.1));
     let place = |(i, &(y, x)): (usize, &(usize, usize))| ((y / cells.0, x / cells.1), x, y, i);
@@ -89,13 +89,14 @@ pub(super) fn score_at_on(
             if outputs(extent) < outputs(size).saturating_mul(places.len()) {
                 let block = images.map(|image| image.at(y, x, extent.0, extent.1));
                 let corners = || places.iter().map(|&(_, px, py, _)| (py - y, px - x));
-                with_lanes!(arch, lanes => block::run(lanes, weights, scaling, block, (size, corners()), scratch, out));
+                with_lanes!(arch, Portable, lanes => block::run(lanes, weights, scaling, block, (size, corners()), scratch, out));
                 continue;
             }
             // Too far apart to share anything.
             for (&(_, x, y, _), out) in places.iter().zip(out) {
                 let pair = images.map(|image| image.at(y, x, size.0, size.1));
-                *out = with_lanes!(arch, lanes => patch::run(lanes, weights, scaling, pair, scratch, &mut None));
+                *out =
+                    with_lanes!(arch, Portable, lanes => patch::run(lanes, weights, scaling, pair, scratch, &mut None));
             }
         }
     });

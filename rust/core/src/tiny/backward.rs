@@ -4,8 +4,8 @@ use super::forward::Scales;
 use super::lanes::{Lanes, Line};
 use super::norm::{self, RowSums, Totals};
 use super::pack::{B1, B2, B3, W1, W2, W3, Weights};
-use super::patch::{Scratch, plane};
 use super::product::{Outer, Row};
+use super::scratch::{Scratch, plane};
 
 /// Sums of products over pixels are folded after about this many, as the error of a sum grows with its length.
 const FOLD: usize = 512;

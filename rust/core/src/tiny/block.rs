@@ -7,7 +7,8 @@ use super::forward;
 use super::lanes::{Lanes, Line};
 use super::norm::RowSums;
 use super::pack::Weights;
-use super::patch::{self, Scaling, Scratch};
+use super::patch;
+use super::scratch::{Scaling, Scratch};
 use crate::view::View;
 
 /// The scores of the patches of `size` at `corners` of a block of two images, to `out`.
@@ -27,7 +28,7 @@ pub(super) fn run<L: Lanes>(
     if weights.norm {
         scratch.resize(extent, size, false);
         forward::scale(lanes, scaling, block, scratch);
-        forward::first(lanes, weights, scratch, None);
+        forward::first_layer(lanes, weights, scratch, None);
         let stride = extent.1 - 2;
         for ((y, x), out) in corners.zip(out) {
             let start = y * stride + x;
@@ -36,8 +37,8 @@ pub(super) fn run<L: Lanes>(
             for row in 0..rows {
                 forward::sum(lanes, &raw[start + row * stride..][..columns], &mut totals);
             }
-            forward::layers(lanes, weights, scratch, (start, &totals), false);
-            let (means, _) = forward::third(lanes, weights, scratch, false);
+            forward::first_two_layers(lanes, weights, scratch, (start, &totals), false);
+            let (means, _) = forward::third_layer(lanes, weights, scratch, false);
             *out = patch::score(weights, &means);
         }
         return;

@@ -3,8 +3,8 @@
 use super::lanes::{Lanes, Line};
 use super::norm::{self, RowSums, Totals};
 use super::pack::Weights;
-use super::patch::{CHUNK, Scaling, Scratch, plane};
 use super::product::Row;
+use super::scratch::{CHUNK, Scaling, Scratch, plane};
 use crate::view::View;
 
 /// Scales the nine channels.
@@ -98,7 +98,12 @@ pub(super) fn third_rows<L: Lanes>(
 
 /// The sums of the first layer for a whole block, and, if `totals` are given, their sums over all pixels.
 #[inline(always)]
-pub(super) fn first<L: Lanes>(lanes: L, weights: &Weights, scratch: &mut Scratch, mut totals: Option<&mut Totals<2>>) {
+pub(super) fn first_layer<L: Lanes>(
+    lanes: L,
+    weights: &Weights,
+    scratch: &mut Scratch,
+    mut totals: Option<&mut Totals<2>>,
+) {
     let (height, width) = scratch.block;
     let (rows, columns) = (height - 2, width - 2);
     let inputs = scratch.inputs.flat();
@@ -117,7 +122,7 @@ pub(super) type Scales = ([Line; 2], [Line; 1]);
 /// The first two layers of a patch, from its sums of the first layer: those of the block from pixel `start` on, which add up
 /// to `totals`. Where they are not to be kept, they are left as they are.
 #[inline(always)]
-pub(super) fn layers<L: Lanes>(
+pub(super) fn first_two_layers<L: Lanes>(
     lanes: L,
     weights: &Weights,
     scratch: &mut Scratch,
@@ -202,7 +207,12 @@ pub(super) fn activate<L: Lanes, const V: usize>(
 
 /// The third layer: each output's mean over all pixels, and the share of them that is above 0.
 #[inline(always)]
-pub(super) fn third<L: Lanes>(lanes: L, weights: &Weights, scratch: &mut Scratch, keep: bool) -> ([f64; 8], [f64; 8]) {
+pub(super) fn third_layer<L: Lanes>(
+    lanes: L,
+    weights: &Weights,
+    scratch: &mut Scratch,
+    keep: bool,
+) -> ([f64; 8], [f64; 8]) {
     let (height, width) = scratch.size;
     let (rows, columns) = (height - 4, width - 4);
     let inputs = scratch.out[1].flat();

@@ -221,26 +221,3 @@ mod x86 {
         }
     }
 }
-
-/// Runs `$body` with `$lanes` standing for those of `$arch`, compiled for it.
-macro_rules! with_lanes {
-    ($arch:expr, $lanes:ident => $body:expr) => {
-        match $arch {
-            #[cfg(target_arch = "x86_64")]
-            pulp::Arch::V4($lanes) => $lanes.vectorize($crate::parallel::Inline(
-                #[inline(always)]
-                || $body,
-            )),
-            #[cfg(target_arch = "x86_64")]
-            pulp::Arch::V3($lanes) => $lanes.vectorize($crate::parallel::Inline(
-                #[inline(always)]
-                || $body,
-            )),
-            _ => {
-                let $lanes = $crate::tiny::lanes::Portable;
-                $body
-            }
-        }
-    };
-}
-pub(super) use with_lanes;

@@ -24,17 +24,19 @@ mod norm;
 mod pack;
 mod patch;
 mod product;
+mod scratch;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Mutex;
 
 pub use self::at::{block_pixels, score_at};
-use self::lanes::{Line, with_lanes};
+use self::lanes::{Line, Portable};
 use self::pack::{Buffer, LINES, Weights};
-use self::patch::{Scaling, Scratch};
+use self::scratch::{Scaling, Scratch};
+use crate::checks::check_len;
 use crate::error::{Error, Result};
-use crate::parallel;
+use crate::parallel::{self, with_lanes};
 use crate::view::Batch;
 
 /// The least height and width of a patch: two 3x3 without padding.
@@ -150,8 +152,8 @@ impl Tape {
     /// # Errors
     /// [`Error::Shape`] if there are not as many numbers as scores or as parameters.
     pub fn backward(&self, scores: &[f32], parameters: &mut [f32]) -> Result<()> {
-        same_len("the gradient of the scores", scores.len(), self.pairs)?;
-        same_len("the gradient of the parameters", parameters.len(), pack::count(self.norm()))?;
+        check_len("the gradient of the scores", scores.len(), &[self.pairs])?;
+        check_len("the gradient of the parameters", parameters.len(), &[pack::count(self.norm())])?;
         let rows = self.rows.lines()[..self.pairs * LINES].as_flattened();
         let mut sums = vec![0.0_f64; LINES * 16];
         // A job sums up a part of the parameters over all pairs.
@@ -176,13 +178,6 @@ impl Tape {
     }
 }
 
-fn same_len(what: &'static str, found: usize, expected: usize) -> Result<()> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::Shape { what, found: vec![found], expected: vec![expected] })
-}
-
 /// An error unless everything fits together.
 fn check(network: &Network<'_>, reference: &Batch<'_, u8>, distorted: &Batch<'_, u8>, out: usize) -> Result<()> {
     reference.same_shape("distorted", distorted)?;
@@ -191,13 +186,13 @@ fn check(network: &Network<'_>, reference: &Batch<'_, u8>, distorted: &Batch<'_,
         let value = format!("{height}x{width} with {channels} channels");
         return Err(Error::Value { what: "a patch", value, expected: "at least 5x5 with 3 channels" });
     }
-    check_len(network, n, out)
+    check_lengths(network, n, out)
 }
 
 /// An error unless there are as many parameters as the network has, and as much room as there are pairs.
-fn check_len(network: &Network<'_>, pairs: usize, out: usize) -> Result<()> {
-    same_len("the parameters", network.parameters.len(), pack::count(network.norm))?;
-    same_len("the scores", out, pairs)
+fn check_lengths(network: &Network<'_>, pairs: usize, out: usize) -> Result<()> {
+    check_len("the parameters", network.parameters.len(), &[pack::count(network.norm)])?;
+    check_len("the scores", out, &[pairs])
 }
 
 /// Weights as the kernels read them, and room for the work of each thread.
@@ -219,9 +214,9 @@ impl State {
         workers: usize,
     ) -> (&Weights, Scaling, &mut [Scratch]) {
         let weights = &mut self.weights;
-        with_lanes!(arch, lanes => { let _ = lanes; weights.set(network.parameters) });
+        with_lanes!(arch, Portable, lanes => { let _ = lanes; weights.set(network.parameters) });
         self.scratch.resize_with(workers.max(self.scratch.len()), Scratch::default);
-        (&self.weights, patch::scaling(network.scale, network.shift), &mut self.scratch[..workers])
+        (&self.weights, scratch::scaling(network.scale, network.shift), &mut self.scratch[..workers])
     }
 
     /// Scores, and, if `rows` are given, their gradients.
@@ -269,7 +264,7 @@ fn share<'a>(
         // A lock is poisoned by a panic of another thread, which will be passed on.
         while let Some(((i, out), mut row)) = jobs.lock().ok().and_then(|mut jobs| jobs.next()) {
             let pair = [reference.patch(i), distorted.patch(i)];
-            *out = with_lanes!(arch, lanes => patch::run(lanes, weights, scaling, pair, scratch, &mut row));
+            *out = with_lanes!(arch, Portable, lanes => patch::run(lanes, weights, scaling, pair, scratch, &mut row));
         }
     });
 }

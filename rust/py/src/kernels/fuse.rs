@@ -2,22 +2,56 @@
 
 use numpy::PyUntypedArrayMethods;
 use numpy::ndarray::{Ix1, Ix2};
-use pixq_core::fuse::{self, Fusion, Measured, Plan, Rows};
+use pixq_core::fuse::{self, Fusion, Image, KINDS, Measured, Plan, Rows};
 use pixq_core::{Error, Region};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList};
 
+use super::args::{self, Maybe, check_count, patch_side, real, room, side, size_or_20};
 use super::corners;
-use super::given::{self, Maybe, check_count, patch_side, real, room, side, size_or_20};
 use crate::array::{Output, Pixels, by_dtype, readonly, tuple};
 use crate::error::to_py;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("FUSION_NAMES", KINDS.each_ref().map(|kind| kind.name))?;
+    m.add_function(wrap_pyfunction!(fusions_py, m)?)?;
     m.add_function(wrap_pyfunction!(fuse_py, m)?)?;
     m.add_function(wrap_pyfunction!(fuse_rows, m)?)?;
     m.add_function(wrap_pyfunction!(fuse_at, m)?)?;
     m.add_function(wrap_pyfunction!(feather_mask, m)?)
+}
+
+/// All fusions.
+///
+/// Returns
+/// -------
+/// list of dict
+///     For each fusion its `name`; what the patch shows `outside` and `inside` its RoI ("reference", "distorted", or
+///     "mean": the mean of both that `alpha` weights); and a `description`. Records count in this list.
+///
+/// Examples
+/// --------
+/// >>> from pixq import _core
+/// >>> _core.fusions()[3]["name"], _core.fusions()[3]["outside"], _core.fusions()[3]["inside"]
+/// ('paste', 'reference', 'distorted')
+#[pyfunction]
+#[pyo3(name = "fusions")]
+fn fusions_py(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    let shows = |image| match image {
+        Some(Image::Reference) => "reference",
+        Some(Image::Distorted) => "distorted",
+        None => "mean",
+    };
+    let row = |kind: &fuse::Kind| {
+        let row = PyDict::new(py);
+        row.set_item("name", kind.name)?;
+        row.set_item("outside", shows(Some(kind.outside)))?;
+        row.set_item("inside", shows(kind.inside))?;
+        row.set_item("description", kind.description)?;
+        Ok(row)
+    };
+    KINDS.iter().map(row).collect()
 }
 
 /// The plan with one more fusion, by weights of the reference for each pixel.
@@ -47,8 +81,8 @@ fn plan(
     roi: Maybe<'_, '_>,
     measured: bool,
 ) -> PyResult<Plan> {
-    let needed = measured || fusions.iter().any(|fusion| *fusion != Fusion::None);
-    let roi = match given::roi(roi, size.0, size.1)? {
+    let needed = measured || fusions.iter().any(Fusion::uses_roi);
+    let roi = match args::roi(roi, size.0, size.1)? {
         Some(roi) => roi,
         None if size == (20, 20) => Region { y: 4, x: 4, height: 12, width: 12 },
         None if !needed => Region { y: 0, x: 0, height: size.0, width: size.1 },
@@ -65,9 +99,6 @@ fn plan(
     }
     Ok(plan)
 }
-
-const COPY: Fusion = Fusion::Copy;
-const BLEND: Fusion = Fusion::Blend { alpha: 0.5 };
 
 /// A distorted patch with a part of its reference, or every pair of two batches.
 ///
@@ -142,8 +173,8 @@ fn fuse_py<'py>(
         }
         None => {
             let alpha = real("alpha", alpha, 0.5)?;
-            let name = fusion.map_or(Ok("copy".to_owned()), |name| given::text("fusion", name))?;
-            let fusion = given::fusion(&name, alpha)?;
+            let name = fusion.map_or(Ok("copy".to_owned()), |name| args::text("fusion", name))?;
+            let fusion = args::fusion(&name, alpha)?;
             plan(&[fusion], &[], size, channels, roi, false)?
         }
     };
@@ -232,8 +263,8 @@ fn fuse_rows<'py>(
         return Err(distorted.unexpected(&format!("patches like those of 'reference', {}", tuple(reference.shape()))));
     }
     let size = (reference.shape()[1], reference.shape()[2]);
-    let masks = given::masks(masks)?;
-    let fusions = given::fusions(fusions, !masks.is_empty(), &[COPY])?;
+    let masks = args::masks(masks)?;
+    let fusions = args::fusions(fusions, !masks.is_empty(), &[Fusion::COPY])?;
     let plan = plan(&fusions, &masks, size, channels, roi, false)?;
     let reference_rows = rows("reference_rows", reference_rows, reference.shape()[0])?;
     let distorted_rows = rows("distorted_rows", distorted_rows, distorted.shape()[0])?;
@@ -315,8 +346,8 @@ fn fuse_at<'py>(
     reference.same_shape(&distorted)?;
     let (channels, has_channels) = reference.image_channels()?;
     let size = size_or_20(size)?;
-    let masks = given::masks(masks)?;
-    let fusions = given::fusions(fusions, !masks.is_empty(), &[COPY, BLEND])?;
+    let masks = args::masks(masks)?;
+    let fusions = args::fusions(fusions, !masks.is_empty(), &[Fusion::COPY, Fusion::blend(0.5)])?;
     let plan = plan(&fusions, &masks, size, channels, roi, true)?;
     let data_range = data_range.map(|range| real("data_range", Some(range), 0.0)).transpose()?;
     let corners = corners(coords)?;
@@ -403,7 +434,7 @@ fn feather_mask<'py>(
     outside: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let size = (patch_side("height", height)?, patch_side("width", width)?);
-    let roi = given::roi(Some(roi), size.0, size.1)?.unwrap_or(Region { y: 0, x: 0, height: size.0, width: size.1 });
+    let roi = args::roi(Some(roi), size.0, size.1)?.unwrap_or(Region { y: 0, x: 0, height: size.0, width: size.1 });
     let feather = side("feather", feather)?;
     let (inside, outside) = (real("inside", inside, 1.0)?, real("outside", outside, 0.0)?);
     let mut out = Output::<f64>::zeros(py, &[size.0, size.1])?;

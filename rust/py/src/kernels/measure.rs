@@ -3,8 +3,8 @@
 use pixq_core::{equal, psnr, sample, tile};
 use pyo3::prelude::*;
 
+use super::args::{self, Maybe, size_or_20};
 use super::corners;
-use super::given::{self, Maybe, size_or_20};
 use crate::array::{Output, Pixels, by_dtype};
 use crate::error::to_py;
 
@@ -88,7 +88,7 @@ fn psnr_py<'py>(
     roi: Maybe<'_, 'py>,
     data_range: Maybe<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let range = data_range.map(|range| given::real("data_range", Some(range), 0.0)).transpose()?;
+    let range = data_range.map(|range| args::real("data_range", Some(range), 0.0)).transpose()?;
     measured(py, reference, distorted, roi, Some(range))
 }
 
@@ -111,7 +111,7 @@ fn measured<'py>(
         reference.image_channels()?;
         reference.shape()
     };
-    let roi = given::roi(roi, axes[0], axes[1])?;
+    let roi = args::roi(roi, axes[0], axes[1])?;
     by_dtype!(reference.dtype, T => {
         if batch {
             let (r, d) = (reference.batch::<T>()?, distorted.batch::<T>()?);

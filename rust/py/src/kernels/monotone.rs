@@ -5,9 +5,9 @@ use pixq_core::tile::check_corners;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::args::{Maybe, size_or_20};
 use super::corners;
-use super::given::{Maybe, size_or_20};
-use super::tiny::{asked, channels, given, images};
+use super::network_args::{channels, float_vector, images, output_vector};
 use crate::error::to_py;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -86,11 +86,11 @@ fn monotone_score_at(
         return Err(PyValueError::new_err(format!("'members' is {members}; expected 1 to 1024")));
     }
     let count = monotone::parameter_count(members, learned);
-    let parameters = given("parameters", parameters, count, "the parameters of such an ensemble")?;
+    let parameters = float_vector("parameters", parameters, count, "the parameters of such an ensemble")?;
     let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
     let results = corners.len() * members;
-    let mut raw = asked("raw", raw, results, "a score of each patch and member")?;
-    let mut weight = asked("weight", weight, results, "a weight of each patch and member")?;
+    let mut raw = output_vector("raw", raw, results, "a score of each patch and member")?;
+    let mut weight = output_vector("weight", weight, results, "a weight of each patch and member")?;
     let model = Ensemble { members, learned, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
     let (raw, weight) = (raw.as_slice_mut()?, weight.as_slice_mut()?);
     py.detach(|| monotone::score_at(&model, &reference, &distorted, &corners, size, raw, weight)).map_err(to_py)

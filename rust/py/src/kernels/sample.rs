@@ -3,8 +3,8 @@
 use pixq_core::sample;
 use pyo3::prelude::*;
 
+use super::args::{self, MAX_CORNERS, Maybe, check_count, count, room, side, size_or_20, text};
 use super::corner_array;
-use super::given::{self, MAX_CORNERS, Maybe, check_count, count, room, side, size_or_20, text};
 use crate::array::{Pixels, by_dtype};
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -75,7 +75,7 @@ fn sample_random<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (height, width, size) = (side("height", height)?, side("width", width)?, size_or_20(size)?);
     let n = number(n, positions(height, width, size))?;
-    let (seed, key) = (given::seed(seed)?, text("key", key)?);
+    let (seed, key) = (args::seed(seed)?, text("key", key)?);
     corner_array(py, &py.detach(|| sample::random(height, width, size, n, seed, &key)))
 }
 
@@ -128,7 +128,7 @@ fn sample_texture<'py>(
     let size = size_or_20(size)?;
     let positions = positions(image.shape()[0], image.shape()[1], size);
     let n = number(n, positions)?;
-    let (seed, key) = (given::seed(seed)?, text("key", key)?);
+    let (seed, key) = (args::seed(seed)?, text("key", key)?);
     room(positions.unwrap_or(usize::MAX), size_of::<f64>())?;
     by_dtype!(image.dtype, T => {
         let view = image.view::<T>()?;

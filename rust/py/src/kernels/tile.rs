@@ -4,7 +4,7 @@ use pixq_core::tile;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::given::{Maybe, check_count, side, size, size_or_20};
+use super::args::{Maybe, check_count, side, size, size_or_20};
 use super::{corner_array, corners};
 use crate::array::{Output, Pixels, by_dtype};
 use crate::error::to_py;

@@ -1,16 +1,13 @@
 //! Bindings of [`pixq_core::tiny`].
 
-use numpy::ndarray::Ix1;
-use numpy::{PyReadonlyArray, PyReadwriteArray, PyUntypedArrayMethods};
+use pixq_core::Batch;
 use pixq_core::tile::check_corners;
 use pixq_core::tiny::{self, MIN_SIDE, Network, Tape};
-use pixq_core::{Batch, View};
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
+use super::args::{Maybe, room, size_or_20};
 use super::corners;
-use super::given::{Maybe, room, size_or_20};
-use crate::array::{Dtype, Pixels, kind, readonly, readwrite, tuple};
+use super::network_args::{bytes, channels, float_vector, images, output_vector};
 use crate::error::to_py;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -19,77 +16,11 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(tiny_score_at, m)?)
 }
 
-/// An error unless a vector that is `contiguous` has as many numbers as expected, which are `what`.
-fn fits(name: &str, contiguous: bool, found: usize, expected: usize, what: &str) -> PyResult<()> {
-    if found != expected {
-        let (found, expected) = (tuple(&[found]), tuple(&[expected]));
-        return Err(PyValueError::new_err(format!("'{name}' has shape {found}; expected {expected}: {what}")));
-    }
-    if !contiguous {
-        return Err(PyValueError::new_err(format!(
-            "'{name}' is not contiguous; pass a contiguous array (numpy.ascontiguousarray)"
-        )));
-    }
-    Ok(())
-}
-
-const VECTOR: &str = "a float32 array of shape (n,)";
-
-/// `count` float32 numbers, which are `what`.
-pub(super) fn given<'py>(
-    name: &str,
-    object: &Bound<'py, PyAny>,
-    count: usize,
-    what: &str,
-) -> PyResult<PyReadonlyArray<'py, f32, Ix1>> {
-    let array = readonly::<f32, Ix1>(name, object, VECTOR)?;
-    fits(name, array.is_c_contiguous(), array.len(), count, what)?;
-    Ok(array)
-}
-
-/// Room for `count` float32 numbers, which will be `what`.
-pub(super) fn asked<'py>(
-    name: &str,
-    object: &Bound<'py, PyAny>,
-    count: usize,
-    what: &str,
-) -> PyResult<PyReadwriteArray<'py, f32, Ix1>> {
-    let array = readwrite::<f32, Ix1>(name, object, VECTOR)?;
-    fits(name, array.is_c_contiguous(), array.len(), count, what)?;
-    Ok(array)
-}
-
 fn parameters_of(norm: bool) -> &'static str {
     if norm { "the parameters of a network with norm" } else { "the parameters of a network without norm" }
 }
 
-const A_SCORE_EACH: &str = "a score of each pair";
-
-/// Numbers for the nine channels.
-pub(super) fn channels(name: &str, object: &Bound<'_, PyAny>) -> PyResult<[f32; 9]> {
-    object.extract().map_err(|_| {
-        let expected = "nine numbers, three each of the reference, the distorted and their difference";
-        match object.len() {
-            Ok(len) if len != 9 => PyValueError::new_err(format!("'{name}' has length {len}; expected {expected}")),
-            _ => PyTypeError::new_err(format!("'{name}' is a {}; expected {expected}", kind(object))),
-        }
-    })
-}
-
-/// Two arrays of bytes of one shape.
-fn bytes<'a, 'py>(
-    reference: &'a Bound<'py, PyAny>,
-    distorted: &'a Bound<'py, PyAny>,
-) -> PyResult<[Pixels<'a, 'py>; 2]> {
-    let reference = Pixels::new("reference", reference)?;
-    let distorted = reference.and("distorted", distorted)?;
-    reference.same_shape(&distorted)?;
-    if reference.dtype != Dtype::U8 {
-        let found = if reference.dtype == Dtype::U16 { "uint16" } else { "float32" };
-        return Err(PyTypeError::new_err(format!("'reference' has dtype {found}; expected uint8")));
-    }
-    Ok([reference, distorted])
-}
+const ONE_SCORE_PER_PAIR: &str = "a score of each pair";
 
 /// Pairs of patches that the network can take.
 fn pairs<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -> PyResult<[Batch<'a, u8>; 2]> {
@@ -97,18 +28,6 @@ fn pairs<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -
     match *reference.shape() {
         [_, height, width, 3] if height.min(width) >= MIN_SIDE => Ok([reference.batch()?, distorted.batch()?]),
         _ => Err(reference.unexpected("(n, height, width, 3), at least 5x5")),
-    }
-}
-
-/// Two images that have patches the network can take.
-pub(super) fn images<'a>(
-    reference: &'a Bound<'_, PyAny>,
-    distorted: &'a Bound<'_, PyAny>,
-) -> PyResult<[View<'a, u8>; 2]> {
-    let [reference, distorted] = bytes(reference, distorted)?;
-    match *reference.shape() {
-        [_, _, 3] => Ok([reference.view()?, distorted.view()?]),
-        _ => Err(reference.unexpected("(height, width, 3)")),
     }
 }
 
@@ -170,9 +89,9 @@ fn tiny_score(
     out: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let [reference, distorted] = pairs(reference, distorted)?;
-    let parameters = given("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
+    let parameters = float_vector("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
     let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
-    let mut out = asked("out", out, reference.len(), A_SCORE_EACH)?;
+    let mut out = output_vector("out", out, reference.len(), ONE_SCORE_PER_PAIR)?;
     check_room(&reference, 0)?;
     let network = Network { norm, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
     let out = out.as_slice_mut()?;
@@ -239,9 +158,9 @@ fn tiny_score_at(
     let (size, corners) = (size_or_20(size)?, corners(coords)?);
     let extent = (reference.height(), reference.width());
     check_corners(extent.0, extent.1, size, &corners).map_err(to_py)?;
-    let parameters = given("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
+    let parameters = float_vector("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
     let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
-    let mut out = asked("out", out, corners.len(), A_SCORE_EACH)?;
+    let mut out = output_vector("out", out, corners.len(), ONE_SCORE_PER_PAIR)?;
     let workers = pixq_core::parallel::num_threads().min(corners.len());
     room(tiny::block_pixels(extent, size).saturating_mul(workers), tiny::BYTES_PER_PIXEL)?;
     let network = Network { norm, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
@@ -302,9 +221,9 @@ impl TinyTape {
     ) -> PyResult<()> {
         let norm = self.0.norm();
         let [reference, distorted] = pairs(reference, distorted)?;
-        let parameters = given("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
+        let parameters = float_vector("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
         let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
-        let mut out = asked("out", out, reference.len(), A_SCORE_EACH)?;
+        let mut out = output_vector("out", out, reference.len(), ONE_SCORE_PER_PAIR)?;
         check_room(&reference, Tape::BYTES_PER_PAIR)?;
         let network = Network { norm, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
         let out = out.as_slice_mut()?;
@@ -328,8 +247,9 @@ impl TinyTape {
     ///     If another thread is using the tape.
     fn backward(&self, py: Python<'_>, grad_output: &Bound<'_, PyAny>, gradients: &Bound<'_, PyAny>) -> PyResult<()> {
         let norm = self.0.norm();
-        let grad_output = given("grad_output", grad_output, self.0.pairs(), "a number for each pair of 'forward'")?;
-        let mut gradients = asked("gradients", gradients, tiny::parameter_count(norm), parameters_of(norm))?;
+        let grad_output =
+            float_vector("grad_output", grad_output, self.0.pairs(), "a number for each pair of 'forward'")?;
+        let mut gradients = output_vector("gradients", gradients, tiny::parameter_count(norm), parameters_of(norm))?;
         let (scores, gradients) = (grad_output.as_slice()?, gradients.as_slice_mut()?);
         py.detach(|| self.0.backward(scores, gradients)).map_err(to_py)
     }

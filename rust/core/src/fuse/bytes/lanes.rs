@@ -1,10 +1,10 @@
 //! What each kind of processor does with 32 samples at once.
 
-use super::Start;
+use super::start::Start;
 use crate::fuse::Mix;
 
-/// 32 samples.
-pub(crate) type Half = [u8; 32];
+/// The left or the right 32 of the 60 samples of a row.
+pub(crate) type HalfRow = [u8; 32];
 
 /// 16 lanes of sums of squares of pairs of samples, on one kind of processor.
 pub(crate) trait Lanes: Copy {
@@ -15,7 +15,7 @@ pub(crate) trait Lanes: Copy {
     /// 32 differences of 16 bits.
     type Errors: Copy;
     /// The differences `a - b`.
-    fn errors(self, a: &Half, b: &Half) -> Self::Errors;
+    fn errors(self, a: &HalfRow, b: &HalfRow) -> Self::Errors;
     /// The differences halved and rounded down.
     fn halved(self, errors: Self::Errors) -> Self::Errors;
     /// The lanes with the squares of differences added, that of sample `i` to lane `i / 2`.
@@ -25,11 +25,11 @@ pub(crate) trait Lanes: Copy {
     /// The lanes, one by one.
     fn split(self, sums: Self::Sums) -> [i32; 16];
     /// Means rounded half up.
-    fn half(self, a: &Half, b: &Half) -> Half;
-    /// `inside` in the RoI's columns of the first half of a row, 12..32, `outside` in the others.
-    fn first(self, inside: &Half, outside: &Half) -> Half;
-    /// `inside` in the RoI's columns of the second half of a row, 28..48, `outside` in the others.
-    fn second(self, inside: &Half, outside: &Half) -> Half;
+    fn average(self, a: &HalfRow, b: &HalfRow) -> HalfRow;
+    /// `inside` in the RoI's columns of the left half of a row, 12..32, `outside` in the others.
+    fn select_left(self, inside: &HalfRow, outside: &HalfRow) -> HalfRow;
+    /// `inside` in the RoI's columns of the right half of a row, 28..48, `outside` in the others.
+    fn select_right(self, inside: &HalfRow, outside: &HalfRow) -> HalfRow;
     /// Asks for the cache line at `byte`, which is not read.
     fn prefetch(self, byte: *const u8);
     /// Fuses a patch pair by `copy` to `copied` and by `blend` with weight 0.5 to `blended`, in one sweep over its rows;
@@ -54,7 +54,7 @@ impl Lanes for Portable {
     }
     type Errors = [i16; 32];
     #[inline(always)]
-    fn errors(self, a: &Half, b: &Half) -> [i16; 32] {
+    fn errors(self, a: &HalfRow, b: &HalfRow) -> [i16; 32] {
         std::array::from_fn(|i| i16::from(a[i]) - i16::from(b[i]))
     }
     #[inline(always)]
@@ -77,15 +77,15 @@ impl Lanes for Portable {
         sums
     }
     #[inline(always)]
-    fn half(self, a: &Half, b: &Half) -> Half {
-        std::array::from_fn(|i| u8::half(a[i], b[i]))
+    fn average(self, a: &HalfRow, b: &HalfRow) -> HalfRow {
+        std::array::from_fn(|i| u8::average(a[i], b[i]))
     }
     #[inline(always)]
-    fn first(self, inside: &Half, outside: &Half) -> Half {
+    fn select_left(self, inside: &HalfRow, outside: &HalfRow) -> HalfRow {
         std::array::from_fn(|i| if i >= 12 { inside[i] } else { outside[i] })
     }
     #[inline(always)]
-    fn second(self, inside: &Half, outside: &Half) -> Half {
+    fn select_right(self, inside: &HalfRow, outside: &HalfRow) -> HalfRow {
         std::array::from_fn(|i| if i < 20 { inside[i] } else { outside[i] })
     }
     #[inline(always)]
@@ -99,7 +99,29 @@ mod x86 {
     use pulp::cast;
     use pulp::x86::{V3, V4};
 
-    use super::{Half, Lanes, Start};
+    use super::{HalfRow, Lanes, Start};
+
+    /// What processors with AVX2 and with AVX-512 do alike.
+    macro_rules! avx2 {
+        () => {
+            #[inline(always)]
+            fn average(self, a: &HalfRow, b: &HalfRow) -> HalfRow {
+                cast(self.avx2._mm256_avg_epu8(cast(*a), cast(*b)))
+            }
+            #[inline(always)]
+            fn select_left(self, inside: &HalfRow, outside: &HalfRow) -> HalfRow {
+                cast(self.avx2._mm256_blend_epi32::<0b1111_1000>(cast(*outside), cast(*inside)))
+            }
+            #[inline(always)]
+            fn select_right(self, inside: &HalfRow, outside: &HalfRow) -> HalfRow {
+                cast(self.avx2._mm256_blend_epi32::<0b0001_1111>(cast(*outside), cast(*inside)))
+            }
+            #[inline(always)]
+            fn prefetch(self, byte: *const u8) {
+                self.sse._mm_prefetch::<_MM_HINT_T0>(byte.cast());
+            }
+        };
+    }
 
     impl Lanes for V4 {
         type Sums = __m512i;
@@ -109,8 +131,8 @@ mod x86 {
         }
         type Errors = __m512i;
         #[inline(always)]
-        fn errors(self, a: &Half, b: &Half) -> __m512i {
-            let wide = |half: &Half| self.avx512bw._mm512_cvtepu8_epi16(cast(*half));
+        fn errors(self, a: &HalfRow, b: &HalfRow) -> __m512i {
+            let wide = |half: &HalfRow| self.avx512bw._mm512_cvtepu8_epi16(cast(*half));
             self.avx512bw._mm512_sub_epi16(wide(a), wide(b))
         }
         #[inline(always)]
@@ -129,22 +151,7 @@ mod x86 {
         fn split(self, sums: __m512i) -> [i32; 16] {
             cast(sums)
         }
-        #[inline(always)]
-        fn half(self, a: &Half, b: &Half) -> Half {
-            cast(self.avx2._mm256_avg_epu8(cast(*a), cast(*b)))
-        }
-        #[inline(always)]
-        fn first(self, inside: &Half, outside: &Half) -> Half {
-            cast(self.avx2._mm256_blend_epi32::<0b1111_1000>(cast(*outside), cast(*inside)))
-        }
-        #[inline(always)]
-        fn second(self, inside: &Half, outside: &Half) -> Half {
-            cast(self.avx2._mm256_blend_epi32::<0b0001_1111>(cast(*outside), cast(*inside)))
-        }
-        #[inline(always)]
-        fn prefetch(self, byte: *const u8) {
-            self.sse._mm_prefetch::<_MM_HINT_T0>(byte.cast());
-        }
+        avx2!();
         #[inline(always)]
         fn copy_and_blend(self, pair: [Start<'_>; 2], copied: &mut [u8], blended: &mut [u8]) -> Option<(u64, u64)> {
             crate::fuse::bytes::sweep::copy_and_blend(self, pair, copied, blended)
@@ -159,7 +166,7 @@ mod x86 {
         }
         type Errors = [__m256i; 2];
         #[inline(always)]
-        fn errors(self, a: &Half, b: &Half) -> [__m256i; 2] {
+        fn errors(self, a: &HalfRow, b: &HalfRow) -> [__m256i; 2] {
             let (a, b): ([[u8; 16]; 2], [[u8; 16]; 2]) = (cast(*a), cast(*b));
             let wide = |bytes: [u8; 16]| self.avx2._mm256_cvtepu8_epi16(cast(bytes));
             let difference = |a, b| self.avx2._mm256_sub_epi16(wide(a), wide(b));
@@ -182,44 +189,6 @@ mod x86 {
         fn split(self, sums: [__m256i; 2]) -> [i32; 16] {
             cast(sums)
         }
-        #[inline(always)]
-        fn half(self, a: &Half, b: &Half) -> Half {
-            cast(self.avx2._mm256_avg_epu8(cast(*a), cast(*b)))
-        }
-        #[inline(always)]
-        fn first(self, inside: &Half, outside: &Half) -> Half {
-            cast(self.avx2._mm256_blend_epi32::<0b1111_1000>(cast(*outside), cast(*inside)))
-        }
-        #[inline(always)]
-        fn second(self, inside: &Half, outside: &Half) -> Half {
-            cast(self.avx2._mm256_blend_epi32::<0b0001_1111>(cast(*outside), cast(*inside)))
-        }
-        #[inline(always)]
-        fn prefetch(self, byte: *const u8) {
-            self.sse._mm_prefetch::<_MM_HINT_T0>(byte.cast());
-        }
+        avx2!();
     }
 }
-
-/// Runs `$body` with `$lanes` standing for this processor's, compiled for it.
-macro_rules! with_lanes {
-    ($lanes:ident => $body:expr) => {
-        match $crate::parallel::arch() {
-            #[cfg(target_arch = "x86_64")]
-            pulp::Arch::V4($lanes) => $lanes.vectorize($crate::parallel::Inline(
-                #[inline(always)]
-                || $body,
-            )),
-            #[cfg(target_arch = "x86_64")]
-            pulp::Arch::V3($lanes) => $lanes.vectorize($crate::parallel::Inline(
-                #[inline(always)]
-                || $body,
-            )),
-            _ => {
-                let $lanes = $crate::fuse::bytes::Portable;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use with_lanes;

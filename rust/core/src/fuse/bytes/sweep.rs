@@ -10,7 +10,7 @@ use std::ops::Range;
 use pulp::cast;
 use pulp::x86::V4;
 
-use super::{PATCH, ROW, Start};
+use super::start::{PATCH, ROW, Start};
 
 /// Columns 12..48 of a row.
 const ROI: u64 = ((1 << 36) - 1) << 12;

@@ -12,10 +12,13 @@
 use std::io::Cursor;
 
 use fdeflate::Decompressor;
-use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits, Reader};
+use png::{BitDepth, ColorType, DecodeOptions, DecodingError, Limits, Reader};
 
-use super::expand::{self, Table};
-use super::{FLATTEN, Header, Pixels, Reason, checked_claim, checked_size, corrupt, exif, truncated, zeroed};
+use crate::decode::exif;
+use crate::decode::expand::{self, Table};
+use crate::decode::header::{
+    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, truncated, zeroed,
+};
 
 /// Deflate can't do better than 258 bytes for two bits.
 const BEST_DEFLATE: u64 = 1032;
@@ -24,15 +27,23 @@ const BESIDE_ROWS: usize = 1 << 24;
 
 mod unfilter;
 
-pub(super) struct Png<'a> {
-    pub header: Header,
+pub(super) const DECODER: Decoder = Decoder {
+    matches: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
+    open: |bytes, max_pixels| {
+        let image = Png::open(bytes, max_pixels)?;
+        Ok(Image::new(image.header.clone(), || image.pixels()))
+    },
+};
+
+struct Png<'a> {
+    header: Header,
     bytes: &'a [u8],
     /// 8-bit RGB, not interlaced.
     plain: bool,
 }
 
 impl<'a> Png<'a> {
-    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
         let first = chunk(&bytes[SIGNATURE..]).ok_or_else(|| truncated("PNG"))?;
         let (kind, ihdr, mut rest) = (first.kind, first.data, first.after);
         let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, compression, filter, interlace] = ihdr else {
@@ -73,7 +84,7 @@ impl<'a> Png<'a> {
         Ok(Png { header, bytes, plain: (depth, colour, interlace) == (8, 2, 0) })
     }
 
-    pub fn pixels(self) -> Reason<Pixels> {
+    fn pixels(self) -> Reason<Pixels> {
         if self.plain {
             return self.inflated().map(Pixels::U8);
         }
@@ -137,7 +148,7 @@ impl<'a> Png<'a> {
         options.set_ignore_text_chunk(true);
         options.set_ignore_iccp_chunk(true);
         options.set_skip_ancillary_crc_failures(false);
-        let mut decoder = Decoder::new_with_options(Cursor::new(self.bytes), options);
+        let mut decoder = png::Decoder::new_with_options(Cursor::new(self.bytes), options);
         // Pixels were held against the limit already; this is for the crate's rows and the small chunks.
         decoder.set_limits(Limits { bytes: self.header.width * 12 + BESIDE_ROWS });
         let mut reader = decoder.read_info()?;

@@ -7,15 +7,26 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::{FLATTEN, Header, Reason, checked_size, corrupt, exif, room, truncated, zeroed};
+use crate::decode::exif;
+use crate::decode::header::{
+    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_size, corrupt, room, truncated, zeroed,
+};
 
-pub(super) struct Webp<'a> {
-    pub header: Header,
+pub(super) const DECODER: Decoder = Decoder {
+    matches: |bytes| matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]),
+    open: |bytes, max_pixels| {
+        let image = Webp::open(bytes, max_pixels)?;
+        Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
+    },
+};
+
+struct Webp<'a> {
+    header: Header,
     decoder: WebPDecoder<Cursor<&'a [u8]>>,
 }
 
 impl<'a> Webp<'a> {
-    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
         let mut header = Header { height: 0, width: 0, bit_depth: 8, orientation: 1, icc_profile: false };
         let mut frame = None;
         let mut rest = &bytes[Self::MAGIC..];
@@ -52,7 +63,7 @@ impl<'a> Webp<'a> {
     /// Bytes before the first chunk.
     const MAGIC: usize = 12;
 
-    pub fn pixels(mut self) -> Reason<Vec<u8>> {
+    fn pixels(mut self) -> Reason<Vec<u8>> {
         // The crate's own buffers (RGBA of a lossless file) would end the process if there were no memory.
         let mut out = zeroed(self.header.pixels() * 3)?;
         room::<[u8; 4]>(self.header.pixels())?;

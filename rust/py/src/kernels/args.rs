@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use pixq_core::Region;
-use pixq_core::fuse::Fusion;
+use pixq_core::fuse::{Fusion, Kind, kind_names};
 use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -122,18 +122,10 @@ pub fn text(name: &str, object: &Bound<'_, PyAny>) -> PyResult<String> {
 
 /// A fusion by its name. `alpha` is checked whether or not the fusion uses it.
 pub fn fusion(name: &str, alpha: f64) -> PyResult<Fusion> {
-    let fusion = match name {
-        "none" => Fusion::None,
-        "copy" => Fusion::Copy,
-        "paste" => Fusion::Paste,
-        "blend" => Fusion::Blend { alpha },
-        _ => {
-            let message = format!("'fusion' is {name:?}; expected \"none\", \"copy\", \"blend\" or \"paste\"");
-            return Err(PyValueError::new_err(message));
-        }
+    let Some(kind) = Kind::named(name) else {
+        return Err(PyValueError::new_err(format!("'fusion' is {name:?}; expected {}", kind_names())));
     };
-    Fusion::Blend { alpha }.check().map_err(to_py)?;
-    Ok(fusion)
+    kind.fusion(alpha).map_err(to_py)
 }
 
 /// Pairs of a name and an alpha. Where there are none: `default`, or nothing beside masks.

@@ -11,9 +11,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::spec::ImageSpec;
 use crate::error::{Error, Result};
-use crate::fuse::Fusion;
-use crate::shard::ImageSpec;
+use crate::fuse::{Fusion, KINDS};
 
 /// What one line says beyond its image.
 #[derive(Clone, Copy, Debug)]
@@ -104,17 +104,10 @@ impl<W: Write> LineWriter<W> {
         push_int(line, record.y);
         line.extend_from_slice(image.middle.as_bytes());
         push_float(line, record.psnr);
-        line.extend_from_slice(match record.fusion {
-            Fusion::None => b",\"fusion_type\":\"none\",\"alpha\":",
-            Fusion::Copy => b",\"fusion_type\":\"copy\",\"alpha\":",
-            Fusion::Blend { .. } => b",\"fusion_type\":\"blend\",\"alpha\":",
-            Fusion::Paste => b",\"fusion_type\":\"paste\",\"alpha\":".as_slice(),
-        });
-        let alpha = match record.fusion {
-            Fusion::Blend { alpha } => Some(alpha),
-            _ => None,
-        };
-        push_float(line, alpha);
+        line.extend_from_slice(b",\"fusion_type\":\"");
+        line.extend_from_slice(record.fusion.kind().name.as_bytes());
+        line.extend_from_slice(b"\",\"alpha\":");
+        push_float(line, record.fusion.alpha());
         line.extend_from_slice(b",\"quality\":");
         push_float(line, Some(record.quality));
         line.extend_from_slice(b",\"reference_row\":");
@@ -137,9 +130,6 @@ impl<W: Write> LineWriter<W> {
     }
 }
 
-/// Codes of the fusions in [`Columns::fusion`], by position.
-pub const FUSION_NAMES: [&str; 4] = ["none", "copy", "blend", "paste"];
-
 /// Records as columns of equal length.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
@@ -153,7 +143,7 @@ pub struct Columns {
     pub x: Vec<u32>,
     /// dB; infinite where the fused patch equals its reference.
     pub psnr: Vec<f64>,
-    /// Index into [`FUSION_NAMES`].
+    /// Index into [`KINDS`].
     pub fusion: Vec<u8>,
     /// NaN where the fusion has none.
     pub alpha: Vec<f64>,
@@ -295,9 +285,9 @@ fn scan(line: &[u8]) -> Option<AnyLine<'_>> {
 
 impl Columns {
     fn push(&mut self, image: u32, line: &AnyLine<'_>) -> std::result::Result<(), String> {
-        let fusion = FUSION_NAMES
+        let fusion = KINDS
             .iter()
-            .position(|&name| name == line.fusion_type)
+            .position(|kind| kind.name == line.fusion_type)
             .ok_or_else(|| format!("unknown fusion_type {:?}", line.fusion_type))?;
         self.image.push(image);
         self.patch_id.push(line.patch_id);
@@ -357,91 +347,4 @@ pub fn read(path: &Path, image_ids: &[String]) -> Result<Columns> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn image(id: &str, distortion: &str) -> ImageSpec {
-        ImageSpec {
-            image_id: id.into(),
-            reference: "r".into(),
-            distorted: "d".into(),
-            blend_with: None,
-            distortion_type: distortion.into(),
-            mos: 4.25,
-            quality: 0.5,
-        }
-    }
-
-    fn written(id: &str, distortion: &str, line: &Line) -> Vec<u8> {
-        let mut writer = LineWriter::new(Vec::new());
-        let part = writer.image(&image(id, distortion));
-        writer.write(&part, line).unwrap();
-        writer.into_inner()
-    }
-
-    prop_compose! {
-        fn lines()(
-            patch_id in 0u64..1 << 32, y in 0u64..1 << 32, x in 0u64..1 << 32,
-            psnr in proptest::option::of(0.0..200.0f64), psnr_roi in proptest::option::of(0.0..200.0f64),
-            kind in 0..4, alpha in 0.0..=1.0f64, quality in 0.0..=1.0f64,
-            reference_row in 0u64..1 << 32, distorted_row in 0u64..1 << 32, identical: bool,
-        ) -> Line {
-            let fusion = [Fusion::None, Fusion::Copy, Fusion::Blend { alpha }, Fusion::Paste][kind as usize];
-            Line { patch_id, y, x, psnr, fusion, quality, reference_row, distorted_row, psnr_roi, identical }
-        }
-    }
-
-    proptest! {
-        /// What is written is standard JSON, and scanning it gives what serde_json gives.
-        #[test]
-        fn the_scan_agrees_with_serde_json(line in lines(), id in "[a-zA-Z0-9_ .é-]{0,12}") {
-            let bytes = written(&id, "07 noise", &line);
-            let text = bytes.strip_suffix(b"\n").unwrap();
-            let any: AnyLine<'_> = serde_json::from_slice(text).unwrap();
-            let (mut by_serde, mut by_scan) = (Columns::default(), Columns::default());
-            by_serde.push(0, &any).unwrap();
-            by_scan.push(0, &scan(text).expect("our own layout is scanned")).unwrap();
-            prop_assert_eq!(format!("{by_serde:?}"), format!("{by_scan:?}"));
-            prop_assert_eq!(&any.image_id, &id);
-            prop_assert_eq!(by_scan.quality[0].to_bits(), line.quality.to_bits());
-            prop_assert_eq!(by_scan.psnr[0].to_bits(), line.psnr.unwrap_or(f64::INFINITY).to_bits());
-            prop_assert_eq!(u64::from(by_scan.distorted_row[0]), line.distorted_row);
-        }
-
-        /// Names that need escapes take the other way and come back whole.
-        #[test]
-        fn any_name_survives(line in lines(), id in any::<String>(), distortion in any::<String>()) {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("shard.jsonl");
-            std::fs::write(&path, written(&id, &distortion, &line)).unwrap();
-            let columns = read(&path, &["another".into(), id.clone()]).unwrap();
-            prop_assert_eq!(columns.image, vec![if id == "another" { 0 } else { 1 }]);
-        }
-    }
-
-    #[test]
-    fn a_broken_line_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("shard.jsonl");
-        let line = Line {
-            patch_id: 0,
-            y: 0,
-            x: 0,
-            psnr: None,
-            fusion: Fusion::Copy,
-            quality: 1.0,
-            reference_row: 0,
-            distorted_row: 0,
-            psnr_roi: None,
-            identical: true,
-        };
-        let mut bytes = written("a", "t", &line);
-        bytes.extend_from_slice(b"{\"image_id\":\"a\",\"patch_id\":Infinity}\n");
-        std::fs::write(&path, &bytes).unwrap();
-        let message = read(&path, &["a".into()]).unwrap_err().to_string();
-        assert!(message.contains("shard.jsonl: line 2: not a record"), "{message}");
-        let message = read(&path, &["b".into()]).unwrap_err().to_string();
-        assert!(message.contains("line 1: image \"a\" is not in images.jsonl"), "{message}");
-    }
-}
+mod tests;

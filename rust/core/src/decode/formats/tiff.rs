@@ -7,11 +7,13 @@ use std::borrow::Cow;
 use std::io::Cursor;
 
 use tiff::TiffError;
-use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::decoder::{DecodingResult, Limits};
 
-use super::exif::Directory;
-use super::expand::{self, Table};
-use super::{FLATTEN, Header, Pixels, Reason, checked_claim, checked_size, corrupt, room, truncated, zeroed};
+use crate::decode::exif::Directory;
+use crate::decode::expand::{self, Table};
+use crate::decode::header::{
+    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, room, truncated, zeroed,
+};
 
 /// LZW and deflate stay below this ratio.
 const BEST_COMPRESSION: u64 = 2048;
@@ -26,8 +28,16 @@ enum Colour {
     Palette,
 }
 
-pub(super) struct Tiff<'a> {
-    pub header: Header,
+pub(super) const DECODER: Decoder = Decoder {
+    matches: |bytes| matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]),
+    open: |bytes, max_pixels| {
+        let image = Tiff::open(bytes, max_pixels)?;
+        Ok(Image::new(image.header.clone(), || image.pixels()))
+    },
+};
+
+struct Tiff<'a> {
+    header: Header,
     bytes: Cow<'a, [u8]>,
     colour: Colour,
     bits: u8,
@@ -36,7 +46,7 @@ pub(super) struct Tiff<'a> {
 }
 
 impl<'a> Tiff<'a> {
-    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
         let directory = Directory::first(bytes).ok_or_else(|| truncated("TIFF"))?;
         let value = |tag, default| {
             directory.first_value(tag, default).ok_or_else(|| corrupt("TIFF", format_args!("tag {tag} is unreadable")))
@@ -103,7 +113,7 @@ impl<'a> Tiff<'a> {
         Ok(Tiff { header, bytes, colour, bits, planar, palette })
     }
 
-    pub fn pixels(self) -> Reason<Pixels> {
+    fn pixels(self) -> Reason<Pixels> {
         let Header { height, width, .. } = self.header;
         let samples = self.header.pixels() * 3;
         let bytes_needed = samples * usize::from(self.header.bit_depth / 8);
@@ -113,7 +123,8 @@ impl<'a> Tiff<'a> {
         limits.decoding_buffer_size = bytes_needed;
         limits.intermediate_buffer_size = bytes_needed + BESIDE_SAMPLES;
         limits.ifd_value_size = self.bytes.len();
-        let mut decoder = Decoder::new(Cursor::new(&self.bytes[..])).map_err(describe)?.with_limits(limits);
+        let mut decoder =
+            tiff::decoder::Decoder::new(Cursor::new(&self.bytes[..])).map_err(describe)?.with_limits(limits);
         let mut stored = DecodingResult::U8(Vec::new());
         let layout = decoder.read_image_to_buffer(&mut stored).map_err(describe)?;
         if stored.as_buffer(0).byte_len() < layout.complete_len {

@@ -3,8 +3,10 @@
 //! Written here because the pixels must equal Pillow's: the `image` crate rounds 15- and 16-bit colours to
 //! nearest (3 of 31 to 25) where Pillow rounds down (to 24), and knows fewer headers.
 
-use super::expand::{self, Table};
-use super::{FLATTEN, Header, Reason, checked_claim, checked_size, corrupt, truncated, zeroed};
+use crate::decode::expand::{self, Table};
+use crate::decode::header::{
+    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, truncated, zeroed,
+};
 
 const FILE_HEADER: usize = 14;
 /// A run-length code of two bytes writes up to 255 pixels, a skip of four 255 rows.
@@ -20,8 +22,16 @@ enum Kind {
     Bytes(usize, [usize; 3]),
 }
 
-pub(super) struct Bmp<'a> {
-    pub header: Header,
+pub(super) const DECODER: Decoder = Decoder {
+    matches: |bytes| bytes.starts_with(b"BM"),
+    open: |bytes, max_pixels| {
+        let image = Bmp::open(bytes, max_pixels)?;
+        Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
+    },
+};
+
+struct Bmp<'a> {
+    header: Header,
     kind: Kind,
     bits: u8,
     top_down: bool,
@@ -32,7 +42,7 @@ pub(super) struct Bmp<'a> {
 }
 
 impl<'a> Bmp<'a> {
-    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
         let short = || truncated("BMP");
         let word = |at: usize| bytes.get(at..at + 2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]])));
         let long = |at: usize| bytes.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
@@ -118,7 +128,7 @@ impl<'a> Bmp<'a> {
         self.row().next_multiple_of(4)
     }
 
-    pub fn pixels(self) -> Reason<Vec<u8>> {
+    fn pixels(self) -> Reason<Vec<u8>> {
         let mut out = zeroed(self.header.pixels() * 3)?;
         let (stored, bits, stride) = match self.kind {
             Kind::RunLength => (&self.unpacked()?[..], 8, self.header.width),

@@ -1,11 +1,11 @@
 //! Sums over one patch pair of 8 bits, from which the error of every fusion follows.
 //!
 //! These run once for every patch of a dataset. The default geometry (20x20 RGB, RoI 12x12 in the middle)
-//! has code of its own in [`crate::fuse::bytes`].
+//! has kernels of its own in [`super::bytes`].
 
-use crate::fuse::bytes::{self, Patch, PatchErrors, with_lanes};
-use crate::fuse::{Mix, blend_u8};
-use crate::parallel::vectorised;
+use super::bytes::{self, Patch, PatchErrors, Portable};
+use super::{Mix, blend_u8};
+use crate::parallel::{arch, vectorised, with_lanes};
 use crate::psnr::Squares;
 use crate::view::{Region, View};
 
@@ -38,7 +38,7 @@ pub fn patch_sums(
     check_inside(reference, distorted, (y, x), size);
     let c = reference.channels();
     if size == DEFAULT_SIZE && roi == DEFAULT_ROI && c == 3 {
-        let PatchErrors { outside, inside, largest, .. } = with_lanes!(lanes => {
+        let PatchErrors { outside, inside, largest, .. } = with_lanes!(arch(), Portable, lanes => {
             bytes::patch_errors::<_, false, true>(lanes, &Patch::at(reference, y, x), &Patch::at(distorted, y, x))
         });
         return PatchSums { outside, inside, largest };
@@ -104,13 +104,13 @@ pub fn blend_sum(
     let c = reference.channels();
     let inside = y + 20 <= reference.height() && x + 20 <= reference.width();
     if alpha == 0.5 && roi == DEFAULT_ROI && c == 3 && inside {
-        return with_lanes!(lanes => bytes::blend_sum(lanes, &Patch::at(reference, y, x), &Patch::at(distorted, y, x)));
+        return with_lanes!(arch(), Portable, lanes => bytes::blend_sum(lanes, &Patch::at(reference, y, x), &Patch::at(distorted, y, x)));
     }
     let (y, x, row) = (y + roi.y, (x + roi.x) * c, roi.width * c);
     vectorised(
         #[inline(always)]
         || match alpha == 0.5 {
-            true => blended(reference, distorted, y, x, roi.height, row, u8::half),
+            true => blended(reference, distorted, y, x, roi.height, row, u8::average),
             false => blended(reference, distorted, y, x, roi.height, row, |r, d| blend_u8(r, d, alpha)),
         },
     )

@@ -11,9 +11,12 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use turbojpeg::{Decompressor, Image, PixelFormat};
+use turbojpeg::{Decompressor, PixelFormat};
 
-use super::{Header, Reason, WHOLE, checked_claim, checked_size, corrupt, exif, truncated, zeroed};
+use crate::decode::exif;
+use crate::decode::header::{
+    Decoder, Header, Image, Pixels, Reason, WHOLE, checked_claim, checked_size, corrupt, truncated, zeroed,
+};
 
 /// More scans than any encoder writes; each costs a pass over the whole picture.
 const MOST_SCANS: u32 = 500;
@@ -25,15 +28,23 @@ thread_local! {
     static DECOMPRESSOR: Cell<Option<Decompressor>> = const { Cell::new(None) };
 }
 
-pub(super) struct Jpeg<'a> {
-    pub header: Header,
+pub(super) const DECODER: Decoder = Decoder {
+    matches: |bytes| bytes.starts_with(b"\xff\xd8\xff"),
+    open: |bytes, max_pixels| {
+        let image = Jpeg::open(bytes, max_pixels)?;
+        Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
+    },
+};
+
+struct Jpeg<'a> {
+    header: Header,
     bytes: &'a [u8],
     /// Whether the header holds things that libjpeg warns of and that don't matter.
     untidy: bool,
 }
 
 impl<'a> Jpeg<'a> {
-    pub fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
         let mut frame = None;
         let (mut orientation, mut icc_profile, mut untidy) = (None, false, false);
         let mut segments = Segments::new(bytes);
@@ -73,7 +84,7 @@ impl<'a> Jpeg<'a> {
         Ok(Jpeg { header, bytes, untidy })
     }
 
-    pub fn pixels(self) -> Reason<Vec<u8>> {
+    fn pixels(self) -> Reason<Vec<u8>> {
         let mut decompressor = match DECOMPRESSOR.take() {
             Some(ready) => ready,
             None => new_decompressor().map_err(describe)?,
@@ -92,7 +103,8 @@ impl<'a> Jpeg<'a> {
             return Err(corrupt("JPEG", "it has two frame headers"));
         }
         let mut pixels = zeroed(self.header.pixels() * 3)?;
-        let image = Image { pixels: &mut pixels[..], width, pitch: width * 3, height, format: PixelFormat::RGB };
+        let image =
+            turbojpeg::Image { pixels: &mut pixels[..], width, pitch: width * 3, height, format: PixelFormat::RGB };
         match decompressor.decompress(&bytes, image) {
             Ok(()) => Ok(pixels),
             // Bytes left over when the last scan was complete: every pixel was written before them.

@@ -1,0 +1,94 @@
+//! The image formats that pixq knows. To add one, write its decoder and add a row to [`FORMATS`]: everything else, in
+//! Python and on the pages, follows from the table.
+
+use super::header::{Decoder, Image, Reason, WHOLE};
+
+mod bmp;
+mod jpeg;
+mod png;
+mod tiff;
+mod webp;
+
+/// An image format.
+pub struct Format {
+    /// Its name in results.
+    pub name: &'static str,
+    /// Its name in sentences.
+    pub title: &'static str,
+    /// How the names of its files end, in lower case; the usual ending comes first.
+    pub endings: &'static [&'static str],
+    /// Its media (MIME) type.
+    pub media_type: &'static str,
+    /// Whether every current browser shows it and it is meant for web pages.
+    pub web: bool,
+    decoder: Option<Decoder>,
+}
+
+/// All formats. The last ones have no decoder: files with their endings count as images, and are refused by name.
+pub static FORMATS: [Format; 14] = [
+    decoded("png", "PNG", &[".png", ".apng"], "image/png", true, png::DECODER),
+    decoded("jpeg", "JPEG", &[".jpg", ".jpeg", ".jpe", ".jfif"], "image/jpeg", true, jpeg::DECODER),
+    decoded("bmp", "BMP", &[".bmp", ".dib"], "image/bmp", false, bmp::DECODER),
+    decoded("webp", "WebP", &[".webp"], "image/webp", true, webp::DECODER),
+    decoded("tiff", "TIFF", &[".tif", ".tiff"], "image/tiff", false, tiff::DECODER),
+    refused("gif", "GIF", &[".gif"], "image/gif", true),
+    refused("avif", "AVIF", &[".avif"], "image/avif", true),
+    refused("heif", "HEIF", &[".heic", ".heif"], "image/heif", false),
+    refused("jxl", "JPEG XL", &[".jxl"], "image/jxl", false),
+    refused("jp2", "JPEG 2000", &[".jp2"], "image/jp2", false),
+    refused("psd", "Photoshop", &[".psd"], "image/vnd.adobe.photoshop", false),
+    refused("tga", "TGA", &[".tga"], "image/x-tga", false),
+    refused("pnm", "PNM", &[".ppm", ".pgm"], "image/x-portable-anymap", false),
+    refused("exr", "OpenEXR", &[".exr"], "image/x-exr", false),
+];
+
+const fn decoded(
+    name: &'static str,
+    title: &'static str,
+    endings: &'static [&'static str],
+    media_type: &'static str,
+    web: bool,
+    decoder: Decoder,
+) -> Format {
+    Format { name, title, endings, media_type, web, decoder: Some(decoder) }
+}
+
+const fn refused(
+    name: &'static str,
+    title: &'static str,
+    endings: &'static [&'static str],
+    media_type: &'static str,
+    web: bool,
+) -> Format {
+    Format { name, title, endings, media_type, web, decoder: None }
+}
+
+impl Format {
+    /// Whether pixq decodes it.
+    pub fn is_decoded(&self) -> bool {
+        self.decoder.is_some()
+    }
+}
+
+/// An error unless `bytes`, or the first [`super::header::MAGIC`] of them, are the start of an image that pixq decodes.
+pub(super) fn check_start(bytes: &[u8]) -> Reason<()> {
+    recognise(bytes).map(|_| ())
+}
+
+/// The name of the format of `bytes`, and the image.
+pub(super) fn open(bytes: &[u8], max_pixels: u64) -> Reason<(&'static str, Image<'_>)> {
+    let (name, decoder) = recognise(bytes)?;
+    Ok((name, (decoder.open)(bytes, max_pixels)?))
+}
+
+fn recognise(bytes: &[u8]) -> Reason<(&'static str, &'static Decoder)> {
+    if bytes.is_empty() {
+        return Err(format!("is empty; {WHOLE}"));
+    }
+    let decoders = FORMATS.iter().filter_map(|format| Some((format.name, format.decoder.as_ref()?)));
+    decoders.into_iter().find(|(_, decoder)| (decoder.matches)(bytes)).ok_or_else(|| {
+        let titles: Vec<_> = FORMATS.iter().filter(|format| format.is_decoded()).map(|format| format.title).collect();
+        let (last, others) = titles.split_last().expect("there are formats");
+        format!("is not a {} or {last} image; convert it to one of these formats", others.join(", "))
+    })
+}

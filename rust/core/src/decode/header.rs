@@ -1,0 +1,108 @@
+//! What all decoders share: how they are called, the header of a stored image, its pixels, and the checks before memory is
+//! taken for them.
+
+/// Pixels of a decoded image, packed rows of RGB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pixels {
+    /// 8 bits a channel.
+    U8(Vec<u8>),
+    /// 16 bits a channel.
+    U16(Vec<u16>),
+}
+
+/// A result whose error is the part of a message that follows the file's name.
+pub(super) type Reason<T> = std::result::Result<T, String>;
+
+/// The header of a stored image, before the orientation.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    pub height: usize,
+    pub width: usize,
+    pub bit_depth: u8,
+    pub orientation: u8,
+    pub icc_profile: bool,
+}
+
+impl Header {
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+}
+
+/// How files of a format are recognised and opened.
+pub(super) struct Decoder {
+    /// Whether a file starts as those of this format do, judging by its first [`MAGIC`] bytes.
+    pub matches: fn(&[u8]) -> bool,
+    /// Reads the header of a file of at most so many pixels, and checks it.
+    pub open: for<'a> fn(&'a [u8], u64) -> Reason<Image<'a>>,
+}
+
+/// An opened image: its header has been read and checked, its pixels have not been decoded.
+pub(super) struct Image<'a> {
+    pub header: Header,
+    pub pixels: Box<dyn FnOnce() -> Reason<Pixels> + 'a>,
+}
+
+impl<'a> Image<'a> {
+    pub fn new(header: Header, pixels: impl FnOnce() -> Reason<Pixels> + 'a) -> Self {
+        Self { header, pixels: Box::new(pixels) }
+    }
+}
+
+/// The number of bytes from the start of a file that tell its format.
+pub(super) const MAGIC: usize = 12;
+
+/// How to fix a file that ends early or holds damaged data.
+pub(super) const WHOLE: &str = "get a whole copy of the file";
+/// What is wrong with a file that has alpha, and how to fix it.
+pub(super) const FLATTEN: &str =
+    "has an alpha channel; flatten it first (put it on a background and save it without alpha)";
+
+pub(super) fn corrupt(format: &str, what: impl std::fmt::Display) -> String {
+    format!("is a corrupt {format} ({what}); {WHOLE}")
+}
+
+pub(super) fn truncated(format: &str) -> String {
+    format!("is a truncated {format}; {WHOLE}")
+}
+
+/// The size as `(height, width)`, if there is something in it and it is within the limit.
+pub(super) fn checked_size(height: u64, width: u64, max_pixels: u64) -> Reason<(usize, usize)> {
+    if height == 0 || width == 0 {
+        return Err(format!("has no pixels (its header says {width}x{height}); {WHOLE}"));
+    }
+    let pixels = height.checked_mul(width).filter(|&n| n <= max_pixels);
+    // Twelve bytes a pixel is the most that is ever computed with: 16-bit RGB, and what it is made from.
+    match pixels.and_then(|n| n.checked_mul(12)).and_then(|n| isize::try_from(n).ok()) {
+        Some(_) => Ok((height as usize, width as usize)),
+        None => Err(format!(
+            "is {width}x{height}, more than the limit of {max_pixels} pixels; raise max_pixels if you trust the file"
+        )),
+    }
+}
+
+/// An error if a header claims more than `most` times the bytes that follow it.
+pub(super) fn checked_claim(header: &Header, needed: u64, available: usize, most: u64) -> Reason<()> {
+    if needed > (available as u64).saturating_mul(most) {
+        let Header { height, width, .. } = header;
+        return Err(format!("is truncated or forged (it says {width}x{height} but holds {available} bytes); {WHOLE}"));
+    }
+    Ok(())
+}
+
+/// A zeroed buffer, or an error where there is no memory for it, which would otherwise end the process.
+pub(super) fn zeroed<T: Copy + Default>(len: usize) -> Reason<Vec<T>> {
+    // `vec!` gets pages from the system that are zero already and are not taken before they are written, so
+    // a forged header costs nothing. It can't fail gently; that there is room was asked just before.
+    room::<T>(len)?;
+    Ok(vec![T::default(); len])
+}
+
+/// Whether there is memory for `len` values, which a decoder that is not ours will take.
+pub(super) fn room<T>(len: usize) -> Reason<()> {
+    Vec::<T>::new().try_reserve_exact(len).map_err(|_| no_memory(len.saturating_mul(size_of::<T>())))
+}
+
+pub(super) fn no_memory(bytes: usize) -> String {
+    format!("needs {} MiB, which this machine does not have free; lower max_pixels or free memory", bytes >> 20)
+}
