@@ -56,7 +56,9 @@ def server(folder: Path, database: str) -> Iterator[Server]:
             page.start("de")
             page.go(step)
             if name == "anna":
-                page.say("survey", {"hard": 4, "sure": 99, "glasses": "worn", "remarks": "=SUM(1)\r\n\x1b[2J\ud800 ok"})
+                page.say(
+                    "survey", {"hard": 4, "sure": None, "glasses": "worn", "remarks": "=SUM(1)\r\n\x1b[2J\ud800 ok"}
+                )
             elif name == "bert":
                 page.say("blocked", {"problems": ["zoom"]})
                 page.one()

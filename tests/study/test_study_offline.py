@@ -115,7 +115,7 @@ class Person:
 
     def finish(self) -> Any:
         """Through the survey; gives the download that the last page offers by itself."""
-        self.page.fill("#remarks", "=1+1; \"ä\", 'ß'\n</script>")
+        self.page.fill("#survey-remarks", "=1+1; \"ä\", 'ß'\n</script>")
         with self.page.expect_download() as found:
             self.page.click(".main")
         return found.value
@@ -180,7 +180,7 @@ def test_from_consent_to_the_import(sit: Any, opened: OpenedStudy, tmp_path: Pat
     person.answer(30)
     person.at("Picture 3 of 3")
     person.answer(40)
-    page.wait_for_selector("#remarks")
+    page.wait_for_selector("#survey-remarks")
     first = person.finish()
     session = page.inner_text("#session")
     assert first.suggested_filename == f"pixq-answers-1-{session}.json"
@@ -253,7 +253,7 @@ def test_by_keyboard_the_answers_can_be_saved(sit: Any, opened: OpenedStudy, tmp
     for picture in (1, 2, 3):
         person.at(f"Bild {picture} von 3")
         person.answer(10)
-    page.wait_for_selector("#remarks")
+    page.wait_for_selector("#survey-remarks")
     person.finish()
     page.wait_for_selector("#session")
     for name in ("JSON", "CSV"):
@@ -306,7 +306,7 @@ def test_a_browser_that_keeps_nothing_goes_through_and_says_so(sit: Any, opened:
     for picture in (1, 2, 3):
         person.at(f"Picture {picture} of 3")
         person.answer(10)
-    page.wait_for_selector("#remarks")
+    page.wait_for_selector("#survey-remarks")
     path = tmp_path / "answers.json"
     person.finish().save_as(path)
     assert [each.kind for each in read_sent(path).events].count("trial") == 3

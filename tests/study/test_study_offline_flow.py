@@ -8,7 +8,6 @@ import random
 import shutil
 import subprocess
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,12 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 
 from pixq.study.design.config import Quota, Source, Study
+from pixq.study.design.survey import Choice, Number, Question, Scale
 from pixq.study.session.event_payloads import EVENT_KINDS
-from pixq.study.session.session_plan import GroundTruth, Item, SessionPlan, rules_of
+from pixq.study.session.session_plan import GroundTruth, Item, SessionPlan, public_rules, rules_of
 from pixq.study.session.state_machine import Progress, advance
 from pixq.study.store.records import Event
+from support.surveys import SURVEY
 
 WEB = Path(__file__).parents[2] / "python" / "pixq" / "study" / "web"
 SEQUENCES = 400
@@ -40,10 +41,12 @@ def node() -> str:
     return str(Path(executable.ROOT_DIR) / ("node.exe" if os.name == "nt" else "bin/node"))
 
 
-def course(draws: random.Random) -> SessionPlan:
+def draw_plan(draws: random.Random) -> SessionPlan:
+    source = Source(id="S", codec="JPEG", reference="s.png", levels="s_*.jpg")
+    survey: dict[str, Any] = draws.choice([{}, {"survey": SURVEY}, {"survey": SURVEY}, {"survey": ()}])
     study = Study(
-        title="t", contact="c", consent={"en": "?"}, quota=Quota(tests=0), min_window=(1000, 700), hertz=8.0,
-        clicks=draws.choice([2, 3, 3, 5]), source=(Source(id="S", codec="JPEG", reference="s.png", levels="s_*.jpg"),),
+        title="t", contact="c", consent={"en": "?", "de": "?"}, languages=("en", "de"), quota=Quota(tests=0),
+        min_window=(1000, 700), hertz=8.0, clicks=draws.choice([2, 3, 3, 5]), source=(source,), **survey,
     )  # fmt: skip
     truth = GroundTruth((10, 12), POINTS)
     training = [
@@ -91,7 +94,20 @@ def spoilt(draws: random.Random, data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def said(draws: random.Random, course: SessionPlan, at: Progress) -> tuple[str, dict[str, Any]]:
+def survey_answer(draws: random.Random, question: Question) -> Any:
+    """Mostly an answer; often one at the limit of what is accepted, or none."""
+    if draws.random() < 0.1:
+        return draws.choice([None, "", 0, 1.5, True, [], "none", "x" * 41, "\U0001f441" * 40, 10**15, 10**16, 1e308])
+    if isinstance(question, Choice):
+        return draws.choice(question.options).value
+    if isinstance(question, Scale):
+        return draws.choice([1, 2, question.steps])
+    if isinstance(question, Number):
+        return draws.choice([question.min, 20, 20.5, question.max])
+    return draws.choice(["", "fine", "\U0001f441" * question.max_length])
+
+
+def said(draws: random.Random, plan: SessionPlan, at: Progress) -> tuple[str, dict[str, Any]]:
     """What might come next: mostly what fits, so that sessions get on."""
     step = at.step if not at.ended else "survey"
     fits: dict[str, dict[str, Any]] = {
@@ -100,8 +116,10 @@ def said(draws: random.Random, course: SessionPlan, at: Progress) -> tuple[str, 
         "calibration": {"px_per_cm": 40, "screen_height": draws.choice([680, 679.5, 100])},
     }
     if step in ("training", "trial"):
-        item = (course.training if step == "training" else course.trials)[at.index]
-        fits[step] = answer(draws, item.key, course.rules.clicks)
+        item = (plan.training if step == "training" else plan.trials)[at.index]
+        fits[step] = answer(draws, item.key, plan.rules.clicks)
+    if step == "survey":
+        fits[step] = {question.name: survey_answer(draws, question) for question in plan.rules.questions}
     kind, data = step, fits.get(step, {})
     if draws.random() < 0.15:
         kind = draws.choice(EVENT_KINDS)
@@ -124,7 +142,7 @@ def test_page_and_server_agree_about_any_events() -> None:
     lines, expected = [], []
     seen: Counter[str] = Counter()
     for _ in range(SEQUENCES):
-        each, at = course(draws), Progress()
+        each, at = draw_plan(draws), Progress()
         events, after = [], []
         for place in range(draws.randrange(5, 45)):
             kind, data = said(draws, each, at)
@@ -140,7 +158,7 @@ def test_page_and_server_agree_about_any_events() -> None:
             seen[f"{at.step} {'wrong' if wrong else ''}"] += 1
             seen["passed"] += bool(at.feedback and at.feedback["passed"])
             seen["failed training"] += bool(at.feedback and not at.feedback["passed"])
-        public = asdict(each.rules)
+        public = public_rules(each.rules)
         items = [{"key": i.key, "width": i.width, "height": i.height, "levels": i.levels} for i in each.trials]
         training = [
             {
@@ -149,11 +167,18 @@ def test_page_and_server_agree_about_any_events() -> None:
             }
             for i in each.training
         ]  # fmt: skip
-        lines.append(json.dumps({"course": {"study": public, "training": training, "trials": items}, "events": events}))
+        lines.append(json.dumps({"plan": {"study": public, "training": training, "trials": items}, "events": events}))
         expected.append(after)
     # The events come everywhere, or the comparison says little.
     steps = ("check", "calibration", "instructions", "training", "trial", "survey", "completed", "failed")
-    for what in (*(f"{step} " for step in steps), "trial wrong", "training wrong", "passed", "failed training"):
+    for what in (
+        *(f"{step} " for step in steps),
+        "survey wrong",
+        "trial wrong",
+        "training wrong",
+        "passed",
+        "failed training",
+    ):
         assert seen[what] >= 20, (what, seen)
     done = subprocess.run(
         [node(), "test/replay.ts"], cwd=WEB, input="\n".join(lines), capture_output=True, text=True, check=False

@@ -222,7 +222,7 @@ def test_by_keyboard_from_consent_to_completion(scaled: tuple[float, Any], serve
     page.wait_for_selector("textarea")
     to("input[name=glasses]")
     press("Space")
-    to("#remarks")
+    to("#survey-remarks")
     page.keyboard.type("nothing")
     to(".main")
     press("Enter")

@@ -199,7 +199,7 @@ SAID: dict[str, dict[str, Any]] = {
     "check": {"mobile": False, "width": 1400, "height": 800, "rate": 59.94},
     "calibration": {"px_per_cm": 40.0, "screen_height": 1080},
     "instructions": {},
-    "survey": {"glasses": "no", "text": "all well"},
+    "survey": {"glasses": "none", "remarks": "all well"},
 }
 
 

@@ -8,9 +8,11 @@ import tomllib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pixq.errors import PixqError
+from pixq.study.design.survey import QUESTION_KINDS, Question, check_survey, default_survey
+from pixq.study.design.table import Id, Language, Table, matching
 
 __all__ = ["PLACEHOLDER", "STUDY_FILE", "Estimate", "Platform", "Quota", "Source", "Study", "TruthSource", "read_study"]
 
@@ -22,9 +24,7 @@ PLACEHOLDER = "you@example.org"
 #: A longer text is no text of a page.
 _LONGEST = 100_000
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RULE = re.compile(r"n|\d{1,4}-n")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -35,19 +35,8 @@ def _inside(path: str) -> str:
     return path
 
 
-def _named(pattern: re.Pattern[str], what: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if pattern.fullmatch(value) is None:
-            raise ValueError(what)
-        return value
-
-    return AfterValidator(check)
-
-
 Inside = Annotated[str, AfterValidator(_inside)]
-Id = Annotated[str, _named(_ID, "must be 1 to 64 letters, digits, dots, dashes or underscores")]
-Language = Annotated[str, _named(_LANGUAGE, 'must be a language tag, such as "en" or "de"')]
-Code = Annotated[str, _named(_CODE, "must be 1 to 64 letters, digits, dots, dashes or underscores")]
+Code = Annotated[str, matching(_CODE, "must be 1 to 64 letters, digits, dots, dashes or underscores")]
 Level = Annotated[int, Field(ge=0, le=100)]
 # TOML has arrays where Python has tuples, and 30 where a person means 30.0.
 Point = Annotated[tuple[float, float], Field(strict=False)]
@@ -55,13 +44,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 Item = TypeVar("Item")
 
 
-class _Table(BaseModel):
-    """A table of the file: an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class Source(_Table):
+class Source(Table):
     """`[[source]]`: a reference and its levels, about which people are asked.
 
     Parameters
@@ -82,7 +65,7 @@ class Source(_Table):
     codec: Id
     reference: Inside
     levels: Inside
-    level: Annotated[str, _named(_RULE, 'must be "n", or a number minus n, like "101-n"')] = "n"
+    level: Annotated[str, matching(_RULE, 'must be "n", or a number minus n, like "101-n"')] = "n"
 
 
 class TruthSource(Source):
@@ -114,7 +97,7 @@ class TruthSource(Source):
         return value
 
 
-class Quota(_Table):
+class Quota(Table):
     """`[quota]`: how many answers, and how they spread over sessions.
 
     Parameters
@@ -142,7 +125,7 @@ class Quota(_Table):
     hold_minutes: Annotated[float, Field(gt=0.0)] = 120.0
 
 
-class Platform(_Table):
+class Platform(Table):
     """`[platform]`: where participants come from, and what they are sent back with.
 
     Parameters
@@ -186,7 +169,7 @@ class Platform(_Table):
         return self
 
 
-class Estimate(_Table):
+class Estimate(Table):
     """`[estimate]`: what `pixq study check` reckons with.
 
     Parameters
@@ -212,7 +195,7 @@ class Estimate(_Table):
     fee: Annotated[float, Field(ge=0.0)] = 0.0
 
 
-class Study(_Table):
+class Study(Table):
     """A study, as `study.toml` has it.
 
     Parameters
@@ -239,6 +222,8 @@ class Study(_Table):
         Changes a second between reference and distorted image.
     clicks
         Places that are asked for.
+    survey
+        Questions at the end of a session; see `pixq.study.design.survey`. `survey = []` asks none.
     folder
         That of the file. It is no key of the file.
     """
@@ -264,6 +249,7 @@ class Study(_Table):
     source: Annotated[tuple[Source, ...], Field(strict=False, min_length=1)]
     training: Annotated[tuple[TruthSource, ...], Field(strict=False)] = ()
     test: Annotated[tuple[TruthSource, ...], Field(strict=False)] = ()
+    survey: Annotated[tuple[Question, ...], Field(strict=False, default_factory=default_survey)]
     folder: Path = Field(default=Path(), exclude=True)
 
     @property
@@ -283,6 +269,8 @@ class Study(_Table):
             )
         if more := [language for language in self.consent if language not in self.languages]:
             raise ValueError(f"consent: has a text in {more[0]!r}, which is not among languages; add it there")
+        if self.survey != default_survey():
+            check_survey(self.survey, self.languages)
         if min(self.min_window) < 1:
             raise ValueError("min_window: must be a width and a height in CSS pixels, like [1360, 760]")
         names = [each.id for each in self.everything]
@@ -380,8 +368,12 @@ def _wrong(error: ValidationError, tables: dict[str, Any]) -> str:
     at: Any = tables
     for part in first["loc"]:
         if isinstance(part, int):
-            named = at[part].get("id") if isinstance(at, list) and isinstance(at[part], dict) else None
+            table = at[part] if isinstance(at, list) and isinstance(at[part], dict) else {}
+            named = table.get("id", table.get("name", table.get("value")))
             where += f"[{part + 1}]" if named is None else f"[{named}]"
+        elif isinstance(at, dict) and part == at.get("kind") and part not in at:
+            # The kind of a question is not a key of its table.
+            continue
         else:
             where += f".{part}" if where else part
         try:
@@ -389,6 +381,8 @@ def _wrong(error: ValidationError, tables: dict[str, Any]) -> str:
         except (KeyError, IndexError, TypeError):
             at = {}
     kind = first["type"]
+    if kind.startswith("union_tag_"):
+        return f"{where}.kind: must be one of {', '.join(QUESTION_KINDS)}"
     if kind == "extra_forbidden":
         return f"{where}: there is no such key; take it out, or look at its spelling"
     if kind == "missing":

@@ -17,7 +17,9 @@ from typing import Any
 
 from pixq.errors import PixqError
 from pixq.io.atomic import write_text
+from pixq.study.design.config import Study
 from pixq.study.design.study_files import OpenedStudy
+from pixq.study.design.survey import default_survey
 from pixq.study.session.allocation import allocate_images
 from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, plan_json, public_study
 from pixq.study.store.keys import OFFLINE_PLATFORM, Key
@@ -89,7 +91,7 @@ class Drawer:
         course = parse_plan(plan, self._key, keys)
         sealed = {
             "number": number,
-            "study": public_study(study),
+            "study": _sealed_study(study),
             "training": [{**self._sealed(each), **_training(each)} for each in course.training],
             "trials": [{**self._sealed(each), **_item(each)} for each in course.trials],
         }
@@ -104,6 +106,14 @@ class Drawer:
                 for level, image in self._opened.sources[item.source].levels.items()
             }
         return {"source": item.source, "files": self._digests[item.source]}
+
+
+def _sealed_study(study: Study) -> dict[str, Any]:
+    """What a page is told of a study. Files built before a study could have its own survey have the same seal."""
+    public = public_study(study)
+    if study.survey == default_survey():
+        del public["survey"]
+    return public
 
 
 def write_offline(

@@ -1,6 +1,6 @@
 """Write a study's answers and sessions as CSV and Parquet, with the consent texts and a data dictionary.
 
-`answer_columns` and `SESSION_COLUMNS` are the tables of columns: the CSV and Parquet files and `dictionary.json` all
+`answer_columns` and `session_columns` are the tables of columns: the CSV and Parquet files and `dictionary.json` all
 derive from them.
 """
 
@@ -17,10 +17,11 @@ from pixq.io.atomic import atomic_write, save_json
 from pixq.io.csv import table_of
 from pixq.io.optional import require
 from pixq.study.design.config import Study
+from pixq.study.design.survey import Question
 from pixq.study.results.answers import FLAGS, Answer, as_json
-from pixq.study.results.session_summary import SessionSummary
+from pixq.study.results.session_summary import SessionSummary, safe_text
 
-__all__ = ["SESSION_COLUMNS", "Column", "answer_columns", "dictionary", "write_answers", "write_export"]
+__all__ = ["Column", "answer_columns", "dictionary", "session_columns", "write_answers", "write_export"]
 
 Type = Literal["text", "integer", "number", "boolean", "json"]
 
@@ -131,8 +132,8 @@ def answer_columns(clicks: int) -> tuple[Column, ...]:
     )  # fmt: skip
 
 
-#: The columns of `sessions.csv`.
-SESSION_COLUMNS = (
+#: The columns of `sessions.csv` that every study has.
+_SESSION_COLUMNS = (
     *_ROW_KEYS,
     _field("language", "text", "Language of the page"),
     _field("study_version", "text", "Version of the study when the session began"),
@@ -155,21 +156,41 @@ SESSION_COLUMNS = (
     _field("blocked", "integer", "How often the page was covered because a check failed"),
     _field("errors", "integer", "Errors that the page reported, such as a broken image"),
     _field("late", "integer", "Late frames of all answers that count", "frames"),
-    _field("survey_hard", "integer", "how hard it was, by the person: 1 (very easy) to 5 (very hard)"),
-    _field("survey_sure", "integer", "how sure the person was: 1 (not at all) to 5 (very)"),
-    _field("survey_glasses", "text", "none: needs no glasses; worn: wore them; not: did not wear those needed"),
-    _field(
-        "survey_remarks", "text",
-        "what the person wrote, in one line; ' stands before what a spreadsheet would compute. It may name people",
-    ),
-    Column(
-        "survey", "json", "all that the survey said, as it was sent; what is free text in it may name people",
-        lambda row: None if row.survey is None else as_json(row.survey),
-    ),
+)
+_SURVEY_COLUMN = Column(
+    "survey", "json", "All survey answers, as they were sent; free text among them may name people",
+    lambda row: None if row.survey is None else as_json(row.survey),
 )  # fmt: skip
 
 
-def dictionary(study: Study) -> dict[str, Any]:
+def session_columns(study: Study, sessions: Sequence[SessionSummary] = ()) -> tuple[Column, ...]:
+    """List the columns of `sessions.csv`.
+
+    The survey has one column per question of the study, and per other question that a session was asked.
+    """
+    questions = {question.name: question for question in study.survey}
+    for session in sessions:
+        for question in session.questions:
+            questions.setdefault(question.name, question)
+    survey = [_survey_column(question, study.default_language) for question in questions.values()]
+    return (*_SESSION_COLUMNS, *survey, _SURVEY_COLUMN)
+
+
+def _survey_column(question: Question, language: str) -> Column:
+    types: dict[str, tuple[type, ...]] = {"text": (str,), "integer": (int,), "number": (int, float)}
+
+    def value(session: SessionSummary) -> object:
+        answer = session.survey_answers.get(question.name)
+        # A session of an earlier version may have been asked another kind of question under this name.
+        if not isinstance(answer, types[question.column_type]):
+            return None
+        return safe_text(answer) if isinstance(answer, str) else answer
+
+    name, description = f"survey_{question.name}", question.describe(language)
+    return Column(name, question.column_type, description, value, question.unit_text(language))
+
+
+def dictionary(study: Study, sessions: Sequence[SessionSummary] = ()) -> dict[str, Any]:
     """Build the contents of `dictionary.json`: name, type, unit and meaning of every column, and of every flag."""
     return {
         "format": "pixq study answers",
@@ -180,7 +201,7 @@ def dictionary(study: Study) -> dict[str, Any]:
         "flags": FLAGS,
         "sessions": {
             "rows": "One row per session in sessions.csv, which is only written for answers that a server collected.",
-            "columns": _descriptions(SESSION_COLUMNS),
+            "columns": _descriptions(session_columns(study, sessions)),
         },
         "consents": "consents.json has the version, language and text of each consent that people agreed to, by digest",
     }
@@ -224,7 +245,7 @@ def write_answers(
     >>> write_answers(study, answers, "exported")  # doctest: +SKIP
     """
     out = _check_target(out, parquet=parquet)
-    return _write_answers(out, study, answers, parquet=parquet)
+    return _write_answers(out, study, answers, dictionary(study), parquet=parquet)
 
 
 def write_export(
@@ -265,9 +286,10 @@ def write_export(
         digest: {"version": version, "language": language, "text": text}
         for digest, (version, language, text) in consents.items()
     }
+    meanings, columns = dictionary(study, sessions), session_columns(study, sessions)
     return [
-        *_write_answers(out, study, answers, parquet=parquet),
-        *_write_table(out / "sessions.csv", study, SESSION_COLUMNS, sessions, parquet=parquet),
+        *_write_answers(out, study, answers, meanings, parquet=parquet),
+        *_write_table(out / "sessions.csv", columns, sessions, meanings, parquet=parquet),
         _write_json(out / "consents.json", {"format": "pixq study consents", "consents": texts}),
     ]
 
@@ -281,9 +303,11 @@ def _check_target(out: str | os.PathLike[str], *, parquet: bool) -> Path:
     return Path(out)
 
 
-def _write_answers(out: Path, study: Study, answers: Sequence[Answer], *, parquet: bool) -> list[Path]:
-    written = _write_table(out / "answers.csv", study, answer_columns(study.clicks), answers, parquet=parquet)
-    written.insert(1, _write_json(out / "dictionary.json", dictionary(study)))
+def _write_answers(
+    out: Path, study: Study, answers: Sequence[Answer], meanings: dict[str, Any], *, parquet: bool
+) -> list[Path]:
+    written = _write_table(out / "answers.csv", answer_columns(study.clicks), answers, meanings, parquet=parquet)
+    written.insert(1, _write_json(out / "dictionary.json", meanings))
     return written
 
 
@@ -293,14 +317,14 @@ def _write_json(path: Path, value: dict[str, Any]) -> Path:
 
 
 def _write_table(
-    path: Path, study: Study, columns: Sequence[Column], rows: Sequence[Any], *, parquet: bool
+    path: Path, columns: Sequence[Column], rows: Sequence[Any], meanings: dict[str, Any], *, parquet: bool
 ) -> list[Path]:
     """Write the CSV file and, beside it, the Parquet file."""
     with table_of(path, [column.name for column in columns]) as write:
         write([_cell(column.value(row)) for column in columns] for row in rows)
     if not parquet:
         return [path]
-    _write_parquet(path.with_suffix(".parquet"), study, columns, rows)
+    _write_parquet(path.with_suffix(".parquet"), columns, rows, meanings)
     return [path, path.with_suffix(".parquet")]
 
 
@@ -309,7 +333,7 @@ def _cell(value: object) -> object:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
-def _write_parquet(path: Path, study: Study, columns: Sequence[Column], rows: Sequence[Any]) -> None:
+def _write_parquet(path: Path, columns: Sequence[Column], rows: Sequence[Any], meanings: dict[str, Any]) -> None:
     pa, pq = require("pyarrow"), require("pyarrow", "pyarrow.parquet")
     types = {
         "text": pa.string(),
@@ -318,7 +342,7 @@ def _write_parquet(path: Path, study: Study, columns: Sequence[Column], rows: Se
         "number": pa.float64(),
         "boolean": pa.bool_(),
     }
-    metadata = {"pixq": as_json(dictionary(study))}
+    metadata = {"pixq": as_json(meanings)}
     schema = pa.schema([(column.name, types[column.type]) for column in columns], metadata=metadata)
     arrays = [pa.array([column.value(row) for row in rows], types[column.type]) for column in columns]
     with atomic_write(path) as scratch:

@@ -10,22 +10,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pixq.io.csv import FORMULA
+from pixq.study.design.survey import Question
 from pixq.study.results.answers import late_frames
+from pixq.study.session.session_plan import parse_rules
 from pixq.study.session.state_machine import Progress
 from pixq.study.store.records import Event, Session
 
 __all__ = ["SessionSummary", "safe_text", "summary_of"]
 
-#: Characters of a remark that a cell holds; the page accepts no more.
+#: Characters of a text that a cell holds; the page accepts no more.
 _LONGEST = 2000
-#: The choices that the survey offers.
-_SCALE = range(1, 6)
-_GLASSES = ("none", "worn", "not")
 
 
 @dataclass(frozen=True)
 class SessionSummary:
-    """One row of `sessions.csv`; `pixq.study.results.export.SESSION_COLUMNS` describes the fields. `None`: unknown."""
+    """One row of `sessions.csv`; `pixq.study.results.export.session_columns` describes the fields. `None`: unknown.
+
+    `questions` are those that the session was asked, and `survey_answers` the answers by the name of the question.
+    """
 
     participant: str
     session: str
@@ -51,10 +53,8 @@ class SessionSummary:
     blocked: int
     errors: int
     late: int
-    survey_hard: int | None
-    survey_sure: int | None
-    survey_glasses: str | None
-    survey_remarks: str | None
+    questions: tuple[Question, ...]
+    survey_answers: Mapping[str, str | int | float]
     survey: Mapping[str, Any] | None
 
 
@@ -77,7 +77,8 @@ def summary_of(session: Session, events: Sequence[Event], progress: Progress) ->
     survey: Mapping[str, Any] = next((json.loads(event.data) for event in events if event.kind == "survey"), {})
     tests = [answer.passed for answer in progress.answers if answer.passed is not None]
     seconds = None if session.ended is None else session.ended - session.started
-    glasses, remarks = survey.get("glasses"), survey.get("remarks")
+    questions = parse_rules(plan["rules"]).questions
+    values = {question.name: question.value(survey.get(question.name)) for question in questions}
     return SessionSummary(
         participant=session.participant,
         session=session.public,
@@ -103,20 +104,14 @@ def summary_of(session: Session, events: Sequence[Event], progress: Progress) ->
         blocked=kinds["blocked"],
         errors=kinds["error"],
         late=sum(late_frames(answer.get("late")) or 0 for answer in answers),
-        survey_hard=_scale(survey.get("hard")),
-        survey_sure=_scale(survey.get("sure")),
-        survey_glasses=glasses if glasses in _GLASSES else None,
-        survey_remarks=safe_text(remarks) if isinstance(remarks, str) and remarks.strip() else None,
+        questions=questions,
+        survey_answers={name: value for name, value in values.items() if value is not None},
         survey=survey or None,
     )
 
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-
-
-def _scale(value: object) -> int | None:
-    return value if type(value) is int and value in _SCALE else None
 
 
 def safe_text(text: str) -> str:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["EVENT_KINDS", "LOGGED_KINDS", "Answer", "Calibration", "Check", "Consent", "Payload", "parse_payload"]
+from pixq.study.design.survey import Question
+
+__all__ = [
+    "EVENT_KINDS",
+    "LOGGED_KINDS",
+    "Answer",
+    "Calibration",
+    "Check",
+    "Consent",
+    "Payload",
+    "Survey",
+    "parse_payload",
+]
 
 #: The longest slider track, in positions.
 _TRACK = 50_000
@@ -82,6 +95,16 @@ class Answer(Payload):
     track: Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(max_length=_TRACK)]
 
 
+class Survey(Payload):
+    """`survey`: answers by the names of their questions."""
+
+    def refusal(self, questions: Iterable[Question]) -> str:
+        """Why these are not answers to the questions of a session; empty where they are."""
+        answers = self.model_extra or {}
+        refusals = ((question.name, question.refusal(answers.get(question.name))) for question in questions)
+        return next((f"survey: {name}: {refusal}" for name, refusal in refusals if refusal), "")
+
+
 class _Free(Payload):
     """Any object."""
 
@@ -94,7 +117,7 @@ _DATA: dict[str, type[Payload]] = {
     "instructions": _Free,
     "training": Answer,
     "trial": Answer,
-    "survey": _Free,
+    "survey": Survey,
 }
 #: Kinds that are written down at any time and change nothing.
 LOGGED_KINDS = ("opened", "blocked", "resumed", "recalibration", "done", "error", "frames")

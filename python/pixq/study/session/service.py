@@ -16,7 +16,7 @@ from pixq.study.session.allocation import Reservation, allocate_images, count_wi
 from pixq.study.session.cache import Kept
 from pixq.study.session.judge import Eligibility, eligibility
 from pixq.study.session.platforms import Person, completion, person
-from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, plan_json, public_study, rules_json
+from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, plan_json, public_rules, public_study
 from pixq.study.session.state_machine import Progress, State, advance, replay
 from pixq.study.store.keys import Key, hash_token
 from pixq.study.store.records import Event, History, Session, SessionChanges, UnknownSession
@@ -139,7 +139,7 @@ class SessionService:
         progress = self._at(session, self.store.events)
         state = self._state(session, progress)
         # By the rules that it began with.
-        public = {**self.public, **rules_json(self.plan(session).rules)}
+        public = {**self.public, **public_rules(self.plan(session).rules)}
         return {"token": self._token(session.public), "study": public, "state": state}
 
     def state(self, token: str) -> State:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pixq.study.design.config import Study, TruthSource
 from pixq.study.design.study_files import Kind, OpenedSource, OpenedStudy
+from pixq.study.design.survey import Question, default_survey, parse_survey
 from pixq.study.store.keys import Key
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "Rules",
     "SessionPlan",
     "parse_plan",
+    "parse_rules",
     "plan_json",
+    "public_rules",
     "public_study",
     "rules_json",
     "rules_of",
@@ -25,7 +28,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Rules:
-    """What of a study decides where an event leads; as in `pixq.study.design.config.Study`."""
+    """What of a study decides where an event leads; as in `pixq.study.design.config.Study`.
+
+    A session that began before surveys were stored with it has the survey `None`: it was asked the default questions,
+    and any answer to them was accepted.
+    """
 
     min_window: tuple[int, int]
     min_screen_cm: float
@@ -34,6 +41,12 @@ class Rules:
     scaling: Literal["physical", "native"]
     width_cm: float
     height_cm: float
+    survey: tuple[Question, ...] | None = None
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """The questions of the survey."""
+        return default_survey() if self.survey is None else self.survey
 
 
 @dataclass(frozen=True)
@@ -104,19 +117,35 @@ def public_study(study: Study) -> dict[str, Any]:
         "title", "version", "contact", "languages", "default_language", "consent", "scaling", "width_cm", "height_cm",
         "distance_cm", "min_screen_cm", "min_window", "hertz", "clicks",
     )  # fmt: skip
-    return study.model_dump(mode="json", include=set(names))
+    return {**study.model_dump(mode="json", include=set(names)), "survey": _survey_json(study.survey, {"description"})}
 
 
 def rules_of(study: Study) -> Rules:
     """The rules of a study."""
     return Rules(
-        study.min_window, study.min_screen_cm, study.hertz, study.clicks, study.scaling, study.width_cm, study.height_cm
-    )
+        study.min_window, study.min_screen_cm, study.hertz, study.clicks, study.scaling, study.width_cm,
+        study.height_cm, study.survey,
+    )  # fmt: skip
 
 
 def rules_json(rules: Rules) -> dict[str, Any]:
     """Rules as JSON."""
-    return {**asdict(rules), "min_window": list(rules.min_window)}
+    return {**asdict(rules), "min_window": list(rules.min_window), "survey": _survey_json(rules.questions)}
+
+
+def public_rules(rules: Rules) -> dict[str, Any]:
+    """The rules that a page needs, as JSON."""
+    return {**rules_json(rules), "survey": _survey_json(rules.questions, {"description"})}
+
+
+def parse_rules(rules: Mapping[str, Any]) -> Rules:
+    """The rules of a stored plan."""
+    survey = parse_survey(rules["survey"]) if "survey" in rules else None
+    return Rules(**{**rules, "min_window": tuple(rules["min_window"]), "survey": survey})
+
+
+def _survey_json(questions: Sequence[Question], without: Set[str] = frozenset()) -> list[dict[str, Any]]:
+    return [question.model_dump(mode="json", exclude=set(without), exclude_none=True) for question in questions]
 
 
 def plan_json(opened: OpenedStudy, training: Sequence[str], trials: Sequence[str]) -> dict[str, Any]:
@@ -174,5 +203,4 @@ def parse_plan(plan: Mapping[str, Any], key: Key, name: str) -> SessionPlan:
     training, trials = (
         tuple(item(step, place, told) for place, told in enumerate(plan[step])) for step in ("training", "trials")
     )
-    rules = {**plan["rules"], "min_window": tuple(plan["rules"]["min_window"])}
-    return SessionPlan(plan["version"], Rules(**rules), training, trials)
+    return SessionPlan(plan["version"], parse_rules(plan["rules"]), training, trials)

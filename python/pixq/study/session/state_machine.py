@@ -11,7 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pixq.study.session.event_payloads import LOGGED_KINDS, Answer, Calibration, Check, Consent, Payload, parse_payload
+from pixq.study.session.event_payloads import (
+    LOGGED_KINDS,
+    Answer,
+    Calibration,
+    Check,
+    Consent,
+    Payload,
+    Survey,
+    parse_payload,
+)
 from pixq.study.session.judge import REFERENCE_SIZE, SIGMA, SIGMAS, Judgement, judge
 from pixq.study.session.session_plan import GroundTruth, Item, Rules, SessionPlan
 from pixq.study.store.records import ENDED, Event
@@ -149,6 +158,8 @@ def advance(plan: SessionPlan, progress: Progress, event: Event) -> tuple[Progre
         return stood, str(error)
     if isinstance(said, Answer):
         return _answer(plan, stood, said, event.number)
+    if isinstance(said, Survey) and plan.rules.survey is not None and (refusal := said.refusal(plan.rules.survey)):
+        return stood, refusal
     return _step(plan, replace(stood, feedback=None), said), ""
 
 
@@ -182,7 +193,7 @@ def _image(plan: SessionPlan, at: Progress, index: int) -> Progress:
     if at.step == "training" and index >= len(plan.training):
         return _image(plan, replace(at, step="trial"), 0)
     if at.step == "trial" and index >= len(plan.trials):
-        return replace(at, step="survey", index=0, tries=0)
+        return replace(at, step="survey" if plan.rules.questions else "completed", index=0, tries=0)
     return replace(at, index=index, tries=0)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pixq.errors import PixqError, one_line
+from pixq.study.simulate.client import ordinary
 from pixq.study.simulate.observers import Reaction, Truth
 from pixq.study.simulate.rehearsal import Act, Stage, Visit
 
@@ -165,7 +166,14 @@ class _Person:
             await page.focus("#example-slider")
             await page.keyboard.press("End")
         elif step == "survey":
-            await page.wait_for_selector("textarea")
+            await page.wait_for_selector("form.survey")
+            answers = ordinary(self._client.study, step)
+            for question in self._client.study["survey"]:
+                name, answer = question["name"], answers[question["name"]]
+                if question["kind"] in ("choice", "scale"):
+                    await page.check(f"input[name='{name}'][value='{answer}']")
+                else:
+                    await page.fill(f"[name='{name}']", f"{answer}")
         await page.click(_GO_ON)
 
     async def _image(self) -> None:

@@ -189,6 +189,19 @@ def ordinary(study: Mapping[str, Any], step: str) -> dict[str, Any]:
         return {
             "mobile": False, "width": max(width, 1920), "height": max(height, 1000), "rate": max(60, 2 * study["hertz"])
         }  # fmt: skip
+    if step == "survey":
+        return {question["name"]: _survey_answer(question) for question in study["survey"]}
     if step == "calibration":
         return {"px_per_cm": PX_PER_CM, "screen_height": max(SCREEN, math.ceil(study["min_screen_cm"] * PX_PER_CM))}
     return {}
+
+
+def _survey_answer(question: Mapping[str, Any]) -> str | float:
+    """An answer to a survey question of any kind."""
+    if question["kind"] == "choice":
+        return str(question["options"][0]["value"])
+    if question["kind"] == "scale":
+        return int(question["steps"] + 1) // 2
+    if question["kind"] == "number":
+        return float(min(max(0, question.get("min", 0)), question.get("max", math.inf)))
+    return "-" if question["required"] else ""

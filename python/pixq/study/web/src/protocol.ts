@@ -51,6 +51,17 @@ export interface State {
   more?: boolean;
 }
 
+/** A text by language. */
+export type LocalTexts = Record<string, string>;
+
+/** A question of the survey, as `[[survey]]` of `study.toml` has it. */
+export type Question = { name: string; question: LocalTexts; required: boolean } & (
+  | { kind: "choice"; options: { value: string; text: LocalTexts }[] }
+  | { kind: "scale"; low: LocalTexts; high: LocalTexts; steps: number }
+  | { kind: "text"; max_length: number }
+  | { kind: "number"; min?: number; max?: number; unit?: LocalTexts }
+);
+
 export interface PublicStudy {
   title: string;
   version: string;
@@ -66,6 +77,7 @@ export interface PublicStudy {
   min_window: [number, number];
   hertz: number;
   clicks: number;
+  survey: Question[];
 }
 
 export interface StudyEvent {

@@ -235,7 +235,7 @@ export class Queue {
   /** Write down, in place of an event, that it was refused. */
   async #note(event: Pending, error: Refused, more: Record<string, unknown>): Promise<boolean> {
     const { kind, data } = event;
-    if (data.what === REFUSED) return false;
+    if (kind === "error" && data.what === REFUSED) return false;
     this.#doubt = { note: event, error, kind, key: data.key };
     event.kind = "error";
     event.data = { what: REFUSED, why: error.message, kind, ...more };
@@ -248,7 +248,7 @@ export class Queue {
     const doubt = this.#doubt;
     if (!doubt || !batch.includes(doubt.note)) return;
     this.#doubt = null;
-    if (step === doubt.kind && trial?.key === doubt.key) this.#die(doubt.error);
+    if (step === doubt.kind && (!trial || trial.key === doubt.key)) this.#die(doubt.error);
   }
 
   #die(error: Refused): void {

@@ -1,4 +1,4 @@
-/** What the page's own flow makes of events: courses and events as lines of JSON in, where each session then is out. */
+/** What the page's own flow makes of events: plans and events as lines of JSON in, where each session then is out. */
 
 import { createInterface } from "node:readline";
 
@@ -6,11 +6,11 @@ import { advance, BEGIN, type SessionPlan } from "../src/offline/state_machine.t
 import type { StudyEvent } from "../src/protocol.ts";
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { course, events }: { course: SessionPlan; events: StudyEvent[] } = JSON.parse(line);
+  const { plan, events }: { plan: SessionPlan; events: StudyEvent[] } = JSON.parse(line);
   const after = [];
   let progress = BEGIN;
   for (const event of events) {
-    const [next, wrong] = advance(course, progress, event);
+    const [next, wrong] = advance(plan, progress, event);
     progress = next;
     after.push({ ...progress, wrong: wrong !== "" });
   }

@@ -1,10 +1,11 @@
 /**
- * What comes next in a session: what `pixq.study.flow` says, for a page that has no server to ask.
+ * What comes next in a session: what `pixq.study.session.state_machine` says, for a page without a server.
  *
  * A test runs both over the same events. Tests hidden among the trials are not known here, so trials are only counted.
  */
 
-import type { Feedback, Kind, Point, Step, StudyEvent } from "../protocol.ts";
+import type { Feedback, Kind, Point, Question, Step, StudyEvent } from "../protocol.ts";
+import { surveyRefusal } from "../survey_answers.ts";
 import { judge, REFERENCE_SIZE, SIGMA, SIGMAS } from "./judge.ts";
 
 export interface Item {
@@ -20,7 +21,7 @@ export interface TrainingItem extends Item {
 }
 
 export interface SessionPlan {
-  study: { min_window: [number, number]; min_screen_cm: number; hertz: number; clicks: number };
+  study: { min_window: [number, number]; min_screen_cm: number; hertz: number; clicks: number; survey: readonly Question[] };
   training: readonly TrainingItem[];
   trials: readonly Item[];
 }
@@ -46,19 +47,19 @@ const TRACK = 50_000;
 type Data = Record<string, unknown>;
 
 /** Where a session is after one more event, and why the event changes nothing; empty where it does, or is only written down. */
-export function advance(course: SessionPlan, progress: Progress, event: Pick<StudyEvent, "number" | "kind" | "data">): [Progress, string] {
+export function advance(plan: SessionPlan, progress: Progress, event: Pick<StudyEvent, "number" | "kind" | "data">): [Progress, string] {
   const stood = { ...progress, next: event.number + 1 };
   const { kind, data } = event;
   if (LOGGED.includes(kind)) return [stood, ""];
   if (kind !== progress.step) return [stood, `${kind}: the session is at ${progress.step}`];
-  const wrong = shape(kind, data);
+  const wrong = shape(kind, data) || (kind === "survey" ? surveyRefusal(plan.study.survey, data) : "");
   if (wrong) return [stood, `${kind}: ${wrong}`];
-  if (kind === "training" || kind === "trial") return answer(course, stood, data);
-  return [step(course, { ...stood, feedback: null }, data), ""];
+  if (kind === "training" || kind === "trial") return answer(plan, stood, data);
+  return [step(plan, { ...stood, feedback: null }, data), ""];
 }
 
-function step(course: SessionPlan, at: Progress, data: Data): Progress {
-  const { study } = course;
+function step(plan: SessionPlan, at: Progress, data: Data): Progress {
+  const { study } = plan;
   if (at.step === "consent") return data.agreed ? { ...at, step: "check" } : ended(at, "consent");
   if (at.step === "check") {
     if (data.mobile) return ended(at, "mobile");
@@ -73,7 +74,7 @@ function step(course: SessionPlan, at: Progress, data: Data): Progress {
     const tried = { ...at, tries: at.tries + 1 };
     return tried.tries < CALIBRATIONS ? tried : ended(tried, "screen");
   }
-  if (at.step === "instructions") return image(course, { ...at, step: "training" }, 0);
+  if (at.step === "instructions") return image(plan, { ...at, step: "training" }, 0);
   return { ...at, step: "completed" };
 }
 
@@ -82,9 +83,9 @@ function ended(at: Progress, reason: string): Progress {
 }
 
 /** At an image, or past the last one of its step at the next step. */
-function image(course: SessionPlan, at: Progress, index: number): Progress {
-  if (at.step === "training" && index >= course.training.length) return image(course, { ...at, step: "trial" }, 0);
-  if (at.step === "trial" && index >= course.trials.length) return { ...at, step: "survey", index: 0, tries: 0 };
+function image(plan: SessionPlan, at: Progress, index: number): Progress {
+  if (at.step === "training" && index >= plan.training.length) return image(plan, { ...at, step: "trial" }, 0);
+  if (at.step === "trial" && index >= plan.trials.length) return { ...at, step: plan.study.survey.length ? "survey" : "completed", index: 0, tries: 0 };
   return { ...at, index, tries: 0 };
 }
 
@@ -95,12 +96,12 @@ interface Said {
   track: [number, number][];
 }
 
-function answer(course: SessionPlan, at: Progress, data: Data): [Progress, string] {
+function answer(plan: SessionPlan, at: Progress, data: Data): [Progress, string] {
   const said = data as unknown as Said;
-  const item: Item = (at.step === "training" ? course.training : course.trials)[at.index];
-  const wrong = misfit(course.study.clicks, item, said);
+  const item: Item = (at.step === "training" ? plan.training : plan.trials)[at.index];
+  const wrong = misfit(plan.study.clicks, item, said);
   if (wrong) return [at, `${at.step}: ${wrong}`];
-  if (at.step === "trial") return [image(course, { ...at, feedback: null }, at.index + 1), ""];
+  if (at.step === "trial") return [image(plan, { ...at, feedback: null }, at.index + 1), ""];
   const { pjnd_range, points } = item as TrainingItem;
   const { key, width, height } = item;
   const { passed, in_range, matched } = judge(said.pjnd, said.points, pjnd_range, points, width, height);
@@ -110,7 +111,7 @@ function answer(course: SessionPlan, at: Progress, data: Data): [Progress, strin
     radius: [(reach * height) / REFERENCE_SIZE[1], (reach * width) / REFERENCE_SIZE[0]],
   };
   const tried = { ...at, tries: at.tries + 1, feedback };
-  return [passed || tried.tries >= TRAININGS ? image(course, tried, at.index + 1) : tried, ""];
+  return [passed || tried.tries >= TRAININGS ? image(plan, tried, at.index + 1) : tried, ""];
 }
 
 function misfit(clicks: number, item: Item, said: Said): string {
