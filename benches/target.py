@@ -23,7 +23,7 @@ from pixq.distort.interpolation import write_triplets
 from pixq.distort.references import read_references
 from pixq.evaluation.calibrate import CalibrateSettings, calibrate
 from pixq.evaluation.evaluate import EvaluateSettings, evaluate
-from pixq.evaluation.files import EvaluationFile, Method, write_evaluation
+from pixq.evaluation.evaluation_file import EvaluationFile, Method, write_evaluation
 from pixq.runs.recipe import read_recipe
 from pixq.train import loop
 from pixq.train.adapt import adapt

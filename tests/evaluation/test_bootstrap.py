@@ -45,7 +45,7 @@ def test_groups_of_others_are_refused() -> None:
     assert resamples.count == 1000
     assert resamples.rows(["c", "a"]).tolist() == [1, 0]
     for others in (["b"], ["d"], ["A"], [["a"]]):
-        with pytest.raises(PixqError, match="other groups"):
+        with pytest.raises(PixqError, match="drawn from different groups"):
             resamples.rows(others)
     with pytest.raises(PixqError, match="no groups"):
         resample_groups([])

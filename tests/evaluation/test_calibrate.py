@@ -20,7 +20,7 @@ from pixq.decisions.conformal import divide_groups
 from pixq.decisions.cuts import Objective, bootstrap_cuts, find_cuts
 from pixq.errors import PixqError
 from pixq.evaluation.calibrate import CalibrateSettings, calibrate, out_of_bag
-from pixq.evaluation.labelled import judged, model_scores
+from pixq.evaluation.labelled import model_scores, read_split
 from pixq.patches.store import PatchSet
 from pixq.runs.directory import RunDirectory
 from pixq.statistics.bootstrap import resample_groups
@@ -88,7 +88,7 @@ def test_the_same_on_any_number_of_threads(run: Path, target: PatchSet, restore_
 
 def test_what_unseen_groups_may_expect(run: Path, target: PatchSet) -> None:
     """By hand, a resample at a time."""
-    data = judged(target, "validation")
+    data = read_split(target, "validation")
     score = model_scores(load(run), data).patches
     resamples = resample_groups(data.group, 20)
     cuts = bootstrap_cuts(score, data.truth, data.group, resamples)
@@ -111,7 +111,7 @@ def test_sets_are_learned_from_groups_the_curves_have_not_seen(run: Path, target
     found, plain = calibrate(run, target, settings), calibrate(run, target, QUICK)
     assert found.conformal is not None
     assert plain.conformal is None
-    data = judged(target, "validation")
+    data = read_split(target, "validation")
     fitted = divide_groups(data.group_names[data.group])
     assert found.conformal.patches == np.count_nonzero(~fitted)
     assert found.conformal.groups == len(np.unique(data.group[~fitted]))
@@ -125,9 +125,9 @@ def test_sets_are_learned_from_groups_the_curves_have_not_seen(run: Path, target
 def test_photos_that_were_trained_on_are_refused(trained: Path) -> None:
     """The run's own patch set: its validation split calibrates, its train split must not."""
     patches = trained.parent / "out"
-    with pytest.raises(PixqError, match="its validation split is one group"):
+    with pytest.raises(PixqError, match="its validation split is a single group"):
         calibrate(trained, patches, QUICK)
-    with pytest.raises(PixqError, match=r"a leak: 3 photos of its train split, like 'I\d+', are .* was trained on"):
+    with pytest.raises(PixqError, match=r"a leak: 3 photos of its train split, such as 'I\d+', are .* was trained on"):
         calibrate(trained, patches, CalibrateSettings(split="train", resamples=100))
 
 
@@ -139,7 +139,7 @@ def test_a_run_that_does_not_say_what_it_saw_is_told(run: Path, target: PatchSet
     assert not set(known["train"]) & set(known["validation"])
     (run / "run.json").write_text((run / "run.json").read_text().replace('"photos"', '"pictures"'))
     found = calibrate(run, target, QUICK)
-    assert any("a leak can't be ruled out" in warning for warning in found.warnings)
+    assert any("a leak can't be ruled out; train it again" in warning for warning in found.warnings)
 
 
 def run_patches(run: Path) -> PatchSet:
@@ -198,9 +198,9 @@ def test_scores_that_separate_are_not_warned_of(run: Path, target: PatchSet, tmp
 @pytest.mark.parametrize(
     ("quality", "expected"),
     [
-        (lambda number: float(number % 2), "no patch of the validation split is Orange: nothing is known"),
+        (lambda number: float(number % 2), "no patch of the validation split is Orange, so nothing is known"),
         (lambda number: 0.5 if number % 2 else 1.0, "no patch of the validation split is Red"),
-        (lambda number: 1.0 if number % 9 else 0.0, "patches are Red; with fewer than 30 its cut is a guess"),
+        (lambda number: 1.0 if number % 9 else 0.0, "patches are Red; with fewer than 30, its cut is a guess"),
     ],
 )
 def test_a_class_that_is_missing_or_rare_is_told(
@@ -211,11 +211,11 @@ def test_a_class_that_is_missing_or_rare_is_told(
 
 
 def test_one_class_or_one_group_is_refused(run: Path, target: PatchSet, levels: PatchSet, tmp_path: Path) -> None:
-    with pytest.raises(PixqError, match="all 88 patches of its validation split are Green; there is nothing to tell"):
+    with pytest.raises(PixqError, match="all 88 patches of its validation split are Green, so there are no classes to"):
         calibrate(run, relabelled(target, tmp_path / "green", lambda _: 1.0), QUICK)
     few = levels[levels.records.image < 10]
     split = levels.images[0]["split"]
-    with pytest.raises(PixqError, match="is one group"):
+    with pytest.raises(PixqError, match="is a single group"):
         calibrate(run, few, CalibrateSettings(split=split, resamples=100))
 
 
@@ -238,7 +238,7 @@ def test_scores_against_the_labels_or_all_the_same_are_told(
 
     monkeypatch.setattr(Scorer, "scores", against)
     found = calibrate(run, quality, QUICK).warnings
-    assert any("the scores run against the labels, SRCC -1.000" in warning for warning in found)
+    assert any("better patches get lower scores (SRCC -1.000)" in warning for warning in found)
     monkeypatch.setattr(
         Scorer, "scores", lambda self, reference, _: (np.full(len(reference), 0.5), np.ones(len(reference), np.float32))
     )
@@ -249,7 +249,7 @@ def test_scores_against_the_labels_or_all_the_same_are_told(
 def test_sets_that_say_nothing_are_told(run: Path, target: PatchSet) -> None:
     found = calibrate(run, target, CalibrateSettings(resamples=100, coverage=0.97))
     assert (found.achieved["unsure"].value or 0.0) > 0.9
-    assert any("% of answers are unsure; ask for a lower coverage" in warning for warning in found.warnings)
+    assert any("% of answers are unsure; use a lower --coverage" in warning for warning in found.warnings)
 
 
 def test_one_run_holds_several_by_name(run: Path, target: PatchSet) -> None:
@@ -277,8 +277,8 @@ def test_one_run_holds_several_by_name(run: Path, target: PatchSet) -> None:
         (["--split", "test"], "test"),
         (["--name", "a/b"], "--name is 'a/b'"),
         (["--cost", "1,2"], "--cost is '1,2'; give three rows"),
-        (["--cost", "0,1,2/1,0,1/2,1,0"], "a cost matrix goes with the objective cost"),
-        (["--objective", "cost"], "a cost matrix goes with the objective cost"),
+        (["--cost", "0,1,2/1,0,1/2,1,0"], "the objective cost needs a cost matrix"),
+        (["--objective", "cost"], "the objective cost needs a cost matrix"),
         (["--coverage", "1.5"], "--coverage is 1.5"),
         (["--level", "0"], "--level is 0"),
         (["--resamples", "5"], "--resamples is 5"),
@@ -316,7 +316,7 @@ def test_the_command_takes_a_tree_and_builds_its_patch_set_beside_it(
     tree = Path(shutil.copytree(target.directory.parent / "tree", tmp_path / "tree"))
     done = built.pixq("calibrate", run, "--target", tree, "--resamples", 100)
     assert done.code == 0, done.err
-    assert f"its patch set is {tmp_path / 'tree.patches'}" in done.err
+    assert f"using its patch set {tmp_path / 'tree.patches'}" in done.err
     assert "balanced accuracy" in done.out
     kept = get_calibration(run)
     assert kept.name == "default"
@@ -324,7 +324,7 @@ def test_the_command_takes_a_tree_and_builds_its_patch_set_beside_it(
     for warning in kept.warnings:
         assert f"pixq: warning: {warning}" in done.err
     again = built.pixq("calibrate", run, "--target", tree, "--resamples", 100)
-    assert "holds a calibration default already; give another --name, or --force" in built.mistake(again)
+    assert "already holds a calibration called default; choose another --name, or add --force" in built.mistake(again)
     forced = built.pixq("calibrate", run, "--target", tree, "--resamples", 100, "--force")
     assert forced.code == 0, forced.err
     assert without_date(get_calibration(run)) == without_date(kept)

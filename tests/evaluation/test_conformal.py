@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from pixq.decisions.calibration_file import Conformal
 from pixq.decisions.conformal import Sets, divide_groups, fit_sets, needed
 from pixq.errors import PixqError
 
@@ -104,7 +106,7 @@ def test_the_quantile_by_hand() -> None:
     assert fit_sets(probability, truth, 0.8).threshold[0] == 0.8
     with pytest.raises(PixqError, match=r"8 patches are too few .* need 9"):
         fit_sets(probability[1:], truth[1:], 0.9)
-    with pytest.raises(PixqError, match="0 patches of Orange are too few"):
+    with pytest.raises(PixqError, match="0 Orange patches are too few"):
         fit_sets(probability, truth, 0.9, by_class=True)
 
 
@@ -121,39 +123,54 @@ def test_json_gives_back_the_same_bits() -> None:
     probability, truth = drawn(np.random.default_rng(1), 200)
     for by_class in (False, True):
         sets = fit_sets(probability, truth, 0.9, by_class=by_class)
-        assert Sets.from_json(json.loads(json.dumps({**sets.to_json(), "groups": 3}))) == sets
+        assert Conformal.model_validate_json(json.dumps({**sets.to_json(), "groups": 3})).sets == sets
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"threshold": [0.5, 0.5]}, "3 thresholds"),
-        ({"threshold": [0.5, 0.5, math.nan]}, "3 thresholds"),
-        ({"threshold": 0.5}, "must have coverage"),
-        ({"threshold": ["a", "b", "c"]}, "must have coverage"),
-        ({"coverage": 1.0}, "between 0 and 1"),
-        ({"coverage": None}, "must have coverage"),
-        ({"patches": 0}, "no patches"),
-        ({"patches": 2.5}, "must have coverage"),
-        ({"by_class": 1}, "must have coverage"),
+        ({"threshold": [0.5, 0.5]}, r"threshold\.2\n  Field required"),
+        ({"threshold": [0.5, 0.5, math.nan]}, r"threshold\.2\n"),
+        ({"threshold": [0.5, 0.5, 1.5]}, r"threshold\.2\n  Input should be less than or equal to 1"),
+        ({"threshold": 0.5}, r"threshold\n  Input should be a valid tuple"),
+        ({"threshold": ["a", "b", "c"]}, r"threshold\.0\n  Input should be a valid number"),
+        ({"coverage": 1.0}, r"coverage\n  Input should be less than 1"),
+        ({"coverage": None}, r"coverage\n  Input should be a valid number"),
+        ({"patches": 0}, r"patches\n  Input should be greater than or equal to 1"),
+        ({"patches": 2.5}, r"patches\n  Input should be a valid integer"),
+        ({"by_class": 1}, r"by_class\n  Input should be a valid boolean"),
     ],
 )
 def test_nonsense_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Conformal.model_validate({**Sets((0.5, 0.5, 0.5), 0.9, 10).to_json(), "groups": 3, **change})
+    with pytest.raises(ValidationError, match="should be a valid dictionary"):
+        Conformal.model_validate([1])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "coverage", "patches", "message"),
+    [
+        ((0.5, 0.5), 0.9, 10, "3 thresholds between 0 and 1"),
+        ((0.5, 0.5, math.nan), 0.9, 10, "3 thresholds between 0 and 1"),
+        ((0.5, 0.5, 0.5), 1.0, 10, "choose one between 0 and 1"),
+        ((0.5, 0.5, 0.5), 0.9, 0, "at least one patch"),
+    ],
+)
+def test_sets_that_are_none_are_refused(threshold: Any, coverage: float, patches: int, message: str) -> None:
     with pytest.raises(PixqError, match=message):
-        Sets.from_json({**Sets((0.5, 0.5, 0.5), 0.9, 10).to_json(), **change})
-    with pytest.raises(PixqError, match="must have coverage"):
-        Sets.from_json([1])
+        Sets(threshold, coverage, patches)
 
 
 def test_what_are_no_probabilities() -> None:
     sets = Sets((0.5, 0.5, 0.5), 0.9, 10)
     with pytest.raises(PixqError, match=r"expected \(n, 3\)"):
         sets.of([0.1, 0.2, 0.7])
-    with pytest.raises(PixqError, match="not in 0 to 1"):
+    with pytest.raises(PixqError, match="probability has a value that is not between 0 and 1"):
         sets.of([[0.1, math.nan, 0.7]])
-    with pytest.raises(PixqError, match="1 rows"):
+    with pytest.raises(PixqError, match="1 rows of probabilities"):
         fit_sets([[0.1, 0.2, 0.7]], [0, 1])
-    with pytest.raises(PixqError, match="0 to 2"):
+    with pytest.raises(PixqError, match="from 0 to 2"):
         fit_sets([[0.1, 0.2, 0.7]], [3])
     with pytest.raises(PixqError, match="between 0 and 1"):
         fit_sets([[0.1, 0.2, 0.7]], [0], 1.0)

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sklearn.isotonic import IsotonicRegression
 
 from pixq.classes import classify
+from pixq.decisions.calibration_file import MappingFile
 from pixq.decisions.curves import Curve, Mapping, fit_mapping
 from pixq.errors import PixqError
 
@@ -77,7 +79,7 @@ def test_a_weight_is_a_repetition() -> None:
 def test_json_gives_back_the_same_bits(seed: int, n: int) -> None:
     score, quality, truth, _ = patches(seed, n)
     mapping = fit_mapping(score, quality, truth)
-    again = Mapping.from_json(json.loads(json.dumps(mapping.to_json(), allow_nan=False)))
+    again = MappingFile.model_validate_json(json.dumps(mapping.to_json(), allow_nan=False)).mapping
     assert again == mapping
     assert (again.probabilities(score) == mapping.probabilities(score)).all()
 
@@ -94,39 +96,55 @@ def broken(path: tuple[Any, ...], value: Any) -> Any:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (None, "a mapping must have"),
-        ([], "a mapping must have"),
-        ({}, "a mapping must have"),
-        (broken(("kind",), "steps"), "'steps' is not known"),
-        (broken(("quality",), 3), "a curve must have"),
-        (broken(("quality", "score"), "abc"), "not a list of numbers"),
-        (broken(("quality", "score"), [0.0, True, 2.0]), "not a list of numbers"),
-        (broken(("quality", "score"), [0.0, 1.0]), "as many of both"),
-        (broken(("quality", "score"), [0.0, 1.0, 10**400]), "too large"),
-        (broken(("quality", "score"), [0.0, math.nan, 2.0]), "not a finite"),
-        (broken(("quality", "score"), [0.0, 2.0, 2.0]), "do not rise"),
-        (broken(("quality", "value"), [0.0, 0.6, 0.5]), "fall"),
-        (broken(("quality", "value"), [-0.1, 0.5, 0.5]), "leave 0 to 1"),
-        (broken(("quality", "value"), [0.0, 0.5, 1.1]), "leave 0 to 1"),
+        (None, "should be a valid dictionary"),
+        ([], "should be a valid dictionary"),
+        ({}, r"kind\n  Field required"),
+        (broken(("more",), 1), r"more\n  Extra inputs are not permitted"),
+        (broken(("kind",), "steps"), r"kind\n  Input should be 'isotonic, linear between knots'"),
+        (broken(("quality",), 3), r"quality\n  Input should be a valid dictionary"),
+        (broken(("quality", "score"), "abc"), r"quality\.score\n  Input should be a valid tuple"),
+        (broken(("quality", "score"), [0.0, True, 2.0]), r"quality\.score\.1\n  Input should be a valid number"),
+        (broken(("quality", "score"), [0.0, 1.0]), "the same number of both"),
+        (broken(("quality", "score"), [0.0, 1.0, 10**400]), r"quality\.score\.2\n"),
+        (broken(("quality", "score"), [0.0, math.nan, 2.0]), r"quality\.score\.1\n  Input should be a finite number"),
+        (broken(("quality", "score"), [0.0, 2.0, 2.0]), "do not increase"),
+        (broken(("quality", "value"), [0.0, 0.6, 0.5]), "decrease"),
+        (broken(("quality", "value"), [-0.1, 0.5, 0.5]), "not between 0 and 1"),
+        (broken(("quality", "value"), [0.0, 0.5, 1.1]), "not between 0 and 1"),
         (broken(("orange_or_better",), {"score": [0.0], "value": [0.5]}), "Green is more probable"),
-        (broken(("green",), {"score": [], "value": []}), "as many of both"),
+        (broken(("green",), {"score": [], "value": []}), "the same number of both"),
     ],
 )
 def test_nonsense_is_refused(data: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        MappingFile.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("score", "value", "message"),
+    [
+        ((0.0, 1.0), (0.5,), "the same number of both"),
+        ((0.0, math.nan), (0.0, 1.0), "not a finite"),
+        ((0.0, 0.0), (0.0, 1.0), "do not increase"),
+        ((0.0, 1.0), (0.6, 0.5), "decrease"),
+        ((0.0, 1.0), (0.0, 1.1), "not between 0 and 1"),
+    ],
+)
+def test_a_curve_that_is_not_one_is_refused(score: tuple[float, ...], value: tuple[float, ...], message: str) -> None:
     with pytest.raises(PixqError, match=message):
-        Mapping.from_json(data)
+        Curve(score, value)
 
 
 def test_what_can_not_be_fitted() -> None:
-    with pytest.raises(PixqError, match="must all be"):
+    with pytest.raises(PixqError, match="must all have shape"):
         fit_mapping([0.1, 0.2], [0.1], [0, 1])
     with pytest.raises(PixqError, match="infinite or not a number"):
         fit_mapping([0.1, math.inf], [0.1, 0.2], [0, 1])
-    with pytest.raises(PixqError, match="quality is not in"):
+    with pytest.raises(PixqError, match="quality has a value that is not between 0 and 1"):
         fit_mapping([0.1, 0.2], [0.1, math.nan], [0, 1])
-    with pytest.raises(PixqError, match="0 to 2: Red"):
+    with pytest.raises(PixqError, match="from 0 to 2: Red"):
         fit_mapping([0.1, 0.2], [0.1, 0.2], [0, 3])
-    with pytest.raises(PixqError, match="none negative"):
+    with pytest.raises(PixqError, match="none of them negative"):
         fit_mapping([0.1, 0.2], [0.1, 0.2], [0, 1], [1, -1])
     with pytest.raises(PixqError, match="no patches"):
         fit_mapping([0.1, 0.2], [0.1, 0.2], [0, 1], [0, 0])
@@ -137,6 +155,7 @@ def test_these_modules_load_neither_torch_nor_scikit_learn() -> None:
     code = """
 import sys
 import pixq.decisions.conformal, pixq.decisions.cuts, pixq.decisions.curves, pixq.statistics.metrics
+from pydantic import ValidationError
 assert not {"torch", "sklearn", "scipy"} & set(sys.modules)
 sys.modules["sklearn"] = None
 try:

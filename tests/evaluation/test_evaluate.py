@@ -25,8 +25,8 @@ from pixq.decisions.cuts import find_cuts
 from pixq.errors import PixqError
 from pixq.evaluation import answers as module
 from pixq.evaluation.calibrate import CalibrateSettings, calibrate
-from pixq.evaluation.evaluate import EvaluateSettings, evaluate, planned
-from pixq.evaluation.files import EVALUATIONS, EvaluationFile, read_evaluations, write_evaluation
+from pixq.evaluation.evaluate import EvaluateSettings, evaluate, plan
+from pixq.evaluation.evaluation_file import EVALUATIONS, EvaluationFile, read_evaluations, write_evaluation
 from pixq.evaluation.rivals import Boosting, patch_scores
 from pixq.geometry import PatchGeometry
 from pixq.io.json_file import check_name
@@ -168,7 +168,7 @@ def test_images_are_pooled_as_the_run_says(own: Path, levels: PatchSet) -> None:
     assert [list(row) for row in images.confusion] == metrics.confusion_matrix(
         classify(quality), answer, labels=[0, 1, 2]
     ).tolist()
-    assert any("is not there, so there are no cuts" in each for each in found.warnings) is False
+    assert any("is missing or has changed, so their cuts" in each for each in found.warnings) is False
     assert list(found.model.by["level"]) == ["1", "2", "3", "4", "5"]
     # Its rivals' cuts are from the split that the model's are from, which is of the other set.
     assert [method.name for method in found.methods] == ["model", *judging.QUICK_RIVALS]
@@ -189,7 +189,9 @@ def test_a_calibration_of_other_weights_is_refused(own: Path, target: PatchSet) 
     data = json.loads(path.read_text())
     data["calibrations"]["default"]["model"]["blake3"] = "0" * 64
     path.write_text(json.dumps(data))
-    with pytest.raises(PixqError, match="calibration default is of other weights; run pixq calibrate anew"):
+    with pytest.raises(
+        PixqError, match="calibration default was made for different weights; run `pixq calibrate` again"
+    ):
         evaluate(own, target, QUICK)
 
 
@@ -206,7 +208,7 @@ def test_groups_that_say_little_are_told(own: Path, target: PatchSet, levels: Pa
     told = " ".join(evaluate(own, target, EvaluateSettings(resamples=100, rivals=())).warnings)
     groups = len({line["group"] for line in target.images if line["split"] == "test"})
     assert f"the test split has {groups} groups; intervals from fewer than 20 are too narrow" in told
-    assert f"the {groups} groups of the test split are crops of 1 image: intervals are for other crops" in told
+    assert f"the {groups} groups of the test split are crops of 1 image: intervals hold for other crops" in told
     told = " ".join(evaluate(own, levels, EvaluateSettings(resamples=100, rivals=())).warnings)
     assert "the test split has 4 groups; intervals" in told
     assert "groups of the test split are crops" not in told
@@ -219,7 +221,7 @@ def test_a_calibration_set_that_is_gone_leaves_no_rivals(own: Path, levels: Patc
     path.write_text(path.read_text().replace(str(Path("target")), "moved"))
     found = evaluate(own, levels, QUICK)
     assert [method.name for method in found.methods] == ["model"]
-    assert any("is not there, so there are no cuts for rivals" in each for each in found.warnings)
+    assert any("is missing or has changed, so their cuts can't be chosen" in each for each in found.warnings)
 
 
 def test_the_same_command_gives_the_same_file(own: Path, target: PatchSet, found: EvaluationFile) -> None:
@@ -366,7 +368,7 @@ def test_the_command(own: Path, target: PatchSet) -> None:
     assert again.code == 0, again.err
     assert {**json.loads(again.out), "created": 0} == {**first, "created": 0}
     other = built.pixq(*arguments[:4], "--resamples", 100, "--rivals", "none")
-    assert "target-test-default.json: is there already, by `pixq evaluate" in built.mistake(other)
+    assert "target-test-default.json: already exists, made by `pixq evaluate" in built.mistake(other)
     assert [len(each.methods) for each in read_evaluations(own)] == [3]
     alone = built.pixq(*arguments[:4], "--resamples", 100, "--rivals", "none", "--name", "alone")
     assert alone.code == 0, alone.err
@@ -378,7 +380,7 @@ def test_the_command(own: Path, target: PatchSet) -> None:
 
 def test_the_name_is_that_of_a_file(own: Path, target: PatchSet, tmp_path: Path) -> None:
     strange = PatchSet(shutil.copytree(target.directory, tmp_path / ("ünd so weiter" * 8)))
-    name, command = planned(own, strange, QUICK)
+    name, command = plan(own, strange, QUICK)
     assert len(name) == 64
     assert name.endswith("-test-default")
     assert check_name(name) == name
@@ -387,7 +389,10 @@ def test_the_name_is_that_of_a_file(own: Path, target: PatchSet, tmp_path: Path)
 
 def test_a_calibration_of_another_dataset_is_told(own: Path, levels: PatchSet) -> None:
     found = evaluate(own, levels, EvaluateSettings(resamples=100, rivals=()))
-    assert any("is of triplets, these patches are of jianjin008: other cuts may fit" in each for each in found.warnings)
+    assert any(
+        "was made on triplets, but these patches come from jianjin008: other cuts may fit" in each
+        for each in found.warnings
+    )
 
 
 def test_patches_of_another_size_are_refused(run: Path, tmp_path: Path) -> None:
@@ -395,5 +400,8 @@ def test_patches_of_another_size_are_refused(run: Path, tmp_path: Path) -> None:
     settings = BuildSettings(geometry=PatchGeometry(16, 8), sampling=Sampling("grid", 16))
     small = PatchSet(build("tid2013", tmp_path / "tid", tmp_path / "small", settings=settings).out)
     for judge in (calibrate, evaluate):
-        with pytest.raises(PixqError, match="small: its patches have 16 pixels a side, those of the run 20; build"):
+        with pytest.raises(
+            PixqError,
+            match=r"small: its patches are 16 pixels wide, but the model was trained on 20; build .* --patch-size 20",
+        ):
             judge(run, small)  # type: ignore[operator]

@@ -87,7 +87,7 @@ CLASSES = st.sampled_from([(0, 1, 2), (0, 1, 2), (0, 2), (1,)])
 def test_metrics_are_those_of_libraries(seed: int, n: int, digits: int, classes: tuple[int, ...]) -> None:
     answers = answers_of(seed, n, 4, digits, classes)
     measured = measure(answers, resample_groups(answers.group, 2))
-    assert list(measured.estimates) == list(METRICS)
+    assert set(measured.estimates) == set(METRICS)
     for name, value in expected(answers).items():
         assert measured.estimates[name].value == pytest.approx(value, abs=1e-12), name
     confusion = oracle.confusion_matrix(answers.truth, answers.answer, labels=[0, 1, 2])
@@ -296,9 +296,9 @@ def change(**values: Any) -> dict[str, Any]:
     ("values", "message"),
     [
         (change(truth=np.array([], int)), "no answers"),
-        (change(truth=np.array([0, 1, 3])), "truth must be classes 0 to 2: Red, Orange, Green"),
-        (change(answer=np.array([0, 1, -1])), "answer must be classes"),
-        (change(answer=np.array([0.0, 1.0, 2.0])), "answer must be classes"),
+        (change(truth=np.array([0, 1, 3])), "truth must hold classes from 0 to 2: Red, Orange, Green"),
+        (change(answer=np.array([0, 1, -1])), "answer must hold classes"),
+        (change(answer=np.array([0.0, 1.0, 2.0])), "answer must hold classes"),
         (change(score=np.array([0.1, 0.2])), r"score has shape \(2,\); expected \(3,\)"),
         (change(score=np.array([0.1, 0.2, math.inf])), "infinite or not a number"),
         (change(quality=np.array([0.1, 0.2, math.nan])), "quality has a value"),
@@ -315,7 +315,7 @@ def test_what_can_not_be_measured(values: dict[str, Any], message: str) -> None:
 
 def test_groups_of_others_are_refused() -> None:
     answers = answers_of(1, 20, 4)
-    with pytest.raises(PixqError, match="other groups"):
+    with pytest.raises(PixqError, match="drawn from different groups"):
         measure(answers, resample_groups(["a", "b"]))
 
 

@@ -19,7 +19,7 @@ from pixq import classes
 from pixq.errors import PixqError
 from pixq.evaluation import baselines, rivals
 from pixq.evaluation.baselines import BASELINES, gradient_similarity
-from pixq.evaluation.rivals import METRICS, Boosting, Majority, features, patch_scores, truth
+from pixq.evaluation.rivals import DEFAULT_RIVALS, RIVALS, Boosting, Majority, features, patch_scores, truth
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.patches.plan import BuildSettings
 from pixq.patches.store import PatchSet
@@ -27,6 +27,7 @@ from support import trees
 from support.built import make, make_small
 
 OF_PIQ = ("ssim", "mdsi", "vsi", "gmsd")
+METRICS = ("psnr", "roi_psnr", "ssim", "mdsi", "vsi", "gmsd")
 #: As the papers define them, not as pixq does.
 FALLS = ("mdsi", "gmsd")
 
@@ -87,10 +88,16 @@ def test_every_metric_is_higher_for_better_patches(patches: PatchSet) -> None:
         assert float(spearmanr(scores, plain.records.quality).statistic) > 0.4, name
 
 
+def test_which_rivals_there_are() -> None:
+    assert tuple(RIVALS) == ("majority", *METRICS, "boosting")
+    assert tuple(name for name, rival in RIVALS.items() if rival.baseline is not None) == METRICS
+    assert DEFAULT_RIVALS == ("majority", "psnr", "roi_psnr", "ssim", "mdsi", "vsi", "boosting")
+
+
 def test_direction_has_one_source(few: PatchSet, monkeypatch: pytest.MonkeyPatch) -> None:
     before = patch_scores(few, ["mdsi"])["mdsi"]
-    turned = replace(METRICS["mdsi"], of=replace(BASELINES["mdsi"], higher_is_better=True))
-    monkeypatch.setattr(rivals, "METRICS", {"mdsi": turned})
+    turned = replace(RIVALS["mdsi"], baseline=replace(BASELINES["mdsi"], higher_is_better=True))
+    monkeypatch.setattr(rivals, "RIVALS", {"mdsi": turned})
     np.testing.assert_array_equal(patch_scores(few, ["mdsi"])["mdsi"], -before)
 
 
@@ -219,14 +226,16 @@ def test_no_patches_give_no_scores(patches: PatchSet, labelled: PatchSet) -> Non
 
 
 def test_mistakes_are_one_line(patches: PatchSet, tmp_path: Path) -> None:
-    with pytest.raises(PixqError, match="unknown metric of patches 'ssmi'; did you mean ssim"):
+    with pytest.raises(PixqError, match="unknown patch metric 'ssmi'; did you mean ssim"):
         patch_scores(patches, ["ssmi"])
-    with pytest.raises(PixqError, match="no metric is named"):
+    with pytest.raises(PixqError, match="no metric is given"):
         patch_scores(patches, [])
     trees.write_tid(tmp_path / "tid", references=3, levels=2)
     make("tid2013", tmp_path / "tid", tmp_path / "out", BuildSettings(geometry=PatchGeometry(8, 4)))
     small = PatchSet(tmp_path / "out")
-    with pytest.raises(PixqError, match="a patch: is 8x8 pixels, and SSIM needs 11 on each side; leave out ssim"):
+    with pytest.raises(
+        PixqError, match="a patch: is 8x8 pixels, but SSIM needs at least 11 on each side; leave out ssim"
+    ):
         patch_scores(small, ["ssim"])
     assert patch_scores(small, ["gmsd"])["gmsd"].shape == (len(small),)
 

@@ -972,14 +972,14 @@ def test_the_verb_calibrate_by_ladders(shell: Shell, bare: Path, truths: Path, t
     told = shell("pjnd", bare, images / "first.png", *levels, "--level", "101-n")
     assert told.split()[2] in ("4", "5")
     assert f"below {found.green:.3f}" in told
-    shell.mistake(
-        f"{bare / PJND}: is there already; give --force to replace it", "calibrate", bare, "--ladders", truths
-    )
+    shell.mistake(f"{bare / PJND}: already exists; add --force to replace it", "calibrate", bare, "--ladders", truths)
     before = (bare / PJND).read_bytes()
     assert shell("calibrate", bare, "--ladders", truths, "--force").splitlines() == said
     assert (bare / PJND).read_bytes() == before
-    shell.mistake("two ways to choose cuts", "calibrate", bare, "--ladders", truths, "--target", tmp_path)
-    shell.mistake("there is nothing to choose cuts by; give --target, or --ladders", "calibrate", bare)
+    shell.mistake(
+        "--target and --ladders can't be combined", "calibrate", bare, "--ladders", truths, "--target", tmp_path
+    )
+    shell.mistake("there is no data to choose cuts on; give --target or --ladders", "calibrate", bare)
     shell.mistake("ground_truth.json: No such file", "calibrate", bare, "--ladders", tmp_path, "--force")
     assert (bare / PJND).read_bytes() == before
 
@@ -996,11 +996,11 @@ def test_calibrate_refuses_what_is_given_in_vain(shell: Shell, bare: Path, truth
         ("--level", "0.95"),
         ("--seed", "0"),
     ):
-        shell.mistake(f"{option}: given in vain without --target; leave it out", *by_ladders, option, value)
+        shell.mistake(f"{option}: only has an effect together with --target; remove it", *by_ladders, option, value)
     for option, value in (("--share", "0.05"), ("--stride", "10")):
-        shell.mistake(f"{option}: given in vain without --ladders; leave it out", *by_target, option, value)
-    shell.mistake("--name, --seed: given in vain", *by_ladders, "--seed", "0", "--name", "a")
-    shell.mistake("--name is pjnd, which is what the cuts by --ladders are called", *by_target, "--name", "pjnd")
+        shell.mistake(f"{option}: only has an effect together with --ladders; remove it", *by_target, option, value)
+    shell.mistake("--name, --seed: only have an effect together", *by_ladders, "--seed", "0", "--name", "a")
+    shell.mistake("--name is pjnd, which is reserved for the cuts of --ladders", *by_target, "--name", "pjnd")
     shell.mistake("--share is 0; give a share of the patches", *by_ladders, "--share", "0")
     shell.mistake("--stride is 21; give 1 to 20 pixels", *by_ladders, "--stride", "21")
     assert not (bare / PJND).exists()

@@ -20,10 +20,11 @@ import pixq
 from pixq.classes import CLASSES
 from pixq.distort import write_tree
 from pixq.errors import PixqError
-from pixq.evaluation.files import Difference
+from pixq.evaluation.evaluation_file import Difference
 from pixq.io.atomic import checksum
 from pixq.patches.plan import BuildSettings, Sampling
 from pixq.report import sentences
+from pixq.report.colors import luminance, mix, text_on
 from pixq.report.compare import compare, write_compare
 from pixq.report.report import write_report
 from pixq.runs.recipe import Recipe, read_recipe
@@ -145,10 +146,10 @@ def test_figures_that_are_too_good_are_named(run: Path) -> None:
     files.evaluate(run, name="same", data=files.data(split="validation"))
     files.evaluate(run, name="own", data=files.data(split="train", fingerprint=fingerprint))
     said = text(page(run))
-    assert "Calibration default was made with other weights" in said
-    assert "Evaluation same is on the very patches that its cuts were chosen on" in said
+    assert "Calibration default was made for different weights of this run" in said
+    assert "Evaluation same is on the same patches that its cuts were chosen on" in said
     assert "Evaluation own is on the train split, which was trained on" in said
-    assert "Evaluation own is on the very patches" not in said
+    assert "Evaluation own is on the same patches" not in said
 
 
 def test_names_are_text_whatever_they_hold(run: Path) -> None:
@@ -210,7 +211,7 @@ def test_an_evaluation_of_nothing_has_a_page(run: Path) -> None:
     )
     said = text(page(run))
     assert "There was no patch to evaluate on." in said
-    assert "cannot be compared with PSNR: one of the two is not defined" in said
+    assert "cannot be compared with PSNR: the metric is undefined for one of the two" in said
     assert "no calibration" in said
 
 
@@ -224,7 +225,7 @@ def test_a_class_without_patches_has_dashes(run: Path) -> None:
     files.evaluate(run, methods=methods)
     said = text(page(run))
     assert "0 – 0 – 0 –" in said
-    assert "balanced accuracy is not defined" in said
+    assert "balanced accuracy is undefined" in said
     # Of two classes, a coin finds half.
     figures["estimates"]["balanced_accuracy"] = files.estimate(0.52)
     files.evaluate(run, methods=methods)
@@ -237,7 +238,7 @@ def test_a_patch_set_that_is_gone_is_said_so(run: Path, tmp_path: Path) -> None:
     (run / "run.json").write_text(json.dumps(info))
     said = text(page(run))
     assert "The patch set can&#39;t be read, so its splits and groups are not shown" in said
-    assert "how it was cut is not known" in said
+    assert "so the command that cut it is unknown" in said
 
 
 def test_another_patch_set_in_its_place_is_said_so(run: Path) -> None:
@@ -256,7 +257,7 @@ def test_a_run_without_an_epoch_has_a_page(run: Path) -> None:
     (run / "metrics.jsonl").unlink()
     said = text(page(run))
     assert "The run is not finished: its status is interrupted." in said
-    assert "The run has no epoch yet" in said
+    assert "The run has no finished epoch yet" in said
 
 
 def test_where_a_run_began_is_said_and_repeated(run: Path) -> None:
@@ -271,7 +272,7 @@ def test_where_a_run_began_is_said_and_repeated(run: Path) -> None:
     (run / "metrics.jsonl").unlink()
     said = text(page(run)).replace(" \\ ", " ")
     assert "adapted by norm from runs/first to target, without labels" in said
-    assert "this run was adapted from another without any training" in said
+    assert "this run was adapted from another one without training" in said
     assert f"pixq adapt runs/first --to target --how norm --out {run}-again" in said
 
 
@@ -281,7 +282,7 @@ def test_a_calibration_is_told_with_its_command(run: Path) -> None:
     said = text(page(run)).replace(" \\ ", " ")
     assert "chosen for the lowest cost" in said
     assert "expected quality: from 0.05 at 0.1 to 0.95 at 0.9" in said
-    assert "balanced accuracy is 0.690 (0.660 to 0.720): the fairer figure" in said
+    assert "expect a balanced accuracy of 0.690 (0.660 to 0.720)" in said
     assert f"pixq calibrate {run} --target target/patches --name default --split validation --objective cost" in said
     assert "--cost 0.0,1.0,4.0/1.0,0.0,1.0/4.0,1.0,0.0 --resamples 1000 --level 0.95 --seed 0 --force" in said
 
@@ -331,7 +332,7 @@ def test_folds_have_a_page(made: Made, tmp_path: Path) -> None:
             '{"format":"pixq evaluation","schema_version":1}',
             r"evaluations/a\.json: .*pixq evaluate",
         ),
-        ("metrics.jsonl", '{"epoch": "one"}\n', r"metrics\.jsonl: line 1\.epoch: .*train anew"),
+        ("metrics.jsonl", '{"epoch": "one"}\n', r"metrics\.jsonl: line 1\.epoch: .*train again"),
     ],
 )
 def test_a_damaged_file_is_one_line(run: Path, name: str, content: str, says: str) -> None:
@@ -371,10 +372,8 @@ def test_text_stands_out_from_every_fill() -> None:
     for each in CLASSES:
         for color in (each.color, each.safe_color):
             for share in np.linspace(0, 1, 101):
-                fill = sentences.mix(color, float(share))
-                light, dark = sorted(
-                    (sentences.luminance(fill), sentences.luminance(sentences.text_on(fill))), reverse=True
-                )
+                fill = mix(color, float(share))
+                light, dark = sorted((luminance(fill), luminance(text_on(fill))), reverse=True)
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (color, share)
 
 
@@ -457,7 +456,7 @@ def test_nothing_is_best_where_it_can_not_be_known(two: tuple[Path, Path]) -> No
     path.write_text(json.dumps(data))
     found = compare(two)
     assert list(found.common) == []
-    assert "is of other weights; run pixq evaluate anew" in " ".join(found.alone)
+    assert "was made with different weights; run `pixq evaluate` again" in " ".join(found.alone)
 
 
 def test_calibrations_are_named_where_they_differ_and_warnings_told(two: tuple[Path, Path], tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from pixq.classes import NAMES, classify
 from pixq.decisions.calibration_file import Calibration, add_calibration, get_calibration, read_calibrations
 from pixq.errors import PixqError
-from pixq.evaluation.files import METRICS, EvaluationFile, read_evaluation, read_evaluations, write_evaluation
+from pixq.evaluation.evaluation_file import EvaluationFile, read_evaluation, read_evaluations, write_evaluation
 from pixq.io.json_file import check_name
 from pixq.statistics.estimates import Cut
+from pixq.statistics.metrics import METRICS
 from support import report_files as files
 
 MAPPING = files.calibration("ab" * 32)["mapping"]
@@ -44,14 +45,14 @@ def test_one_of_the_same_name_gives_way_or_not(tmp_path: Path) -> None:
     add_calibration(tmp_path, calibration())
     add_calibration(tmp_path, calibration(warnings=["new"]))
     assert get_calibration(tmp_path).warnings == ["new"]
-    with pytest.raises(PixqError, match="holds a calibration default already"):
+    with pytest.raises(PixqError, match="already holds a calibration called default"):
         add_calibration(tmp_path, calibration(), replace=False)
     assert get_calibration(tmp_path).warnings == ["new"]
 
 
 def test_which_calibration_must_be_clear(tmp_path: Path) -> None:
     assert read_calibrations(tmp_path) == {}
-    with pytest.raises(PixqError, match="has no calibration; pixq calibrate makes one"):
+    with pytest.raises(PixqError, match="has no calibration; create one with `pixq calibrate`"):
         get_calibration(tmp_path)
     add_calibration(tmp_path, calibration())
     assert get_calibration(tmp_path).name == "default"
@@ -106,9 +107,15 @@ def test_infinite_cuts_come_back_with_their_sign(
         ({"objective": "cost"}, "cost matrix"),
         ({"cost": [[0, 1, 2], [1, 0, 1], [2, 1, 0]]}, "cost matrix"),
         ({"surprise": 1}, "surprise"),
-        ({"mapping": {"kind": "steps"}}, "mapping: a mapping must have"),
-        ({"mapping": MAPPING | {"green": {"score": [0.2, 0.8], "value": [0.0]}}}, "mapping: a curve has 2"),
-        ({"mapping": MAPPING | {"green": {"score": [0.2], "value": ["a"]}}}, "mapping: the value of a curve is not"),
+        ({"mapping": {"kind": "steps"}}, r"mapping\.kind\n  Input should be 'isotonic"),
+        (
+            {"mapping": MAPPING | {"green": {"score": [0.2, 0.8], "value": [0.0]}}},
+            r"mapping\n  Value error, a curve has 2",
+        ),
+        (
+            {"mapping": MAPPING | {"green": {"score": [0.2], "value": ["a"]}}},
+            r"mapping\.green\.value\.0\n  Input should be a valid number",
+        ),
         ({"data": files.data(by_class={"Red": 1})}, "by_class must hold Red, Orange, Green"),
         ({"bootstrap": {"resamples": 1000, "level": 95, "seed": 0}}, "level"),
     ],
@@ -148,15 +155,15 @@ def changed(**changes: Any) -> list[dict[str, Any]]:
         ({"methods": []}, "methods"),
         ({"methods": changed(kind="metric")}, "must be the model"),
         ({"methods": changed(name="psnr")}, "same name"),
-        ({"methods": changed(patches=files.metrics(0.5) | {"n": 1})}, "confusion matrix counts 1200, n is 1"),
+        ({"methods": changed(patches=files.metrics(0.5) | {"n": 1})}, "confusion matrix counts 1200, but n is 1"),
         (
             {"methods": changed(patches=files.metrics(0.5) | {"estimates": {"luck": files.estimate(1.0)}})},
             "luck is not",
         ),
         ({"methods": changed(cuts={"orange": 0.7, "green": 0.4})}, "cut of Orange is above"),
         ({"against": [{"name": "me", "metric": "srcc", "value": 0, "low": 0, "high": 0}]}, "no such method"),
-        ({"histogram": {"edges": [0.0, 1.0], "counts": {name: [1, 2] for name in NAMES}}}, "one edge more"),
-        ({"histogram": {"edges": [1.0, 0.0], "counts": {name: [1] for name in NAMES}}}, "do not rise"),
+        ({"histogram": {"edges": [0.0, 1.0], "counts": {name: [1, 2] for name in NAMES}}}, "one more edge"),
+        ({"histogram": {"edges": [1.0, 0.0], "counts": {name: [1] for name in NAMES}}}, "do not increase"),
         ({"created": None}, "created"),
     ],
 )
@@ -195,5 +202,5 @@ def test_what_can_not_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_every_metric_has_a_title_of_its_own() -> None:
-    assert len({title for title, _ in METRICS.values()}) == len(METRICS)
-    assert [name for name, (_, higher) in METRICS.items() if higher is False] == ["mse", "ece"]
+    assert len({metric.title for metric in METRICS.values()}) == len(METRICS)
+    assert [name for name, metric in METRICS.items() if metric.higher_is_better is False] == ["mse", "ece"]

@@ -24,8 +24,6 @@ from PIL import Image
 
 from pixq.classes import GREEN, NAMES, classify
 from pixq.decisions.calibration_file import add_calibration, get_calibration
-from pixq.decisions.conformal import Sets
-from pixq.decisions.curves import Mapping
 from pixq.decisions.pjnd_cuts import PjndCuts, write_cuts
 from pixq.errors import PixqError
 from pixq.patches.store import PatchSet
@@ -221,8 +219,8 @@ def test_a_calibration_makes_the_classes(run: Path, target: PatchSet) -> None:
     np.testing.assert_array_equal(found.classes, classify(found.score, calibration.cuts.values))
     # As the calibration's author has it: a set that has not exactly one class, unless the patch is equal.
     assert calibration.conformal is not None
-    sets = Sets.from_json(calibration.conformal.model_dump())
-    members = sets.of(Mapping.from_json(calibration.mapping).probabilities(found.score.ravel()))
+    sets = calibration.conformal.sets
+    members = sets.of(calibration.mapping.mapping.probabilities(found.score.ravel()))
     unsure = (members.sum(axis=1) != 1).reshape(found.grid.shape) & ~found.identical
     assert found.unsure is not None
     np.testing.assert_array_equal(found.unsure, unsure)
@@ -233,7 +231,7 @@ def test_a_calibration_makes_the_classes(run: Path, target: PatchSet) -> None:
     strict = calibration.conformal.model_copy(update={"threshold": (0.0, 0.0, 0.0)})
     add_calibration(run, calibration.model_copy(update={"conformal": strict}))
     empty = load(run).map(REFERENCE, half)
-    chances = Mapping.from_json(calibration.mapping).probabilities(found.score.ravel()).reshape(*found.grid.shape, 3)
+    chances = calibration.mapping.mapping.probabilities(found.score.ravel()).reshape(*found.grid.shape, 3)
     assert (chances.max(axis=2) < 1)[~found.identical].any()
     np.testing.assert_array_equal(empty.unsure, (chances.max(axis=2) < 1) & ~found.identical)
 
@@ -249,7 +247,7 @@ def test_a_calibration_makes_the_classes(run: Path, target: PatchSet) -> None:
         load(run, calibration="third")
     other = calibration.model.model_copy(update={"blake3": "0" * 64})
     add_calibration(run, calibration.model_copy(update={"name": "other", "model": other}))
-    with pytest.raises(PixqError, match="calibration other is of other weights; run pixq calibrate anew"):
+    with pytest.raises(PixqError, match="calibration other was made for different weights; run `pixq calibrate` again"):
         load(run, calibration="other")
 
 

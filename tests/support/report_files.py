@@ -13,7 +13,7 @@ from PIL import Image
 
 from pixq.classes import NAMES
 from pixq.decisions.calibration_file import Calibration, add_calibration
-from pixq.evaluation.files import EvaluationFile, write_evaluation
+from pixq.evaluation.evaluation_file import EvaluationFile, write_evaluation
 
 #: Names that are markup, code, quotes, another direction of writing, or very long.
 HOSTILE = "<script>alert('x')</script>\"'&{{7*7}} ünï ‮ 图像 " + "long" * 30

@@ -37,53 +37,53 @@ def calibrate(
     device: str = "auto",
     force: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Choose the scores from which a patch is Orange, and Green, for a target domain.
+    """Choose the scores from which a patch is Orange and Green, for a target domain.
 
-    The cuts are the best there are for the target's calibration split; the test split is never looked at. They are
-    kept in calibration.json of the run, by name.
+    The cuts are the exact optimum on the target's calibration split; the test split is never used. They are saved by
+    name in the run's calibration.json.
 
-    With --ladders in place of --target, the Green cut is chosen on ladders of rising distortion whose PJNDs people
-    gave, for pixq pjnd, pixq critical and pixq predict; it is kept in pjnd.json of the run. The options from --name to
-    --seed are for --target alone.
+    With --ladders instead of --target, the Green cut is fitted to ladders of increasing distortion for which people
+    gave PJNDs. pixq pjnd, pixq critical and pixq predict use it; it is saved in the run's pjnd.json. The options from
+    --name to --seed only apply to --target.
 
     Parameters
     ----------
     run
         Directory of a finished run.
     target
-        A patch set, or a tree of Samsung-style triplets, of which one is built beside it.
+        A patch set, or a tree of Samsung-style triplets, from which a patch set is built beside it.
     ladders
         Folders with ground_truth.json and images, in the layout of LocJND and KonJND.
     name
-        What the calibration is called; one run can hold several. Default: default.
+        Name of the calibration; a run can hold several. Default: default.
     split
         The target's calibration split. Default: validation.
     objective
-        What the cuts are to be best at. Default: balanced_accuracy.
+        What the cuts are optimised for. Default: balanced_accuracy.
     cost
-        For --objective cost: what each answer costs, a row a true class, Red first, like 0,1,4/1,0,1/4,1,0.
+        For --objective cost: the cost of each answer, one row per true class, Red first, like 0,1,4/1,0,1/4,1,0.
     coverage
-        Learn conformal sets that hold the true class with this probability; an answer of several classes, or none, is
-        `unsure`.
+        Learn conformal sets that contain the true class with this probability; an answer with several classes, or with
+        none, is `unsure`.
     resamples
-        Of the bootstrap over groups. Default: 1000.
+        Number of bootstrap resamples of groups. Default: 1000.
     level
-        Of the intervals. Default: 0.95.
+        Confidence level of the intervals. Default: 0.95.
     seed
-        Of the bootstrap, and of the halves of --coverage. Default: 0.
+        Random seed of the bootstrap and of the halves for --coverage. Default: 0.
     share
-        For --ladders: of patches that are no longer Green where a level is noticed, 0 to 1. Default: 0.05.
+        For --ladders: a level is noticed if at least this share of patches, 0 to 1, is not Green. Default: 0.05.
     stride
         For --ladders: pixels between neighbouring patches. Default: 10.
     device
         cpu, cuda, cuda:1, or auto.
     force
-        Replace a calibration of the same name, or the cut by ladders.
+        Replace a calibration of the same name, or the cut fitted to ladders.
     """
     from pixq.scoring.scorer import DEFAULT
 
     if run.resolve() == DEFAULT.resolve():
-        raise PixqError(f"{run}: is part of the installed pixq; copy the folder, and calibrate the copy")
+        raise PixqError(f"{run}: is part of the installed pixq; copy the folder and calibrate the copy")
     by_target = {
         "name": name, "split": split, "objective": objective, "cost": cost, "coverage": coverage,
         "resamples": resamples, "level": level, "seed": seed,
@@ -91,64 +91,66 @@ def calibrate(
     by_ladders = {"share": share, "stride": stride}
     if ladders:
         if target is not None:
-            raise PixqError("--target and --ladders are two ways to choose cuts; give one of them")
+            raise PixqError("--target and --ladders can't be combined; give one of them")
         _refuse(by_target, "--target")
-        return _by_ladders(run, ladders, device, force, share, stride)
+        return _fit_ladders(run, ladders, device, force, share, stride)
     if target is None:
-        raise PixqError("there is nothing to choose cuts by; give --target, or --ladders")
+        raise PixqError("there is no data to choose cuts on; give --target or --ladders")
     _refuse(by_ladders, "--ladders")
     from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
     from pixq.decisions.cuts import Objective
     from pixq.decisions.pjnd_cuts import PJND_CUTS
     from pixq.evaluation.calibrate import CalibrateSettings
-    from pixq.evaluation.calibrate import calibrate as choose
+    from pixq.evaluation.calibrate import calibrate as choose_cuts
     from pixq.models.device import choose_device
     from pixq.patches.target import open_target
 
     if name == PJND_CUTS:
-        raise PixqError(f"--name is {name}, which is what the cuts by --ladders are called; give another")
-    best_at = objective or "balanced_accuracy"
-    given: dict[str, Any] = {**by_target, "objective": Objective(best_at, None if cost is None else _cost(cost))}
-    del given["cost"]
-    settings = CalibrateSettings(**{key: value for key, value in given.items() if value is not None})
+        raise PixqError(f"--name is {name}, which is reserved for the cuts of --ladders; choose another name")
+    goal = objective or "balanced_accuracy"
+    options: dict[str, Any] = {**by_target, "objective": Objective(goal, None if cost is None else _cost(cost))}
+    del options["cost"]
+    settings = CalibrateSettings(**{key: value for key, value in options.items() if value is not None})
     if settings.name in read_calibrations(run) and not force:
         raise PixqError(
-            f"{run / CALIBRATION}: holds a calibration {settings.name} already; give another --name, or --force"
+            f"{run / CALIBRATION}: already holds a calibration called {settings.name}; choose another --name, or add "
+            "--force"
         )
     patches, made = open_target(target)
     if made is not None:
-        print(f"pixq: {target}: is a tree of triplets; its patch set is {made}", file=sys.stderr)
+        print(f"pixq: {target}: is a tree of triplets; using its patch set {made}", file=sys.stderr)
     with progress_bar() as on_progress:
-        found = choose(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
-    path = add_calibration(run, found)
-    for warning in found.warnings:
+        calibration = choose_cuts(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
+    path = add_calibration(run, calibration)
+    for warning in calibration.warnings:
         print(f"pixq: warning: {warning}", file=sys.stderr)
-    for label, cut in (("Orange", found.cuts.orange), ("Green", found.cuts.green)):
-        where = "from " if math.isfinite(cut.value) else ""
-        print(f"{label:7} {where}{_number(cut.value)}  {_between(cut.low, cut.high)}")
-    achieved, honest = found.achieved["balanced_accuracy"], found.out_of_bag
+    for label, cut in (("Orange", calibration.cuts.orange), ("Green", calibration.cuts.green)):
+        start = "from " if math.isfinite(cut.value) else ""
+        print(f"{label:7} {start}{_number(cut.value)}  {_between(cut.low, cut.high)}")
+    achieved, expected = calibration.achieved["balanced_accuracy"], calibration.out_of_bag
     print(
-        f"balanced accuracy {_number(achieved.value)} on these patches, {_number(honest.value)} "
-        f"{_between(honest.low, honest.high)} on groups that cuts have not seen"
+        f"balanced accuracy {_number(achieved.value)} on these patches, {_number(expected.value)} "
+        f"{_between(expected.low, expected.high)} on groups that the cuts were not chosen on"
     )
-    if best_at != "balanced_accuracy":
-        print(f"{best_at.replace('_', ' ')} {_number(found.value)} on these patches")
-    if found.conformal is not None and found.achieved["unsure"].value is not None:
-        print(
-            f"sets of {coverage:g} coverage: {100 * found.achieved['unsure'].value:.0f} % of these answers are unsure"
-        )
-    print(f"{path}: {settings.name}, from {found.data.patches:,} patches of {found.data.groups:,} groups")
+    if goal != "balanced_accuracy":
+        print(f"{goal.replace('_', ' ')} {_number(calibration.value)} on these patches")
+    unsure = calibration.achieved.get("unsure")
+    if unsure is not None and unsure.value is not None:
+        print(f"sets with a coverage of {coverage:g}: {100 * unsure.value:.0f} % of these answers are unsure")
+    data = calibration.data
+    print(f"{path}: {settings.name}, from {data.patches:,} patches in {data.groups:,} groups")
     return 0
 
 
-def _refuse(given: dict[str, Any], of: str) -> None:
-    """Options that would be given in vain."""
-    vain = [f"--{name}" for name, value in given.items() if value is not None]
-    if vain:
-        raise PixqError(f"{', '.join(vain)}: given in vain without {of}; leave it out")
+def _refuse(options: dict[str, Any], needed: str) -> None:
+    """Refuse options that have no effect without another one."""
+    useless = [f"--{name}" for name, value in options.items() if value is not None]
+    if useless:
+        verb, pronoun = ("has", "it") if len(useless) == 1 else ("have", "them")
+        raise PixqError(f"{', '.join(useless)}: only {verb} an effect together with {needed}; remove {pronoun}")
 
 
-def _by_ladders(
+def _fit_ladders(
     run: Path, ladders: tuple[Path, ...], device: str, force: bool, share: float | None, stride: int | None
 ) -> int:
     from pixq.decisions.pjnd_cuts import PJND, write_cuts
@@ -158,23 +160,23 @@ def _by_ladders(
     from pixq.scoring.scorer import load
 
     if (run / PJND).exists() and not force:
-        raise PixqError(f"{run / PJND}: is there already; give --force to replace it")
+        raise PixqError(f"{run / PJND}: already exists; add --force to replace it")
     with progress_bar() as on_progress:
-        found = fit(
+        cuts = fit(
             load(run, device),
             ladders,
             share=SHARE if share is None else share,
             stride=STRIDE if stride is None else stride,
             watch=on_progress,
         )
-    path = write_cuts(run, found)
-    print(f"Orange  from {_number(found.orange)}")
-    print(f"Green   from {_number(found.green)}  {_between(found.low, found.high)}")
-    for name, source in found.sources.items():
+    path = write_cuts(run, cuts)
+    print(f"Orange  from {_number(cuts.orange)}")
+    print(f"Green   from {_number(cuts.green)}  {_between(cuts.low, cuts.high)}")
+    for name, source in cuts.sources.items():
         low, high = source.range
         predicted = "no level" if source.predicted is None else f"PJND {source.predicted:g}"
-        print(f"{name}: {predicted} by the cut of the others, {low:g} to {high:g} by people")
-    print(f"{path}: {found.within:.0%} of {len(found.sources)} sources within their ranges")
+        print(f"{name}: {predicted} predicted from the other sources, {low:g} to {high:g} by people")
+    print(f"{path}: {cuts.within:.0%} of {len(cuts.sources)} sources within their ranges")
     return 0
 
 

@@ -20,21 +20,21 @@ def compare(
     json: Annotated[bool, Parameter(negative="")] = False,
     palette: Literal["standard", "safe"] = "standard",
 ) -> int:
-    """Put runs side by side: recipes, sizes, and figures on the patches that they were all evaluated on.
+    """Compare runs: recipes, sizes, and metrics on patches that several of them were evaluated on.
 
     Parameters
     ----------
     runs
         Directories of two or more runs.
     out
-        Write it as an HTML file too.
+        Also write the comparison to this HTML file.
     json
-        Print it as JSON.
+        Print the comparison as JSON.
     palette
         Colours of the page: standard, or safe for colour-blind readers.
     """
-    found = comparing.compare(runs) if out is None else comparing.write_compare(runs, out, palette=palette)
-    print(json_module.dumps(found.to_json(), indent=2, allow_nan=False) if json else found.text())
+    comparison = comparing.compare(runs) if out is None else comparing.write_compare(runs, out, palette=palette)
+    print(json_module.dumps(comparison.to_json(), indent=2, allow_nan=False) if json else comparison.text())
     if out is not None:
         print(f"{out}: written", file=sys.stderr)
     return 0

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from pixq.cli.progress import progress_bar
+from pixq.evaluation.rivals import DEFAULT_RIVALS, RIVALS
+from pixq.statistics.metrics import METRICS
 
 if TYPE_CHECKING:
-    from pixq.evaluation.files import EvaluationFile, Metrics
+    from pixq.evaluation.evaluation_file import EvaluationFile, Metrics
 
 __all__ = ["evaluate"]
+
+RIVALS_HELP = (
+    f"Methods to compare with, separated by commas: {', '.join(RIVALS)}; or none. Default: {', '.join(DEFAULT_RIVALS)}."
+)
 
 
 def evaluate(
@@ -24,7 +30,7 @@ def evaluate(
     split: Literal["train", "validation", "test"] = "test",
     calibration: str | None = None,
     name: str | None = None,
-    rivals: str | None = None,
+    rivals: Annotated[str | None, Parameter(help=RIVALS_HELP)] = None,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -34,30 +40,27 @@ def evaluate(
 ) -> int:
     """Measure a run's decisions, beside those of simpler methods.
 
-    Every number has an interval by a bootstrap over groups. Photos that were trained on, or that cuts were chosen on,
-    are refused. The result is kept in evaluations/NAME.json of the run.
+    Every number has a confidence interval from a bootstrap over groups. Evaluation refuses photos that were used for
+    training or calibration. The result is saved in the run's evaluations/NAME.json.
 
     Parameters
     ----------
     run
-        Directory of a finished run; see pixq calibrate.
+        Directory of a finished run, usually after pixq calibrate.
     on
-        A patch set, or a tree of Samsung-style triplets, of which one is built beside it.
+        A patch set, or a tree of Samsung-style triplets, from which a patch set is built beside it.
     split
-        Which of its splits.
+        The split of the patch set to evaluate.
     calibration
-        Name of the calibration; the only one by default.
+        Name of the calibration; may be left out if the run has only one.
     name
-        What the evaluation is called; after the patch set, the split and the calibration by default.
-    rivals
-        With commas between: majority, psnr, roi_psnr, ssim, mdsi, vsi, gmsd, boosting; none for the model alone.
-        Default: all but gmsd.
+        Name of the evaluation; by default made from the names of the patch set, the split and the calibration.
     resamples
-        Of the bootstrap over groups.
+        Number of bootstrap resamples of groups.
     level
-        Of the intervals.
+        Confidence level of the intervals.
     seed
-        Of the bootstrap.
+        Random seed of the bootstrap.
     device
         cpu, cuda, cuda:1, or auto.
     json
@@ -65,60 +68,61 @@ def evaluate(
     force
         Replace an evaluation of the same name that another command made.
     """
-    from pixq.evaluation.evaluate import RIVALS, EvaluateSettings, planned
-    from pixq.evaluation.evaluate import evaluate as judge
-    from pixq.evaluation.files import check_free, write_evaluation
+    from pixq.evaluation.evaluate import EvaluateSettings, plan
+    from pixq.evaluation.evaluate import evaluate as measure
+    from pixq.evaluation.evaluation_file import check_free, write_evaluation
     from pixq.models.device import choose_device
     from pixq.patches.target import open_target
 
-    chosen = RIVALS if rivals is None else tuple(each for each in _names(rivals) if each != "none")
+    chosen = DEFAULT_RIVALS if rivals is None else tuple(rival for rival in _names(rivals) if rival != "none")
     settings = EvaluateSettings(name, split, calibration, chosen, resamples, level, seed)
     patches, made = open_target(on)
     if made is not None:
-        print(f"pixq: {on}: is a tree of triplets; its patch set is {made}", file=sys.stderr)
+        print(f"pixq: {on}: is a tree of triplets; using its patch set {made}", file=sys.stderr)
     if not force:
-        # Before minutes of work, not after.
-        check_free(run, *planned(run, patches, settings))
+        # Checked before minutes of work, not after.
+        check_free(run, *plan(run, patches, settings))
     with progress_bar() as on_progress:
-        found = judge(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
-    path = write_evaluation(run, found)
-    for warning in found.warnings:
+        evaluation = measure(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
+    path = write_evaluation(run, evaluation)
+    for warning in evaluation.warnings:
         print(f"pixq: warning: {warning}", file=sys.stderr)
-    print(path.read_text("utf-8"), end="") if json else _table(found, path)
+    print(path.read_text("utf-8"), end="") if json else _table(evaluation, path)
     return 0
 
 
 def _names(text: str) -> list[str]:
-    return [each.strip().lower().replace("-", "_") for each in text.split(",") if each.strip()]
+    return [name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()]
 
 
-SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "srcc", "plcc")
+#: The metrics in the columns of the table.
+COLUMNS = ("balanced_accuracy", "accuracy", "macro_f1", "srcc", "plcc")
 
 
-def _table(found: EvaluationFile, path: Path) -> None:
-    from pixq.evaluation.files import METRICS
-
-    print(f"{found.data.patches:,} patches of {found.data.groups:,} groups, {found.data.split} split")
-    print(f"{'':18}" + "".join(f"{name.replace('_', ' '):>26}" for name in SHOWN))
-    for method in found.methods:
-        print(f"{method.title:18.18}" + "".join(f"{_estimate(method.patches, name):>26}" for name in SHOWN))
-    if found.model.images is not None:
-        print(f"{'model, images':18}" + "".join(f"{_estimate(found.model.images, name):>26}" for name in SHOWN))
+def _table(evaluation: EvaluationFile, path: Path) -> None:
+    data, model = evaluation.data, evaluation.model
+    print(f"{data.patches:,} patches in {data.groups:,} groups, {data.split} split")
+    print(f"{'':18}" + "".join(f"{name.replace('_', ' '):>26}" for name in COLUMNS))
+    for method in evaluation.methods:
+        print(f"{method.title:18.18}" + "".join(f"{_estimate(method.patches, name):>26}" for name in COLUMNS))
+    if model.images is not None:
+        print(f"{'model, images':18}" + "".join(f"{_estimate(model.images, name):>26}" for name in COLUMNS))
     for name in ("coverage", "unsure"):
-        if (cell := _estimate(found.model.patches, name)) != "-":
-            print(f"{METRICS[name][0]}: {cell}")
-    for each in found.against:
-        if each.metric == "balanced_accuracy" and each.value is not None:
-            title = next(method.title for method in found.methods if method.name == each.name)
-            print(f"balanced accuracy less that of {title}: {each.value:+.3f}{_between(each.low, each.high)}")
+        if (cell := _estimate(model.patches, name)) != "-":
+            print(f"{METRICS[name].title}: {cell}")
+    for difference in evaluation.against:
+        if difference.metric == "balanced_accuracy" and difference.value is not None:
+            title = next(method.title for method in evaluation.methods if method.name == difference.name)
+            span = _between(difference.low, difference.high)
+            print(f"balanced accuracy minus that of {title}: {difference.value:+.3f}{span}")
     print(path)
 
 
 def _estimate(metrics: Metrics, name: str) -> str:
-    found = metrics.estimates.get(name)
-    if found is None or found.value is None:
+    estimate = metrics.estimates.get(name)
+    if estimate is None or estimate.value is None:
         return "-"
-    return f"{found.value:.3f}{_between(found.low, found.high)}"
+    return f"{estimate.value:.3f}{_between(estimate.low, estimate.high)}"
 
 
 def _between(low: float | None, high: float | None) -> str:

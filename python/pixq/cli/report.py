@@ -16,11 +16,11 @@ def report(run: Path, /, *, out: Path | None = None, palette: Literal["standard"
     Parameters
     ----------
     run
-        Directory of the run, or of the runs of pixq train --folds.
+        Directory of a run, or of a cross-validation by pixq train --folds.
     out
-        The file to write. Default: report.html in the run's directory.
+        The HTML file to write. Default: report.html in the run's directory.
     palette
-        Colours of Red, Orange and Green: standard, or safe for colour-blind readers. Marks tell them apart in both.
+        Colours of Red, Orange and Green: standard, or safe for colour-blind readers. Both also use marks.
     """
     print(f"{write_report(run, out, palette=palette)}: written")
     return 0

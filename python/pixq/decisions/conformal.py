@@ -1,20 +1,19 @@
-"""Split-conformal sets of classes: with a stated probability the true class is in the set.
+"""Split-conformal sets of classes, which contain the true class with a stated probability.
 
-Least ambiguous sets (LAC; Sadinle, Lei and Wasserman, 2019): a class is in the set when its probability is high enough,
-and how high is a quantile over patches that the probabilities were not fitted to. Whatever the probabilities are worth,
-the set of a new patch then holds its true class with at least the stated probability, if the new patch is exchangeable
-with those of the quantile. Nothing is random, so with ties the coverage is above what was asked for.
+Least ambiguous sets (LAC; Sadinle, Lei and Wasserman, 2019): a class is in the set if its probability is high enough,
+and how high is a quantile over patches that the probabilities were not fitted to. However good the probabilities are,
+the set of a new patch then contains its true class with at least the stated probability, if the new patch is
+exchangeable with those of the quantile. Nothing is random, so with ties the coverage is higher than requested.
 
-Two things break exchangeability. Probabilities fitted to the same patches are too good there: `divide_groups` keeps the
-two apart. And patches of one group are alike, so the promise holds over groups drawn afresh, and is rougher the fewer
-there are: the effective number of patches lies between those of groups and of patches.
+Two things break exchangeability. Probabilities are too good on the patches they were fitted to: `divide_groups` keeps
+the two apart. And patches of one group are alike, so the coverage holds over newly drawn groups, and is rougher the
+fewer groups there are: the effective number of patches lies between the number of groups and the number of patches.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -24,29 +23,30 @@ from numpy.typing import ArrayLike, NDArray
 
 from pixq.classes import CLASSES, NAMES
 from pixq.errors import PixqError
+from pixq.statistics.checks import check_classes, check_shares
 
 __all__ = ["Sets", "divide_groups", "fit_sets", "needed"]
 
 
 @dataclass(frozen=True)
 class Sets:
-    """Which classes a patch may be of.
+    """The rule that says which classes a patch may have.
 
     Parameters
     ----------
     threshold
-        By class, worst first: a class is in the set when 1 - its probability is at most this, 0 to 1.
+        For each class, worst first: a class is in the set if 1 - its probability is at most this, 0 to 1.
     coverage
         The probability with which the true class is in the set.
     patches
-        How many patches the thresholds are from.
+        How many patches the thresholds were learned from.
     by_class
-        Whether the coverage holds within each true class, and so thresholds differ.
+        Whether the coverage holds within each true class, so that thresholds differ.
 
     Raises
     ------
     PixqError
-        If a number is out of its range.
+        If a number is out of range.
     """
 
     threshold: tuple[float, float, float]
@@ -55,27 +55,27 @@ class Sets:
     by_class: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.threshold) != len(CLASSES) or not all(0.0 <= each <= 1.0 for each in self.threshold):
-            raise PixqError(f"conformal sets need {len(CLASSES)} thresholds of 0 to 1")
+        if len(self.threshold) != len(CLASSES) or not all(0.0 <= value <= 1.0 for value in self.threshold):
+            raise PixqError(f"conformal sets need {len(CLASSES)} thresholds between 0 and 1")
         _check_coverage(self.coverage)
         if self.patches < 1:
-            raise PixqError("conformal sets are from no patches")
+            raise PixqError("conformal sets must be learned from at least one patch")
 
     def of(self, probability: ArrayLike) -> NDArray[np.bool_]:
-        """The sets of (n, 3) probabilities, worst class first: (n, 3), true where the class is in the set.
+        """Compute the sets of (n, 3) probabilities, worst class first: (n, 3), true where the class is in the set.
 
-        A set may be empty, where no class is probable enough. An answer is sure when the set has exactly one class.
+        A set may be empty, if no class is probable enough. An answer is sure if the set has exactly one class.
 
         Examples
         --------
         >>> Sets((0.5, 0.5, 0.5), 0.9, 100).of([[0.5, 0.5, 0.0], [0.1, 0.1, 0.8]]).tolist()
         [[True, True, False], [False, False, True]]
         """
-        found: NDArray[np.bool_] = 1.0 - _probability(probability) <= np.array(self.threshold)
-        return found
+        members: NDArray[np.bool_] = 1.0 - _probability(probability) <= np.array(self.threshold)
+        return members
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers and lists."""
+        """The rule as JSON; `pixq.decisions.calibration_file.Conformal` reads it back."""
         return {
             "coverage": self.coverage,
             "threshold": list(self.threshold),
@@ -83,32 +83,9 @@ class Sets:
             "by_class": self.by_class,
         }
 
-    @classmethod
-    def from_json(cls, data: Any) -> Sets:
-        """The sets that `to_json` wrote; other keys are let be.
-
-        Raises
-        ------
-        PixqError
-            If `data` is no such thing.
-        """
-        try:
-            if not isinstance(data, Mapping):
-                raise TypeError
-            patches, by_class = data["patches"], data["by_class"]
-            numbers = [*data["threshold"], data["coverage"]]
-            if type(patches) is not int or type(by_class) is not bool:
-                raise TypeError
-            if not all(type(each) in (int, float) for each in numbers):
-                raise TypeError
-            *threshold, coverage = (float(each) for each in numbers)
-        except (KeyError, TypeError, OverflowError):
-            raise PixqError("conformal sets must have coverage, three thresholds, patches and by_class") from None
-        return cls(tuple(threshold), coverage, patches, by_class)  # type: ignore[arg-type]
-
 
 def needed(coverage: float) -> int:
-    """The fewest patches from which sets of this coverage can be learned.
+    """Compute the smallest number of patches from which sets of this coverage can be learned.
 
     Examples
     --------
@@ -122,7 +99,7 @@ def needed(coverage: float) -> int:
 def fit_sets(probability: ArrayLike, truth: ArrayLike, coverage: float = 0.9, *, by_class: bool = False) -> Sets:
     """Learn sets from patches that the probabilities were not fitted to.
 
-    The threshold is the k-th smallest of 1 - the probability of the true class, k = ceil((n + 1) * coverage).
+    The threshold is the k-th smallest value of 1 - the probability of the true class, k = ceil((n + 1) * coverage).
 
     Parameters
     ----------
@@ -131,14 +108,14 @@ def fit_sets(probability: ArrayLike, truth: ArrayLike, coverage: float = 0.9, *,
     truth
         (n,) classes, 0 to 2.
     coverage
-        The probability with which the true class shall be in the set: over 0, under 1.
+        The probability with which the true class should be in the set, between 0 and 1.
     by_class
-        A threshold for each true class (Mondrian), so that the coverage holds within each.
+        Learn one threshold per true class (Mondrian), so that the coverage holds within each.
 
     Raises
     ------
     PixqError
-        If there are too few patches for the coverage, or shapes or values are wrong.
+        If there are too few patches for the coverage, or a shape or a value is wrong.
 
     Examples
     --------
@@ -148,30 +125,34 @@ def fit_sets(probability: ArrayLike, truth: ArrayLike, coverage: float = 0.9, *,
     chances = _probability(probability)
     classes = np.asarray(truth)
     if classes.shape != chances.shape[:1]:
-        raise PixqError(f"{len(chances)} rows of probabilities have true classes of shape {classes.shape}")
-    if len(classes) and (classes.dtype.kind not in "iu" or classes.min() < 0 or classes.max() >= len(CLASSES)):
-        raise PixqError(f"true classes must be 0 to {len(CLASSES) - 1}: {', '.join(NAMES)}")
+        raise PixqError(
+            f"there are {len(chances)} rows of probabilities, and true classes have shape {classes.shape}; "
+            "give one true class per row"
+        )
+    check_classes(classes)
     misfit = 1.0 - chances[np.arange(len(classes)), classes.astype(np.int64)]
     if by_class:
-        found = [_quantile(misfit[classes == each], coverage, f" of {NAMES[each]}") for each in range(len(CLASSES))]
+        thresholds = [
+            _quantile(misfit[classes == number], coverage, f"{name} patches") for number, name in enumerate(NAMES)
+        ]
     else:
-        found = [_quantile(misfit, coverage, "")] * len(CLASSES)
-    return Sets((found[0], found[1], found[2]), float(coverage), len(classes), by_class)
+        thresholds = [_quantile(misfit, coverage, "patches")] * len(CLASSES)
+    return Sets((thresholds[0], thresholds[1], thresholds[2]), float(coverage), len(classes), by_class)
 
 
 def divide_groups(groups: ArrayLike, *, share: float = 0.5, seed: int = 0) -> NDArray[np.bool_]:
-    """Which patches to fit probabilities to; the others are for the sets. Groups stay whole.
+    """Choose the patches to fit probabilities to; the others are for the sets. Groups stay whole.
 
-    Groups are ordered by the SHA-256 of `"<seed>:<group>"`, so the halves depend on the names and the seed alone.
+    Groups are ordered by the SHA-256 of `"<seed>:<group>"`, so the halves depend on nothing but the names and the seed.
 
     Parameters
     ----------
     groups
-        (n,) the group of each patch: numbers or names.
+        (n,) the group of each patch, as numbers or names.
     share
-        The share of groups to fit to, over 0, under 1; at least one group is on either side.
+        The share of groups to fit to, between 0 and 1; each side gets at least one group.
     seed
-        Another seed gives other halves.
+        Different seeds give different halves.
 
     Returns
     -------
@@ -181,7 +162,7 @@ def divide_groups(groups: ArrayLike, *, share: float = 0.5, seed: int = 0) -> ND
     Raises
     ------
     PixqError
-        If there are fewer than two groups, or `share` is out of its range.
+        If there are fewer than two groups, or `share` is out of range.
 
     Examples
     --------
@@ -190,30 +171,30 @@ def divide_groups(groups: ArrayLike, *, share: float = 0.5, seed: int = 0) -> ND
     """
     if not 0.0 < share < 1.0:
         raise PixqError(f"the share of groups to fit to is {share:g}; choose one between 0 and 1")
-    names, at = np.unique(np.asarray(groups), return_inverse=True)
+    names, place = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         raise PixqError(f"{len(names)} groups can't be divided; conformal sets need at least 2")
-    order = sorted(range(len(names)), key=lambda each: hashlib.sha256(f"{seed}:{names[each]}".encode()).digest())
+    order = sorted(range(len(names)), key=lambda number: hashlib.sha256(f"{seed}:{names[number]}".encode()).digest())
     first = min(max(round(share * len(names)), 1), len(names) - 1)
     fitting = np.zeros(len(names), dtype=bool)
     fitting[order[:first]] = True
-    chosen: NDArray[np.bool_] = fitting[at]
+    chosen: NDArray[np.bool_] = fitting[place]
     return chosen
 
 
-def _quantile(misfit: NDArray[np.float64], coverage: float, of: str) -> float:
+def _quantile(misfit: NDArray[np.float64], coverage: float, patches: str) -> float:
     exact = _check_coverage(coverage)
     rank = math.ceil((len(misfit) + 1) * exact)
     if rank > len(misfit):
         raise PixqError(
-            f"{len(misfit)} patches{of} are too few for sets with a coverage of {coverage:g}, which need "
-            f"{needed(coverage)}; lower the coverage or give more"
+            f"{len(misfit)} {patches} are too few for sets with a coverage of {coverage:g}, which need "
+            f"{needed(coverage)}; lower the coverage or use more patches"
         )
     return float(np.partition(misfit, rank - 1)[rank - 1])
 
 
 def _check_coverage(coverage: float) -> Fraction:
-    """The coverage as it was written: 0.9 is nine tenths, so that 10 * 0.9 is no more than 9."""
+    """Turn the coverage into the fraction that it was written as: 0.9 is nine tenths, so that 10 * 0.9 is exactly 9."""
     if not 0.0 < coverage < 1.0:
         raise PixqError(f"the coverage is {coverage:g}; choose one between 0 and 1")
     return Fraction(repr(float(coverage)))
@@ -223,6 +204,5 @@ def _probability(probability: ArrayLike) -> NDArray[np.float64]:
     chances = np.asarray(probability, dtype=np.float64)
     if chances.ndim != 2 or chances.shape[1] != len(CLASSES):
         raise PixqError(f"probabilities have shape {chances.shape}; expected (n, {len(CLASSES)})")
-    if not ((chances >= 0.0) & (chances <= 1.0)).all():
-        raise PixqError("a probability is not in 0 to 1")
+    check_shares(chances, "probability")
     return chances

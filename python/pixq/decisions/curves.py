@@ -1,27 +1,27 @@
-"""What a score means: the quality to expect of it, and the probability of each class, by isotonic regression.
+"""What a score means: the expected quality and the probability of each class, by isotonic regression.
 
-All three fits are of increasing functions, on the same scores with the same weights. The share of patches that are at
-least Orange is never under the share that is Green, and isotonic regression keeps such an order, so no class gets a
+All three curves are increasing and fitted to the same scores with the same weights. The share of patches that are at
+least Orange is never below the share that is Green, and isotonic regression preserves this order, so no class gets a
 negative probability.
 
-Between knots the curves are straight lines, not steps: a score that moves a little moves what it means a little, and at
-every score of the data a line passes through the fitted value, so nothing of the fit is lost. Outside the data the
+Between knots the curves are straight lines, not steps: a small change of a score changes its meaning only a little, and
+at every score of the data the line passes through the fitted value, so nothing of the fit is lost. Outside the data the
 curves are flat.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pixq.classes import CLASSES, GREEN, NAMES, ORANGE
+from pixq.classes import GREEN, ORANGE
 from pixq.errors import PixqError
+from pixq.io.optional import require
+from pixq.statistics.checks import check_classes, check_scores, check_shares
 
 __all__ = ["Curve", "Mapping", "fit_mapping"]
 
@@ -30,19 +30,19 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curve:
-    """A function that never falls: straight lines between knots, flat outside.
+    """A function that never decreases: straight lines between knots, flat outside.
 
     Parameters
     ----------
     score
-        Scores of the knots, finite and rising.
+        Scores of the knots, finite and increasing.
     value
-        Values there, 0 to 1 and never falling.
+        Values at the knots, 0 to 1, which never decrease.
 
     Raises
     ------
     PixqError
-        If knots are not so.
+        If the knots don't fulfil this.
 
     Examples
     --------
@@ -55,46 +55,26 @@ class Curve:
 
     def __post_init__(self) -> None:
         if not self.score or len(self.score) != len(self.value):
-            raise PixqError(f"a curve has {len(self.score)} scores and {len(self.value)} values; give as many of both")
-        if not all(math.isfinite(each) for each in (*self.score, *self.value)):
+            raise PixqError(
+                f"a curve has {len(self.score)} scores and {len(self.value)} values; it needs the same number of both"
+            )
+        if not all(math.isfinite(number) for number in (*self.score, *self.value)):
             raise PixqError("a knot of a curve is not a finite number")
         if any(b <= a for a, b in zip(self.score, self.score[1:], strict=False)):
-            raise PixqError("the scores of a curve's knots do not rise")
+            raise PixqError("the scores of a curve's knots do not increase")
         if any(b < a for a, b in zip(self.value, self.value[1:], strict=False)):
-            raise PixqError("the values of a curve fall somewhere")
+            raise PixqError("the values of a curve decrease somewhere")
         if self.value[0] < 0.0 or self.value[-1] > 1.0:
-            raise PixqError("the values of a curve leave 0 to 1")
+            raise PixqError("the values of a curve are not between 0 and 1")
 
     def __call__(self, score: ArrayLike) -> Values:
-        """The value at each score, of any shape, float64; NaN at NaN."""
+        """Evaluate the curve at scores of any shape, as float64; NaN at NaN."""
         values: Values = np.interp(np.asarray(score, dtype=np.float64), self.score, self.value)
         return values
 
     def to_json(self) -> dict[str, Any]:
-        """Two lists; `from_json` gives back the same bits."""
+        """The knots as two lists, from which the same bits can be read back."""
         return {"score": list(self.score), "value": list(self.value)}
-
-    @classmethod
-    def from_json(cls, data: Any) -> Curve:
-        """The curve that `to_json` wrote.
-
-        Raises
-        ------
-        PixqError
-            If `data` is no such thing.
-        """
-        if not isinstance(data, AnyMapping) or set(data) != {"score", "value"}:
-            raise PixqError("a curve must have score and value, and nothing else")
-        columns = []
-        for name in ("score", "value"):
-            numbers = data[name]
-            if not isinstance(numbers, list) or not all(type(each) in (int, float) for each in numbers):
-                raise PixqError(f"the {name} of a curve is not a list of numbers")
-            try:
-                columns.append(tuple(float(each) for each in numbers))
-            except OverflowError:
-                raise PixqError(f"a {name} of a curve is too large") from None
-        return cls(*columns)
 
 
 @dataclass(frozen=True)
@@ -104,16 +84,16 @@ class Mapping:
     Parameters
     ----------
     expected
-        The expected quality, 0 to 1, of a score.
+        The expected quality, 0 to 1, at each score.
     orange
         The probability that a patch is Orange or better.
     green
-        The probability that it is Green; nowhere over `orange`.
+        The probability that a patch is Green; nowhere above `orange`.
 
     Raises
     ------
     PixqError
-        If `green` is over `orange` somewhere.
+        If `green` is above `orange` somewhere.
     """
 
     expected: Curve
@@ -121,17 +101,17 @@ class Mapping:
     green: Curve
 
     def __post_init__(self) -> None:
-        # Both are straight between neighbours of the joined knots.
+        # Between neighbouring knots of either curve, both are straight.
         knots = sorted({*self.orange.score, *self.green.score})
         if (self.green(knots) > self.orange(knots) + 1e-12).any():
             raise PixqError("Green is more probable than Orange or better at some score")
 
     def quality(self, score: ArrayLike) -> Values:
-        """The expected quality of each score, 0 to 1, in the shape of `score`."""
+        """Compute the expected quality of each score, 0 to 1, in the shape of `score`."""
         return self.expected(score)
 
     def probabilities(self, score: ArrayLike) -> Values:
-        """The probability of each class, worst first.
+        """Compute the probability of each class, worst first.
 
         Parameters
         ----------
@@ -145,12 +125,12 @@ class Mapping:
         """
         at_least = np.asarray(score, dtype=np.float64)
         orange = self.orange(at_least)
-        # Lines through the same points may be rounded differently.
+        # Lines through the same points may round differently.
         green = np.minimum(self.green(at_least), orange)
         return np.stack((1.0 - orange, orange - green, green), axis=-1)
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers and lists; `from_json` gives back the same bits."""
+        """The curves as JSON; `pixq.decisions.calibration_file.MappingFile` reads the same bits back."""
         return {
             "kind": "isotonic, linear between knots",
             "quality": self.expected.to_json(),
@@ -158,25 +138,9 @@ class Mapping:
             "green": self.green.to_json(),
         }
 
-    @classmethod
-    def from_json(cls, data: Any) -> Mapping:
-        """The mapping that `to_json` wrote.
-
-        Raises
-        ------
-        PixqError
-            If `data` is no such thing.
-        """
-        parts = ("quality", "orange_or_better", "green")
-        if not isinstance(data, AnyMapping) or set(data) != {"kind", *parts}:
-            raise PixqError(f"a mapping must have kind, {', '.join(parts)}, and nothing else")
-        if data["kind"] != "isotonic, linear between knots":
-            raise PixqError(f"a mapping of the kind {data['kind']!r} is not known to this version of pixq")
-        return cls(*(Curve.from_json(data[each]) for each in parts))
-
 
 def fit_mapping(score: ArrayLike, quality: ArrayLike, truth: ArrayLike, weight: ArrayLike | None = None) -> Mapping:
-    """Learn what scores mean.
+    """Learn the meaning of scores from patches whose quality and class are known.
 
     Parameters
     ----------
@@ -187,12 +151,12 @@ def fit_mapping(score: ArrayLike, quality: ArrayLike, truth: ArrayLike, weight: 
     truth
         (n,) classes, 0 to 2, worst first.
     weight
-        (n,) finite and not negative; 0 leaves a patch out. 1 each by default.
+        (n,) finite and not negative; 0 leaves a patch out. All 1 by default.
 
     Raises
     ------
     PixqError
-        If scikit-learn is missing, there are no patches, or shapes or values are wrong.
+        If scikit-learn is not installed, there are no patches, or a shape or a value is wrong.
 
     Examples
     --------
@@ -205,15 +169,12 @@ def fit_mapping(score: ArrayLike, quality: ArrayLike, truth: ArrayLike, weight: 
     classes = np.asarray(truth)
     weights = np.ones(scores.shape) if weight is None else np.asarray(weight, dtype=np.float64)
     if scores.ndim != 1 or not scores.shape == qualities.shape == classes.shape == weights.shape:
-        raise PixqError("score, quality, truth and weight must all be (n,)")
-    if not np.isfinite(scores).all():
-        raise PixqError("a score is infinite or not a number; give identical patches the best finite score")
-    if not ((qualities >= 0.0) & (qualities <= 1.0)).all():
-        raise PixqError("a quality is not in 0 to 1")
-    if len(classes) and (classes.dtype.kind not in "iu" or classes.min() < 0 or classes.max() >= len(CLASSES)):
-        raise PixqError(f"true classes must be 0 to {len(CLASSES) - 1}: {', '.join(NAMES)}")
+        raise PixqError("score, quality, truth and weight must all have shape (n,)")
+    check_scores(scores)
+    check_shares(qualities, "quality")
+    check_classes(classes)
     if not np.isfinite(weights).all() or (weights < 0.0).any():
-        raise PixqError("weights must be finite, none negative")
+        raise PixqError("weights must be finite, and none of them negative")
     drawn = weights > 0.0
     scores, weights = scores[drawn], weights[drawn]
     if not len(scores):
@@ -223,19 +184,14 @@ def fit_mapping(score: ArrayLike, quality: ArrayLike, truth: ArrayLike, weight: 
 
 
 def _isotonic(score: Values, target: Values, weight: Values) -> Curve:
-    """The increasing curve that is nearest in the mean square."""
-    try:
-        isotonic = import_module("sklearn.isotonic")
-    except ModuleNotFoundError as error:
-        if error.name not in ("sklearn", "sklearn.isotonic"):
-            raise
-        raise PixqError("scikit-learn is not installed; install it with: pip install 'pixq[train]'") from None
-    # Scores that are nearer than scikit-learn tells apart would become one knot with the values of two: join them here.
-    distinct, at = np.unique(score, return_inverse=True)
-    total = np.bincount(at, weight)
-    mean = np.bincount(at, weight * target) / total
-    fit = isotonic.isotonic_regression(mean, sample_weight=total, y_min=0.0, y_max=1.0)
-    # Inside a run of equal values knots add nothing.
+    """Fit the increasing curve with the smallest mean squared error."""
+    isotonic_regression = require("sklearn", "sklearn.isotonic").isotonic_regression
+    # Equal scores are joined here, because IsotonicRegression would also join scores that are almost equal.
+    distinct, place = np.unique(score, return_inverse=True)
+    total = np.bincount(place, weight)
+    mean = np.bincount(place, weight * target) / total
+    fit = isotonic_regression(mean, sample_weight=total, y_min=0.0, y_max=1.0)
+    # Knots inside a run of equal values add nothing.
     keep = np.ones(len(fit), dtype=bool)
     keep[1:-1] = (fit[1:-1] != fit[:-2]) | (fit[1:-1] != fit[2:])
     return Curve(tuple(distinct[keep].tolist()), tuple(fit[keep].tolist()))

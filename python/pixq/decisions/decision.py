@@ -48,8 +48,8 @@ class Decision(NamedTuple):
     def choose(cls, calibration: Calibration | None, pjnd_cuts: PjndCuts | None = None) -> Decision:
         """Decide by a calibration; without one, by the cuts that people's PJNDs chose; without these, by quality."""
         if calibration is not None:
-            sets = None if calibration.conformal is None else Sets.from_json(calibration.conformal.model_dump())
-            return cls(calibration.name, "score", calibration.cuts.values, Mapping.from_json(calibration.mapping), sets)
+            sets = None if calibration.conformal is None else calibration.conformal.sets
+            return cls(calibration.name, "score", calibration.cuts.values, calibration.mapping.mapping, sets)
         if pjnd_cuts is not None:
             return cls(PJND_CUTS, "score", (pjnd_cuts.orange, pjnd_cuts.green))
         return cls(None, "quality", QUALITY_CUTS)

@@ -1,4 +1,4 @@
-"""`pjnd.json`: the Green cut that people's PJNDs choose."""
+"""`pjnd.json`: the Green cut that was fitted to people's PJNDs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,10 @@ from pixq.io.json_file import FileModel, Share, read_model, write_model
 __all__ = ["FORMAT", "PJND", "PJND_CUTS", "GreenCut", "PjndCuts", "Source", "read_cuts", "write_cuts"]
 
 
-#: The file of a run that holds its cuts by PJND.
+#: Name of the file in a run's directory that holds the cuts fitted to PJNDs.
 PJND = "pjnd.json"
-
-
-#: What they are called beside the run's calibrations.
+#: The name of these cuts among the run's calibrations.
 PJND_CUTS = "pjnd"
-
-
 FORMAT: Literal["pixq pjnd"] = "pixq pjnd"
 
 
@@ -32,10 +28,10 @@ class GreenCut:
     Parameters
     ----------
     value
-        What is predicted by.
+        The cut that predictions use.
     low, high
-        The ends of what it could as well be: every cut above `low`, up to `high`, does as well where it was chosen.
-        `None`: unknown.
+        Every cut above `low`, up to and including `high`, does equally well on the data it was chosen on. `None` if
+        unknown.
     """
 
     value: float
@@ -44,9 +40,9 @@ class GreenCut:
 
 
 class Source(FileModel):
-    """A source that the cut was chosen on: its accepted range, and the PJND that the others' cut predicts.
+    """A source that the cut was chosen on: its accepted range, and the PJND predicted by the cut of all other sources.
 
-    `None`: no level is noticed, or the others choose no cut.
+    The prediction is `None` if no level is noticed, or the other sources choose no cut.
     """
 
     range: tuple[float, float] = Field(strict=False)
@@ -54,25 +50,25 @@ class Source(FileModel):
 
 
 class PjndCuts(FileModel):
-    """`pjnd.json`: the cuts that ranges of human PJNDs choose.
+    """The content of `pjnd.json`: the cuts that were fitted to ranges of human PJNDs.
 
     Parameters
     ----------
     pixq
         Version of pixq.
     blake3
-        Of `model.safetensors`, the weights that gave the scores.
+        Digest of `model.safetensors`, the weights that gave the scores.
     share
-        The share of patches that must be no longer Green.
+        A level is noticed if at least this share of patches is not Green.
     stride
         Pixels between the patches of the maps.
     orange, green, low, high
-        The scores from which a patch is Orange, and Green, and the interval of the latter. PJNDs tell nothing of Red:
+        The scores from which a patch is Orange and Green, and the interval of the latter. PJNDs say nothing about Red:
         Orange begins at the lowest third of quality, as for any model without a calibration.
     within
-        The share of sources whose PJND lies in the range by the cut that the others choose.
+        The share of sources whose predicted PJND lies in their range, each by the cut of all other sources.
     sources
-        By name.
+        The sources by name.
     """
 
     format: Literal["pixq pjnd"] = FORMAT
@@ -101,19 +97,19 @@ class PjndCuts(FileModel):
 
 
 def read_cuts(run: str | os.PathLike[str]) -> PjndCuts | None:
-    """The cuts of a run; `None` where it has none.
+    """Read the PJND cuts of a run; `None` if it has none.
 
     Raises
     ------
     PixqError
-        If the file is damaged, or of another version.
+        If the file is damaged or has an unsupported version.
     """
     path = Path(run) / PJND
     return read_model(PjndCuts, path, "pixq calibrate --ladders") if path.exists() else None
 
 
 def write_cuts(run: str | os.PathLike[str], cuts: PjndCuts) -> Path:
-    """Write the cuts into a run, whole or not at all; gives the file's path.
+    """Write the PJND cuts of a run, whole or not at all, and return the path of the file.
 
     Raises
     ------

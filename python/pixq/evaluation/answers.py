@@ -1,4 +1,4 @@
-"""What the model and its rivals answer to the evaluated patches; rivals get what the model gets."""
+"""The answers of the model and of its rivals to the evaluated patches; rivals get the same calibration data."""
 
 from __future__ import annotations
 
@@ -18,27 +18,31 @@ from pixq.decisions.curves import Mapping, fit_mapping
 from pixq.decisions.cuts import Objective, find_cuts
 from pixq.decisions.decision import Decision
 from pixq.errors import PixqError
-from pixq.evaluation import files
-from pixq.evaluation.labelled import LabelledSplit, Scores, judged
-from pixq.evaluation.rivals import METRICS, Boosting, Majority, patch_scores
+from pixq.evaluation.evaluation_file import EVALUATIONS
+from pixq.evaluation.labelled import LabelledSplit, Scores, read_split
+from pixq.evaluation.rivals import RIVALS, Boosting, Majority, patch_scores
 from pixq.io.atomic import atomic_write
 from pixq.io.progress import ProgressCallback
 from pixq.patches.store import PatchSet, fingerprint
 from pixq.statistics.metrics import Answers
 
-__all__ = ["Answered", "by_cuts", "rival_base", "rivals"]
+__all__ = ["MethodAnswers", "answer_by_cuts", "answer_rivals", "read_calibration_split"]
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
-    """What one method says of the evaluated patches.
+class MethodAnswers:
+    """What one method, the model or a rival, answers to the evaluated patches.
 
     Parameters
     ----------
+    name, title, kind
+        As in `pixq.evaluation.rivals.Rival`; the kind of the model is `model`.
     score
-        Of patches and images; expected quality for a method that gives probabilities.
+        Scores of patches and images; the expected quality for a method that gives probabilities.
     cuts
-        `None` for a method whose answer is its most probable class.
+        `None` for a method that answers its most probable class.
+    patches, images
+        The answers; `images` is `None` if each image has only one patch.
     """
 
     name: str
@@ -50,31 +54,37 @@ class Answered:
     images: Answers | None
 
 
-def rival_base(calibration: Calibration | None, data: LabelledSplit) -> tuple[LabelledSplit | None, list[str]]:
-    """The patches that rivals get their cuts from: those that the model got its cuts from."""
+def read_calibration_split(
+    calibration: Calibration | None, data: LabelledSplit
+) -> tuple[LabelledSplit | None, list[str]]:
+    """Read the patches that the model's cuts were chosen on, for the rivals; with a warning if they are missing."""
     if calibration is None:
         if data.split == "validation":
-            return None, ["rivals get their cuts from the validation split, which is evaluated here: none is shown"]
+            return None, [
+                "no rivals are compared: they get their cuts from the validation split, which is evaluated here"
+            ]
         try:
-            return judged(PatchSet(data.patches.directory), "validation"), []
+            return read_split(PatchSet(data.patches.directory), "validation"), []
         except PixqError:
-            return None, ["the patch set has no validation split to choose the rivals' cuts on: none is shown"]
-    known = calibration.data
-    for directory in (data.patches.directory, Path(known.directory)):
+            return None, ["no rivals are compared: the patch set has no validation split to choose their cuts on"]
+    source = calibration.data
+    for directory in (data.patches.directory, Path(source.directory)):
         try:
-            found = judged(PatchSet(directory), known.split)
+            base = read_split(PatchSet(directory), source.split)
         except PixqError:
             continue
-        if fingerprint(found.patches) == known.fingerprint:
-            return found, []
+        if fingerprint(base.patches) == source.fingerprint:
+            return base, []
     return None, [
-        f"the patch set of calibration {calibration.name}, {known.directory}, is not there, so there are no cuts for "
-        "rivals: none is shown"
+        f"no rivals are compared: the patch set of calibration {calibration.name}, {source.directory}, is missing or "
+        "has changed, so their cuts can't be chosen"
     ]
 
 
-def by_cuts(name: str, title: str, kind: str, data: LabelledSplit, score: Scores, decision: Decision) -> Answered:
-    """Answers by cuts of a score."""
+def answer_by_cuts(
+    name: str, title: str, kind: str, data: LabelledSplit, score: Scores, decision: Decision
+) -> MethodAnswers:
+    """Answer by cuts of a score."""
 
     def answers(
         values: NDArray[np.float64],
@@ -96,14 +106,14 @@ def by_cuts(name: str, title: str, kind: str, data: LabelledSplit, score: Scores
         )
 
     starts = data.spans[0]
-    return Answered(
+    return MethodAnswers(
         name,
         title,
         kind,
         score,
         decision.cuts,
         answers(score.patches, data.quality, data.group, decision.sets),
-        # Sets keep their promise for patches, which they were learned from.
+        # Sets were learned from patches, and their coverage only holds for patches.
         answers(score.images, data.by_image(data.quality), data.group[starts], None) if data.has_images else None,
     )
 
@@ -112,19 +122,19 @@ def _mapped(mapping: Mapping | None, values: NDArray[np.float64]) -> NDArray[np.
     return None if mapping is None else mapping.quality(values)
 
 
-def _by_probability(
+def _answer_by_probability(
     name: str, title: str, kind: str, data: LabelledSplit, answer: NDArray[np.int8], probability: NDArray[np.float64]
-) -> Answered:
-    """Answers of a method that gives probabilities; an image's are the mean of its patches'."""
-    worth = np.array([each.quality for each in CLASSES])
+) -> MethodAnswers:
+    """Answer with the probabilities of a method; an image gets the mean probabilities of its patches."""
+    class_quality = np.array([entry.quality for entry in CLASSES])
 
     def answers(
-        own: NDArray[np.int8], shares: NDArray[np.float64], quality: NDArray[np.float64], group: NDArray[np.int64]
+        choice: NDArray[np.int8], shares: NDArray[np.float64], quality: NDArray[np.float64], group: NDArray[np.int64]
     ) -> Answers:
-        expected = shares @ worth
+        expected = shares @ class_quality
         return Answers(
             truth=classify(quality),
-            answer=own,
+            answer=choice,
             quality=quality,
             score=expected,
             mapped=expected,
@@ -137,13 +147,13 @@ def _by_probability(
     images = None
     if data.has_images:
         shares = data.by_image(probability)
-        own = shares.argmax(axis=1).astype(np.int8)
-        images = answers(own, shares, data.by_image(data.quality), data.group[data.spans[0]])
+        choice = shares.argmax(axis=1).astype(np.int8)
+        images = answers(choice, shares, data.by_image(data.quality), data.group[data.spans[0]])
     score = Scores(patches.score, patches.score if images is None else images.score)
-    return Answered(name, title, kind, score, None, patches, images)
+    return MethodAnswers(name, title, kind, score, None, patches, images)
 
 
-def rivals(
+def answer_rivals(
     names: Sequence[str],
     base: LabelledSplit,
     data: LabelledSplit,
@@ -151,41 +161,42 @@ def rivals(
     device: str,
     run: Path,
     on_progress: ProgressCallback,
-) -> Iterator[Answered]:
-    """The rivals, each decided by what `base` says."""
+) -> Iterator[MethodAnswers]:
+    """Yield the answers of the rivals in `names`, whose cuts and curves come from `base`."""
     objective = Objective() if calibration is None else Objective(calibration.objective, calibration.cost)
-    for name in names:
-        if name == "majority":
+    for rival in (RIVALS[name] for name in names):
+        if rival.kind == "metric":
+            calibrated, evaluated = (
+                _metric_scores(rival.name, part, device, run, on_progress) for part in (base, data)
+            )
+            mapping = fit_mapping(calibrated, base.quality, base.truth)
+            cuts = find_cuts(calibrated, base.truth, objective).pair
+            score = Scores(evaluated, data.by_image(evaluated))
+            decision = Decision(rival.name, "score", cuts, mapping)
+            yield answer_by_cuts(rival.name, rival.title, rival.kind, data, score, decision)
+            continue
+        if rival.kind == "majority":
             answer, probability = Majority().fit(base.patches).answer(data.patches)
-            yield _by_probability(name, "majority class", "majority", data, answer, probability)
-        elif name == "boosting":
-            on_progress("boosted trees", 0, len(data))
-            trained = PatchSet(base.patches.directory).select(split="train")
-            # What is evaluated may be that split, or have photos of it; those of `base` are known to be others.
-            apart = len(trained) > 0 and not trained.photos() & data.patches.photos()
-            answer, probability = Boosting(device).fit(trained if apart else base.patches).answer(data.patches)
-            yield _by_probability(name, "boosted trees", "boosting", data, answer, probability)
         else:
-            cut, found = (_metric(name, part, device, run, on_progress) for part in (base, data))
-            mapping = fit_mapping(cut, base.quality, base.truth)
-            decision = Decision(name, "score", find_cuts(cut, base.truth, objective).pair, mapping)
-            score = Scores(found, data.by_image(found))
-            yield by_cuts(name, METRICS[name].title, "metric", data, score, decision)
+            on_progress(rival.title, 0, len(data))
+            train = PatchSet(base.patches.directory).select(split="train")
+            # The evaluated split may be this one or share photos with it; `base` is known to share none.
+            separate = len(train) > 0 and not train.photos() & data.patches.photos()
+            answer, probability = Boosting(device).fit(train if separate else base.patches).answer(data.patches)
+        yield _answer_by_probability(rival.name, rival.title, rival.kind, data, answer, probability)
 
 
-def _metric(
+def _metric_scores(
     name: str, data: LabelledSplit, device: str, run: Path, on_progress: ProgressCallback
 ) -> NDArray[np.float64]:
-    """The metric's scores; kept in the run's folder, as some take minutes and a stop must not lose them."""
-    kept = run / files.EVALUATIONS / f".{fingerprint(data.patches)[:16]}-{data.split}-{name}-{__version__}.npy"
-    try:
-        found: NDArray[np.float64] = np.load(kept, allow_pickle=False)
-        if found.shape == (len(data),) and found.dtype == np.float64 and np.isfinite(found).all():
-            return found
-    except (OSError, ValueError, EOFError):
-        pass
-    found = patch_scores(data.patches, [name], device, on_progress)[name]
-    # If they can't be written, only the next evaluation is slower.
-    with suppress(PixqError), atomic_write(kept) as scratch, scratch.open("wb") as file:
-        np.save(file, found)
-    return found
+    """Score patches with a metric, once: some take minutes, so the scores are cached in the run's folder."""
+    cache = run / EVALUATIONS / f".{fingerprint(data.patches)[:16]}-{data.split}-{name}-{__version__}.npy"
+    with suppress(OSError, ValueError, EOFError):
+        cached: NDArray[np.float64] = np.load(cache, allow_pickle=False)
+        if cached.shape == (len(data),) and cached.dtype == np.float64 and np.isfinite(cached).all():
+            return cached
+    scores = patch_scores(data.patches, [name], device, on_progress)[name]
+    # If the cache can't be written, only the next evaluation is slower.
+    with suppress(PixqError), atomic_write(cache) as scratch, scratch.open("wb") as file:
+        np.save(file, scores)
+    return scores

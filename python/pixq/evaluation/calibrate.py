@@ -1,4 +1,4 @@
-"""From a model's scores to Red, Orange and Green on a target domain."""
+"""Calibration: choose the cuts that turn a model's scores into Red, Orange and Green on a target domain."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from pixq._version import __version__
 from pixq.classes import NAMES, classify
-from pixq.decisions.calibration_file import Calibration, CalibrationCuts, Conformal, ModelReference
-from pixq.decisions.conformal import Sets, divide_groups, fit_sets
+from pixq.decisions.calibration_file import Calibration, CalibrationCuts, Conformal, MappingFile, ModelReference
+from pixq.decisions.conformal import divide_groups, fit_sets
 from pixq.decisions.curves import Mapping, fit_mapping
 from pixq.decisions.cuts import BestCuts, Objective, bootstrap_cuts, find_cuts
 from pixq.errors import PixqError
-from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, judged, model_scores
+from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, model_scores, read_split
 from pixq.io.json_file import check_name, now
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.store import PatchSet
@@ -27,10 +27,10 @@ from pixq.statistics.metrics import Answers, measure
 
 __all__ = ["CalibrateSettings", "calibrate", "out_of_bag"]
 
-#: Fewer patches of a class than this are too few for cuts to be trusted.
+#: If a class has fewer patches than this, its cut can't be trusted.
 FEW_PATCHES = 30
-#: With more unsure answers than this share, conformal sets are of no use.
-MOSTLY = 0.9
+#: If more than this share of answers is unsure, conformal sets are useless.
+MOSTLY_UNSURE = 0.9
 
 BALANCED = Objective()
 
@@ -42,15 +42,15 @@ class CalibrateSettings:
     Parameters
     ----------
     name
-        What it is called among those of the run.
+        Name of the calibration; a run has only one of each name.
     split
-        The split of the target that cuts are chosen on: `validation`, or `train` where nothing was trained on it.
+        The split of the target that cuts are chosen on: `validation`, or `train` if the model was not trained on it.
     objective
-        What cuts are best at.
+        What the cuts are optimised for.
     coverage
-        For conformal sets: the share of patches whose true class is to be in its set; `None` for no sets.
+        For conformal sets: the share of patches whose true class should be in its set; `None` for no sets.
     resamples, level, seed
-        Of the bootstrap over groups.
+        The number of bootstrap resamples of groups, the confidence level of intervals, and the random seed.
     """
 
     name: str = "default"
@@ -64,7 +64,7 @@ class CalibrateSettings:
     def __post_init__(self) -> None:
         check_name(self.name)
         if self.split == "test":
-            raise PixqError("cuts are never chosen on the test split; give --split validation, or train")
+            raise PixqError("cuts are never chosen on the test split; use --split validation or --split train")
         if self.coverage is not None and not 0.0 < self.coverage < 1.0:
             raise PixqError(f"--coverage is {self.coverage:g}; give a share between 0 and 1, like 0.9")
         check_bootstrap(self.resamples, self.level, self.seed)
@@ -78,10 +78,11 @@ def calibrate(
     device: str = "cpu",
     on_progress: ProgressCallback = ignore_progress,
 ) -> Calibration:
-    """Choose cut points for a run's scores on a target's calibration split; see `add_calibration` to keep them.
+    """Choose the cuts of a run's scores on a target's calibration split; `add_calibration` saves them.
 
-    Cuts are the exact best on that split. Their intervals are of resamples of its groups, and so is `out_of_bag`, the
-    balanced accuracy of a resample's cuts on the groups that it did not draw: what new groups may expect.
+    The cuts are the exact optimum on that split. Their intervals come from resamples of its groups, and so does
+    `out_of_bag`: the balanced accuracy of a resample's cuts on the groups that it did not draw, which is what to expect
+    on new groups.
 
     Parameters
     ----------
@@ -99,29 +100,29 @@ def calibrate(
     Raises
     ------
     PixqError
-        If the run or the target can't be used, one photo was trained on and is calibrated on, there is one class or
-        one group alone, or too little data for the coverage.
+        If the run or the target can't be used, a photo that was trained on would be calibrated on, there is only one
+        class or one group, or there is too little data for the coverage.
     """
     settings = settings or CalibrateSettings()
-    # Whatever else the run holds, the same scores every time.
+    # Always with PyTorch, so that scores don't depend on what else the run holds.
     scorer = load(run, device, engine="torch")
-    data = judged(target, settings.split)
+    data = read_split(target, settings.split)
     check_target(scorer, data)
     warnings = check_photos(scorer, data, ("train",))
     counts = np.bincount(data.truth, minlength=len(NAMES))
     if np.count_nonzero(counts) < 2:
         raise PixqError(
             f"{data.patches.directory}: all {len(data)} patches of its {data.split} split are "
-            f"{NAMES[int(counts.argmax())]}; there is nothing to tell apart"
+            f"{NAMES[int(counts.argmax())]}, so there are no classes to separate; use a target with several classes"
         )
     if len(np.unique(data.group)) < 2:
         raise PixqError(
-            f"{data.patches.directory}: its {data.split} split is one group, which says nothing of others; "
+            f"{data.patches.directory}: its {data.split} split is a single group, which says nothing about others; "
             "build it with more references, or with a larger share for this split"
         )
     score = model_scores(scorer, data, on_progress).patches
-    cuts, intervals, resamples, honest = _cuts(score, data, settings)
-    mapping, sets, conformal = _curves(score, data, settings)
+    cuts, intervals, resamples, expected = _choose_cuts(score, data, settings)
+    mapping, conformal = _fit_curves(score, data, settings)
     probability = mapping.probabilities(score)
     answers = Answers(
         truth=data.truth,
@@ -130,12 +131,12 @@ def calibrate(
         score=score,
         mapped=mapping.quality(score),
         probability=probability,
-        sets=None if sets is None else sets.of(probability),
+        sets=None if conformal is None else conformal.sets.of(probability),
         group=data.group,
     )
-    measured = measure(answers, resamples, settings.level).to_json()["estimates"]
-    achieved = {name: Estimate(**each) for name, each in measured.items()}
-    warnings += _warnings(counts, data, cuts, honest, achieved)
+    measured = measure(answers, resamples, settings.level)
+    achieved = {name: Estimate(**estimate.to_json()) for name, estimate in measured.estimates.items()}
+    warnings += _warnings(counts, data, cuts, expected, achieved)
     return Calibration(
         name=settings.name,
         created=now(),
@@ -148,17 +149,18 @@ def calibrate(
         cuts=intervals,
         value=cuts.value,
         achieved=achieved,
-        out_of_bag=honest,
+        out_of_bag=expected,
         bootstrap=Bootstrap(resamples=settings.resamples, level=settings.level, seed=settings.seed),
-        mapping=mapping.to_json(),
+        mapping=MappingFile.model_validate(mapping.to_json()),
         conformal=conformal,
         warnings=warnings,
     )
 
 
-def _cuts(
+def _choose_cuts(
     score: NDArray[np.float64], data: LabelledSplit, settings: CalibrateSettings
 ) -> tuple[BestCuts, CalibrationCuts, Resamples, Estimate]:
+    """Find the best cuts and their intervals, the resamples, and the balanced accuracy to expect on new groups."""
     cuts = find_cuts(score, data.truth, settings.objective)
     resamples = resample_groups(data.group, settings.resamples, settings.seed)
     drawn = bootstrap_cuts(score, data.truth, data.group, resamples, settings.objective)
@@ -169,45 +171,45 @@ def _cuts(
 
     unseen = out_of_bag(score, data, resamples, drawn)
     ends = interval(unseen, settings.level) or (None, None)
-    known = unseen[~np.isnan(unseen)]
-    # Without an interval it is the mean of few resamples, and says nothing.
-    honest = Estimate(value=None if ends[0] is None else float(known.mean()), low=ends[0], high=ends[1])
-    return cuts, CalibrationCuts(orange=cut(cuts.orange, 0), green=cut(cuts.green, 1)), resamples, honest
+    # Without an interval, the mean is over few resamples and says nothing.
+    mean = None if ends[0] is None else float(unseen[~np.isnan(unseen)].mean())
+    expected = Estimate(value=mean, low=ends[0], high=ends[1])
+    return cuts, CalibrationCuts(orange=cut(cuts.orange, 0), green=cut(cuts.green, 1)), resamples, expected
 
 
 def out_of_bag(
     score: NDArray[np.float64], data: LabelledSplit, resamples: Resamples, cuts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Balanced accuracy of each resample's `cuts` (count, 2) on the groups that it did not draw.
+    """Compute the balanced accuracy of each resample's `cuts` (count, 2) on the groups that it did not draw.
 
-    NaN where these don't have all classes that `data` has.
+    It is NaN if these groups don't have all classes that `data` has.
     """
     rows = resamples.rows(data.group)
     classes = np.unique(data.truth)
-    found = np.full(resamples.count, np.nan)
+    accuracy = np.full(resamples.count, np.nan)
     truth = data.truth.astype(np.int64)
     for number, (times, pair) in enumerate(zip(resamples.multiplicity, cuts, strict=True)):
-        left = times[rows] == 0
-        if not left.any() or np.isnan(pair).any():
+        unseen = times[rows] == 0
+        if not unseen.any() or np.isnan(pair).any():
             continue
-        answer = classify(score[left], (float(pair[0]), float(pair[1])))
-        confusion = np.bincount(truth[left] * len(NAMES) + answer, minlength=len(NAMES) ** 2)
+        answer = classify(score[unseen], (float(pair[0]), float(pair[1])))
+        confusion = np.bincount(truth[unseen] * len(NAMES) + answer, minlength=len(NAMES) ** 2)
         confusion = confusion.reshape(len(NAMES), len(NAMES))
         if (confusion[classes].sum(axis=1) > 0).all():
-            found[number] = BALANCED.value(confusion)
-    return found
+            accuracy[number] = BALANCED.value(confusion)
+    return accuracy
 
 
-def _curves(
+def _fit_curves(
     score: NDArray[np.float64], data: LabelledSplit, settings: CalibrateSettings
-) -> tuple[Mapping, Sets | None, Conformal | None]:
-    """The isotonic curves, and conformal sets of them.
+) -> tuple[Mapping, Conformal | None]:
+    """Fit the isotonic curves, and conformal sets if the settings ask for them.
 
-    Sets hold what they promise where they are fitted to patches that the curves have not seen: half of the groups is
-    for either.
+    The coverage of sets only holds if they are fitted to patches that the curves have not seen, so each gets half of
+    the groups.
     """
     if settings.coverage is None:
-        return fit_mapping(score, data.quality, data.truth), None, None
+        return fit_mapping(score, data.quality, data.truth), None
     fitted = divide_groups(data.group_names[data.group], seed=settings.seed)
     mapping = fit_mapping(score[fitted], data.quality[fitted], data.truth[fitted])
     rest = ~fitted
@@ -216,41 +218,43 @@ def _curves(
     except PixqError as error:
         raise PixqError(f"{data.patches.directory}: {error}") from None
     groups = len(np.unique(data.group[rest]))
-    return mapping, sets, Conformal.model_validate({**sets.to_json(), "groups": groups})
+    return mapping, Conformal.model_validate({**sets.to_json(), "groups": groups})
 
 
 def _warnings(
-    counts: NDArray[np.int64], data: LabelledSplit, cuts: BestCuts, honest: Estimate, achieved: dict[str, Estimate]
+    counts: NDArray[np.int64], data: LabelledSplit, cuts: BestCuts, expected: Estimate, achieved: dict[str, Estimate]
 ) -> list[str]:
-    """What a reader must know before these cuts are used, in words."""
-    found = []
+    """Explain what a reader must know before using these cuts."""
+    warnings = []
     srcc, unsure = achieved["srcc"], achieved.get("unsure")
     if srcc.value is None:
-        found.append("every patch gets the same score: the model says nothing of these patches; train or adapt it anew")
-    elif srcc.high is not None and srcc.high < 0.0:
-        found.append(
-            f"the scores run against the labels, SRCC {srcc.value:.3f}: better patches get lower ones; see whether the "
-            "labels' polarity is right, then adapt or fine-tune the model"
+        warnings.append(
+            "every patch gets the same score, so the model says nothing about these patches; train or adapt it again"
         )
-    if unsure is not None and unsure.value is not None and unsure.value > MOSTLY:
-        found.append(f"with these sets {100 * unsure.value:.0f} % of answers are unsure; ask for a lower coverage")
+    elif srcc.high is not None and srcc.high < 0.0:
+        warnings.append(
+            f"better patches get lower scores (SRCC {srcc.value:.3f}); check the polarity of the labels, then adapt or "
+            "fine-tune the model"
+        )
+    if unsure is not None and unsure.value is not None and unsure.value > MOSTLY_UNSURE:
+        warnings.append(f"with these sets {100 * unsure.value:.0f} % of answers are unsure; use a lower --coverage")
     for name, count in zip(NAMES, counts.tolist(), strict=True):
         if count == 0:
-            found.append(f"no patch of the {data.split} split is {name}: nothing is known of that class")
+            warnings.append(f"no patch of the {data.split} split is {name}, so nothing is known about that class")
         elif count < FEW_PATCHES:
-            found.append(f"only {count} patches are {name}; with fewer than {FEW_PATCHES} its cut is a guess")
-    found += data.warnings()
+            warnings.append(f"only {count} patches are {name}; with fewer than {FEW_PATCHES}, its cut is a guess")
+    warnings += data.warnings()
     for name, never in (("Red", cuts.orange == -math.inf), ("Green", cuts.green == math.inf)):
         if never:
-            found.append(f"with these cuts no patch is ever {name}")
+            warnings.append(f"with these cuts no patch is ever {name}")
     if cuts.orange == cuts.green:
-        found.append("both cuts are the same: no patch is ever Orange")
+        warnings.append("both cuts are the same: no patch is ever Orange")
     chance = 1.0 / np.count_nonzero(counts)
-    if honest.low is None:
-        found.append("too few groups to tell how well these cuts do on groups they have not seen")
-    elif honest.low <= chance:
-        found.append(
-            f"the scores don't separate the classes: on groups that the cuts have not seen, the interval of balanced "
-            f"accuracy, {honest.low:.3f} to {honest.high:.3f}, includes chance, {chance:.3f}"
+    if expected.low is None:
+        warnings.append("there are too few groups to tell how well these cuts do on groups they were not chosen on")
+    elif expected.low <= chance:
+        warnings.append(
+            f"the scores don't separate the classes: on groups that the cuts were not chosen on, the interval of "
+            f"balanced accuracy, {expected.low:.3f} to {expected.high:.3f}, includes chance, {chance:.3f}"
         )
-    return found
+    return warnings

@@ -1,4 +1,4 @@
-"""Patches of one split, what people said of them, and what a model says: what calibration and evaluation begin with."""
+"""One split of a patch set with its labels and a model's scores, which calibration and evaluation start from."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ from pixq.statistics.estimates import Data
 if TYPE_CHECKING:
     from pixq.scoring.scorer import Scorer
 
-__all__ = ["LabelledSplit", "Scores", "check_photos", "check_target", "judged", "model_scores"]
+__all__ = ["LabelledSplit", "Scores", "check_photos", "check_target", "model_scores", "read_split"]
 
-#: Patches scored at a time, as in training.
+#: Number of patches scored at a time, as in training.
 CHUNK = 256
+#: An attribute with more values than this, such as a crop's number, makes no useful table.
+MOST_VALUES = 24
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledSplit:
-    """The patches of one split with what people said of them; of all columns, row i is of patch i.
+    """The patches of one split with their labels; row i of every column belongs to patch i.
 
     Parameters
     ----------
     patches
-        The selection, its records image by image.
+        The patches of the split, in the order of their images.
     split
         `train`, `validation` or `test`.
     """
@@ -49,87 +51,87 @@ class LabelledSplit:
 
     @cached_property
     def quality(self) -> NDArray[np.float64]:
-        """0 to 1, 1 = nobody notices."""
+        """The quality of each patch, 0 to 1; 1 = nobody notices."""
         return self.patches.records.quality
 
     @cached_property
     def truth(self) -> NDArray[np.int8]:
-        """The true class."""
+        """The true class of each patch."""
         return classify(self.quality, QUALITY_CUTS)
 
     @cached_property
     def image(self) -> NDArray[np.int64]:
-        """The number of its image in `PatchSet.images`."""
+        """The index of each patch's image in `PatchSet.images`."""
         return self.patches.records.image.astype(np.int64)
 
     @cached_property
     def group_names(self) -> NDArray[np.str_]:
-        """The groups of the patch set, sorted."""
+        """The names of the patch set's groups, sorted."""
         return np.unique([image["group"] for image in self.patches.images])
 
     @cached_property
     def group(self) -> NDArray[np.int64]:
-        """The number of its group in `group_names`: what intervals are drawn over."""
+        """The index of each patch's group in `group_names`; confidence intervals resample these groups."""
         names = [image["group"] for image in self.patches.images]
         return np.searchsorted(self.group_names, names)[self.image]
 
     @cached_property
     def spans(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First patch and number of patches of each image."""
+        """The first patch and the number of patches of each image."""
         return image_spans(self.image)
 
     @property
     def has_images(self) -> bool:
-        """Whether an image is more than one patch."""
+        """Whether images have more than one patch."""
         return len(self.spans[0]) < len(self)
 
     def by_image(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean of `values` (n,) or (n, k) over each image's patches."""
+        """Average `values`, (n,) or (n, k), over the patches of each image."""
         starts, counts = self.spans
         sums = np.add.reduceat(values, starts, axis=0)
         return sums / counts.reshape(-1, *[1] * (values.ndim - 1))
 
     @cached_property
     def labels(self) -> dict[str, list[str]]:
-        """What patches can be told apart by: `distortion_type`, `level`, `fusion` and the dataset's attributes.
+        """The columns to break metrics down by: `distortion_type`, `level`, `fusion` and the dataset's attributes.
 
-        Only what takes several values here; each list has a text a patch.
+        Each list has one value per patch. Columns with a single value, or with too many, are left out.
         """
         images, records = self.patches.images, self.patches.records
-        found = {
+        columns = {
             "distortion_type": [images[i]["distortion_type"] for i in self.image.tolist()],
             "level": [_level(images[i]) for i in self.image.tolist()],
             "fusion": [str(self.patches.fusions[f]) for f in records.fusion.tolist()],
         }
         attributes: list[Mapping[str, str]] = [dict(images[i].get("attributes", {})) for i in self.image.tolist()]
-        # The class itself, which some datasets name, is no way to tell patches apart.
-        for key in sorted({key for each in attributes for key in each} - {"color"}):
-            column = [each.get(key, "-") for each in attributes]
-            if column not in found.values():
-                found[key] = column
-        return {key: values for key, values in found.items() if 1 < len(set(values)) <= MOST_VALUES}
+        # Some datasets call the true class `color`; a breakdown by it says nothing.
+        for key in sorted({key for row in attributes for key in row} - {"color"}):
+            column = [row.get(key, "-") for row in attributes]
+            if column not in columns.values():
+                columns[key] = column
+        return {key: column for key, column in columns.items() if 1 < len(set(column)) <= MOST_VALUES}
 
     def warnings(self) -> list[str]:
-        """What a reader must know before intervals over these groups are believed, in words."""
-        found = []
+        """Explain what makes confidence intervals over these groups too narrow."""
+        warnings = []
         groups = len(np.unique(self.group))
         if groups < FEW_GROUPS:
-            found.append(
+            warnings.append(
                 f"the {self.split} split has {groups} groups; intervals from fewer than {FEW_GROUPS} are too narrow"
             )
         images = [self.patches.images[number] for number in np.unique(self.image).tolist()]
         sources = {dict(image.get("attributes", {})).get("source") for image in images}
-        # Crops of one photo that don't overlap are groups of their own, and yet alike.
+        # Crops of one photo that don't overlap are separate groups, and yet alike.
         if None not in sources and len(sources) < min(groups, FEW_GROUPS):
-            many = "" if len(sources) == 1 else "s"
-            found.append(
-                f"the {groups} groups of the {self.split} split are crops of {len(sources)} image{many}: intervals are "
-                "for other crops of these, and too narrow for other images"
+            plural = "" if len(sources) == 1 else "s"
+            warnings.append(
+                f"the {groups} groups of the {self.split} split are crops of {len(sources)} image{plural}: intervals "
+                "hold for other crops of the same images, and are too narrow for other images"
             )
-        return found
+        return warnings
 
     def describe(self) -> Data:
-        """What `calibration.json` and evaluations say of it."""
+        """Describe the split as `calibration.json` and evaluations do."""
         manifest = self.patches.manifest
         counts = np.bincount(self.truth, minlength=len(NAMES))
         return Data(
@@ -145,45 +147,41 @@ class LabelledSplit:
         )
 
 
-#: An attribute with more values than this, as a crop's number has, tells nothing as a table.
-MOST_VALUES = 24
-
-
 def _level(image: ImageLine) -> str:
     return "-" if image["level"] is None else f"{image['level']:g}"
 
 
-def judged(patches: PatchSet | str | os.PathLike[str], split: str) -> LabelledSplit:
-    """One split of a patch set, image by image.
+def read_split(patches: PatchSet | str | os.PathLike[str], split: str) -> LabelledSplit:
+    """Read one split of a patch set, in the order of its images.
 
     Raises
     ------
     PixqError
         If there is no such split, or it is empty.
     """
-    opened = patches if isinstance(patches, PatchSet) else PatchSet(patches)
+    patch_set = patches if isinstance(patches, PatchSet) else PatchSet(patches)
     if split not in ("train", "validation", "test"):
         raise PixqError(f"there is no split {split!r}; choose train, validation or test")
-    opened.check_not_empty()
-    chosen = opened.select(split=split)
-    if len(chosen) == 0:
+    patch_set.check_not_empty()
+    selection = patch_set.select(split=split)
+    if len(selection) == 0:
         raise PixqError(
-            f"{opened.directory}: its {split} split is empty; build the patch set with a share of it, like "
+            f"{patch_set.directory}: its {split} split is empty; build the patch set with a share for it, like "
             "--split 0.5,0.25,0.25"
         )
-    return LabelledSplit(chosen[np.argsort(chosen.records.image, kind="stable")], split)
+    return LabelledSplit(selection[np.argsort(selection.records.image, kind="stable")], split)
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Scores of patches, and of their images, on no fixed scale; higher is better.
+    """Scores of patches and of their images, on any scale; higher is better.
 
     Parameters
     ----------
     patches
         float64 (n,).
     images
-        float64 (m,): an image's, from its patches; the images in their order in `LabelledSplit.image`.
+        float64 (m,): the score of each image, pooled from its patches, in the order of `LabelledSplit.image`.
     """
 
     patches: NDArray[np.float64]
@@ -191,73 +189,76 @@ class Scores:
 
 
 def model_scores(scorer: Scorer, data: LabelledSplit, on_progress: ProgressCallback = ignore_progress) -> Scores:
-    """The scores that a run's model gives.
+    """Score the patches of a split with a run's model.
 
     Parameters
     ----------
     scorer
         The model.
     data
-        What is scored.
+        The split.
     on_progress
         Called with the number of patches scored so far.
     """
     score, weight = np.empty(len(data)), np.empty(len(data), dtype=np.float32)
     done = 0
     for batch in data.patches.batches(CHUNK):
-        here = slice(done, done + len(batch.rows))
-        score[here], weight[here] = scorer.scores(batch.reference, batch.fused)
-        done = here.stop
+        part = slice(done, done + len(batch.rows))
+        score[part], weight[part] = scorer.scores(batch.reference, batch.fused)
+        done = part.stop
         on_progress("scoring", done, len(data))
     if not np.isfinite(score).all():
-        raise PixqError(f"{data.patches.directory}: the model gives a score that is not a number; train anew")
+        raise PixqError(
+            f"{data.patches.directory}: the model gives a score that is infinite or not a number; train it again"
+        )
     return Scores(score, scorer.image_scores(data.image, score, weight))
 
 
 def check_target(scorer: Scorer, data: LabelledSplit) -> None:
-    """Make sure that a target's patches are as large as those that the model was trained on.
+    """Check that a target's patches have the size that the model was trained on.
 
     Raises
     ------
     PixqError
-        If they aren't.
+        If they don't.
     """
     size = scorer.info.patches["geometry"]["size"]
     if data.patches.geometry.size != size:
         raise PixqError(
-            f"{data.patches.directory}: its patches have {data.patches.geometry.size} pixels a side, those of the run "
-            f"{size}; build the target with --size {size}"
+            f"{data.patches.directory}: its patches are {data.patches.geometry.size} pixels wide, but the model was "
+            f"trained on {size}; build the target with --patch-size {size}"
         )
 
 
 def check_photos(scorer: Scorer, data: LabelledSplit, parts: tuple[str, ...]) -> list[str]:
-    """Make sure that the model has not learned from these photos; a warning where that can't be known.
+    """Check that the model has not learned from these photos; return a warning if that is unknown.
 
     Parameters
     ----------
     scorer
         The model.
     data
-        What it is to be judged on.
+        The split that is calibrated or evaluated on.
     parts
-        What of the run must not be there: `train`, and `validation`, which chose the epoch.
+        The parts of the run's own data that must not share a photo with `data`: `train`, and `validation`, which chose
+        the epoch.
 
     Raises
     ------
     PixqError
-        If a photo is in both: a leak.
+        If a photo is in both, which is a leak.
     """
-    known = scorer.info.seen()
-    if not known:
-        return ["the run does not say which photos it was trained on, so a leak can't be ruled out; train it anew"]
-    mine = data.patches.photos()
+    seen = scorer.info.seen()
+    if not seen:
+        return ["the run does not say which photos it was trained on, so a leak can't be ruled out; train it again"]
+    photos = data.patches.photos()
     for part in parts:
-        if shared := mine & set(known.get(part, [])):
+        if shared := photos & set(seen.get(part, [])):
             references = sorted({data.patches.images[number]["reference_id"] for number in set(data.image.tolist())})
-            name = next(each for each in references if data.patches.select(reference=each).photos() & shared)
-            did = "trained" if part == "train" else "chosen"
+            name = next(ref for ref in references if data.patches.select(reference=ref).photos() & shared)
+            use = "trained" if part == "train" else "selected"
             raise PixqError(
-                f"{data.patches.directory}: a leak: {len(shared)} photos of its {data.split} split, like {name!r}, "
-                f"are among those the model was {did} on; take a split or a set without them"
+                f"{data.patches.directory}: a leak: {len(shared)} photos of its {data.split} split, such as {name!r}, "
+                f"are among those the model was {use} on; use a split or a patch set without them"
             )
     return []

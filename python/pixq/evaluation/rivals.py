@@ -1,21 +1,21 @@
-"""What a model must beat on the patches of a patch set: metrics, boosted trees on three of them, and the majority.
+"""Simple methods that a model should beat on patches: image metrics, boosted trees on three of them, a constant answer.
 
-All scores are oriented, higher is better, by `Baseline.higher_is_better` alone. Metrics other than PSNR are piq's, on
-patches as small as they are: none of them shrinks an image of 20 pixels but GMSD, which halves any image. Gradients
-next to the edge (GMSD, MDSI, VSI) see black beyond it, in both patches alike, so a border of similarity counts. VSI
-is strained at that size: its saliency, made for photographs, is of the patch resized to 256x256 pixels, falls off from
-the patch's centre, and is 0 where a patch is of one colour, so that it calls any two such patches equal. It takes 20 ms
-a patch on one core, the others 0.1 ms or less.
+Scores are oriented so that higher is better, and only `Baseline.higher_is_better` says how. Metrics other than PSNR
+come from piq, and see patches at their own size: none of them shrinks an image of 20 pixels, except for GMSD, which
+halves every image. Gradients next to the edge (GMSD, MDSI, VSI) see black beyond it, in both patches alike, so a border
+of similarity is part of the score. VSI is out of its depth at this size: its saliency is made for photographs. It is
+computed on the patch resized to 256x256 pixels, decreases from the patch's centre, and is 0 in a patch of one colour,
+so that any two such patches count as equal. VSI takes 20 ms per patch on one core, the others 0.1 ms or less.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,54 +23,87 @@ from numpy.typing import NDArray
 from pixq.classes import CLASSES, classify
 from pixq.errors import PixqError, unknown
 from pixq.evaluation.baselines import BASELINES, Baseline, gradient_similarity
+from pixq.io.optional import require
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.store import PatchSet
 
-__all__ = ["METRICS", "Boosting", "Majority", "PatchMetric", "features", "patch_scores", "psnr_of", "truth"]
+__all__ = [
+    "DEFAULT_RIVALS",
+    "RIVALS",
+    "Boosting",
+    "Majority",
+    "Rival",
+    "features",
+    "patch_scores",
+    "psnr_of",
+    "truth",
+]
 
 Scores = NDArray[np.float64]
-#: Class int8 (n,) and probabilities float64 (n, 3), both in the order of `pixq.classes.CLASSES`.
+#: Classes int8 (n,) and their probabilities float64 (n, 3), both in the order of `pixq.classes.CLASSES`.
 Answer = tuple[NDArray[np.int8], Scores]
 
-#: Patches in memory at a time.
+#: Number of patches in memory at a time.
 _CHUNK = 256
 
 
 @dataclass(frozen=True)
-class PatchMetric:
-    """A metric of patches.
+class Rival:
+    """A simple method that models are compared with.
 
     Parameters
     ----------
     name
-        Its name in pixq.
+        The name that options and files use.
     title
-        As tables print it.
-    of
-        The metric that it is, which says what is better.
+        The name that tables and sentences use.
+    kind
+        `metric` for an image metric whose scores are cut like a model's; the other two answer with probabilities.
+    baseline
+        The image metric, for the kind `metric`.
     roi
-        Whether it is of the RoI alone.
+        Whether the metric only sees the RoI.
+    default
+        Whether models are compared with it unless the user chooses rivals.
     """
 
     name: str
     title: str
-    of: Baseline
+    kind: Literal["metric", "majority", "boosting"]
+    baseline: Baseline | None = None
     roi: bool = False
+    default: bool = True
 
 
-#: The metrics that a patch set's patches can be scored by.
-METRICS: Mapping[str, PatchMetric] = MappingProxyType(
+def _metric_rivals() -> Iterator[Rival]:
+    """Yield the metrics that can score patches: those of `BASELINES` that allow it, and PSNR on the RoI."""
+    for metric in BASELINES.values():
+        if metric.rival != "never":
+            yield Rival(metric.name, metric.title, "metric", metric, default=metric.rival == "by default")
+        if metric.name == "psnr":
+            yield Rival("roi_psnr", "RoI-PSNR", "metric", metric, roi=True)
+
+
+#: All rivals by name. A new image metric belongs into `pixq.evaluation.baselines.BASELINES`.
+RIVALS: Mapping[str, Rival] = MappingProxyType(
     {
-        "psnr": PatchMetric("psnr", "PSNR", BASELINES["psnr"]),
-        "roi_psnr": PatchMetric("roi_psnr", "RoI-PSNR", BASELINES["psnr"], roi=True),
-        **{name: PatchMetric(name, BASELINES[name].title, BASELINES[name]) for name in ("ssim", "mdsi", "vsi", "gmsd")},
+        rival.name: rival
+        for rival in (
+            Rival("majority", "majority class", "majority"),
+            *_metric_rivals(),
+            Rival("boosting", "boosted trees", "boosting"),
+        )
     }
 )
+#: The rivals that `pixq evaluate` compares a model with by default.
+DEFAULT_RIVALS = tuple(rival.name for rival in RIVALS.values() if rival.default)
+
+_METRICS = tuple(rival.name for rival in RIVALS.values() if rival.kind == "metric")
 
 
 def patch_scores(
     patches: PatchSet,
-    names: Iterable[str] = tuple(METRICS),
+    names: Iterable[str] = _METRICS,
     device: str = "cpu",
     on_progress: ProgressCallback = ignore_progress,
 ) -> dict[str, Scores]:
@@ -81,22 +114,22 @@ def patch_scores(
     patches
         The selection.
     names
-        Names of `METRICS`.
+        Names of those `RIVALS` that are metrics.
     device
-        A device of torch. PSNR doesn't use it.
+        A torch device. PSNR doesn't use it.
     on_progress
         Called with the titles of the metrics and the number of patches scored so far.
 
     Returns
     -------
     dict
-        For each name, float64 (len(patches),), higher is better, and finite: the PSNR of identical patches, which is
-        infinite, is given as 3 dB above that of patches that differ by 1 in one sample, the highest there is.
+        For each name, float64 (len(patches),), finite, higher is better. The PSNR of identical patches, which is
+        infinite, is replaced by 3 dB more than the highest finite PSNR: that of patches that differ by 1 in one sample.
 
     Raises
     ------
     PixqError
-        If a name is unknown, patches are too small for a metric, or piq or the device isn't there.
+        If a name is unknown, patches are too small for a metric, or piq or the device is not available.
 
     Examples
     --------
@@ -113,73 +146,78 @@ def patch_scores(
     >>> sorted(scores), scores["psnr"].shape == (len(patches),)
     (['psnr', 'roi_psnr'], True)
     """
-    chosen = list({metric.name: metric for metric in map(_metric, names)}.values())
+    chosen = {name: _baseline(name) for name in map(_key, names)}
     if not chosen:
-        raise PixqError(f"no metric is named; choose from {', '.join(METRICS)}")
+        raise PixqError(f"no metric is given; choose from {', '.join(_METRICS)}")
     size = patches.geometry.size
-    for metric in chosen:
-        metric.of.check_size(f"{patches.directory}: a patch", size, size)
-    scores = {metric.name: np.empty(len(patches)) for metric in chosen}
-    stored = {metric.name: psnr_of(patches, roi=metric.roi) for metric in chosen if metric.of.name == "psnr"}
-    scores |= stored
-    computed = [metric for metric in chosen if metric.name not in stored]
-    stage, done = ", ".join(metric.title for metric in chosen), 0
+    for metric in chosen.values():
+        metric.check_size(f"{patches.directory}: a patch", size, size)
+    scores = {name: np.empty(len(patches)) for name in chosen}
+    # A patch set stores the PSNR of its patches.
+    computed = {name: metric for name, metric in chosen.items() if metric.name != "psnr"}
+    for name in chosen.keys() - computed:
+        scores[name] = psnr_of(patches, roi=RIVALS[name].roi)
+    stage, done = ", ".join(RIVALS[name].title for name in chosen), 0
     for batch in patches.batches(_CHUNK) if computed else ():
-        here = slice(done, done + len(batch.rows))
-        for metric in computed:
-            found = metric.of.score_many(batch.reference, batch.fused, device=device)
-            scores[metric.name][here] = found if metric.of.higher_is_better else -found
-        done = here.stop
+        part = slice(done, done + len(batch.rows))
+        for name, metric in computed.items():
+            values = metric.score_many(batch.reference, batch.fused, device=device)
+            scores[name][part] = values if metric.higher_is_better else -values
+        done = part.stop
         on_progress(stage, done, len(patches))
     if not computed:
         on_progress(stage, len(patches), len(patches))
     return scores
 
 
-def _metric(name: str) -> PatchMetric:
-    key = name.lower().replace("-", "_")
-    if key not in METRICS:
-        raise unknown("metric of patches", name, METRICS)
-    return METRICS[key]
+def _key(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def _baseline(name: str) -> Baseline:
+    baseline = RIVALS[name].baseline if name in RIVALS else None
+    if baseline is None:
+        raise unknown("patch metric", name, _METRICS)
+    return baseline
 
 
 def psnr_of(patches: PatchSet, *, roi: bool = False) -> Scores:
-    """PSNR of a selection's patches as the set holds it, float64 (n,), finite as `patch_scores` says."""
+    """Read the PSNR of a selection's patches from the patch set: float64 (n,), finite as in `patch_scores`."""
     values = patches.records.psnr_roi if roi else patches.records.psnr
     side = patches.geometry.roi if roi else patches.geometry.size
-    # The least squared error above 0 is 1, over all samples; identical patches get half of it.
+    # The smallest squared error above 0 is 1, over all samples; identical patches get half of it.
     identical = 10.0 * math.log10(255.0**2 * 3 * side * side / 0.5)
     return np.where(np.isposinf(values), identical, values)
 
 
 def truth(patches: PatchSet) -> NDArray[np.int8]:
-    """The true classes of a selection's patches, int8 (n,): `pixq.classes.classify` of their quality."""
+    """Classify the true quality of a selection's patches: int8 (n,)."""
     return classify(patches.records.quality)
 
 
 def features(patches: PatchSet, device: str = "cpu") -> Scores:
-    """What boosted trees get to see of each patch: float64 (n, 3), all higher for better patches.
+    """Compute the features that boosted trees see of each patch: float64 (n, 3), all higher for better patches.
 
-    PSNR in dB as `patch_scores` gives it (81.9 for identical patches of 20 pixels), SSIM, and the mean gradient
-    magnitude similarity, whose deviation is GMSD.
+    They are PSNR in dB as `patch_scores` gives it (81.9 for identical patches of 20 pixels), SSIM, and the mean
+    gradient magnitude similarity, whose standard deviation is GMSD.
 
     Raises
     ------
     PixqError
-        If patches are too small, or piq or the device isn't there.
+        If patches are too small, or piq or the device is not available.
     """
     ssim = patch_scores(patches, ["ssim"], device)["ssim"]
     similarity = np.empty(len(patches))
     done = 0
     for batch in patches.batches(_CHUNK):
-        here = slice(done, done + len(batch.rows))
-        similarity[here] = gradient_similarity(batch.reference, batch.fused, device)
-        done = here.stop
+        part = slice(done, done + len(batch.rows))
+        similarity[part] = gradient_similarity(batch.reference, batch.fused, device)
+        done = part.stop
     return np.column_stack([psnr_of(patches), ssim, similarity])
 
 
 class Majority:
-    """Always the class that is most frequent in the patches it was fitted to; the worst one of those that tie."""
+    """A method that always answers the most frequent class of the patches it was fitted to; the worst one on a tie."""
 
     def __init__(self) -> None:
         self._share: Scores | None = None
@@ -197,7 +235,7 @@ class Majority:
         return self
 
     def answer(self, patches: PatchSet) -> Answer:
-        """The class of each patch, int8 (n,), and the shares of the classes as probabilities, float64 (n, 3)."""
+        """Answer the class of each patch, int8 (n,), and the shares of the classes as probabilities, float64 (n, 3)."""
         if self._share is None:
             raise ValueError("fit it to the patches of a calibration split first")
         probability = np.tile(self._share, (len(patches), 1))
@@ -205,15 +243,15 @@ class Majority:
 
 
 class Boosting:
-    """Gradient-boosted trees on `features`; in the notebooks they reached what the CNN did.
+    """Gradient-boosted trees on `features`; in the notebooks that preceded pixq they were as good as the CNN.
 
-    Histogram gradient boosting of scikit-learn (after LightGBM: Ke et al., NeurIPS 2017): 100 trees of up to 15 leaves
-    a class, classes weighted to count alike, no early stopping, which would hold out patches of groups it trains on.
+    Histogram gradient boosting of scikit-learn (after LightGBM: Ke et al., NeurIPS 2017): per class 100 trees of up to
+    15 leaves, classes weighted equally, and no early stopping, which would hold out patches of groups it trains on.
 
     Parameters
     ----------
     device
-        A device of torch for the features.
+        A torch device for the features.
     """
 
     def __init__(self, device: str = "cpu") -> None:
@@ -229,14 +267,14 @@ class Boosting:
         PixqError
             If there is no patch, or scikit-learn or piq is not installed.
         """
-        kind, limits = _library()
+        classifier = require("sklearn", "sklearn.ensemble").HistGradientBoostingClassifier
         patches.check_not_empty()
         classes = truth(patches)
-        if len(found := np.unique(classes)) == 1:
+        if len(present := np.unique(classes)) == 1:
             # There is nothing to tell apart.
-            self._only, self._trees = int(found[0]), None
+            self._only, self._trees = int(present[0]), None
             return self
-        trees = kind(
+        trees = classifier(
             max_iter=100,
             learning_rate=0.1,
             max_leaf_nodes=15,
@@ -245,24 +283,22 @@ class Boosting:
             early_stopping=False,
             random_state=0,
         )
-        known = features(patches, self._device)
-        # Sums of floats depend on how many threads share them.
-        with limits(limits=1, user_api="openmp"):
-            self._trees, self._only = trees.fit(known, classes), None
+        values = features(patches, self._device)
+        with _one_thread():
+            self._trees, self._only = trees.fit(values, classes), None
         return self
 
     def answer(self, patches: PatchSet) -> Answer:
-        """The most probable class of each patch, int8 (n,), and probabilities, float64 (n, 3).
+        """Answer the most probable class of each patch, int8 (n,), and the probabilities of all, float64 (n, 3).
 
-        A class that `fit` never saw has probability 0.
+        A class that `fit` has not seen has a probability of 0.
         """
         probability = np.zeros((len(patches), len(CLASSES)))
         if self._trees is not None:
             if len(patches):
-                _, limits = _library()
-                with limits(limits=1, user_api="openmp"):
-                    found = self._trees.predict_proba(features(patches, self._device))
-                probability[:, self._trees.classes_.astype(np.int64)] = found
+                with _one_thread():
+                    chances = self._trees.predict_proba(features(patches, self._device))
+                probability[:, self._trees.classes_.astype(np.int64)] = chances
         elif self._only is not None:
             probability[:, self._only] = 1.0
         else:
@@ -270,12 +306,7 @@ class Boosting:
         return probability.argmax(axis=1).astype(np.int8), probability
 
 
-def _library() -> tuple[Any, Any]:
-    """The classifier of scikit-learn, and what limits its threads."""
-    try:
-        ensemble, pools = import_module("sklearn.ensemble"), import_module("threadpoolctl")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("sklearn", "threadpoolctl"):
-            raise
-        raise PixqError("scikit-learn is not installed; install it with: pip install 'pixq[train]'") from None
-    return ensemble.HistGradientBoostingClassifier, pools.threadpool_limits
+def _one_thread() -> AbstractContextManager[Any]:
+    """Limit scikit-learn to one thread in a block, because sums of floats depend on how many threads share them."""
+    limits: AbstractContextManager[Any] = require("threadpoolctl", extra="train").threadpool_limits(1, "openmp")
+    return limits

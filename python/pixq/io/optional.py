@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pixq.errors import PixqError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["require"]
 
 
 #: What to install for a package that is not there.
 _EXTRA_OF = {
-    **dict.fromkeys(("torch", "tensorboard", "safetensors", "scipy", "matplotlib"), "train"),
+    **dict.fromkeys(("torch", "tensorboard", "safetensors", "scipy", "matplotlib", "sklearn"), "train"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     **dict.fromkeys(("python_multipart", "starlette", "uvicorn"), "serve"),
+    "jinja2": "report",
+    "piq": "baselines",
     "playwright": "rehearsal",
     "pyarrow": "parquet",
     "sqlalchemy": "study",
@@ -25,8 +24,8 @@ _EXTRA_OF = {
 }
 
 
-def require(package: str, module: str | None = None) -> Any:
-    """Import `module` (`package` by default), which needs `package`.
+def require(package: str, module: str | None = None, *, extra: str | None = None) -> Any:
+    """Import `module` (`package` by default), which needs `package`; `extra` overrides the extra that installs it.
 
     Raises
     ------
@@ -38,6 +37,7 @@ def require(package: str, module: str | None = None) -> Any:
     except ModuleNotFoundError as error:
         if error.name != package.partition(".")[0]:
             raise
-        extra = _EXTRA_OF.get(package, package)
-        raise PixqError(f"{package} is not installed; install it with: pip install 'pixq[{extra}]'") from None
+        extra = extra or _EXTRA_OF.get(package, package)
+        name = "scikit-learn" if package == "sklearn" else package
+        raise PixqError(f"{name} is not installed; install it with: pip install 'pixq[{extra}]'") from None
     return import_module(module or package)

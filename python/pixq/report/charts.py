@@ -11,7 +11,7 @@ from typing import Literal
 from pixq.classes import CLASSES
 from pixq.drawing.axes import number
 from pixq.drawing.svg import Scale, Svg
-from pixq.evaluation.files import Histogram, ReliabilityBin
+from pixq.evaluation.evaluation_file import Histogram, ReliabilityBin
 from pixq.statistics.estimates import Cut
 
 __all__ = ["Series", "cut_line", "histogram", "intervals", "lines", "meaning", "reliability"]

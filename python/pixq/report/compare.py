@@ -1,4 +1,4 @@
-"""`pixq compare`: runs side by side."""
+"""`pixq compare`: several runs side by side."""
 
 from __future__ import annotations
 
@@ -9,40 +9,52 @@ from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
-from pixq.evaluation.files import METRICS, Estimate, EvaluationFile
-from pixq.report import charts, sentences
-from pixq.report.gather import Gathered, gather
+from pixq.evaluation.evaluation_file import EvaluationFile
+from pixq.report import sections, sentences
+from pixq.report.gather import RunData, gather
 from pixq.report.page import Palette, render, write_page
 from pixq.statistics.bootstrap import FEW_GROUPS
+from pixq.statistics.estimates import Estimate
+from pixq.statistics.metrics import METRICS
 
 __all__ = ["Comparison", "compare", "write_compare"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A run's evaluation: `label` is the run's name, the evaluation's where a run has several, and the calibration's
-    where they differ.
+    """An evaluation of a run, which is a column of a table.
+
+    Parameters
+    ----------
+    label
+        The name of the run; also that of the evaluation if the run has several, and that of the calibration if they
+        differ.
     """
 
     label: str
     evaluation: EvaluationFile
 
+    @property
+    def estimates(self) -> Mapping[str, Estimate]:
+        """The metrics of the model on patches, by name."""
+        return self.evaluation.model.patches.estimates
+
 
 @dataclass(frozen=True)
 class Common:
-    """Evaluations on the same patches.
+    """Evaluations of two or more runs on the same patches.
 
     Parameters
     ----------
     dataset, split, fingerprint
-        Of the patch set.
+        Which patches they are.
     metrics
-        Names of `METRICS` that one of them has.
+        Names of `METRICS` that at least one evaluation has.
     entries
-        An evaluation each; of two or more runs.
+        The evaluations.
     best
-        By metric, the label of the one whose interval is apart from all others' on the good side; of none where
-        intervals overlap.
+        By metric, the label of the evaluation whose interval lies apart from all others, on the better side. Metrics
+        whose intervals overlap are left out.
     """
 
     dataset: str
@@ -54,30 +66,30 @@ class Common:
 
     @property
     def warnings(self) -> list[str]:
-        """What the evaluations warn of, each once, with those it is of."""
-        told: dict[str, list[str]] = {}
+        """The warnings of all evaluations, each once, with the labels of the evaluations that have it."""
+        labels: dict[str, list[str]] = {}
         for entry in self.entries:
             for text in entry.evaluation.warnings:
-                told.setdefault(text, []).append(entry.label)
-        return [f"{', '.join(labels)}: {text}" for text, labels in told.items()]
+                labels.setdefault(text, []).append(entry.label)
+        return [f"{', '.join(names)}: {text}" for text, names in labels.items()]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side.
+    """Several runs side by side.
 
     Parameters
     ----------
     runs
-        Their names: the directories, without what all have in common.
+        The names of the runs: the last parts of their paths, as many as tell them apart.
     facts
-        Model, size, data and time: a value a run.
+        Model, size, data and time: one value per run.
     recipe
-        The keys in which the recipes differ: a value a run.
+        The keys in which the recipes differ: one value per run.
     common
-        Figures on patches that several runs were evaluated on.
+        Metrics on patches that several runs were evaluated on.
     alone
-        Sentences on evaluations that only one run has.
+        Sentences about evaluations that can't be compared.
     """
 
     runs: Sequence[str]
@@ -87,7 +99,7 @@ class Comparison:
     alone: Sequence[str]
 
     def to_json(self) -> dict[str, Any]:
-        """For programs."""
+        """The comparison as standard JSON."""
         return {
             "format": "pixq comparison",
             "schema_version": 1,
@@ -96,51 +108,48 @@ class Comparison:
             "recipe": {name: list(values) for name, values in self.recipe.items()},
             "common": [
                 {
-                    "dataset": each.dataset,
-                    "split": each.split,
-                    "fingerprint": each.fingerprint,
+                    "dataset": table.dataset,
+                    "split": table.split,
+                    "fingerprint": table.fingerprint,
                     "entries": [
                         {
                             "label": entry.label,
                             "run": entry.evaluation.run.directory,
                             "evaluation": entry.evaluation.name,
                             "calibration": entry.evaluation.calibration,
-                            "estimates": {
-                                name: value.model_dump()
-                                for name, value in entry.evaluation.model.patches.estimates.items()
-                            },
+                            "estimates": {name: value.model_dump() for name, value in entry.estimates.items()},
                         }
-                        for entry in each.entries
+                        for entry in table.entries
                     ],
-                    "best": dict(each.best),
-                    "warnings": each.warnings,
+                    "best": dict(table.best),
+                    "warnings": table.warnings,
                 }
-                for each in self.common
+                for table in self.common
             ],
             "alone": list(self.alone),
         }
 
     def text(self) -> str:
-        """Tables for a terminal."""
+        """The comparison as tables for a terminal."""
         parts = [_table("runs", [["", *self.runs], *([name, *values] for name, values in self.facts.items())])]
         if self.recipe:
             rows = [["", *self.runs], *([name, *values] for name, values in self.recipe.items())]
-            parts.append(_table("what differs in the recipes", rows))
+            parts.append(_table("differences between the recipes", rows))
         else:
             parts.append("The recipes are the same.")
-        for each in self.common:
-            rows = [["", *(entry.label for entry in each.entries)]]
-            for name in each.metrics:
+        for table in self.common:
+            rows = [["", *(entry.label for entry in table.entries)]]
+            for name in table.metrics:
                 cells = []
-                for entry in each.entries:
-                    value = entry.evaluation.model.patches.estimates.get(name)
-                    star = " *" if each.best.get(name) == entry.label else ""
+                for entry in table.entries:
+                    value = entry.estimates.get(name)
+                    star = " *" if table.best.get(name) == entry.label else ""
                     cells.append(sentences.DASH if value is None else _estimate(value, name) + star)
-                rows.append([METRICS[name][0], *cells])
-            parts.append(_table(f"{each.dataset}, split {each.split} ({each.fingerprint[:12]})", rows))
-            parts += [f"warning: {text}" for text in each.warnings]
-        if any(each.best for each in self.common):
-            parts.append("* better than all others: the intervals are apart")
+                rows.append([METRICS[name].title, *cells])
+            parts.append(_table(f"{table.dataset}, split {table.split} ({table.fingerprint[:12]})", rows))
+            parts += [f"warning: {text}" for text in table.warnings]
+        if any(table.best for table in self.common):
+            parts.append("* better than all others: its interval does not overlap with theirs")
         parts += self.alone
         return "\n\n".join(parts)
 
@@ -157,29 +166,29 @@ def _table(title: str, rows: Sequence[Sequence[str]]) -> str:
 
 
 def compare(runs: Sequence[str | os.PathLike[str]]) -> Comparison:
-    """Put runs side by side.
+    """Compare runs.
 
-    Evaluations are matched by the patches they are on: the fingerprint of the patch set, and the split.
+    Evaluations are matched by their patches: the fingerprint of the patch set, and the split.
 
     Raises
     ------
     PixqError
-        If there are fewer than two runs, one is given twice, is none, or has a damaged file.
+        If there are fewer than two runs, one is given twice, is not a run, or has a damaged file.
     """
     paths = [Path(run) for run in runs]
     if len(paths) < 2:
-        raise PixqError("there is one run to compare, if any; give two or more")
+        raise PixqError(f"{len(paths)} runs can't be compared; give two or more")
     if len({path.resolve() for path in paths}) < len(paths):
-        raise PixqError("a run is given twice; give each once")
-    found = [gather(path) for path in paths]
+        raise PixqError("a run is given twice; give each run once")
+    gathered = [gather(path) for path in paths]
     names = _names(paths)
-    recipes = [_flat(each.recipe.model_dump(mode="json")) for each in found]
+    recipes = [_flatten(run.recipe.model_dump(mode="json")) for run in gathered]
     keys = list(dict.fromkeys(key for recipe in recipes for key in recipe))
     values = {key: [str(recipe.get(key, sentences.DASH)) for recipe in recipes] for key in keys}
-    common, alone = _matched(names, found)
+    common, alone = _match(names, gathered)
     return Comparison(
         runs=names,
-        facts=_facts(found),
+        facts=_facts(gathered),
         recipe={key: row for key, row in values.items() if len(set(row)) > 1},
         common=common,
         alone=alone,
@@ -187,146 +196,141 @@ def compare(runs: Sequence[str | os.PathLike[str]]) -> Comparison:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of the paths, as many as tell them apart."""
-    parts = [path.resolve().parts for path in paths]
-    for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(each[-length:]) for each in parts]
+    """Shorten the paths to their last parts, as many as tell them apart."""
+    resolved = [path.resolve().parts for path in paths]
+    for length in range(1, max(map(len, resolved)) + 1):
+        names = ["/".join(parts[-length:]) for parts in resolved]
         if len(set(names)) == len(names):
             return names
     return [str(path) for path in paths]
 
 
-def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 
-def _facts(found: Sequence[Gathered]) -> dict[str, list[str]]:
-    def best(each: Gathered, key: str) -> Any:
-        return None if each.info.best is None else each.info.best.get(key)
-
-    def loss(each: Gathered) -> str:
-        value = best(each, "loss")
+def _facts(runs: Sequence[RunData]) -> dict[str, list[str]]:
+    def loss(run: RunData) -> str:
+        value = None if run.info.best is None else run.info.best.get("loss")
         return f"{value:.5f}" if isinstance(value, float) else sentences.DASH
 
-    def time(each: Gathered) -> str:
-        value = each.info.timings.get("seconds")
+    def time(run: RunData) -> str:
+        value = run.info.timings.get("seconds")
         return sentences.seconds(value) if isinstance(value, int | float) else sentences.DASH
 
     return {
-        "model": [f"{each.recipe.model.name}, {each.recipe.model.head}" for each in found],
-        "trained weights": [f"{each.info.parameters:,}" for each in found],
-        "trained on": [each.patches.dataset.get("name", "") for each in found],
-        "its fingerprint": [each.patches.fingerprint[:12] for each in found],
-        "status": [sentences.status(each.info) for each in found],
-        "kept epoch": [
-            str(best(each, "epoch") if best(each, "epoch") is not None else sentences.DASH) for each in found
-        ],
-        "validation loss": [loss(each) for each in found],
-        "time": [time(each) for each in found],
-        "calibrations": [", ".join(each.calibrations) or "none" for each in found],
+        "model": [f"{run.recipe.model.name}, {run.recipe.model.head}" for run in runs],
+        "trained weights": [f"{run.info.parameters:,}" for run in runs],
+        "trained on": [run.patches.dataset.get("name", "") for run in runs],
+        "its fingerprint": [run.patches.fingerprint[:12] for run in runs],
+        "status": [sentences.status(run.info) for run in runs],
+        "kept epoch": [sentences.DASH if run.best_epoch is None else str(run.best_epoch) for run in runs],
+        "validation loss": [loss(run) for run in runs],
+        "time": [time(run) for run in runs],
+        "calibrations": [", ".join(run.calibrations) or "none" for run in runs],
     }
 
 
-def _matched(names: Sequence[str], found: Sequence[Gathered]) -> tuple[list[Common], list[str]]:
+def _match(names: Sequence[str], runs: Sequence[RunData]) -> tuple[list[Common], list[str]]:
+    """Match evaluations by their patches, and explain why the others can't be compared."""
     common: list[Common] = []
     alone: list[str] = []
     by_data: dict[tuple[str, str], dict[str, list[EvaluationFile]]] = {}
-    for name, each in zip(names, found, strict=True):
-        for evaluation in each.evaluations:
-            if evaluation.run.model_blake3 != each.info.model_blake3:
-                alone.append(f"Evaluation {evaluation.name} of {name} is of other weights; run pixq evaluate anew.")
+    for name, run in zip(names, runs, strict=True):
+        for evaluation in run.evaluations:
+            if not run.is_current(evaluation.run.model_blake3):
+                alone.append(
+                    f"Evaluation {evaluation.name} of {name} was made with different weights; "
+                    "run `pixq evaluate` again."
+                )
                 continue
             key = (evaluation.data.fingerprint, evaluation.data.split)
             by_data.setdefault(key, {}).setdefault(name, []).append(evaluation)
-    for (fingerprint, split), runs in by_data.items():
-        if len(runs) < 2:
-            (name, evaluations), *_ = runs.items()
-            told = ", ".join(each.name for each in evaluations)
-            alone.append(
-                f"Only {name} was evaluated on {evaluations[0].data.dataset.get('name')}, split {split} ({told})."
-            )
+    for matched in by_data.values():
+        if len(matched) > 1:
+            common.append(_common(matched))
             continue
-        one = len({each.calibration for evaluations in runs.values() for each in evaluations}) == 1
-        entries = [
-            Entry(
-                (name if len(evaluations) == 1 else f"{name}: {each.name}")
-                + ("" if one else f" ({each.calibration or 'not calibrated'})"),
-                each,
-            )
-            for name, evaluations in runs.items()
-            for each in evaluations
-        ]
-        metrics = [name for name in METRICS if any(name in each.evaluation.model.patches.estimates for each in entries)]
-        winners = {name: _best(name, entries) for name in metrics}
-        dataset = entries[0].evaluation.data.dataset.get("name", "")
-        best = {name: winner for name, winner in winners.items() if winner is not None}
-        common.append(Common(dataset, split, fingerprint, metrics, entries, best))
+        (name, evaluations), *_ = matched.items()
+        data = evaluations[0].data
+        titles = ", ".join(evaluation.name for evaluation in evaluations)
+        alone.append(f"Only {name} was evaluated on {data.dataset.get('name')}, split {data.split} ({titles}).")
     alone += [
-        f"{name} is not evaluated; pixq evaluate does it."
-        for name, each in zip(names, found, strict=True)
-        if not each.evaluations
+        f"{name} is not evaluated; run `pixq evaluate`."
+        for name, run in zip(names, runs, strict=True)
+        if not run.evaluations
     ]
     return common, alone
 
 
-def _best(metric: str, entries: Sequence[Entry]) -> str | None:
-    """The entry whose interval is on the good side of all others', which must be known, of groups enough
-    and of one level.
+def _common(runs: Mapping[str, Sequence[EvaluationFile]]) -> Common:
+    """Put the evaluations of several runs on the same patches side by side."""
+    calibrations = {evaluation.calibration for evaluations in runs.values() for evaluation in evaluations}
+    entries = []
+    for name, evaluations in runs.items():
+        for evaluation in evaluations:
+            label = name if len(evaluations) == 1 else f"{name}: {evaluation.name}"
+            if len(calibrations) > 1:
+                label += f" ({evaluation.calibration or 'not calibrated'})"
+            entries.append(Entry(label, evaluation))
+    metrics = [name for name in METRICS if any(name in entry.estimates for entry in entries)]
+    winners = {name: _best(name, entries) for name in metrics}
+    best = {name: winner for name, winner in winners.items() if winner is not None}
+    data = entries[0].evaluation.data
+    return Common(data.dataset.get("name", ""), data.split, data.fingerprint, metrics, entries, best)
 
-    There is no best recall: to answer one class alone gives a recall of 1.
+
+def _best(metric: str, entries: Sequence[Entry]) -> str | None:
+    """Find the entry whose interval lies apart from all others, on the better side.
+
+    All intervals must exist, come from enough groups and have the same level. There is no best recall, because a method
+    that always answers one class has a recall of 1.
     """
-    higher = METRICS[metric][1]
-    few = any(each.evaluation.model.patches.groups < FEW_GROUPS for each in entries)
-    levels = {each.evaluation.bootstrap.level for each in entries}
-    if metric.startswith("recall_") or few or len(levels) > 1:
+    higher = METRICS[metric].higher_is_better
+    few = any(entry.evaluation.model.patches.groups < FEW_GROUPS for entry in entries)
+    levels = {entry.evaluation.bootstrap.level for entry in entries}
+    if higher is None or metric.startswith("recall_") or few or len(levels) > 1:
         return None
     ends = []
     for entry in entries:
-        value = entry.evaluation.model.patches.estimates.get(metric)
+        value = entry.estimates.get(metric)
         if value is None or value.low is None or value.high is None:
             return None
         ends.append((value.low, value.high) if higher else (-value.high, -value.low))
-    if higher is None:
-        return None
-    first = max(range(len(ends)), key=lambda at: ends[at][0])
-    if all(ends[first][0] > high for at, (_, high) in enumerate(ends) if at != first):
+    first = max(range(len(ends)), key=lambda number: ends[number][0])
+    if all(ends[first][0] > high for number, (_, high) in enumerate(ends) if number != first):
         return entries[first].label
     return None
 
 
 def write_compare(runs: Sequence[str | os.PathLike[str]], out: Path, *, palette: Palette = "standard") -> Comparison:
-    """Write a page that has runs side by side; gives what it shows.
+    """Write a page that compares runs, and return the comparison.
 
     Raises
     ------
     PixqError
-        As `compare`, or if Jinja2 is not installed, or `out` can't be written.
+        As in `compare`, or if Jinja2 is not installed, or `out` can't be written.
     """
-    found = compare(runs)
-    pictures = [
-        [_chart(f"common-{place}-{name}", each, name) for name in each.metrics]
-        for place, each in enumerate(found.common)
+    comparison = compare(runs)
+    charts = [
+        [
+            sections.interval_chart(
+                f"common-{place}-{metric}",
+                metric,
+                [(entry.label, entry.evaluation.model.patches) for entry in table.entries],
+            )
+            for metric in sections.CHARTED
+            if metric in table.metrics
+        ]
+        for place, table in enumerate(comparison.common)
     ]
     values = {
-        "title": f"{len(found.runs)} runs side by side",
+        "title": f"Comparison of {len(comparison.runs)} runs",
         "paths": [str(run) for run in runs],
-        "found": found,
-        "charts": [[chart for chart in row if chart] for row in pictures],
+        "comparison": comparison,
+        "charts": charts,
     }
     write_page(render("compare.html", values, palette), out)
-    return found
-
-
-def _chart(key: str, common: Common, metric: str) -> tuple[str, str] | None:
-    if metric not in ("balanced_accuracy", "srcc"):
-        return None
-    rows = []
-    for entry in common.entries:
-        value = entry.evaluation.model.patches.estimates.get(metric, Estimate(value=None, low=None, high=None))
-        rows.append((entry.label, value.value, value.low, value.high))
-    title = METRICS[metric][0]
-    chance = sentences.chance(common.entries[0].evaluation.model.patches) if metric == "balanced_accuracy" else None
-    return f"{title[0].upper()}{title[1:]}", charts.intervals(key, f"{title} on patches", rows, chance=chance)
+    return comparison

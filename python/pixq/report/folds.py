@@ -1,4 +1,4 @@
-"""The report of the runs of `pixq train --folds`: pooled figures, and one line a run."""
+"""The report of a cross-validation by `pixq train --folds`: pooled metrics, and one row per run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pixq.errors import PixqError
 from pixq.io.json_file import FileModel, read_model
 from pixq.report import sentences
+from pixq.report.commands import train_command
 from pixq.runs.directory import RunDirectory
 from pixq.runs.recipe import parse_recipe
 
@@ -17,7 +18,7 @@ FOLDS = "folds.json"
 
 
 class FoldsFile(FileModel):
-    """`folds.json`: with a type of distortion left out, `mean` is there and `image` is not."""
+    """The content of `folds.json`: it has `mean` if distortion types were left out in turn, else `image`."""
 
     format: Literal["pixq folds"] = "pixq folds"
     schema_version: Literal[1] = 1
@@ -32,12 +33,12 @@ class FoldsFile(FileModel):
 
 
 def is_folds(path: Path) -> bool:
-    """Whether `path` holds the runs of a cross-validation, and no run of its own."""
+    """Whether `path` is the directory of a cross-validation rather than of a run."""
     return (path / FOLDS).exists() and not RunDirectory(path).exists()
 
 
 def view(path: Path) -> dict[str, Any]:
-    """What the template shows.
+    """Collect the variables of the template.
 
     Raises
     ------
@@ -47,11 +48,11 @@ def view(path: Path) -> dict[str, Any]:
     pooled = read_model(FoldsFile, path / FOLDS, "pixq train --folds")
     recipe = parse_recipe(pooled.recipe, str(path / FOLDS))
     if not pooled.runs:
-        raise PixqError(f"{path / FOLDS}: names no run; delete it, and run pixq train --folds anew")
+        raise PixqError(f"{path / FOLDS}: names no run; delete it, and run `pixq train --folds` again")
     runs = [(name, RunDirectory(path / name).read_info()) for name in pooled.runs]
     first = runs[0][1]
-    how = ["--folds"] if pooled.leave_out is None else ["--leave-out", pooled.leave_out]
-    command = sentences.train_command(first, str(path / pooled.runs[0]), f"{path}-again", *how)
+    options = ["--folds"] if pooled.leave_out is None else ["--leave-out", pooled.leave_out]
+    command = train_command(first, str(path / pooled.runs[0]), f"{path}-again", *options)
     seconds = [info.timings.get("seconds", 0.0) for _, info in runs]
     return {
         "title": f"{recipe.model.name} on {first.patches['dataset'].get('name', 'a patch set')}, {len(runs)} folds",

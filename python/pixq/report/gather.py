@@ -1,4 +1,4 @@
-"""What a report is made of, read from a run and from its patch set, and checked."""
+"""The data of a report, read from a run and its patch set, and checked."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pixq.decisions.calibration_file import Calibration, read_calibrations
 from pixq.errors import PixqError
-from pixq.evaluation.files import EvaluationFile, read_evaluations
+from pixq.evaluation.evaluation_file import EvaluationFile, read_evaluations
 from pixq.io.atomic import checksum
 from pixq.patches.schema import MANIFEST, ImageLine, Manifest, read_images, read_manifest
 from pixq.runs.directory import RunDirectory, RunInfo
 from pixq.runs.recipe import Recipe
 
-__all__ = ["Epoch", "Gathered", "PatchesInfo", "gather"]
+__all__ = ["Epoch", "PatchesInfo", "RunData", "gather"]
 
 
 class _Loose(BaseModel):
-    """A part of a file of which only some keys are shown."""
+    """A part of a file of which a report only shows some keys."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
@@ -46,14 +46,14 @@ class FusionInfo(_Loose):
 
 
 class GeometryInfo(_Loose):
-    """Pixels of a patch and of its RoI."""
+    """The sides of a patch and of its RoI, in pixels."""
 
     size: int
     roi: int
 
 
 class PatchesInfo(_Loose):
-    """What `run.json` says of the patch set."""
+    """What `run.json` says about the patch set."""
 
     directory: str
     fingerprint: str
@@ -65,7 +65,7 @@ class PatchesInfo(_Loose):
 
 
 class TrainLoss(_Loose):
-    """Of an epoch's steps."""
+    """The mean loss over the steps of an epoch."""
 
     loss: float
 
@@ -79,19 +79,19 @@ class Epoch(_Loose):
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """All that is known of a run.
+class RunData:
+    """Everything that a report shows of a run.
 
     Parameters
     ----------
     path
         The run's directory.
     manifest, images
-        Those of the patch set, where it is still there and unchanged in kind.
+        Those of the patch set, if it still exists and has not changed.
     no_manifest
-        Why there is none; empty where there is one.
+        Why there is no manifest; empty if there is one.
     changed
-        Whether the patch set there is another than was trained on.
+        Whether the patch set is no longer the one that was trained on.
     """
 
     path: Path
@@ -106,14 +106,23 @@ class Gathered:
     no_manifest: str
     changed: bool
 
+    def is_current(self, blake3: str) -> bool:
+        """Whether a calibration or evaluation of the weights `blake3` fits the run; true if the run has no weights."""
+        return self.info.files.get("model.safetensors", {}).get("blake3") in (None, blake3)
 
-def gather(run: str | os.PathLike[str]) -> Gathered:
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch whose weights were kept."""
+        return None if self.info.best is None else self.info.best.get("epoch")
+
+
+def gather(run: str | os.PathLike[str]) -> RunData:
     """Read a run.
 
     Raises
     ------
     PixqError
-        If it is none, or one of its files is damaged. A patch set that is gone is no error.
+        If it is not a run, or one of its files is damaged. A missing patch set is not an error.
     """
     files = RunDirectory(run)
     info = files.read_info()
@@ -132,8 +141,8 @@ def gather(run: str | os.PathLike[str]) -> Gathered:
         reason = f"The patch set can't be read, so its splits and groups are not shown ({error})."
     if changed:
         manifest = None
-        reason = f"{directory} holds another patch set than was trained on, so its splits and groups are not shown."
-    return Gathered(
+        reason = f"{directory} is not the patch set that was trained on, so its splits and groups are not shown."
+    return RunData(
         path=files.path,
         info=info,
         patches=patches,
@@ -158,6 +167,6 @@ def _checked(kind: type[Any], value: object, path: Path, part: str) -> Any:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join([part, *map(str, first["loc"])])
         raise PixqError(
-            f"{path}: {where}: {first['msg']}; it is damaged or of another version of pixq: take the whole directory "
-            "of the run from where it was trained, or train anew"
+            f"{path}: {where}: {first['msg']}; the file is damaged or from another version of pixq: copy the whole "
+            "directory of the run again from where it was trained, or train again"
         ) from None

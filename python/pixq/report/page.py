@@ -1,10 +1,9 @@
-"""From a template to one file that opens anywhere."""
+"""Rendering of templates into single HTML files that open anywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,19 +11,21 @@ from pixq._version import __version__
 from pixq.classes import CLASSES, NAMES
 from pixq.drawing.svg import shown
 from pixq.errors import PixqError, unknown
-from pixq.evaluation.files import METRICS
 from pixq.io.atomic import save_bytes
+from pixq.io.optional import require
 from pixq.report import sentences
+from pixq.report.colors import mix, text_on
+from pixq.statistics.metrics import METRICS
 
 __all__ = ["Palette", "render", "write_page"]
 
-#: `standard` are the colours of `pixq.classes`, `safe` those for colour-blind readers. Marks tell classes in both.
+#: `standard` has the usual colours of `pixq.classes`, `safe` those for colour-blind readers. Both also use marks.
 Palette = Literal["standard", "safe"]
 
 
 @dataclass(frozen=True)
 class Fill:
-    """A class's colour in a page, and the colour of text on it."""
+    """The colour of a class in a page, and the colour of text on it."""
 
     color: str
     ink: str
@@ -33,35 +34,30 @@ class Fill:
 def _fills(palette: str) -> list[Fill]:
     if palette not in get_args(Palette):
         raise unknown("palette", palette, get_args(Palette))
-    colors = [each.safe_color if palette == "safe" else each.color for each in CLASSES]
-    return [Fill(color, sentences.text_on(color)) for color in colors]
-
-
-def _jinja2() -> Any:
-    try:
-        return import_module("jinja2")
-    except ModuleNotFoundError:
-        raise PixqError("jinja2 is not installed; install it with: pip install 'pixq[report]'") from None
+    colors = [entry.safe_color if palette == "safe" else entry.color for entry in CLASSES]
+    return [Fill(color, text_on(color)) for color in colors]
 
 
 def render(template: str, values: Mapping[str, Any], palette: Palette = "standard") -> str:
-    """A page of HTML. Every value is text, whatever it holds; only the pictures of `charts` are markup.
+    """Render a template as an HTML page.
+
+    Every value is escaped, whatever it contains; only the drawings of `pixq.report.charts` are inserted as markup.
 
     Parameters
     ----------
     template
-        A file of `pixq/report/templates`.
+        Name of a file in `pixq/report/templates`.
     values
-        What the template names.
+        The variables of the template.
     palette
-        The classes' colours.
+        The colours of the classes.
 
     Raises
     ------
     PixqError
-        If Jinja2 is not installed, or there is no such palette.
+        If Jinja2 is not installed, or the palette is unknown.
     """
-    jinja2 = _jinja2()
+    jinja2 = require("jinja2")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pixq.report", "templates"),
         autoescape=lambda name: name != "style.css",
@@ -75,11 +71,11 @@ def render(template: str, values: Mapping[str, Any], palette: Palette = "standar
         classes=CLASSES,
         names=NAMES,
         palette=_fills(palette),
-        titles={name: title for name, (title, _) in METRICS.items()},
+        titles={name: metric.title for name, metric in METRICS.items()},
         interval=sentences.interval,
         contract=sentences.contract,
-        mix=sentences.mix,
-        text_on=sentences.text_on,
+        mix=mix,
+        text_on=text_on,
         pixq=__version__,
     )
     page: str = environment.get_template(template).render(values)
@@ -87,15 +83,15 @@ def render(template: str, values: Mapping[str, Any], palette: Palette = "standar
 
 
 def write_page(page: str, out: Path) -> Path:
-    """Write a page, whole or not at all; gives its path.
+    """Write a page, whole or not at all, and return its path.
 
     Raises
     ------
     PixqError
-        If the name does not end in .html, or can't be written.
+        If the name does not end in .html, or the file can't be written.
     """
     if out.suffix.lower() not in (".html", ".htm"):
-        raise PixqError(f"{out}: pages are written as HTML; give a name that ends in .html")
-    # A file name need not be text: what is none is shown as its escape.
-    save_bytes(out, page.encode("utf-8", errors="backslashreplace"), "give a name that can be written")
+        raise PixqError(f"{out}: pages are written as HTML; choose a name that ends in .html")
+    # File names in the page may contain bytes that are not text, which are shown escaped.
+    save_bytes(out, page.encode("utf-8", errors="backslashreplace"), "choose a path that can be written")
     return out

@@ -1,4 +1,4 @@
-"""`pixq report`: a run as one page."""
+"""`pixq report`: everything about a run on one page."""
 
 from __future__ import annotations
 
@@ -10,44 +10,46 @@ from pathlib import Path
 from typing import Any
 
 from pixq.patches.schema import ImageLine, Manifest
-from pixq.report import charts, sections, sentences
-from pixq.report.gather import Gathered, gather
+from pixq.report import charts, folds, sections, sentences
+from pixq.report.commands import build_command, calibrate_command, train_command
+from pixq.report.gather import RunData, gather
 from pixq.report.page import Palette, render, write_page
+from pixq.report.warnings import find_warnings
 from pixq.runs.directory import RunInfo
 
 __all__ = ["REPORT", "write_report"]
 
-#: The page's name in the run's directory.
+#: Name of the page in the run's directory.
 REPORT = "report.html"
 
 USES = {
     "train": "training",
-    "validation": "stopping and choosing weights; as a target, calibration",
-    "test": "evaluation alone",
+    "validation": "stopping training and choosing the weights; calibration, if this is the target",
+    "test": "evaluation only",
 }
 GLOSSARY = (
-    ("balanced accuracy", "mean of the recalls; guessing gives one in the number of classes, however common each is"),
-    ("accuracy", "share of right answers; always giving the commonest class can make it high"),
-    ("macro F1", "mean over the classes of F1, which falls with patches missed and with false alarms"),
-    ("recall", "share of the patches of a class that are called by it"),
-    ("quadratic kappa", "agreement above chance; Red for Green costs four times Red for Orange"),
+    ("balanced accuracy", "mean recall over the classes; guessing gives 1 / the number of classes"),
+    ("accuracy", "share of right answers; it can be high for a method that always answers the most frequent class"),
+    ("macro F1", "mean F1 over the classes; F1 falls with missed patches and with false alarms"),
+    ("recall", "share of the patches of a class that get this class as the answer"),
+    ("quadratic kappa", "agreement beyond chance; Red instead of Green costs four times Red instead of Orange"),
     ("SRCC", "Spearman's rank correlation of score and quality: are they in the same order?"),
-    ("PLCC", "Pearson's correlation of score and quality after a logistic curve is fitted"),
+    ("PLCC", "Pearson's correlation of score and quality after fitting a logistic curve"),
     ("MSE", "mean squared error of the quality; lower is better"),
-    ("ECE", "expected calibration error: how far confidence is from the share of right answers; lower is better"),
-    ("coverage, unsure", "how often a conformal set holds the truth, and how often it holds not exactly one class"),
+    ("ECE", "expected calibration error: the gap between confidence and the share of right answers; lower is better"),
+    ("coverage, unsure", "how often a conformal set contains the true class; how often it has not exactly one class"),
 )
 
 
 def write_report(run: str | os.PathLike[str], out: Path | None = None, *, palette: Palette = "standard") -> Path:
-    """Write the report of a run: one HTML file that opens offline. Gives its path.
+    """Write the report of a run, one HTML file that opens offline, and return its path.
 
     Parameters
     ----------
     run
-        Directory of a run, or of the runs of `pixq train --folds`.
+        Directory of a run, or of a cross-validation by `pixq train --folds`.
     out
-        The file; `report.html` in the run's directory by default.
+        The file to write; `report.html` in the run's directory by default.
     palette
         `standard`, or `safe` for colour-blind readers.
 
@@ -56,8 +58,6 @@ def write_report(run: str | os.PathLike[str], out: Path | None = None, *, palett
     PixqError
         If there is no run, one of its files is damaged, Jinja2 is not installed, or `out` can't be written.
     """
-    from pixq.report import folds
-
     path = Path(run)
     if folds.is_folds(path):
         template, values = "folds.html", folds.view(path)
@@ -67,80 +67,74 @@ def write_report(run: str | os.PathLike[str], out: Path | None = None, *, palett
 
 
 def view(path: Path) -> dict[str, Any]:
-    """What the template shows of the run in `path`."""
-    found = gather(path)
-    info, patches = found.info, found.patches
-    name = patches.dataset.get("name", "a patch set")
-    evaluations = [sections.evaluation(number, each) for number, each in enumerate(found.evaluations, 1)]
-    contents = [("trained", "What was trained on what"), ("curves", "Learning curves")]
+    """Collect the variables of the template for the run in `path`."""
+    run = gather(path)
+    name = run.patches.dataset.get("name", "a patch set")
+    contents = [("trained", "Model and data"), ("curves", "Learning curves")]
     contents += [("calibration", "Calibration"), ("evaluation", "Evaluation")]
-    contents += [
-        (f"evaluation-{number}", f"Evaluation {each.name}") for number, each in enumerate(found.evaluations, 1)
-    ]
+    contents += [(f"evaluation-{number}", f"Evaluation {each.name}") for number, each in enumerate(run.evaluations, 1)]
     return {
-        "title": f"{found.recipe.model.name} on {name}",
+        "title": f"{run.recipe.model.name} on {name}",
         "run": str(path),
         "run_quoted": shlex.quote(str(path)),
-        "warnings": sentences.find_warnings(
-            info, found.manifest, found.changed, list(found.calibrations.values()), found.evaluations
-        ),
-        "short": _short(found),
+        "warnings": find_warnings(run),
+        "short": _short(run),
         "contents": [*contents, ("repeat", "Repeat it"), ("glossary", "What the numbers mean")],
-        "trained": _trained(info, found),
-        "splits": None if found.manifest is None else _splits(found.manifest, found.images),
-        "no_manifest": found.no_manifest,
-        "recipe": found.recipe.text(),
-        "curves": _curves(found),
-        "kept": _kept(found),
-        "adapted": info.adapted is not None,
+        "trained": _trained(run),
+        "splits": None if run.manifest is None else _splits(run.manifest, run.images),
+        "no_manifest": run.no_manifest,
+        "recipe": run.recipe.text(),
+        "curves": _curves(run),
+        "kept": _kept(run),
+        "adapted": run.info.adapted is not None,
         "calibrations": [
-            sections.calibration(number, each) for number, each in enumerate(found.calibrations.values(), 1)
+            sections.calibration(number, each) for number, each in enumerate(run.calibrations.values(), 1)
         ],
-        "evaluations": evaluations,
-        "commands": _commands(found),
+        "evaluations": [sections.evaluation(number, each) for number, each in enumerate(run.evaluations, 1)],
+        "commands": _commands(run),
         "glossary": GLOSSARY,
     }
 
 
-def _short(found: Gathered) -> list[str]:
-    """The run in a few sentences."""
-    info, patches, model = found.info, found.patches, found.recipe.model
+def _short(run: RunData) -> list[str]:
+    """Summarise the run in a few sentences."""
+    info, patches, model = run.info, run.patches, run.recipe.model
     images = info.split.get("train", {}).get("images", 0)
-    told = [
+    spent = _seconds(info)
+    lines = [
         f"{model.name} ({info.parameters:,} trained weights, {model.head}) was trained on {images:,} images of "
-        f"{patches.dataset.get('name', '')}{_seconds(info)}: {sentences.status(info)}.",
+        f"{patches.dataset.get('name', '')}{f' in {spent}' if spent else ''}: {sentences.status(info)}.",
     ]
     if info.best is not None:
-        told.append(f"The weights of epoch {info.best.get('epoch')} were kept: the lowest validation loss.")
-    if not found.calibrations:
-        told.append("Its scores are not calibrated yet.")
-    for each in found.calibrations.values():
-        told.append(f"Calibration {each.name}: {charts.describe_cuts(each.cuts.values)}.")
-    if not found.evaluations:
-        told.append("It is not evaluated yet.")
-    for it in found.evaluations:
-        told.append(f"Evaluation {it.name}: {sections.summary(it)}")
-    return told
+        lines.append(f"The weights of epoch {run.best_epoch} were kept, which has the lowest validation loss.")
+    if not run.calibrations:
+        lines.append("Its scores are not calibrated yet.")
+    for calibration in run.calibrations.values():
+        lines.append(f"Calibration {calibration.name}: {charts.describe_cuts(calibration.cuts.values)}.")
+    if not run.evaluations:
+        lines.append("It is not evaluated yet.")
+    for evaluation in run.evaluations:
+        lines.append(f"Evaluation {evaluation.name}: {sections.summary(evaluation)}")
+    return lines
 
 
 def _seconds(info: RunInfo) -> str:
     spent = info.timings.get("seconds")
-    return f" in {sentences.seconds(spent)}" if isinstance(spent, int | float) else ""
+    return sentences.seconds(spent) if isinstance(spent, int | float) else ""
 
 
-def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
-    patches, hardware = found.patches, info.hardware
-    dataset = patches.dataset
-    geometry = patches.geometry
+def _trained(run: RunData) -> list[tuple[str, str]]:
+    info, patches = run.info, run.patches
+    dataset, geometry, hardware = patches.dataset, patches.geometry, info.hardware
     split = ", ".join(
         f"{part}: {counts.get('images', 0):,} images, {counts.get('records', 0):,} records"
         for part in ("train", "validation", "held_out")
         if isinstance(counts := info.split.get(part), dict)
     )
-    rule = "by the patch set's splits" if info.split.get("rule") == "split" else f"rule: {info.split.get('rule')}"
+    rule = "split by the patch set" if info.split.get("rule") == "split" else f"rule: {info.split.get('rule')}"
     device = hardware.get("gpu") or hardware.get("cpu") or "unknown"
     rows = [
-        ("model", f"{found.recipe.model.name}, head {found.recipe.model.head}, {info.parameters:,} trained weights"),
+        ("model", f"{run.recipe.model.name}, head {run.recipe.model.head}, {info.parameters:,} trained weights"),
         ("dataset", f"{dataset.get('title', '')} ({dataset.get('name', '')})"),
         ("licence", dataset.get("licence", "not stated")),
         ("citation", dataset.get("citation", "not stated")),
@@ -155,7 +149,7 @@ def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
             f"{device}; device {hardware.get('device')}, {hardware.get('cores')} cores, "
             f"processes: {hardware.get('processes')}; {hardware.get('system')}",
         ),
-        ("time", _seconds(info).removeprefix(" in ") or "not known"),
+        ("time", _seconds(info) or "unknown"),
         ("versions", ", ".join(f"{name} {version}" for name, version in info.versions.items())),
         ("patch set", f"{patches.directory}, fingerprint {patches.fingerprint}"),
     ]
@@ -165,11 +159,9 @@ def _trained(info: RunInfo, found: Gathered) -> list[tuple[str, str]]:
         only = "" if info.started_from.only is None else f"; only its {info.started_from.only} was trained"
         rows.insert(1, ("started from", f"the best model of {info.started_from.directory}{only}"))
     if info.adapted is not None:
-        begun, target = info.adapted.get("from", {}), info.adapted.get("to", {})
-        told = (
-            f"by {info.adapted.get('how')} from {begun.get('directory')} to {target.get('directory')}, without labels"
-        )
-        rows.insert(1, ("adapted", told))
+        source, target = info.adapted.get("from", {}), info.adapted.get("to", {})
+        method = f"by {info.adapted.get('how')} from {source.get('directory')} to {target.get('directory')}"
+        rows.insert(1, ("adapted", f"{method}, without labels"))
     return rows
 
 
@@ -185,15 +177,15 @@ def _splits(manifest: Manifest, images: Sequence[ImageLine]) -> dict[str, Any]:
     return {"by": manifest["splits"]["by"], "rows": rows}
 
 
-def _curves(found: Gathered) -> list[tuple[str, str]]:
-    if not found.epochs:
+def _curves(run: RunData) -> list[tuple[str, str]]:
+    if not run.epochs:
         return []
-    best = None if found.info.best is None else found.info.best.get("epoch")
-    train = [(float(each.epoch), each.train.loss) for each in found.epochs if each.train is not None]
+    best = run.best_epoch
+    train = [(float(line.epoch), line.train.loss) for line in run.epochs if line.train is not None]
 
     def validation(name: str) -> list[tuple[float, float]]:
-        known = [(float(each.epoch), each.validation.get(name)) for each in found.epochs]
-        return [(epoch, value) for epoch, value in known if value is not None]
+        values = [(float(line.epoch), line.validation.get(name)) for line in run.epochs]
+        return [(epoch, value) for epoch, value in values if value is not None]
 
     loss = [
         charts.Series("training", "circle", train),
@@ -209,34 +201,30 @@ def _curves(found: Gathered) -> list[tuple[str, str]]:
     ]
 
 
-def _kept(found: Gathered) -> list[tuple[str, list[float | None]]]:
-    best = None if found.info.best is None else found.info.best.get("epoch")
-    line = next((each.validation for each in found.epochs if each.epoch == best), None)
-    if line is None:
+def _kept(run: RunData) -> list[tuple[str, list[float | None]]]:
+    validation = next((line.validation for line in run.epochs if line.epoch == run.best_epoch), None)
+    if validation is None:
         return []
     names = ("mse", "mae", "srcc", "plcc")
     return [
-        ("patches", [line.get(name) for name in names]),
-        ("images", [line.get(f"image_{name}") for name in names]),
+        ("patches", [validation.get(name) for name in names]),
+        ("images", [validation.get(f"image_{name}") for name in names]),
     ]
 
 
-def _commands(found: Gathered) -> list[tuple[str, str]]:
-    run = str(found.path)
-    told = []
-    if found.manifest is not None:
-        told.append(
-            (
-                "Cut the patch set (DATASET is the folder of the dataset, which a patch set does not name):",
-                sentences.build_command(found.manifest, found.patches.directory),
-            )
+def _commands(run: RunData) -> list[tuple[str, str]]:
+    directory = str(run.path)
+    if run.manifest is not None:
+        built = (
+            "Cut the patch set (replace DATASET with the folder of the dataset, which a patch set does not record):",
+            build_command(run.manifest, run.patches.directory),
         )
     else:
-        told.append((f"The patch set {found.patches.directory} can't be read, so how it was cut is not known.", ""))
-    told.append(("Train, by the run's own recipe:", sentences.train_command(found.info, run, f"{run}-again")))
-    told += [
-        (f"Calibrate {each.name}:", sentences.calibrate_command(each, run)) for each in found.calibrations.values()
+        built = (f"The patch set {run.patches.directory} can't be read, so the command that cut it is unknown.", "")
+    return [
+        built,
+        ("Train with the run's own recipe:", train_command(run.info, directory, f"{directory}-again")),
+        *((f"Calibrate {each.name}:", calibrate_command(each, directory)) for each in run.calibrations.values()),
+        *((f"Evaluate {each.name}:", each.command) for each in run.evaluations),
+        ("Write this page:", f"pixq report {shlex.quote(directory)}"),
     ]
-    told += [(f"Evaluate {each.name}:", each.command) for each in found.evaluations]
-    told.append(("Write this page:", f"pixq report {shlex.quote(run)}"))
-    return told

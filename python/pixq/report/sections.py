@@ -1,4 +1,4 @@
-"""The sections of a report on calibrations and evaluations."""
+"""The sections of a report about calibrations and evaluations."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 from pixq.classes import GREEN, NAMES, ORANGE
 from pixq.decisions.calibration_file import Calibration
 from pixq.drawing.axes import number
-from pixq.evaluation.files import METRICS, Estimate, EvaluationFile, Method, Metrics
+from pixq.evaluation.evaluation_file import EvaluationFile, Method, Metrics
 from pixq.report import charts, sentences
-from pixq.statistics.estimates import CutPoint
+from pixq.statistics.estimates import CutPoint, Estimate
+from pixq.statistics.metrics import METRICS
 
-__all__ = ["calibration", "evaluation", "summary"]
+__all__ = ["CHARTED", "calibration", "evaluation", "interval_chart", "summary"]
 
 DECISIONS = ("balanced_accuracy", "accuracy", "macro_f1", "recall_red", "recall_orange", "recall_green", "kappa")
 SCORES = ("srcc", "plcc", "mse", "ece", "coverage", "unsure")
+#: The metrics that are drawn with their intervals.
+CHARTED = ("balanced_accuracy", "srcc")
 BREAKDOWN = ("balanced_accuracy", "accuracy", "srcc")
 TITLES = {"distortion_type": "distortion", "level": "level", "fusion": "fusion", "method": "method"}
 OBJECTIVES = {
@@ -38,19 +41,19 @@ def _cut(value: CutPoint | None) -> str:
 
 
 def calibration(place: int, it: Calibration) -> dict[str, Any]:
-    """A calibration, the `place`-th of the page."""
+    """Collect what the template shows of a calibration, the `place`-th of the page."""
     cuts = {"orange": it.cuts.orange, "green": it.cuts.green}
     sets = it.conformal
-    honest = it.out_of_bag
-    span = sentences.interval(honest.low, honest.high)
-    conformal = "No conformal sets were asked for."
+    expected = it.out_of_bag
+    span = sentences.interval(expected.low, expected.high)
+    conformal = "No conformal sets were requested."
     if sets is not None:
         kind = "of each class" if sets.by_class else "like these"
         thresholds = ", ".join(map(number, sets.threshold))
         conformal = (
-            f"Conformal sets hold the truth in {_level(sets.coverage)} of patches {kind}, "
-            f"by {sets.patches:,} patches of {sets.groups:,} groups (thresholds {thresholds}); a patch whose set is "
-            "not exactly one class is unsure."
+            f"Conformal sets contain the true class for {_level(sets.coverage)} of patches {kind}. They were learned "
+            f"from {sets.patches:,} patches in {sets.groups:,} groups (thresholds {thresholds}). A patch is unsure if "
+            "its set does not have exactly one class."
         )
     return {
         "calibration": it,
@@ -63,25 +66,25 @@ def calibration(place: int, it: Calibration) -> dict[str, Any]:
             for which, cut in ((ORANGE, it.cuts.orange), (GREEN, it.cuts.green))
         ],
         "achieved": [
-            (f"{title} on the calibration split", [(it.name, {"estimates": it.achieved})], shown)
+            (f"{title} on the calibration split", [(it.name, {"estimates": it.achieved})], measured)
             for title, names in (("Decisions", DECISIONS), ("Scores", SCORES))
-            if (shown := [name for name in names if name in it.achieved])
+            if (measured := [name for name in names if name in it.achieved])
         ],
         "meaning": _meaning(place, it),
-        "honest": f"{sentences.plain(honest.value)} ({span})" if span else sentences.plain(honest.value),
+        "expected": f"{sentences.plain(expected.value)} ({span})" if span else sentences.plain(expected.value),
         "conformal": conformal,
     }
 
 
 def _meaning(place: int, it: Calibration) -> str:
-    """The curves of `Mapping.to_json`; nothing for a mapping of another kind."""
-    named = (("expected quality", "quality"), ("Orange or Green", "orange_or_better"), ("Green", "green"))
-    series = []
-    for name, key in named:
-        curve = it.mapping.get(key)
-        if not isinstance(curve, dict) or not isinstance(curve.get("score"), list):
-            return ""
-        series.append(charts.Series(name, "none", list(zip(curve["score"], curve["value"], strict=True))))
+    """Draw the curves that say what a score means."""
+    mapping = it.mapping
+    curves = (
+        ("expected quality", mapping.quality),
+        ("Orange or Green", mapping.orange_or_better),
+        ("Green", mapping.green),
+    )
+    series = [charts.Series(name, "none", list(zip(curve.score, curve.value, strict=True))) for name, curve in curves]
     return charts.meaning(f"meaning-{place}", f"What a score of {it.name} means", series)
 
 
@@ -90,13 +93,13 @@ def _span(low: CutPoint | None, high: CutPoint | None) -> str:
 
 
 def evaluation(place: int, it: EvaluationFile) -> dict[str, Any]:
-    """An evaluation, the `place`-th of the page."""
+    """Collect what the template shows of an evaluation, the `place`-th of the page."""
     model = it.model
     key = f"evaluation-{place}"
     level = _level(it.bootstrap.level)
     pictures = [
-        (f"{METRICS[metric][0][0].upper()}{METRICS[metric][0][1:]}", _rivals(f"{key}-{metric}", it.methods, metric))
-        for metric in ("balanced_accuracy", "srcc")
+        interval_chart(f"{key}-{metric}", metric, [(method.title, method.patches) for method in it.methods])
+        for metric in CHARTED
     ]
     cuts = None if model.cuts is None else (model.cuts.orange, model.cuts.green)
     pictures.append(
@@ -120,77 +123,79 @@ def evaluation(place: int, it: EvaluationFile) -> dict[str, Any]:
 
 
 def summary(it: EvaluationFile) -> str:
-    """How good the run is, in a sentence."""
-    each = it.model.patches.estimates.get("balanced_accuracy")
+    """Say in a sentence how good the run is."""
+    accuracy = it.model.patches.estimates.get("balanced_accuracy")
     if it.model.patches.n == 0:
         return "There was no patch to evaluate on."
-    told = it.model.title
-    if each is None or each.value is None:
-        return f"{told}: balanced accuracy is not defined."
-    span = sentences.interval(each.low, each.high)
-    told += f": balanced accuracy {sentences.plain(each.value)}{f' ({span})' if span else ''} on patches"
-    chance = sentences.chance_words(it.model.patches)
-    return f"{told}, {chance}." if chance else f"{told}."
+    if accuracy is None or accuracy.value is None:
+        return f"{it.model.title}: balanced accuracy is undefined."
+    span = sentences.interval(accuracy.low, accuracy.high)
+    value = f"{sentences.plain(accuracy.value)} ({span})" if span else sentences.plain(accuracy.value)
+    chance = sentences.compare_with_chance(it.model.patches)
+    return f"{it.model.title}: balanced accuracy {value} on patches{f', {chance}' if chance else ''}."
 
 
 def _verdicts(it: EvaluationFile) -> list[dict[str, Any]]:
-    """Sentences by metric, in the order of `METRICS`."""
+    """Compare the model with its rivals, metric by metric."""
     title_of = {method.name: method.title for method in it.methods}
-    found = []
-    for metric, (title, _) in METRICS.items():
-        rows = [sentences.verdict(each, title_of[each.name]) for each in it.against if each.metric == metric]
+    verdicts = []
+    for name, metric in METRICS.items():
+        rows = [sentences.verdict(row, title_of[row.name]) for row in it.against if row.metric == name]
         if rows:
-            found.append({"metric": metric, "title": title, "rows": rows})
-    return found
+            verdicts.append({"metric": name, "title": metric.title, "rows": rows})
+    return verdicts
 
 
-def _rivals(key: str, methods: Sequence[Method], metric: str) -> str:
+def interval_chart(key: str, metric: str, methods: Sequence[tuple[str, Metrics]]) -> tuple[str, str]:
+    """Draw a metric of several methods with its intervals, and return a caption and the drawing."""
     rows = []
-    for method in methods:
-        each = method.patches.estimates.get(metric, Estimate(value=None, low=None, high=None))
-        rows.append((method.title, each.value, each.low, each.high))
-    chance = sentences.chance(methods[0].patches) if metric == "balanced_accuracy" else None
-    return charts.intervals(key, f"{METRICS[metric][0]} on patches", rows, chance=chance)
+    for title, figures in methods:
+        estimate = figures.estimates.get(metric, Estimate(value=None, low=None, high=None))
+        rows.append((title, estimate.value, estimate.low, estimate.high))
+    chance = sentences.chance(methods[0][1]) if metric == "balanced_accuracy" else None
+    title = METRICS[metric].title
+    return f"{title[0].upper()}{title[1:]}", charts.intervals(key, f"{title} on patches", rows, chance=chance)
 
 
 def _tables(it: EvaluationFile) -> list[tuple[str, list[tuple[str, Metrics]], list[str]]]:
-    """The metrics of all methods: of decisions and of scores, on patches and on images."""
-    found = []
-    images = [(each.title, each.images) for each in it.methods if each.images is not None]
-    for unit, rows in (("patches", [(each.title, each.patches) for each in it.methods]), ("images", images)):
+    """Collect the metrics of all methods: of decisions and of scores, on patches and on images."""
+    tables = []
+    patches = [(method.title, method.patches) for method in it.methods]
+    images = [(method.title, method.images) for method in it.methods if method.images is not None]
+    for unit, rows in (("patches", patches), ("images", images)):
         for title, metrics in (("Decisions", DECISIONS), ("Scores", SCORES)):
-            shown = [name for name in metrics if any(name in figures.estimates for _, figures in rows)]
-            if shown:
-                found.append((f"{title} on {unit}", rows, shown))
-    return found
+            measured = [name for name in metrics if any(name in figures.estimates for _, figures in rows)]
+            if measured:
+                tables.append((f"{title} on {unit}", rows, measured))
+    return tables
 
 
 def _matrices(it: EvaluationFile) -> list[tuple[str, Metrics]]:
-    found = [(f"{each.title}, patches", each.patches) for each in it.methods]
+    matrices = [(f"{method.title}, patches", method.patches) for method in it.methods]
     if it.model.images is not None:
-        found.insert(1, (f"{it.model.title}, images", it.model.images))
-    return found
+        matrices.insert(1, (f"{it.model.title}, images", it.model.images))
+    return matrices
 
 
 def _breakdowns(it: EvaluationFile) -> list[tuple[str, str, list[tuple[str, Metrics, Estimate | None]]]]:
-    """The model's figures by type, level, fusion and so on, beside those of its strongest rival."""
+    """Break the model's metrics down by type, level, fusion and so on, beside those of its strongest rival."""
     rival = _strongest(it.methods[1:])
-    found = []
+    tables = []
     for by, values in it.model.by.items():
         others: Mapping[str, Metrics] = {} if rival is None else rival.by.get(by, {})
         rows = [
             (value, figures, others[value].estimates.get("balanced_accuracy") if value in others else None)
             for value, figures in values.items()
         ]
-        found.append((TITLES.get(by, by), rival.title if rival is not None and others else "", rows))
-    return found
+        tables.append((TITLES.get(by, by), rival.title if rival is not None and others else "", rows))
+    return tables
 
 
 def _strongest(rivals: Sequence[Method]) -> Method | None:
-    """The rival of the highest balanced accuracy over all patches."""
+    """Find the rival with the highest balanced accuracy on all patches."""
 
     def value(method: Method) -> float:
-        each = method.patches.estimates.get("balanced_accuracy")
-        return -math.inf if each is None or each.value is None else each.value
+        estimate = method.patches.estimates.get("balanced_accuracy")
+        return -math.inf if estimate is None or estimate.value is None else estimate.value
 
     return max(rivals, key=value, default=None)

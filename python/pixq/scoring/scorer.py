@@ -111,8 +111,7 @@ class Scorer:
         if self.named is not None and self.named not in known and (self.run / PJND).exists():
             raise unknown("calibration", self.named, [*known, PJND_CUTS])
         found = get_calibration(self.run, self.named)
-        if found.model.blake3 != self.blake3:
-            raise PixqError(f"{self.run}: calibration {found.name} is of other weights; run pixq calibrate anew")
+        found.check_weights(self.run, self.blake3)
         return found
 
     @cached_property

@@ -1,7 +1,7 @@
 """The bootstrap over groups: patches of one group are alike, so whole groups are drawn, with replacement.
 
-A resample is how many times it has each group. All metrics of all methods are taken on the same resamples, so the
-difference of two methods is paired.
+A resample is described by how many times it contains each group. All metrics of all methods are computed on the same
+resamples, so the difference between two methods is paired.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ __all__ = ["FEW_GROUPS", "MAX_UNDEFINED", "Resamples", "check_bootstrap", "inter
 
 #: Fewer groups than this, or fewer sources of them, are too few for intervals to be trusted.
 FEW_GROUPS = 20
-#: There is no interval where more than this share of resamples has no value.
+#: There is no interval if the value is undefined on more than this share of the resamples.
 MAX_UNDEFINED = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Resamples:
-    """How many times each resample has each group.
+    """How many times each resample contains each group.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Resamples:
     multiplicity
         (count, G) int32; rows add up to G.
     seed
-        What they were drawn with.
+        The seed that they were drawn with.
     """
 
     groups: NDArray[np.generic]
@@ -46,30 +46,31 @@ class Resamples:
         return len(self.multiplicity)
 
     def rows(self, groups: ArrayLike) -> NDArray[np.int64]:
-        """The column of `multiplicity` for each of `groups`, (n,) int64.
+        """Find the column of `multiplicity` for each of `groups`: (n,) int64.
 
         Raises
         ------
         PixqError
-            If a group was not there when the resamples were drawn.
+            If a group is not among those that the resamples were drawn from.
         """
         names = np.asarray(groups)
-        found = np.searchsorted(self.groups, names)
-        found = np.minimum(found, len(self.groups) - 1)
-        if names.ndim != 1 or not np.array_equal(self.groups[found], names):
+        columns = np.searchsorted(self.groups, names)
+        columns = np.minimum(columns, len(self.groups) - 1)
+        if names.ndim != 1 or not np.array_equal(self.groups[columns], names):
             raise PixqError(
-                "the resamples are of other groups; draw them from the groups of the patches that are measured"
+                "the resamples were drawn from different groups; draw them from the groups of the measured patches"
             )
-        return found.astype(np.int64)
+        return columns.astype(np.int64)
 
 
 def check_bootstrap(resamples: int, level: float, seed: int) -> None:
-    """Make sure that a bootstrap was asked for that gives intervals.
+    """Check that a bootstrap with these options can give intervals.
 
     Raises
     ------
     PixqError
-        If there are fewer than 100 resamples, the level is no share, or the seed is negative; it names the option.
+        If there are fewer than 100 resamples, the level is not between 0 and 1, or the seed is negative. The message
+        names the option.
     """
     if resamples < 100:
         raise PixqError(f"--resamples is {resamples}; give 100 or more")
@@ -80,16 +81,16 @@ def check_bootstrap(resamples: int, level: float, seed: int) -> None:
 
 
 def resample_groups(groups: ArrayLike, count: int = 1000, seed: int = 0) -> Resamples:
-    """Draw as many groups as there are, with replacement, `count` times.
+    """Draw resamples: as many groups as there are, with replacement, `count` times.
 
     Parameters
     ----------
     groups
-        (n,) the group of each patch: numbers or names; repeats don't matter.
+        (n,) the group of each patch, as numbers or names; repetitions don't matter.
     count
-        The number of resamples. A longer run begins with the resamples of a shorter one.
+        Number of resamples. A larger number begins with the same resamples as a smaller one.
     seed
-        With the number of groups, all that the draw depends on.
+        The draw depends on this seed and the number of groups, and on nothing else.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def resample_groups(groups: ArrayLike, count: int = 1000, seed: int = 0) -> Resa
     if not len(names):
         raise PixqError("there are no groups to resample")
     if count < 1:
-        raise PixqError(f"{count} resamples; take at least 1, or better 1000")
+        raise PixqError(f"the number of resamples is {count}; use at least 1, or better 1000")
     rng = np.random.default_rng(seed)
     multiplicity = np.empty((count, len(names)), np.int32)
     for row in multiplicity:
@@ -114,21 +115,21 @@ def resample_groups(groups: ArrayLike, count: int = 1000, seed: int = 0) -> Resa
 
 
 def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
-    """The percentile interval of a bootstrap.
+    """Compute the percentile interval of a bootstrap.
 
-    Its ends are values of resamples, the nearest outside; nothing is interpolated, so infinite cuts are no problem.
+    Its ends are values of resamples, the nearest ones outside; nothing is interpolated, so values may be infinite.
 
     Parameters
     ----------
     values
         (count,) the estimate on each resample; NaN where it is undefined.
     level
-        The share of resamples within, 0 to 1.
+        The share of resamples inside the interval, 0 to 1.
 
     Returns
     -------
     tuple or None
-        Low and high; `None` where more than `MAX_UNDEFINED` of the values are undefined.
+        Low and high; `None` if more than a share of `MAX_UNDEFINED` of the values is undefined.
 
     Examples
     --------
@@ -138,9 +139,9 @@ def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float] | No
     if not 0.0 < level < 1.0:
         raise PixqError(f"the level of an interval is {level:g}; choose one between 0 and 1")
     numbers = np.asarray(values, dtype=np.float64)
-    known = np.sort(numbers[~np.isnan(numbers)])
-    if not len(known) or len(known) < (1.0 - MAX_UNDEFINED) * len(numbers):
+    defined = np.sort(numbers[~np.isnan(numbers)])
+    if not len(defined) or len(defined) < (1.0 - MAX_UNDEFINED) * len(numbers):
         return None
     # 0.05 / 2 * 100 is a little more than 2.5, and (1 - 0.9) / 2 * 100 a little less than 5: round before flooring.
-    rank = round((1.0 - level) / 2 * (len(known) - 1), 9)
-    return float(known[math.floor(rank)]), float(known[len(known) - 1 - math.floor(rank)])
+    rank = round((1.0 - level) / 2 * (len(defined) - 1), 9)
+    return float(defined[math.floor(rank)]), float(defined[len(defined) - 1 - math.floor(rank)])

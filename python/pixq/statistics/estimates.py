@@ -1,4 +1,4 @@
-"""What `calibration.json` and the files of evaluations share: numbers with intervals, and reading and writing."""
+"""What `calibration.json` and the files of evaluations share: numbers with intervals, and the data behind them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ __all__ = ["Bootstrap", "Cut", "CutPoint", "Data", "Estimate"]
 _INFINITE = {"always": -math.inf, "never": math.inf}
 
 
-def _point(value: object) -> object:
+def _parse_infinity(value: object) -> object:
     return _INFINITE.get(value, value) if isinstance(value, str) else value
 
 
-def _word(value: float) -> float | str:
+def _name_infinity(value: float) -> float | str:
     return value if math.isfinite(value) else "never" if value > 0 else "always"
 
 
-#: A score from which an answer is given. JSON has no infinity: -inf, which every score reaches, is written "always",
-#: and +inf, which none does, "never". `null` never stands for either.
-CutPoint = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(_point), PlainSerializer(_word)]
+#: A score from which an answer is given. JSON has no infinity: -inf, which every score reaches, is written as "always",
+#: and +inf, which no score reaches, as "never". `null` never stands for either.
+CutPoint = Annotated[
+    float, Field(allow_inf_nan=True), BeforeValidator(_parse_infinity), PlainSerializer(_name_infinity)
+]
 
 
 class Estimate(FileModel):
-    """A number and its confidence interval; `None` where undefined, as recall is for a class without a patch."""
+    """A number and its confidence interval; `None` if undefined, like the recall of a class without patches."""
 
     value: float | None
     low: float | None
@@ -43,9 +45,9 @@ class Estimate(FileModel):
 
 
 class Cut(FileModel):
-    """A cut point and its confidence interval; `low` and `high` are `None` where no interval could be had.
+    """A cut point and its confidence interval; `low` and `high` are `None` if there is no interval.
 
-    In memory an end may be infinite: -inf is a cut that every score reaches, +inf one that none does.
+    In memory an end may be infinite: every score reaches a cut of -inf, and none reaches one of +inf.
     """
 
     value: CutPoint
@@ -62,7 +64,7 @@ class Cut(FileModel):
 
 
 class Bootstrap(FileModel):
-    """How confidence intervals were drawn: groups, resampled with replacement."""
+    """How confidence intervals were computed: by resampling groups with replacement."""
 
     resamples: Count
     level: Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -70,20 +72,20 @@ class Bootstrap(FileModel):
 
 
 class Data(FileModel):
-    """The patches something was computed on.
+    """The patches that a calibration or an evaluation was computed on.
 
     Parameters
     ----------
     directory
-        Of the patch set, as it was given.
+        Directory of the patch set, as the user gave it.
     fingerprint
-        BLAKE3 of its manifest.
+        BLAKE3 of the patch set's manifest.
     dataset, label_contract
-        As its manifest has them.
+        Copied from the manifest.
     patches, images, groups
         How many there are in `split`.
     by_class
-        Patches by the name of their true class.
+        Number of patches by the name of their true class.
     """
 
     directory: str

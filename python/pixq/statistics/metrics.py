@@ -1,14 +1,16 @@
-"""How good answers are: every metric with a bootstrap interval over groups.
+"""How good answers are: every metric, with a bootstrap interval over groups.
 
-A metric that is undefined (a class that is not there, scores that are all alike) is `None`; so is the interval of one
-group, for it says nothing of others. Metrics that are sums over patches are resampled as sums over groups; the two
-correlations go over the patches once a resample. No result depends on the number of threads.
+A metric that is undefined (because a class is missing, or all scores are the same) is `None`. So is the interval where
+there is only one group, which says nothing about others. Metrics that are sums over patches are resampled as sums over
+groups; the two correlations go over all patches once per resample. No result depends on the number of threads.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,62 +19,90 @@ from numpy.typing import ArrayLike, NDArray
 from pixq.classes import CLASSES, NAMES
 from pixq.errors import PixqError
 from pixq.statistics.bootstrap import Resamples, interval
+from pixq.statistics.checks import check_classes, check_scores, check_shares
 from pixq.statistics.correlation import LogisticFit, Ranks
 
-__all__ = ["BINS", "METRICS", "Answers", "Bin", "Estimate", "Measured", "difference", "measure", "reliability"]
+__all__ = [
+    "BINS",
+    "METRICS",
+    "Answers",
+    "Bin",
+    "Measurement",
+    "Metric",
+    "ResampledEstimate",
+    "difference",
+    "measure",
+    "reliability",
+]
 
 Values = NDArray[np.float64]
 
-_RECALLS = tuple(f"recall_{name.lower()}" for name in NAMES)
 
-#: All metrics, as files name them; `coverage` and `unsure` only where there are conformal sets.
-METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    *_RECALLS,
-    "kappa",
-    "srcc",
-    "plcc",
-    "mse",
-    "ece",
-    "coverage",
-    "unsure",
+@dataclass(frozen=True)
+class Metric:
+    """A way to measure how good answers are.
+
+    Parameters
+    ----------
+    title
+        Its name in tables and sentences.
+    higher_is_better
+        `None` where neither is: coverage should be what was asked for, and unsure answers are only counted.
+    """
+
+    title: str
+    higher_is_better: bool | None
+
+
+#: All metrics by the names that files give them, in the order in which they are shown. `coverage` and `unsure` are only
+#: measured where there are conformal sets.
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        "balanced_accuracy": Metric("balanced accuracy", True),
+        "accuracy": Metric("accuracy", True),
+        "macro_f1": Metric("macro F1", True),
+        **{f"recall_{name.lower()}": Metric(f"recall of {name}", True) for name in NAMES},
+        "kappa": Metric("quadratic kappa", True),
+        "srcc": Metric("SRCC", True),
+        "plcc": Metric("PLCC, after a logistic fit", True),
+        "mse": Metric("MSE", False),
+        "ece": Metric("ECE", False),
+        "coverage": Metric("coverage of the sets", None),
+        "unsure": Metric("share of unsure answers", None),
+    }
 )
 
-#: Bins of the expected calibration error: of equal width, each with its upper end (Guo et al., 2017).
+#: Number of bins of the expected calibration error: of equal width, each including its upper end (Guo et al., 2017).
 BINS = 15
-
-_LAST = len(CLASSES) - 1
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What was answered, and what is true, patch by patch (or image by image).
+    """What a method answers, and what is true, for each patch (or image).
 
     Parameters
     ----------
     truth
         (n,) true classes, 0 to 2, worst first.
     answer
-        (n,) the classes answered.
+        (n,) the classes that the method answers.
     quality
         (n,) true quality, 0 to 1.
     score
         (n,) finite; higher is better.
     group
-        (n,) the group of each: numbers or names.
+        (n,) the group of each, as a number or a name.
     mapped
-        (n,) the quality that was predicted, 0 to 1, or `None`; for the MSE.
+        (n,) the predicted quality, 0 to 1, for the MSE; or `None`.
     probability
-        (n, 3) the probability of each class, or `None`; for the ECE.
+        (n, 3) the probability of each class, for the ECE; or `None`.
     sets
-        (n, 3) bool: conformal sets, or `None`.
+        (n, 3) bool, the conformal sets; or `None`.
 
     Raises
     ------
     PixqError
-        If there are none, or shapes or values are wrong.
+        If there are no answers, or a shape or a value is wrong.
     """
 
     truth: NDArray[np.int8]
@@ -94,38 +124,34 @@ class Answers:
             if values is not None and np.shape(values) != expected:
                 raise PixqError(f"{field.name} has shape {np.shape(values)}; expected {expected}")
         for name in ("truth", "answer"):
-            classes = getattr(self, name)
-            if classes.dtype.kind not in "iu" or classes.min() < 0 or classes.max() > _LAST:
-                raise PixqError(f"{name} must be classes 0 to {_LAST}: {', '.join(NAMES)}")
-        if not np.isfinite(self.score).all():
-            raise PixqError("a score is infinite or not a number; give identical patches the best finite score")
+            check_classes(getattr(self, name), name)
+        check_scores(self.score)
         for name in ("quality", "mapped", "probability"):
-            values = getattr(self, name)
-            if values is not None and not ((values >= 0.0) & (values <= 1.0)).all():
-                raise PixqError(f"{name} has a value that is not in 0 to 1")
+            if (values := getattr(self, name)) is not None:
+                check_shares(values, name)
 
     def __len__(self) -> int:
         return len(self.truth)
 
     def take(self, rows: ArrayLike) -> Answers:
-        """Some of them: numbers of rows, or a mask."""
+        """Select some of the answers, by row numbers or by a mask."""
         index = np.asarray(rows)
-        present = {each.name: getattr(self, each.name) for each in fields(self)}
+        present = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: values[index] for name, values in present.items() if values is not None})
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
-    """A metric and how sure it is.
+class ResampledEstimate:
+    """The value of a metric, its confidence interval, and its value on every resample.
 
     Parameters
     ----------
     value
-        `None` where it is undefined.
+        `None` where the metric is undefined.
     low, high
         The percentile interval over resamples, or `None`.
     resampled
-        (count,) its value on each resample, NaN where undefined.
+        (count,) the value on each resample, NaN where it is undefined.
     """
 
     value: float | None
@@ -134,12 +160,12 @@ class Estimate:
     resampled: Values
 
     def to_json(self) -> dict[str, float | None]:
-        """Value, low and high."""
+        """The value and its interval, without the resamples."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measurement:
     """All metrics of some answers.
 
     Parameters
@@ -147,49 +173,49 @@ class Measured:
     n
         The number of patches.
     groups
-        The number of groups they are of.
+        The number of groups that the patches come from.
     confusion
-        (3, 3) counts: rows the true class, columns the answer, worst first.
+        (3, 3) counts: one row per true class, one column per answer, worst class first.
     estimates
-        By name, in the order of `METRICS`.
+        By the names of `METRICS`.
     """
 
     n: int
     groups: int
     confusion: NDArray[np.int64]
-    estimates: dict[str, Estimate]
+    estimates: dict[str, ResampledEstimate]
 
     def to_json(self) -> dict[str, Any]:
-        """Numbers, lists and `None`: standard JSON."""
+        """The measurement as standard JSON: numbers, lists and `None`."""
         return {
             "n": self.n,
             "groups": self.groups,
             "confusion": self.confusion.tolist(),
-            "estimates": {name: each.to_json() for name, each in self.estimates.items()},
+            "estimates": {name: estimate.to_json() for name, estimate in self.estimates.items()},
         }
 
 
-def measure(answers: Answers, resamples: Resamples, level: float = 0.95) -> Measured:
-    """Every metric, with its bootstrap interval.
+def measure(answers: Answers, resamples: Resamples, level: float = 0.95) -> Measurement:
+    """Compute every metric, with its bootstrap interval.
 
-    Accuracy; balanced accuracy and macro-F1, means over the classes that are there, undefined on a resample without
-    one of them; the recall of each class; Cohen's
-    kappa with quadratic weights; SRCC and PLCC (see `pixq.statistics.correlation`) of score and quality; MSE of mapped
-    and true quality; ECE of the most probable class (the worse one of equals), in `BINS` bins; the share of conformal
-    sets that hold the true class, and of those that don't hold exactly one.
+    The metrics are accuracy; balanced accuracy and macro-F1, which are means over the classes that are present and
+    undefined on a resample without one of them; the recall of each class; Cohen's kappa with quadratic weights; SRCC
+    and PLCC (see `pixq.statistics.correlation`) of score and quality; MSE of mapped and true quality; ECE of the most
+    probable class (the worse one on a tie), in `BINS` bins; the share of conformal sets that contain the true class,
+    and the share that do not contain exactly one class.
 
-    The ECE is a sum of absolute gaps, and resampling adds noise to each: its values on resamples lie too high. So its
-    interval is moved by how much their mean lies above the ECE itself, and ends at 0.
+    The ECE is a sum of absolute gaps, and resampling adds noise to each, so its values on resamples are too high. Its
+    interval is therefore moved down by how much their mean exceeds the ECE itself, and ends at 0.
 
     Parameters
     ----------
     answers
         What to measure.
     resamples
-        Drawn from the groups of these answers, or of more: a part of the answers measured on the resamples of all
-        can be compared with another part.
+        Drawn from the groups of these answers, or from more groups, so that parts of the answers can be compared when
+        they are measured on the resamples of all.
     level
-        Of the intervals.
+        Confidence level of the intervals.
 
     Raises
     ------
@@ -208,18 +234,19 @@ def measure(answers: Answers, resamples: Resamples, level: float = 0.95) -> Meas
     rows = resamples.rows(answers.group)
     present = len(np.unique(rows))
     tables = _Tables(answers, rows, len(resamples.groups))
-    names = [name for name in METRICS if answers.sets is not None or name not in ("coverage", "unsure")]
-    once = tables.metrics(np.ones((1, len(resamples.groups)), np.int32))
-    again = tables.metrics(resamples.multiplicity) if present > 1 else {}
+    values = tables.metrics(np.ones((1, len(resamples.groups)), np.int32))
+    resampled = tables.metrics(resamples.multiplicity) if present > 1 else {}
     undefined = np.full(resamples.count, np.nan)
-    estimates = {name: _estimate(float(once[name][0]), again.get(name, undefined), level) for name in names}
+    estimates = {
+        name: _estimate(float(value[0]), resampled.get(name, undefined), level) for name, value in values.items()
+    }
     estimates["ece"] = _unbiased(estimates["ece"])
     confusion = np.bincount(answers.truth.astype(np.int64) * 3 + answers.answer, minlength=9).reshape(3, 3)
-    return Measured(len(answers), present, confusion, estimates)
+    return Measurement(len(answers), present, confusion, estimates)
 
 
-def difference(one: Estimate, other: Estimate, level: float = 0.95) -> Estimate:
-    """One less the other, paired: both must have been measured on the same resamples.
+def difference(one: ResampledEstimate, other: ResampledEstimate, level: float = 0.95) -> ResampledEstimate:
+    """Subtract `other` from `one`, paired: both must have been measured on the same resamples.
 
     Raises
     ------
@@ -227,16 +254,17 @@ def difference(one: Estimate, other: Estimate, level: float = 0.95) -> Estimate:
         If their numbers of resamples differ.
     """
     if one.resampled.shape != other.resampled.shape:
-        raise PixqError("two estimates are of different resamples; measure both on the same")
+        raise PixqError("two estimates come from different resamples; measure both on the same ones")
     value = math.nan if one.value is None or other.value is None else one.value - other.value
     return _estimate(value, one.resampled - other.resampled, level)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The patches whose most probable class has a probability over `low`, up to `high`.
+    """The patches whose most probable class has a probability above `low`, up to and including `high`.
 
-    `confidence` is its mean and `accuracy` the share for which that class is true; `None` where `count` is 0.
+    `confidence` is the mean of that probability, `accuracy` the share of patches for which that class is true; both
+    are `None` where `count` is 0.
     """
 
     low: float
@@ -247,7 +275,7 @@ class Bin:
 
 
 def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> tuple[Bin, ...]:
-    """What the ECE is the mean gap of, for a reliability diagram.
+    """Compare confidence with accuracy, bin by bin, for a reliability diagram; the ECE is the mean gap.
 
     Parameters
     ----------
@@ -256,48 +284,48 @@ def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> t
     truth
         (n,) classes, 0 to 2.
     bins
-        How many, of equal width.
+        Number of bins, of equal width.
 
     Examples
     --------
     >>> reliability([[0.75, 0.25, 0.0], [0.75, 0.25, 0.0]], [0, 1], bins=2)[1]
     Bin(low=0.5, high=1.0, confidence=0.75, accuracy=0.5, count=2)
     """
-    at, confidence, right = _top(np.asarray(probability, dtype=np.float64), np.asarray(truth), bins)
-    count = np.bincount(at, minlength=bins)
-    sums = np.bincount(at, confidence, bins), np.bincount(at, right, bins)
-    found = []
+    place, confidence, right = _top(np.asarray(probability, dtype=np.float64), np.asarray(truth), bins)
+    count = np.bincount(place, minlength=bins)
+    sums = np.bincount(place, confidence, bins), np.bincount(place, right, bins)
+    rows = []
     for k in range(bins):
-        mean, share = (float(each[k] / count[k]) if count[k] else None for each in sums)
-        found.append(Bin(k / bins, (k + 1) / bins, mean, share, int(count[k])))
-    return tuple(found)
+        mean, share = (float(total[k] / count[k]) if count[k] else None for total in sums)
+        rows.append(Bin(k / bins, (k + 1) / bins, mean, share, int(count[k])))
+    return tuple(rows)
 
 
 def _top(probability: Values, truth: NDArray[Any], bins: int) -> tuple[NDArray[np.int64], Values, Values]:
-    """Of the most probable class: its bin, its probability, and whether it is true."""
+    """The most probable class of each patch: its bin, its probability, and whether it is the true one."""
     top = probability.argmax(axis=1)
     confidence = probability[np.arange(len(top)), top]
-    at = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    return at, confidence, (top == truth).astype(np.float64)
+    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return place, confidence, (top == truth).astype(np.float64)
 
 
-def _estimate(value: float, resampled: Values, level: float) -> Estimate:
+def _estimate(value: float, resampled: Values, level: float) -> ResampledEstimate:
     if math.isnan(value):
-        return Estimate(None, None, None, resampled)
+        return ResampledEstimate(None, None, None, resampled)
     low, high = interval(resampled, level) or (None, None)
-    return Estimate(value, low, high, resampled)
+    return ResampledEstimate(value, low, high, resampled)
 
 
-def _unbiased(found: Estimate) -> Estimate:
-    """The same with its interval moved by the bootstrap's own estimate of the bias; for what can't be below 0."""
-    if found.value is None or found.low is None or found.high is None:
-        return found
-    bias = float(np.nanmean(found.resampled)) - found.value
-    return replace(found, low=max(found.low - bias, 0.0), high=max(found.high - bias, 0.0))
+def _unbiased(estimate: ResampledEstimate) -> ResampledEstimate:
+    """Move an interval by the bootstrap's estimate of the bias; for a metric that can't be below 0."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return estimate
+    bias = float(np.nanmean(estimate.resampled)) - estimate.value
+    return replace(estimate, low=max(estimate.low - bias, 0.0), high=max(estimate.high - bias, 0.0))
 
 
 class _Tables:
-    """Sums by group, from which metrics of any resample follow."""
+    """Sums per group, from which the metrics of any resample are computed."""
 
     def __init__(self, answers: Answers, rows: NDArray[np.int64], groups: int) -> None:
         self.rows, self.groups = rows, groups
@@ -306,43 +334,43 @@ class _Tables:
         self.mse = None if answers.mapped is None else self._by_group(0, 1, (answers.mapped - answers.quality) ** 2)
         self.ece: tuple[Values, ...] | None = None
         if answers.probability is not None:
-            at, confidence, right = _top(answers.probability, truth, BINS)
-            self.ece = self._by_group(at, BINS, confidence), self._by_group(at, BINS, right)
+            place, confidence, right = _top(answers.probability, truth, BINS)
+            self.ece = self._by_group(place, BINS, confidence), self._by_group(place, BINS, right)
         self.sets: tuple[Values, ...] | None = None
         if answers.sets is not None:
             covered, unsure = answers.sets[np.arange(len(truth)), truth], answers.sets.sum(axis=1) != 1
             self.sets = self._by_group(0, 1, covered), self._by_group(0, 1, unsure)
-        # In the order of the scores the ranks are read as they lie.
+        # Sorted by score, so that ranks are read in the order of memory.
         order = np.argsort(answers.score, kind="stable")
         self.sorted_rows = rows[order]
-        score, quality = (each[order].astype(np.float64) for each in (answers.score, answers.quality))
+        score, quality = (values[order].astype(np.float64) for values in (answers.score, answers.quality))
         self.ranks, self.fit = Ranks(score, quality), LogisticFit(score, quality)
 
     def _by_group(self, column: NDArray[np.int64] | int, width: int, values: NDArray[Any] | None = None) -> Values:
-        """(width, groups): the sum of the values, or the count, of each column and group."""
+        """Sum the values, or count, for each column and group: (width, groups)."""
         size = width * self.groups
         return (
             np.bincount(column * self.groups + self.rows, values, size).reshape(width, self.groups).astype(np.float64)
         )
 
     def metrics(self, multiplicity: NDArray[np.int32]) -> dict[str, Values]:
-        """Each metric on each resample, (count,); NaN where undefined."""
+        """Compute each metric on each resample: (count,), NaN where it is undefined."""
         counts = _resampled(multiplicity, self.confusion).reshape(-1, 3, 3)
         n = counts.sum(axis=(1, 2))
         truth, answer = counts.sum(axis=2), counts.sum(axis=1)
         right = np.diagonal(counts, axis1=1, axis2=2)
         recall = _ratio(right, truth)
-        # A mean over fewer classes than there are would be of something else, as a rule far higher.
+        # A mean over fewer classes than the answers have would measure something else, and is usually far higher.
         whole = (truth[:, self.confusion.reshape(3, -1).any(axis=1)] > 0).all(axis=1)
         f1 = np.where(truth > 0, _ratio(2 * right, truth + answer), np.nan)
         apart = np.subtract.outer(np.arange(3.0), np.arange(3.0)) ** 2
         by_chance = np.einsum("ri,rj,ij->r", truth, answer, apart)
         undefined = np.full(len(multiplicity), np.nan)
-        found = {
+        metrics = {
             "accuracy": _ratio(right.sum(axis=1), n),
-            "balanced_accuracy": np.where(whole, _mean_of_known(recall), np.nan),
-            "macro_f1": np.where(whole, _mean_of_known(f1), np.nan),
-            **{name: recall[:, each] for each, name in enumerate(_RECALLS)},
+            "balanced_accuracy": np.where(whole, _mean_of_defined(recall), np.nan),
+            "macro_f1": np.where(whole, _mean_of_defined(f1), np.nan),
+            **{f"recall_{name.lower()}": recall[:, number] for number, name in enumerate(NAMES)},
             "kappa": 1.0 - _ratio(np.einsum("rij,ij->r", counts, apart) * n, by_chance),
             "srcc": undefined.copy(),
             "plcc": undefined.copy(),
@@ -350,25 +378,28 @@ class _Tables:
             "ece": undefined,
         }
         if self.ece is not None:
-            confidence, true = (_resampled(multiplicity, each) for each in self.ece)
-            found["ece"] = _ratio(np.abs(confidence - true).sum(axis=1), n)
+            confidence, true = (_resampled(multiplicity, table) for table in self.ece)
+            metrics["ece"] = _ratio(np.abs(confidence - true).sum(axis=1), n)
         if self.sets is not None:
             for name, table in zip(("coverage", "unsure"), self.sets, strict=True):
-                found[name] = _ratio(_resampled(multiplicity, table)[:, 0], n)
+                metrics[name] = _ratio(_resampled(multiplicity, table)[:, 0], n)
         for number, times in enumerate(multiplicity):
             weight = times.astype(np.float64)[self.sorted_rows]
-            found["srcc"][number] = self.ranks.srcc(weight)
-            found["plcc"][number] = self.fit.plcc(weight)
-        return found
+            metrics["srcc"][number] = self.ranks.srcc(weight)
+            metrics["plcc"][number] = self.fit.plcc(weight)
+        return metrics
 
 
 def _resampled(multiplicity: NDArray[np.int32], table: Values) -> Values:
-    """(count, width) sums of the resamples; not by a library whose sums may depend on its number of threads."""
-    found = np.empty((len(multiplicity), len(table)))
+    """Sum the table over the groups of each resample: (count, width).
+
+    Not with linear algebra, whose sums may depend on the number of threads.
+    """
+    sums = np.empty((len(multiplicity), len(table)))
     for first in range(0, len(multiplicity), 64):
         part = multiplicity[first : first + 64].astype(np.float64)
-        np.einsum("rg,kg->rk", part, table, out=found[first : first + 64])
-    return found
+        np.einsum("rg,kg->rk", part, table, out=sums[first : first + 64])
+    return sums
 
 
 def _ratio(top: Values, bottom: Values) -> Values:
@@ -376,6 +407,6 @@ def _ratio(top: Values, bottom: Values) -> Values:
     return ratio
 
 
-def _mean_of_known(values: Values) -> Values:
-    known = ~np.isnan(values)
-    return _ratio(np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1).astype(np.float64))
+def _mean_of_defined(values: Values) -> Values:
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))

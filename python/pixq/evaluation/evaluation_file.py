@@ -1,9 +1,9 @@
-"""`evaluations/NAME.json`: what `pixq evaluate` found, checked when it is read and when it is made."""
+"""`evaluations/NAME.json`: the result of `pixq evaluate`, checked when it is made and when it is read."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,16 +14,14 @@ from pixq.decisions.decision import Cuts
 from pixq.errors import PixqError
 from pixq.io.json_file import Count, FileModel, Share, check_name, read_model, write_model
 from pixq.statistics.estimates import Bootstrap, Data, Estimate
+from pixq.statistics.metrics import METRICS
 
 __all__ = [
     "EVALUATIONS",
-    "METRICS",
-    "Bootstrap",
-    "Data",
     "Difference",
-    "Estimate",
     "EvaluationFile",
     "Example",
+    "Examples",
     "Histogram",
     "Method",
     "Metrics",
@@ -35,33 +33,15 @@ __all__ = [
     "write_evaluation",
 ]
 
-#: The folder of a run that holds a file an evaluation.
+#: Name of the folder in a run's directory that holds one file per evaluation.
 EVALUATIONS = "evaluations"
 FORMAT: Literal["pixq evaluation"] = "pixq evaluation"
-
-#: What `Metrics.estimates` may hold, in the order it is shown: how people call it, and whether more is better. Neither
-#: is, of coverage, which should be what was asked for, and of how many answers are `unsure`.
-METRICS: Mapping[str, tuple[str, bool | None]] = {
-    "balanced_accuracy": ("balanced accuracy", True),
-    "accuracy": ("accuracy", True),
-    "macro_f1": ("macro F1", True),
-    "recall_red": ("recall of Red", True),
-    "recall_orange": ("recall of Orange", True),
-    "recall_green": ("recall of Green", True),
-    "kappa": ("quadratic kappa", True),
-    "srcc": ("SRCC", True),
-    "plcc": ("PLCC, after a logistic fit", True),
-    "mse": ("MSE", False),
-    "ece": ("ECE", False),
-    "coverage": ("coverage of the sets", None),
-    "unsure": ("share of unsure answers", None),
-}
 
 Row = Annotated[tuple[Count, Count, Count], Field(strict=False)]
 
 
 class RunReference(FileModel):
-    """The run that was evaluated: its directory as it was given, BLAKE3 of its weights, its model and head."""
+    """The evaluated run: its directory as the user gave it, the BLAKE3 of its weights, its model and head."""
 
     directory: str
     model_blake3: str
@@ -70,16 +50,16 @@ class RunReference(FileModel):
 
 
 class Metrics(FileModel):
-    """What was measured on some patches, or images.
+    """The metrics of a method on some patches or images.
 
     Parameters
     ----------
     n, groups
-        How many, and of how many groups.
+        How many patches or images there are, and in how many groups.
     confusion
-        Counts: a row a true class, a column an answer, worst class first.
+        Counts: one row per true class, one column per answer, worst class first.
     estimates
-        By a name of `METRICS`.
+        By the names of `pixq.statistics.metrics.METRICS`.
     """
 
     n: Count
@@ -90,7 +70,7 @@ class Metrics(FileModel):
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         if sum(map(sum, self.confusion)) != self.n:
-            raise ValueError(f"the confusion matrix counts {sum(map(sum, self.confusion))}, n is {self.n}")
+            raise ValueError(f"the confusion matrix counts {sum(map(sum, self.confusion))}, but n is {self.n}")
         if unknown := [name for name in self.estimates if name not in METRICS]:
             raise ValueError(f"{unknown[0]} is not a metric")
         return self
@@ -102,15 +82,15 @@ class Method(FileModel):
     Parameters
     ----------
     name, title
-        For programs, and for people.
+        The name for programs, and the one for people.
     kind
-        `metric` is PSNR and its like; `majority` always gives the commonest class.
+        `metric` for image metrics such as PSNR; `majority` for the method that always answers the most frequent class.
     cuts
-        Where its scores become classes, if it has scores.
+        The scores from which the method answers Orange and Green; `None` if it has no scores.
     patches, images
-        Its figures on patches, and on images where these have scores.
+        Metrics on patches, and on images if images have more than one patch.
     by
-        By `distortion_type`, `level`, `fusion` or an attribute, and by each of its values: figures on patches.
+        Metrics on patches, by `distortion_type`, `level`, `fusion` or an attribute, and by each of its values.
     """
 
     name: str
@@ -123,7 +103,7 @@ class Method(FileModel):
 
 
 class Difference(FileModel):
-    """The model's `metric` less that of the rival `name`, on the same resamples."""
+    """The difference between the model's `metric` and that of the rival `name`, on the same resamples."""
 
     name: str
     metric: str
@@ -133,7 +113,7 @@ class Difference(FileModel):
 
 
 class Histogram(FileModel):
-    """How many of the model's scores lie between two neighbouring edges, by the name of the true class."""
+    """How many of the model's scores lie between neighbouring edges, by the name of the true class."""
 
     edges: list[float]
     counts: dict[str, list[Count]]
@@ -143,14 +123,14 @@ class Histogram(FileModel):
         if sorted(self.counts) != sorted(NAMES):
             raise ValueError(f"counts must hold {', '.join(NAMES)}")
         if any(len(counts) + 1 != len(self.edges) for counts in self.counts.values()):
-            raise ValueError("there must be one edge more than counts")
+            raise ValueError("there must be one more edge than counts")
         if any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
-            raise ValueError("the edges do not rise")
+            raise ValueError("the edges do not increase")
         return self
 
 
 class ReliabilityBin(FileModel):
-    """Answers whose confidence is from `low` to `high`: the mean of it, and the share that is right."""
+    """The answers with a confidence from `low` to `high`: their mean confidence, and the share that is right."""
 
     low: Share
     high: Share
@@ -160,7 +140,7 @@ class ReliabilityBin(FileModel):
 
 
 class Example(FileModel):
-    """A patch as a picture; `row` is its number in the patch set, PNGs are base64."""
+    """A patch as a picture; `row` is its index in the patch set, and the PNGs are base64."""
 
     row: Count
     image_id: str
@@ -175,14 +155,14 @@ class Example(FileModel):
 
 
 class Examples(FileModel):
-    """Patches that the model is most right about, and most wrong, the most telling first."""
+    """The model's best and worst answers, the most telling first."""
 
     best: list[Example]
     worst: list[Example]
 
 
 class EvaluationFile(FileModel):
-    """`evaluations/NAME.json`.
+    """The content of `evaluations/NAME.json`.
 
     Parameters
     ----------
@@ -191,15 +171,15 @@ class EvaluationFile(FileModel):
     pixq
         Version of pixq.
     command
-        The command that makes it again.
+        The command that repeats the evaluation.
     calibration
-        Name of the calibration that gave the cuts; `None` where there was none.
+        Name of the calibration that the cuts come from; `None` if there is none.
     methods
         The model first, then its rivals.
     against
-        The model less each rival.
+        The differences between the model and each rival.
     reliability
-        Of the answer's own confidence.
+        How often answers are right, by their confidence.
     """
 
     format: Literal["pixq evaluation"] = FORMAT
@@ -228,59 +208,63 @@ class EvaluationFile(FileModel):
             raise ValueError("two methods have the same name")
         for difference in self.against:
             if difference.name not in names[1:] or difference.metric not in METRICS:
-                raise ValueError(f"against: {difference.name}, {difference.metric}: no such method or metric")
+                raise ValueError(f"against: {difference.name}, {difference.metric}: there is no such method or metric")
         return self
 
     @property
     def model(self) -> Method:
-        """The run's own figures."""
+        """The model's own metrics."""
         return self.methods[0]
 
 
 def check_free(run: str | os.PathLike[str], name: str, command: str) -> None:
-    """Make sure that the run has no evaluation called `name` but one that the same command made.
+    """Check that the run has no evaluation called `name`, unless the same command made it.
 
     Raises
     ------
     PixqError
-        If it has another.
+        If another command made it.
     """
-    path = Path(run) / EVALUATIONS / f"{check_name(name)}.json"
-    if path.exists() and (before := read_evaluation(path).command) != command:
-        raise PixqError(f"{path}: is there already, by `{before}`; give another --name, or --force")
+    path = _path(run, name)
+    if path.exists() and (previous := read_evaluation(path).command) != command:
+        raise PixqError(f"{path}: already exists, made by `{previous}`; choose another --name, or add --force")
 
 
 def write_evaluation(run: str | os.PathLike[str], evaluation: EvaluationFile) -> Path:
-    """Write `evaluations/NAME.json` of the run in `run`; one of the same name is replaced. Gives its path.
+    """Write `evaluations/NAME.json` of a run, replacing one of the same name, and return its path.
 
     Raises
     ------
     PixqError
-        If its name is no file's name, or it can't be written.
+        If the name is not valid, or the file can't be written.
     """
-    path = Path(run) / EVALUATIONS / f"{check_name(evaluation.name)}.json"
+    path = _path(run, evaluation.name)
     write_model(evaluation, path)
     return path
 
 
 def read_evaluation(path: Path) -> EvaluationFile:
-    """An evaluation.
+    """Read an evaluation.
 
     Raises
     ------
     PixqError
-        If it is missing, of another kind or version, or damaged.
+        If the file is missing or damaged, is not an evaluation, or has an unsupported version.
     """
     return read_model(EvaluationFile, path, "pixq evaluate")
 
 
 def read_evaluations(run: str | os.PathLike[str]) -> Sequence[EvaluationFile]:
-    """All evaluations of a run, by the time they were made; none where nothing was evaluated.
+    """Read all evaluations of a run, the oldest first; there are none if it was not evaluated.
 
     Raises
     ------
     PixqError
         If one is damaged.
     """
-    found = [read_evaluation(path) for path in sorted((Path(run) / EVALUATIONS).glob("[!.]*.json"))]
-    return sorted(found, key=lambda each: (each.created, each.name))
+    evaluations = [read_evaluation(path) for path in sorted((Path(run) / EVALUATIONS).glob("[!.]*.json"))]
+    return sorted(evaluations, key=lambda evaluation: (evaluation.created, evaluation.name))
+
+
+def _path(run: str | os.PathLike[str], name: str) -> Path:
+    return Path(run) / EVALUATIONS / f"{check_name(name)}.json"
