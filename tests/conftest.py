@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from hypothesis import settings
 
 from pixq import _core
 from pixq.patches.store import PatchSet
 from support import databases, judging, trees
+from support.made_once import made_once
 
 settings.register_profile("default", deadline=None)  # a shared machine stalls now and then
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -32,20 +32,6 @@ def restore_threads() -> Iterator[None]:
     before = _core.num_threads()
     yield
     _core.set_num_threads(before)
-
-
-def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder that `make` fills once, for all processes of `pytest -n`; tests must leave it as it is."""
-    base = tmp_path_factory.getbasetemp()
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
-    with FileLock(f"{root}.lock"):
-        if not (root / "made").exists():
-            # What a process that failed has left is of no use to the next.
-            shutil.rmtree(root, ignore_errors=True)
-            root.mkdir()
-            make(root)
-            (root / "made").touch()
-    return root
 
 
 @pytest.fixture(scope="session")

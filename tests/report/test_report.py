@@ -1,4 +1,4 @@
-"""Reports and comparisons: what they say, and that a real browser shows them as they should be."""
+"""Reports: what they say of a run, and what they refuse."""
 
 from __future__ import annotations
 
@@ -6,80 +6,23 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import pixq
 from pixq.classes import CLASSES
-from pixq.distort import write_tree
 from pixq.errors import PixqError
 from pixq.evaluation.evaluation_file import Difference
 from pixq.io.atomic import checksum
-from pixq.patches.plan import BuildSettings, Sampling
 from pixq.report import sentences
 from pixq.report.colors import luminance, mix, text_on
-from pixq.report.compare import compare, write_compare
 from pixq.report.report import write_report
-from pixq.runs.recipe import Recipe, read_recipe
-from pixq.train import folds, loop
-from pixq.train.partition import by_split
-from support import browser, built, trees
+from support import built
 from support import report_files as files
-
-
-def recipe(*overrides: str) -> Recipe:
-    return read_recipe("seed", ["train.epochs=3", "train.batch=8", "train.threads=1", *overrides])
-
-
-@dataclass(frozen=True)
-class Made:
-    """A small dataset, its patch set, and a run on it."""
-
-    dataset: Path
-    patches: Path
-    run: Path
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    root = tmp_path_factory.mktemp("report")
-    photos = {f"photo{number}": trees.photo(number) for number in range(6)}
-    write_tree(photos, root / "dataset", ["jpeg", "white_noise"], [2, 5])
-    settings = BuildSettings(
-        fusions=(pixq.Fusion("none"), pixq.Fusion("blend", 0.25)),
-        sampling=Sampling("random", None, 6),
-        ratio=(0.5, 0.25, 0.25),
-        seed=3,
-        min_difference=1,
-    )
-    built.make("jianjin008", root / "dataset", root / "patches", settings)
-    loop.train(by_split(pixq.PatchSet(root / "patches")), root / "run", recipe(), device="cpu")
-    return Made(root / "dataset", root / "patches", root / "run")
-
-
-@pytest.fixture
-def run(made: Made, tmp_path: Path) -> Path:
-    """The run alone, to be given calibrations and evaluations."""
-    shutil.copytree(made.run, tmp_path / "run", ignore=shutil.ignore_patterns("tensorboard"))
-    return tmp_path / "run"
-
-
-def page(run: Path) -> str:
-    return write_report(run).read_text("utf-8")
-
-
-def text(markup: str) -> str:
-    """What a reader sees, roughly."""
-    body = re.sub(r"<style>.*?</style>", " ", markup, flags=re.DOTALL)
-    return " ".join(re.sub(r"<[^>]*>", " ", body).split())
-
+from support.report_runs import Made, page, text
 
 # What it says.
 
@@ -304,8 +247,9 @@ def test_the_safe_palette_is_that_of_classes(run: Path) -> None:
         assert f"{each.mark} {each.name}" in safe
 
 
-def test_folds_have_a_page(made: Made, tmp_path: Path) -> None:
-    summary = folds.train_folds(pixq.PatchSet(made.patches), tmp_path / "f", recipe("train.epochs=1"), device="cpu")
+def test_folds_have_a_page(folds_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(folds_run, tmp_path / "f")
+    summary = json.loads((tmp_path / "f" / "folds.json").read_text())
     said = text(page(tmp_path / "f"))
     assert sentences.plain(summary["image"]["srcc"]) in said
     for name in summary["runs"]:
@@ -394,302 +338,3 @@ def test_a_verdict_needs_an_interval_on_one_side_of_zero(
 ) -> None:
     difference = Difference(name="psnr", metric=metric, value=0.1, low=low, high=high)
     assert sentences.verdict(difference, "PSNR")[0] == kind
-
-
-# Side by side.
-
-
-@pytest.fixture
-def two(made: Made, run: Path, tmp_path: Path) -> tuple[Path, Path]:
-    other = tmp_path / "other"
-    loop.train(by_split(pixq.PatchSet(made.patches)), other, recipe("optimiser.lr=0.0005"), device="cpu")
-    return run, other
-
-
-def better(share: float, half: float = 0.03) -> list[dict[str, Any]]:
-    return [{**files.evaluation("x")["methods"][0], "patches": files.metrics(share, half=half)}]
-
-
-def test_the_best_is_marked_where_intervals_are_apart(two: tuple[Path, Path]) -> None:
-    files.evaluate(two[0], methods=better(0.70), against=[])
-    files.evaluate(two[1], methods=better(0.80), against=[])
-    found = compare(two)
-    assert found.recipe == {"optimiser.lr": ["0.002", "0.0005"]}
-    (common,) = found.common
-    assert common.best["balanced_accuracy"] == "other"
-    # Equal, and so not apart.
-    assert "mse" not in common.best
-    assert "0.800 (0.770 to 0.830) *" in found.text()
-    files.evaluate(two[1], methods=better(0.74), against=[])
-    assert compare(two).common[0].best == {}
-
-
-def test_a_lower_error_is_the_better_one(two: tuple[Path, Path]) -> None:
-    for path, error in zip(two, (0.01, 0.05), strict=True):
-        methods = better(0.7)
-        methods[0]["patches"]["estimates"]["mse"] = files.estimate(error, 0.001)
-        files.evaluate(path, methods=methods, against=[])
-    assert compare(two).common[0].best == {"mse": "run"}
-
-
-def test_nothing_is_best_where_it_can_not_be_known(two: tuple[Path, Path]) -> None:
-    """A recall alone, few groups, intervals of other levels, weights of before."""
-
-    def best(**changes: Any) -> dict[str, str]:
-        files.evaluate(two[0], methods=better(0.70), against=[])
-        files.evaluate(two[1], methods=better(0.80), against=[], **changes)
-        return dict(compare(two).common[0].best)
-
-    told = best()
-    assert "balanced_accuracy" in told
-    assert not [name for name in told if name.startswith("recall_")]
-    files.evaluate(two[0], methods=better(0.70), against=[])
-    few = better(0.80)
-    few[0]["patches"]["groups"] = 19
-    files.evaluate(two[1], methods=few, against=[])
-    assert compare(two).common[0].best == {}
-    assert best(bootstrap={"resamples": 1000, "level": 0.5, "seed": 0}) == {}
-    assert best() == told
-    (path,) = (two[1] / "evaluations").glob("*.json")
-    data = json.loads(path.read_text())
-    data["run"]["model_blake3"] = "00" * 32
-    path.write_text(json.dumps(data))
-    found = compare(two)
-    assert list(found.common) == []
-    assert "was made with different weights; run `pixq evaluate` again" in " ".join(found.alone)
-
-
-def test_calibrations_are_named_where_they_differ_and_warnings_told(two: tuple[Path, Path], tmp_path: Path) -> None:
-    files.evaluate(two[0], calibration="one", warnings=["few groups"])
-    files.evaluate(two[1], calibration="two", warnings=["few groups"])
-    found = compare(two)
-    assert [each.label for each in found.common[0].entries] == ["run (one)", "other (two)"]
-    assert "warning: run (one), other (two): few groups" in found.text()
-    write_compare(two, tmp_path / "two.html")
-    assert "few groups" in (tmp_path / "two.html").read_text("utf-8")
-
-
-def test_only_the_same_patches_are_compared(two: tuple[Path, Path]) -> None:
-    files.evaluate(two[0])
-    files.evaluate(two[1], data=files.data(fingerprint="cd" * 32))
-    found = compare(two)
-    assert list(found.common) == []
-    assert [each.split(" ")[1] for each in found.alone] == ["run", "other"]
-    files.evaluate(two[1], name="validation", data=files.data(split="validation"))
-    assert list(compare(two).common) == []
-
-
-def test_compare_on_the_command_line(two: tuple[Path, Path], tmp_path: Path) -> None:
-    files.evaluate(two[0])
-    files.evaluate(two[1], methods=better(0.9), against=[])
-    done = built.pixq("compare", *two, "--out", tmp_path / "two.html", "--json")
-    assert done.code == 0
-    found = json.loads(done.out)
-    assert found["runs"] == ["run", "other"]
-    assert found["common"][0]["best"]["accuracy"] == "other"
-    assert "★" in (tmp_path / "two.html").read_text("utf-8")
-    assert "give two or more" in built.mistake(built.pixq("compare", two[0]))
-    assert "given twice" in built.mistake(built.pixq("compare", two[0], two[0]))
-    assert "holds no run.json" in built.mistake(built.pixq("compare", two[0], tmp_path))
-
-
-# In a browser.
-
-
-@dataclass
-class Shown:
-    """A page in a browser, and all that it asked for or complained of."""
-
-    page: Any
-    noise: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser.opened() as opened:
-        yield opened
-
-
-def show(chromium: Any, path: Path, width: int = 1280, scheme: str = "light") -> Shown:
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-    shown = Shown(context.new_page())
-
-    def asked(route: Any) -> None:
-        if route.request.url == path.as_uri():
-            route.continue_()
-        else:
-            shown.noise.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", asked)
-    shown.page.on("console", lambda message: shown.noise.append(message.text))
-    shown.page.on("pageerror", lambda error: shown.noise.append(str(error)))
-    shown.page.on("dialog", lambda dialog: shown.noise.append(dialog.message))
-    shown.page.goto(path.as_uri())
-    return shown
-
-
-@pytest.fixture(scope="module")
-def full(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report with all there is, and with names that try to break it."""
-    run = tmp_path_factory.mktemp("full") / "run"
-    shutil.copytree(made.run, run)
-    files.calibrate(run)
-    files.calibrate(run, name="second", warnings=[files.HOSTILE], conformal=None)
-    files.evaluate(run)
-    files.evaluate(run, name="images", calibration=None, created="2026-11-22T22:00:00Z")
-    return write_report(run)
-
-
-@pytest.fixture(scope="module")
-def pages(full: Path, made: Made, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Every kind of page."""
-    root = tmp_path_factory.mktemp("pages")
-    other = root / "other"
-    shutil.copytree(made.run, other)
-    files.evaluate(other, methods=better(0.9), against=[])
-    bare = write_report(other, root / "short.html", palette="safe")
-    write_compare([full.parent, other], root / "two.html")
-    folds.train_folds(pixq.PatchSet(made.patches), root / "folds", recipe("train.epochs=1"), device="cpu")
-    return [full, bare, root / "two.html", write_report(root / "folds")]
-
-
-WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-@pytest.mark.parametrize("width", [1280, 640, 375])
-def test_pages_ask_for_nothing_and_fit(chromium: Any, pages: list[Path], width: int) -> None:
-    for path in pages:
-        shown = show(chromium, path, width)
-        assert shown.page.evaluate(WIDER) <= 0, path
-        images = shown.page.evaluate("[...document.images].map(each => each.complete && each.naturalWidth)")
-        assert all(size == 20 for size in images)
-        assert shown.page.evaluate("document.querySelectorAll('script, iframe, object').length") == 0
-        assert shown.noise == []
-        shown.page.context.close()
-    shown = show(chromium, pages[0])
-    # Six of the worst and three of the best answers of each of two evaluations, two pictures each.
-    assert shown.page.evaluate("document.images.length") == 36
-    shown.page.context.close()
-
-
-@pytest.mark.parametrize("width", [1280, 375])
-def test_text_of_twice_the_size_fits(chromium: Any, pages: list[Path], width: int) -> None:
-    for path in pages:
-        shown = show(chromium, path, width)
-        shown.page.evaluate("document.documentElement.style.fontSize = '200%'")
-        assert shown.page.evaluate(WIDER) <= 0, path
-        shown.page.context.close()
-
-
-def test_a_listener_hears_a_whole_page(chromium: Any, pages: list[Path]) -> None:
-    for path in pages:
-        shown = show(chromium, path)
-        levels = shown.page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(each => +each.tagName[1])")
-        assert levels.count(1) == 1
-        assert levels[0] == 1
-        assert all(deeper - level <= 1 for level, deeper in pairwise(levels))
-        ids = shown.page.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")
-        assert len(ids) == len(set(ids))
-        silent = """[
-          ...[...document.querySelectorAll('svg')].filter(each => each.getAttribute('role') != 'img'
-            || !each.querySelector('title')?.textContent || !each.querySelector('desc')?.textContent
-            || !each.getAttribute('aria-labelledby').split(' ').every(id => document.getElementById(id))),
-          ...[...document.images].filter(each => !each.alt),
-          ...[...document.querySelectorAll('table')].filter(each => !each.caption),
-          ...[...document.querySelectorAll('th')].filter(each => !each.scope),
-          ...[...document.querySelectorAll('a[href^="#"]')].filter(each => !document.querySelector(each.hash)),
-        ].map(each => each.outerHTML.slice(0, 200))"""
-        assert shown.page.evaluate(silent) == []
-        assert shown.page.evaluate("document.documentElement.lang") == "en"
-        shown.page.context.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_is_legible(chromium: Any, pages: list[Path], scheme: str) -> None:
-    for path in pages:
-        shown = show(chromium, path, scheme=scheme)
-        assert shown.page.evaluate(browser.FAINT) == []
-        paper = shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert (sum(map(int, re.findall(r"\d+", paper)[:3])) < 150) == (scheme == "dark")
-        shown.page.context.close()
-
-
-def test_it_prints_on_white_in_colour(chromium: Any, full: Path) -> None:
-    shown = show(chromium, full, scheme="dark")
-    pdf = shown.page.pdf(format="A4")
-    assert pdf.startswith(b"%PDF-")
-    shown.page.emulate_media(media="print")
-    assert shown.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert shown.page.evaluate(browser.FAINT) == []
-    style = "getComputedStyle(document.querySelector('.confusion td')).printColorAdjust"
-    assert shown.page.evaluate(style) == "exact"
-    assert shown.page.evaluate("getComputedStyle(document.querySelector('figure')).breakInside") == "avoid"
-    shown.page.set_viewport_size({"width": 690, "height": 1000})  # A4 without its margins
-    assert shown.page.evaluate(WIDER) <= 0
-    shown.page.context.close()
-
-
-def test_classes_are_told_apart_without_colour(chromium: Any, full: Path) -> None:
-    """In grey, each chip still has a mark and a name of its own."""
-    shown = show(chromium, full)
-    session = shown.page.context.new_cdp_session(shown.page)
-    session.send("Emulation.setEmulatedVisionDeficiency", {"type": "achromatopsia"})
-    chips = shown.page.locator(".confusion thead .chip").all()[:3]
-    seen = set()
-    for chip, each in zip(chips, CLASSES, strict=True):
-        assert chip.inner_text() == f"{each.mark} {each.name}"
-        seen.add(chip.screenshot())
-    assert len(seen) == 3
-    shown.page.context.close()
-
-
-def test_patches_are_drawn_with_hard_edges(chromium: Any, full: Path) -> None:
-    shown = show(chromium, full)
-    picture = shown.page.locator(".patches img").first
-    assert picture.evaluate("each => getComputedStyle(each).imageRendering") == "pixelated"
-    assert picture.bounding_box()["width"] >= 100
-    shown.page.context.close()
-
-
-# Finding a browser.
-
-
-def test_a_browser_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def put(path: Path) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("#!/bin/sh\n")
-        path.chmod(0o755)
-        return path
-
-    monkeypatch.delenv("PIXQ_BROWSER", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "own"))
-    assert browser.find() is None
-    own = put(tmp_path / "own" / "chromium_headless_shell-1200" / "chrome-linux" / "headless_shell")
-    assert browser.find() == own
-    installed = put(tmp_path / "bin" / "google-chrome")
-    assert browser.find() == installed
-    monkeypatch.setenv("PIXQ_BROWSER", "/opt/mine")
-    assert browser.find() == Path("/opt/mine")
-
-
-@pytest.mark.parametrize(("required", "outcome"), [("1", pytest.fail.Exception), ("0", pytest.skip.Exception)])
-def test_no_browser_is_a_skip_or_a_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, required: str, outcome: type[BaseException]
-) -> None:
-    monkeypatch.delenv("PIXQ_BROWSER", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
-    monkeypatch.setenv("PIXQ_REQUIRE_BROWSER", required)
-    with pytest.raises(outcome, match="no browser: install Chromium"), browser.opened():
-        pass
-
-
-def test_pictures_of_patches_are_png() -> None:
-    """What the tests feed is what an evaluation holds."""
-    import base64
-    import io
-
-    with Image.open(io.BytesIO(base64.b64decode(files.png(0)))) as picture:
-        assert (picture.format, picture.size) == ("PNG", (20, 20))

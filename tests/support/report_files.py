@@ -230,6 +230,11 @@ def evaluation(blake3: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+def model_alone(share: float, half: float = 0.03) -> list[dict[str, Any]]:
+    """The methods of an evaluation without rivals, whose model is right in `share` of each class."""
+    return [{**evaluation("x")["methods"][0], "patches": metrics(share, half=half)}]
+
+
 def blake3_of(run: Path) -> str:
     """Of the weights of a run."""
     digest: str = json.loads((run / "run.json").read_text())["files"]["model.safetensors"]["blake3"]
