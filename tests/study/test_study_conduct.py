@@ -125,7 +125,7 @@ def test_what_an_unfinished_session_shows_must_stay(desk: Desk) -> None:
     image = desk.service.image(key)
     assert image is not None
     image.path.unlink()
-    with pytest.raises(PixqError, match="its level 40 is gone, which an unfinished session shows; put it back"):
+    with pytest.raises(PixqError, match="level 40 is missing, but an unfinished session shows it; put it back"):
         desk.reopen()
     # The server that runs has seen the file; another that could not know says that it is not there.
     desk.service = SessionService(open_study(desk.folder), desk.service.store, KEY)
@@ -178,7 +178,7 @@ def test_people_agreed_to_what_they_saw(desk: Desk) -> None:
     # Nobody has agreed yet.
     desk.change('en = "I agree."', 'en = "I do agree."')
     desk.go("anna", until="check")
-    with pytest.raises(PixqError, match=r"consent.en: is not the text of version '1' that people agreed to"):
+    with pytest.raises(PixqError, match=r"consent.en: differs from the text of version '1' that people agreed to"):
         desk.change('en = "I do agree."', 'en = "I sell my soul."')
     desk.change('title = "Where is it?"', 'title = "Where is it?"\nversion = "2"')
     desk.go("bert", until="check")

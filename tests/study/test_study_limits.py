@@ -51,7 +51,7 @@ def test_data_as_deep_as_they_may_be_are_exported(server: Server, page: Page) ->
     for _ in range(15):
         deep = [deep]
     status, told = page.send(page.event("check", {**SAID["check"], "a": [deep]}))
-    assert (status, told["error"]) == (422, "data may hold objects and lists 16 deep, no deeper")
+    assert (status, told["error"]) == (422, "data must not nest objects and lists more than 16 levels deep")
     page.say("check", {**SAID["check"], "a": deep})
     page.go("none")
     found = answers_of(server.service.study, *load_results(server.service)[:2])

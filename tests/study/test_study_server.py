@@ -243,7 +243,7 @@ def test_consent_is_to_the_text_that_was_shown(server: Server, page: Page) -> No
         assert session.language == "de"
     third = Page(server, {"participant": "carl"})
     third.start("de")
-    with pytest.raises(AssertionError, match="no version and language"):
+    with pytest.raises(AssertionError, match="this version and language are not part of the study"):
         third.say("consent", {"agreed": True, "language": "de", "version": "0"})
 
 

@@ -1,1 +1,1 @@
-"""One participant's session: its plan, its events, its judgement."""
+"""Sessions of participants: their plan, their events, and how answers are judged."""

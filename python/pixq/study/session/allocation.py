@@ -1,7 +1,7 @@
-"""Which images a session shows, and in which order. Everything here is a pure function.
+"""Chooses the images of a session and their order, with pure functions.
 
-What is drawn is drawn by sorting keyed hashes, so that it is the same on every machine and version of Python, and
-knowing a part of it tells nothing of the rest.
+Random choices sort by keyed hashes, so they are the same on every machine and version of Python, and a part of them
+reveals nothing about the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pixq.study.design.config import Study
 
 __all__ = ["PlannedImage", "Reservation", "allocate_images", "count_with_reservations"]
 
-_Drawn = Callable[..., bytes]
+_Hash = Callable[..., bytes]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PlannedImage:
     source
         Id of a source or a test image.
     test
-        Which of them. It stays on the server.
+        Whether it is a test image. This stays on the server.
     """
 
     source: str
@@ -37,72 +37,72 @@ class PlannedImage:
 
 @dataclass(frozen=True)
 class Reservation:
-    """A source that an unfinished session has still to answer.
+    """A source that an unfinished session has yet to answer.
 
     Parameters
     ----------
     source
-        Its id.
-    at
-        Seconds since the epoch: when the session was last heard of.
+        Id of the source.
+    last_event
+        Time of the last event of the session, in seconds since the epoch.
     """
 
     source: str
-    at: float
+    last_event: float
 
 
 def count_with_reservations(
     answers: Mapping[str, int], reserved: Iterable[Reservation], now: float, hold_seconds: float
 ) -> dict[str, int]:
-    """Answers by source, those that unfinished sessions still hold counted in.
+    """Number of answers by source, including those that unfinished sessions have reserved.
 
     Parameters
     ----------
     answers
-        Stored, by source.
+        Number of stored answers by source.
     reserved
-        What unfinished sessions have still to answer.
+        Sources that unfinished sessions have yet to answer.
     now
-        Seconds since the epoch.
+        Current time, in seconds since the epoch.
     hold_seconds
-        How long a session holds its sources after it was last heard of.
+        How long a session reserves its sources after its last event.
 
     Examples
     --------
     >>> count_with_reservations({"a": 2}, [Reservation("a", 90.0), Reservation("b", 10.0)], 100.0, 60.0)
     {'a': 3}
     """
-    held = Counter(each.source for each in reserved if now - each.at < hold_seconds)
+    held = Counter(item.source for item in reserved if now - item.last_event < hold_seconds)
     return dict(Counter(answers) + held)
 
 
 def allocate_images(
     study: Study, participant: str, session: int, answers: Mapping[str, int], seen: Collection[str] = ()
 ) -> tuple[PlannedImage, ...]:
-    """The images of a person's session, in the order they are shown.
+    """Choose the images of a session, in the order in which they are shown.
 
-    Sources with the fewest answers come first, and none that has more than its quota, so that all end within one of it.
-    Nothing is shown twice to one person, whatever codec it is in; only when all test images are used up do those come
-    again that were met least often.
+    Sources with the fewest answers come first, and sources above their quota are left out, so that all sources end
+    within one answer of the quota. Nobody sees an image twice, in whichever codec. Test images are repeated only when
+    all have been used, the least shown ones first.
 
     Parameters
     ----------
     study
-        Its quota, sources, test images and seed.
+        The study, with its quota, sources, test images and seed.
     participant
         Pseudonym of the person.
     session
         Number of the person's session, from 1.
     answers
-        So far, by source; see `count_with_reservations`.
+        Number of answers by source; see `count_with_reservations`.
     seen
-        Ids that this person's sessions had before; a test image as often as it was shown.
+        Ids that the person's earlier sessions showed; a test image as often as it was shown.
 
     Returns
     -------
     tuple of PlannedImage
-        Empty where no source is left that needs an answer and that this person has not seen. Test images are hidden
-        among the sources, at any place but the first with the same probability.
+        Empty if no source needs another answer that this person has not seen. Test images are hidden among the
+        sources, at every place but the first with the same probability.
 
     Examples
     --------
@@ -110,42 +110,42 @@ def allocate_images(
     >>> names = ["a", "b", "c"]
     >>> sources = [Source(id=n, codec="JPEG", reference=f"{n}.png", levels=f"{n}_*.jpg") for n in names]
     >>> study = Study(title="t", contact="c", consent={"en": "?"}, source=sources, quota=Quota(images=2, tests=0))
-    >>> sorted(each.source for each in allocate_images(study, "p", 1, {"a": 4, "b": 2, "c": 3}))
+    >>> sorted(image.source for image in allocate_images(study, "p", 1, {"a": 4, "b": 2, "c": 3}))
     ['b', 'c']
     """
 
-    def drawn(*what: object) -> bytes:
-        key = json.dumps([study.seed, participant, session, *what], ensure_ascii=True)
+    def hash_of(*parts: object) -> bytes:
+        key = json.dumps([study.seed, participant, session, *parts], ensure_ascii=True)
         return hashlib.blake2b(key.encode("ascii"), digest_size=16).digest()
 
-    pictures = {each.id: each.reference for each in study.everything}
-    met = Counter(pictures[name] for name in seen if name in pictures)
-    # Everybody meets those.
-    met.update(each.reference for each in study.training)
-    known = set(met)
+    references = {source.id: source.reference for source in study.everything}
+    times_seen = Counter(references[name] for name in seen if name in references)
+    # Everybody sees the training images.
+    times_seen.update(source.reference for source in study.training)
+    excluded = set(times_seen)
     chosen: list[str] = []
-    ranked = sorted(study.source, key=lambda each: (answers.get(each.id, 0), drawn("source", each.id)))
-    for each in ranked:
-        wanted = len(chosen) < study.quota.images and answers.get(each.id, 0) <= study.quota.answers
-        if wanted and each.reference not in known:
-            chosen.append(each.id)
-            known.add(each.reference)
+    ranked = sorted(study.source, key=lambda source: (answers.get(source.id, 0), hash_of("source", source.id)))
+    for source in ranked:
+        wanted = len(chosen) < study.quota.images and answers.get(source.id, 0) <= study.quota.answers
+        if wanted and source.reference not in excluded:
+            chosen.append(source.id)
+            excluded.add(source.reference)
     if not any(answers.get(name, 0) < study.quota.answers for name in chosen):
         return ()
-    tests = _tests(study, met, {pictures[name] for name in chosen}, drawn)
-    order = [PlannedImage(name, False) for name in sorted(chosen, key=lambda name: drawn("order", name))]
+    tests = _choose_tests(study, times_seen, {references[name] for name in chosen}, hash_of)
+    order = [PlannedImage(name, False) for name in sorted(chosen, key=lambda name: hash_of("order", name))]
     total = len(order) + len(tests)
-    places = sorted(sorted(range(1, total), key=lambda place: drawn("place", place))[: len(tests)])
+    places = sorted(sorted(range(1, total), key=lambda place: hash_of("place", place))[: len(tests)])
     for place, name in zip(places, tests, strict=True):
         order.insert(place, PlannedImage(name, True))
     return tuple(order)
 
 
-def _tests(study: Study, met: Counter[str], shown: set[str], drawn: _Drawn) -> list[str]:
-    """Test images of a session, in a drawn order: those met least often, and no picture that is there already."""
-    found: list[str] = []
-    for each in sorted(study.test, key=lambda each: (met[each.reference], drawn("test", each.id))):
-        if len(found) < study.quota.tests and each.reference not in shown:
-            found.append(each.id)
-            shown.add(each.reference)
-    return sorted(found, key=lambda name: drawn("test order", name))
+def _choose_tests(study: Study, times_seen: Counter[str], used: set[str], hash_of: _Hash) -> list[str]:
+    """The test images that the person saw least often, in random order; none with a reference in `used`."""
+    tests: list[str] = []
+    for source in sorted(study.test, key=lambda source: (times_seen[source.reference], hash_of("test", source.id))):
+        if len(tests) < study.quota.tests and source.reference not in used:
+            tests.append(source.id)
+            used.add(source.reference)
+    return sorted(tests, key=lambda name: hash_of("test order", name))

@@ -1,4 +1,4 @@
-"""What a page may say: the kinds of events, and what their data must hold for a session to go on."""
+"""The kinds of events that a page sends, and the data that each must contain for a session to continue."""
 
 from __future__ import annotations
 
@@ -21,36 +21,37 @@ __all__ = [
     "parse_payload",
 ]
 
-#: The longest slider track, in positions.
+#: Maximum number of positions of a slider track.
 _TRACK = 50_000
 
 
 class Payload(BaseModel):
-    """Data of an event. What is named here must be so; what else there is, is kept as it is, and decides nothing.
+    """Data of an event. The declared fields are checked; all others are stored as they are, and decide nothing.
 
-    Whether an answer counts and is right follows from what is named here, and from the truth, which no page has.
+    Whether an answer is accepted and correct depends on the declared fields, and on the ground truth, which no page
+    has.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", allow_inf_nan=False)
 
 
 class Consent(Payload):
-    """`consent`: whether the person agrees."""
+    """`consent`: whether the person agrees to take part."""
 
     agreed: bool
 
 
 class Check(Payload):
-    """`check`: what the page runs on.
+    """`check`: the device of the participant.
 
     Parameters
     ----------
     mobile
         Whether it is a phone or a tablet.
     width, height
-        Of the window's inside, in CSS pixels.
+        Inner size of the window in CSS pixels.
     rate
-        Of the screen, measured, in Hz.
+        Measured refresh rate of the screen in Hz.
     """
 
     mobile: bool
@@ -60,14 +61,14 @@ class Check(Payload):
 
 
 class Calibration(Payload):
-    """`calibration`: what the bank card came to.
+    """`calibration`: the size of the screen, measured with a bank card.
 
     Parameters
     ----------
     px_per_cm
         CSS pixels per centimetre.
     screen_height
-        Of the screen, in CSS pixels.
+        Height of the screen in CSS pixels.
     """
 
     px_per_cm: Annotated[float, Field(gt=1, lt=10_000)]
@@ -75,18 +76,18 @@ class Calibration(Payload):
 
 
 class Answer(Payload):
-    """`training` and `trial`: level and places.
+    """`training` and `trial`: the chosen level and the marked points.
 
     Parameters
     ----------
     key
-        Of the trial, as the state gave it.
+        Key of the image, as the state contained it.
     pjnd
-        The level, one of those that were shown.
+        The chosen level, one of the levels of the image.
     points
         (y, x) in pixels of the image.
     track
-        Every position of the slider: milliseconds and level.
+        All positions of the slider: time in milliseconds, and level.
     """
 
     key: Annotated[str, Field(max_length=64)]
@@ -99,39 +100,39 @@ class Survey(Payload):
     """`survey`: answers by the names of their questions."""
 
     def refusal(self, questions: Iterable[Question]) -> str:
-        """Why these are not answers to the questions of a session; empty where they are."""
+        """Why these are not valid answers to the questions of a session; empty if they are."""
         answers = self.model_extra or {}
         refusals = ((question.name, question.refusal(answers.get(question.name))) for question in questions)
         return next((f"survey: {name}: {refusal}" for name, refusal in refusals if refusal), "")
 
 
-class _Free(Payload):
+class _AnyPayload(Payload):
     """Any object."""
 
 
-#: Kinds by what their data are.
-_DATA: dict[str, type[Payload]] = {
+#: Type of the data by kind of event.
+_PAYLOADS: dict[str, type[Payload]] = {
     "consent": Consent,
     "check": Check,
     "calibration": Calibration,
-    "instructions": _Free,
+    "instructions": _AnyPayload,
     "training": Answer,
     "trial": Answer,
     "survey": Survey,
 }
-#: Kinds that are written down at any time and change nothing.
+#: Kinds that are only logged: accepted at any time, without an effect.
 LOGGED_KINDS = ("opened", "blocked", "resumed", "recalibration", "done", "error", "frames")
-#: All.
-EVENT_KINDS = (*_DATA, *LOGGED_KINDS)
+#: All kinds of events.
+EVENT_KINDS = (*_PAYLOADS, *LOGGED_KINDS)
 
 
 def parse_payload(kind: str, data: Any) -> Payload:
-    """The data of an event.
+    """Check the data of an event.
 
     Raises
     ------
     ValueError
-        If they are not so; one line that names the key.
+        If the data are not valid; one line that names the field.
 
     Examples
     --------
@@ -143,7 +144,7 @@ def parse_payload(kind: str, data: Any) -> Payload:
     ValueError: consent: agreed: Input should be a valid boolean
     """
     try:
-        return _DATA.get(kind, _Free).model_validate(data)
+        return _PAYLOADS.get(kind, _AnyPayload).model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))

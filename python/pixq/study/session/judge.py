@@ -1,7 +1,8 @@
-"""Whether an answer about an image of known truth is right, and what follows for who gave it.
+"""Judges answers to images with a ground truth, and decides who may start another session.
 
-An answer is right when its PJND lies in the image's range and at least two of its points match points of the truth, one
-to one, within two sigma. Sigma is 35 pixels in an image of 640x480, scaled by width and height apart.
+An answer is correct if its PJND lies in the range of the image, and at least two of its points match points of the
+ground truth, one to one, within two sigma. Sigma is 35 pixels in an image of 640x480, and scales with width and height
+separately.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What an answer comes to.
+    """The result of judging an answer.
 
     Parameters
     ----------
     in_range
-        Whether the PJND lies in the range, its ends included.
+        Whether the PJND lies in the range, which includes its ends.
     matched
-        Pairs (number of the answer's point, number of the truth's) that match one to one: as many as there can be.
+        Pairs (index of the answer's point, index of the true point) that match one to one: as many as possible.
     """
 
     in_range: bool
@@ -56,7 +57,7 @@ class Judgement:
 
     @property
     def passed(self) -> bool:
-        """Whether the answer is right."""
+        """Whether the answer is correct."""
         return self.in_range and len(self.matched) >= NEEDED
 
 
@@ -74,20 +75,20 @@ def judge(
     Parameters
     ----------
     pjnd
-        Its level, 0 to 100.
+        Level of the answer, 0 to 100.
     points
-        Where its clicks are, (y, x) in pixels of the image; at most six. One that is no number matches nothing.
+        Clicks of the answer, (y, x) in pixels of the image; at most six. A point with NaN matches nothing.
     pjnd_range
-        The lowest and the highest level that are accepted.
+        Lowest and highest accepted level.
     truth
-        Where people see it first, (y, x) in pixels of the image; at most six.
+        Where people see the change first, (y, x) in pixels of the image; at most six.
     width, height
-        Of the image, in pixels.
+        Size of the image in pixels.
 
     Raises
     ------
     ValueError
-        If there are more than six points, or the image has no pixel.
+        If there are more than six points, or the image is empty.
 
     Examples
     --------
@@ -97,9 +98,9 @@ def judge(
     (True, ((0, 2), (1, 0)))
     """
     if max(len(points), len(truth)) > 6:
-        raise ValueError("more than six points are no answer to match by trying all ways")
+        raise ValueError("at most six points can be matched; pass fewer")
     if width < 1 or height < 1:
-        raise ValueError(f"an image of {width}x{height} pixels has no place")
+        raise ValueError(f"the image size {width}x{height} is not positive; pass its width and height in pixels")
     near = {
         (i, j) for i, point in enumerate(points) for j, place in enumerate(truth) if _near(point, place, width, height)
     }
@@ -109,7 +110,7 @@ def judge(
 
 
 def judge_source(source: Source, pjnd: float, points: Points, width: int, height: int) -> Judgement | None:
-    """Judge an answer about a source by its truth; `None` where it has none. Otherwise as `judge`."""
+    """Judge an answer to a source by its ground truth; `None` if it has none. See `judge`."""
     if not isinstance(source, TruthSource):
         return None
     return judge(pjnd, points, pjnd_range=source.pjnd_range, truth=source.points_yx, width=width, height=height)
@@ -118,14 +119,14 @@ def judge_source(source: Source, pjnd: float, points: Points, width: int, height
 def _near(point: tuple[float, float], place: tuple[float, float], width: int, height: int) -> bool:
     if not all(map(math.isfinite, (*point, *place))):
         return False
-    # Exact, so that the border belongs to it whatever the image's size.
+    # Exact fractions: a point on the border matches in an image of any size.
     y = (Fraction(point[0]) - Fraction(place[0])) * Fraction(REFERENCE_SIZE[1], height)
     x = (Fraction(point[1]) - Fraction(place[1])) * Fraction(REFERENCE_SIZE[0], width)
     return y * y + x * x <= (SIGMAS * SIGMA) ** 2
 
 
 def _matching(near: set[tuple[int, int]], points: int, truths: int) -> tuple[tuple[int, int], ...]:
-    """As many pairs of `near` as share no end: all ways are tried, and the first of the best in order is taken."""
+    """The first of the largest sets of pairs in `near` that share no point; all assignments are tried."""
     best: tuple[tuple[int, int], ...] = ()
     for order in permutations(range(max(points, truths)), points):
         pairs = tuple((i, j) for i, j in enumerate(order) if (i, j) in near)
@@ -138,29 +139,29 @@ Eligibility = Literal["welcome", "screened_out", "finished"]
 
 
 def eligibility(quota: Quota, sessions: int, passed: Sequence[bool]) -> Eligibility:
-    """Whether a person may begin another session.
+    """Whether a person may start another session.
 
     Parameters
     ----------
     quota
-        Of the study.
+        Quota of the study.
     sessions
-        That the person has finished.
+        Number of sessions that the person has completed.
     passed
-        Of all test images that the person has answered, whether each was passed.
+        For each test image that the person has answered, whether the answer was correct.
 
     Returns
     -------
     str
-        `screened_out` when enough sessions are done and too small a share is passed, else `finished` when there are no
-        more sessions, else `welcome`. Nobody is screened out who met no test image.
+        `screened_out` if the person has completed enough sessions, but passed too few test images; otherwise `finished`
+        after the last session, and `welcome` before it. Nobody is screened out who has seen no test image.
 
     Examples
     --------
     >>> eligibility(Quota(), 10, [True] * 13 + [False] * 7), eligibility(Quota(), 10, [True] * 14 + [False] * 6)
     ('screened_out', 'welcome')
     """
-    # As a count: 0.7 * 20 in floats lies above 14.
+    # As a fraction: in floats, 0.7 * 20 is greater than 14.
     share = Fraction(str(quota.screen_below))
     if sessions >= quota.screen_after and passed and Fraction(sum(passed), len(passed)) < share:
         return "screened_out"

@@ -1,4 +1,4 @@
-"""Sessions as they are held: who may begin, what is asked next, what is stored. It knows nothing of HTTP."""
+"""Starts and continues sessions: who may take part, what a page asks next, and what is stored; no HTTP."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import hmac
 import json
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cachetools import LRUCache, cachedmethod
+
 from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedStudy, StudyImage
 from pixq.study.session.allocation import Reservation, allocate_images, count_with_reservations
-from pixq.study.session.cache import Kept
 from pixq.study.session.judge import Eligibility, eligibility
 from pixq.study.session.platforms import Person, completion, person
 from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, plan_json, public_rules, public_study
@@ -24,22 +26,25 @@ from pixq.study.store.store import Store
 
 __all__ = ["MAX_EVENTS", "SessionService", "UnexpectedEvent"]
 
-#: Of a session; no honest one comes near.
+#: Maximum number of events per session; no honest page comes near it.
 MAX_EVENTS = 20_000
-#: Sessions that are kept at hand; others are read again.
-_AT_HAND = 2_000
-#: Sessions that a person may begin, for each that may be finished.
-_BEGUN = 3
-#: Seconds for which somebody who has not yet calibrated the screen holds places: many look in and leave.
-_EARLY = 600.0
+#: Number of sessions in memory; others are read from the database again.
+_CACHED = 2_000
+#: Number of sessions that a person may start for each one that may be completed.
+_STARTS_PER_SESSION = 3
+#: Seconds for which a session that has not passed calibration reserves its images: many people look in and leave.
+_EARLY_SECONDS = 600.0
 _EARLY_STEPS = ("consent", "check", "calibration")
 
-#: A session's public name, a trial's key, a level, and the seal on them.
+#: The key of an image: public name of the session, key of the trial, level, and a seal.
 _IMAGE = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})\.([0-9]{1,3})\.([0-9a-f]{32})")
 
 
 class UnexpectedEvent(Exception):
-    """An event does not fit where the session is; `next` is the number that comes next, `number` the event's."""
+    """An event does not fit the state of its session.
+
+    `number` is the number of the event, and `next` the number that the session expects.
+    """
 
     def __init__(self, message: str, number: int, next: int) -> None:
         super().__init__(message)
@@ -48,18 +53,18 @@ class UnexpectedEvent(Exception):
 
 
 class SessionService:
-    """Holds the sessions of a study. All methods may be called by several threads.
+    """Runs the sessions of a study. Several threads may call all methods.
 
     Parameters
     ----------
     opened
         The study and its images.
     store
-        Where events are kept.
+        The database of answers.
     key
-        The study's.
+        Secret key of the study.
     clock
-        Seconds since the epoch.
+        Returns seconds since the epoch.
     """
 
     def __init__(self, opened: OpenedStudy, store: Store, key: Key, clock: Callable[[], float] = time.time) -> None:
@@ -69,20 +74,23 @@ class SessionService:
         self.store = store
         self._key = key
         self._clock = clock
-        self._kept = False
-        self._progress: Kept[int, Progress] = Kept(_AT_HAND)
-        self._plans: Kept[str, SessionPlan] = Kept(_AT_HAND)
-        self._trials: Kept[tuple[str, str, int], dict[str, Any]] = Kept(_AT_HAND)
+        self._consents_saved = False
+        # The caches are shared by threads.
+        self._lock = threading.Lock()
+        self._progress: LRUCache[int, Progress] = LRUCache(_CACHED)
+        self._plans: LRUCache[str, SessionPlan] = LRUCache(_CACHED)
+        self._trials: LRUCache[tuple[str, str, int], dict[str, Any]] = LRUCache(_CACHED)
 
     def check(self) -> None:
-        """See that sessions that are not ended can go on with the study as it is now.
+        """Check that unfinished sessions can continue with the study as it is now.
 
         Raises
         ------
         PixqError
-            If the study lacks an image that one of them is to show, or people agreed to another text of this version.
+            If an image that an unfinished session shows is missing, or people agreed to another consent text of this
+            version.
         """
-        self._keep_consents()
+        self._save_consents()
         for session in self.store.sessions():
             if session.ended is not None:
                 continue
@@ -91,59 +99,58 @@ class SessionService:
                 source = self.opened.sources.get(item.source)
                 if source is None:
                     raise PixqError(
-                        f"study.toml: {item.source!r} is gone, which an unfinished session shows; put it back"
+                        f"study.toml: {item.source!r} is missing, but an unfinished session shows it; put it back"
                     )
                 for level in item.levels:
                     if level not in source.levels:
                         raise PixqError(
-                            f"{source.levels[0].path}: its level {level} is gone, which an unfinished session shows; "
+                            f"{source.levels[0].path}: level {level} is missing, but an unfinished session shows it; "
                             "put it back"
                         )
 
     def start(self, platform: Mapping[str, str], language: str, *, again: bool = False) -> dict[str, Any]:
-        """Begin a person's session, or go on with it: `token`, `study` and `state`.
+        """Start a session for a person, or resume the unfinished one; return `token`, `study` and `state`.
 
         Parameters
         ----------
         platform
-            Parameters of the page's address.
+            Query parameters of the page's address.
         language
-            Of the page; the study's own, if it has no such.
+            Language of the page; an unknown one is replaced by the study's default.
         again
-            Whether somebody who has completed a session is to begin another. Without that the last one is given, so
-            that a page that is loaded again still has the completion code; where the platform names its visits, a new
-            visit is a new session in any case.
+            Whether a person who has completed a session starts another one. By default they get the completed one, so
+            that reloading the last page still shows the completion code. On platforms that identify visits, a new
+            visit always starts a new session.
 
         Raises
         ------
         ValueError
-            If the platform's parameters say of nobody who it is.
+            If the platform's parameters don't identify a person.
         """
-        who = person(self.study.platform.kind, self._key, platform)
-        self._keep_consents()
+        participant = person(self.study.platform.kind, self._key, platform)
+        self._save_consents()
         language = language if language in self.study.languages else self.study.default_language
         reason = ""
 
         def draw(history: History) -> Mapping[str, Any] | None:
             nonlocal reason
-            drawn, reason = self._draw(history, who.id, language)
+            drawn, reason = self._draw_session(history, participant.id, language)
             return drawn
 
-        session = self.store.start(who.id, who.visit, self._clock(), draw, again=again)
+        session = self.store.start(participant.id, participant.visit, self._clock(), draw, again=again)
         if session is None:
             state: State = {
                 "step": "screened_out", "next": 0, "index": 0, "of": 0, "reason": reason,
                 "completion": completion(self.study.platform, "screened_out"),
             }  # fmt: skip
             return {"token": "", "study": self.public, "state": state}
-        progress = self._at(session, self.store.events)
-        state = self._state(session, progress)
-        # By the rules that it began with.
+        state = self._page_state(session, self._load_progress(session, self.store.events))
+        # A session keeps the rules that it started with.
         public = {**self.public, **public_rules(self.plan(session).rules)}
         return {"token": self._token(session.public), "study": public, "state": state}
 
     def state(self, token: str) -> State:
-        """Where a session is.
+        """The state of a session, as its page gets it.
 
         Raises
         ------
@@ -151,90 +158,95 @@ class SessionService:
             If no session has this token.
         """
         session = self.store.session_by_token(hash_token(token))
-        return self._state(session, self._at(session, self.store.events))
+        return self._page_state(session, self._load_progress(session, self.store.events))
 
     def append(self, token: str, batch: Sequence[Event]) -> dict[str, Any]:
-        """Store events: `stored`, the number up to which all are there (-1: none), and `state`.
+        """Store events; return `stored`, the number of the last event stored so far (-1: none), and `state`.
 
         Raises
         ------
         UnexpectedEvent
-            If one does not fit where the session is. Nothing was stored, nor with the others:
-        UnknownSession, Gap, Conflict, Busy
-            As `Store.append`.
+            If an event does not fit the state of the session. Nothing was stored, nor with the others:
+        UnknownSession, MissingEvents, EventConflict, DatabaseUnavailable
+            As in `Store.append`.
         """
-        found: list[Progress] = []
+        admitted: list[Progress] = []
 
         def admit(
             session: Session, first: int, new: Sequence[Event], read: Callable[[int], list[Event]]
         ) -> SessionChanges:
-            before = self._at(session, lambda _, number: read(number), first)
+            before = self._load_progress(session, lambda _, number: read(number), first)
             plan, after = self.plan(session), before
             if first + len(new) > MAX_EVENTS:
                 raise UnexpectedEvent(f"a session has at most {MAX_EVENTS} events", new[0].number, first)
             for event in new:
-                after, wrong = advance(plan, after, event)
-                if wrong:
-                    raise UnexpectedEvent(wrong, event.number, first)
-            found.append(after)
-            answered = tuple((each.place, each.passed) for each in after.answers[len(before.answers) :])
+                after, refusal = advance(plan, after, event)
+                if refusal:
+                    raise UnexpectedEvent(refusal, event.number, first)
+            admitted.append(after)
+            answered = tuple((answer.place, answer.passed) for answer in after.answers[len(before.answers) :])
             agreed = before.step == "consent" and after.step not in ("consent", "failed")
-            said = next((each for each in new if each.kind == "consent"), None)
-            consent = self._consent(session, said, first) if agreed and said else None
+            agreement = next((event for event in new if event.kind == "consent"), None)
+            consent = self._consent_digest(session, agreement, first) if agreed and agreement else None
             return SessionChanges(after.step, after.reason, answered, consent)
 
         appended = self.store.append(hash_token(token), batch, self._clock(), admit)
         session = appended.session
-        if found:
-            # Only now is it true.
-            self._progress.put(session.id, found[0])
-        progress = self._at(session, self.store.events, appended.next)
-        return {"stored": appended.next - 1, "state": self._state(session, progress)}
+        if admitted:
+            # True only now that the transaction is committed.
+            self._cache_progress(session, admitted[0])
+        progress = self._load_progress(session, self.store.events, appended.next)
+        return {"stored": appended.next - 1, "state": self._page_state(session, progress)}
 
     def import_session(
         self,
-        who: Person,
+        participant: Person,
         plan: Mapping[str, Any],
         images: Sequence[tuple[str, bool]],
         language: str,
         events: Sequence[Event],
     ) -> int:
-        """Store a session that was held elsewhere; gives how many of its events are new.
+        """Store a session that took place offline; return how many of its events are new.
 
         Parameters
         ----------
-        who
-            Whose it is; the visit tells that it is this session.
+        participant
+            The person; the visit identifies the session.
         plan
-            Of `pixq.study.session.session_plan.plan_json`, and `keys`: the name that its images' keys were made of.
+            Result of `pixq.study.session.session_plan.plan_json`, and `keys`: the name that the keys of its images
+            are derived from.
         images
-            Its trials: id, and whether it is a test.
+            Its trials: id, and whether it is a test image.
         language
-            Of the page.
+            Language of the page.
         events
-            All of them.
+            All events of the session.
 
         Raises
         ------
-        UnexpectedEvent, Conflict, Busy
-            As `append`.
+        UnexpectedEvent, EventConflict, DatabaseUnavailable
+            As in `append`.
         """
-        self._keep_consents()
+        self._save_consents()
         session = self.store.start(
-            who.id, who.visit, self._clock(), lambda _: self._new(plan, images, language), again=True
+            participant.id,
+            participant.visit,
+            self._clock(),
+            lambda _: self._new_session(plan, images, language),
+            again=True,
         )
         if session is None:
-            raise RuntimeError("a session that was drawn was not begun")
+            raise RuntimeError("a session that was drawn was not started")
         before = len(self.store.events(session.id))
         return max(0, int(self.append(self._token(session.public), events)["stored"]) + 1 - before)
 
     def image(self, key: str, *, wait: bool = True) -> StudyImage | None:
-        """The image that a page knows by a key; `None`, if that takes the database and it is not to `wait`.
+        """The image of a key that a page sent; `None` if this needs the database and `wait` is false.
 
         Raises
         ------
         UnknownSession
-            If it is no key of this study's sessions.
+            If the key does not belong to a session of this study.
         """
         parts = _IMAGE.fullmatch(key)
         if parts is None:
@@ -242,54 +254,65 @@ class SessionService:
         public, trial, level, seal = parts.groups()
         if not hmac.compare_digest(self._seal(public, trial, level), seal):
             raise UnknownSession
-        plan = self._plans.get(public)
+        with self._lock:
+            plan = self._plans.get(public)
         if plan is None and not wait:
             return None
         plan = plan or self.plan(self.store.session_by_public_name(public))
-        item = next(each for each in (*plan.training, *plan.trials) if each.key == trial)
-        found = self.opened.sources.get(item.source)
-        if found is None or int(level) not in found.levels:
+        item = next(item for item in (*plan.training, *plan.trials) if item.key == trial)
+        source = self.opened.sources.get(item.source)
+        if source is None or int(level) not in source.levels:
             raise UnknownSession
-        return found.levels[int(level)]
+        return source.levels[int(level)]
 
     def replay(self, session: Session, events: Sequence[Event]) -> Progress:
-        """Where a session is after all its events."""
+        """The progress of a session after all its events."""
         return replay(self.plan(session), events)
 
-    def _standing(self, history: History) -> Eligibility:
-        quota = self.study.quota
-        found = eligibility(quota, sum(each.step == "completed" for each in history.sessions), history.passed)
-        return "finished" if len(history.sessions) >= _BEGUN * quota.max_sessions else found
+    @cachedmethod(lambda self: self._plans, lambda self, session: session.public, lambda self: self._lock)
+    def plan(self, session: Session) -> SessionPlan:
+        """The plan of a session: the images that it shows, and the rules that it follows."""
+        plan = json.loads(session.plan)
+        # The keys of an offline session come from its file, which was made before the session existed.
+        return parse_plan(plan, self._key, plan.get("keys", session.public))
 
-    def _draw(self, history: History, participant: str, language: str) -> tuple[Mapping[str, Any] | None, str]:
-        """A new session of a person, or why there is none."""
-        may = self._standing(history)
-        if may != "welcome":
-            return None, may
+    def _eligibility(self, history: History) -> Eligibility:
+        quota = self.study.quota
+        completed = sum(session.step == "completed" for session in history.sessions)
+        result = eligibility(quota, completed, history.passed)
+        return "finished" if len(history.sessions) >= _STARTS_PER_SESSION * quota.max_sessions else result
+
+    def _draw_session(self, history: History, participant: str, language: str) -> tuple[Mapping[str, Any] | None, str]:
+        """A new session for a person, or the reason why there is none."""
+        eligible = self._eligibility(history)
+        if eligible != "welcome":
+            return None, eligible
         now, hold = self._clock(), self.study.quota.hold_minutes * 60
         reserved = [
             Reservation(source, heard)
             for source, heard, step in history.reserved
-            if step not in _EARLY_STEPS or now - heard < _EARLY
+            if step not in _EARLY_STEPS or now - heard < _EARLY_SECONDS
         ]
-        # Answers of people who are out are none that the study has.
-        out = {
-            who
-            for who, (sessions, passed) in history.tested.items()
-            if eligibility(self.study.quota, sessions, passed) == "screened_out"
+        # Answers of people who were screened out don't count.
+        screened_out = {
+            other
+            for other, (completed, passed) in history.tested.items()
+            if eligibility(self.study.quota, completed, passed) == "screened_out"
         }
-        answers = count_with_reservations(history.answers(out), reserved, now, hold)
-        planned = allocate_images(self.study, participant, len(history.sessions) + 1, answers, history.seen)
-        if not planned:
-            every = {each.id for each in self.study.source}
+        answers = count_with_reservations(history.answers(screened_out), reserved, now, hold)
+        chosen = allocate_images(self.study, participant, len(history.sessions) + 1, answers, history.seen)
+        if not chosen:
+            every = {source.id for source in self.study.source}
             return None, "finished" if every <= set(history.seen) else "full"
-        trained = any(each.step in ("trial", "survey", "completed") for each in history.sessions)
-        training = [] if trained else [each.id for each in self.study.training]
-        images = [(each.source, each.test) for each in planned]
-        return self._new(plan_json(self.opened, training, [name for name, _ in images]), images, language), ""
+        trained = any(session.step in ("trial", "survey", "completed") for session in history.sessions)
+        training = [] if trained else [source.id for source in self.study.training]
+        images = [(image.source, image.test) for image in chosen]
+        return self._new_session(plan_json(self.opened, training, [name for name, _ in images]), images, language), ""
 
-    def _new(self, plan: Mapping[str, Any], images: Sequence[tuple[str, bool]], language: str) -> Mapping[str, Any]:
-        """A new session, as the store takes it."""
+    def _new_session(
+        self, plan: Mapping[str, Any], images: Sequence[tuple[str, bool]], language: str
+    ) -> Mapping[str, Any]:
+        """The values that `Store.start` needs for a new session."""
         public = secrets.token_hex(16)
         return {
             "public": public, "token": hash_token(self._token(public)), "language": language, "step": "consent",
@@ -297,75 +320,73 @@ class SessionService:
         }  # fmt: skip
 
     def _token(self, public: str) -> str:
-        """A session's token: 256 bits that nobody has who lacks the key, and the same for a page that comes again.
+        """The token of a session: 256 bits that nobody can derive without the key.
 
-        A page keeps what it has not yet sent under its token; a reload finds it there.
+        It is the same for a page that is reloaded: unsent events are kept in the browser under the token.
         """
         return self._key.sign("token", public)
 
     def _seal(self, public: str, trial: str, level: str) -> str:
         return self._key.sign("image", public, trial, level)[:32]
 
-    def plan(self, session: Session) -> SessionPlan:
-        """What a session consists of."""
-        found = self._plans.get(session.public)
-        if found is None:
-            plan = json.loads(session.plan)
-            # A session that was held offline has its keys of the file, which was made before there was a session.
-            found = parse_plan(plan, self._key, plan.get("keys", session.public))
-            self._plans.put(session.public, found)
-        return found
-
-    def _at(self, session: Session, read: Callable[[int, int], list[Event]], next: int | None = None) -> Progress:
-        """Where a session is; what is not at hand is read."""
-        start = self._progress.get(session.id) or Progress()
+    def _load_progress(
+        self, session: Session, read: Callable[[int, int], list[Event]], next: int | None = None
+    ) -> Progress:
+        """The progress of a session before event `next`, or after all events; what is not cached is read."""
+        with self._lock:
+            start = self._progress.get(session.id) or Progress()
         if next is not None and start.next == next:
             return start
         if next is not None and start.next > next:
-            # Another thread is ahead of the transaction that asks: as it was then.
+            # Another thread is ahead of this transaction: replay up to where it stands.
             start = Progress()
         events = read(session.id, start.next)
-        found = replay(self.plan(session), [each for each in events if next is None or each.number < next], start)
-        if found.next > start.next:
-            self._progress.put(session.id, found)
-        return found
+        progress = replay(self.plan(session), [event for event in events if next is None or event.number < next], start)
+        if progress.next > start.next:
+            self._cache_progress(session, progress)
+        return progress
 
-    def _keep_consents(self) -> None:
-        """Write down the texts that pages show, so that what was agreed to is known whenever it comes.
+    def _cache_progress(self, session: Session, progress: Progress) -> None:
+        with self._lock:
+            self._progress[session.id] = progress
+
+    def _save_consents(self) -> None:
+        """Store the consent texts that pages show, so that every agreement refers to a stored text.
 
         Raises
         ------
         PixqError
-            If somebody agreed to another text of this version.
+            If people agreed to another text of this version.
         """
-        if self._kept:
+        if self._consents_saved:
             return
         version = self.study.version
-        texts = {(version, language): words for language, words in self.study.consent.items()}
+        texts = {(version, language): text for language, text in self.study.consent.items()}
         for _, language in self.store.save_consents(texts):
             raise PixqError(
-                f"study.toml: consent.{language}: is not the text of version {version!r} that people agreed to; "
-                "give the study another version, or put that text back"
+                f"study.toml: consent.{language}: differs from the text of version {version!r} that people agreed to; "
+                "give the study a new version, or restore that text"
             )
-        self._kept = True
+        self._consents_saved = True
 
-    def _consent(self, session: Session, event: Event, first: int) -> str:
-        """The digest of what was agreed to, of which the page says the version and the language."""
-        said = json.loads(event.data)
-        told = said.get("version"), said.get("language")
-        version = told[0] if isinstance(told[0], str) else self.study.version
-        language = told[1] if isinstance(told[1], str) else session.language
-        digest = self.store.consent_digest(version, language)
+    def _consent_digest(self, session: Session, event: Event, first: int) -> str:
+        """The digest of the text that was agreed to; the page sends its version and language."""
+        data = json.loads(event.data)
+        version, language = data.get("version"), data.get("language")
+        digest = self.store.consent_digest(
+            version if isinstance(version, str) else self.study.version,
+            language if isinstance(language, str) else session.language,
+        )
         if digest is None:
-            raise UnexpectedEvent("consent: is of no version and language of this study", event.number, first)
+            message = "consent: this version and language are not part of the study; reload the page"
+            raise UnexpectedEvent(message, event.number, first)
         return digest
 
-    def _state(self, session: Session, progress: Progress) -> State:
+    def _page_state(self, session: Session, progress: Progress) -> State:
         plan = self.plan(session)
         state: State = {"step": progress.step, "next": progress.next, "index": progress.index, "of": 0}
         if progress.step in ("training", "trial"):
-            items = plan.training if progress.step == "training" else plan.trials
-            state["of"] = len(items)
+            state["of"] = len(plan.training if progress.step == "training" else plan.trials)
             state["trial"] = self._trial(session.public, plan, progress.step, progress.index)
         if progress.tries:
             state["tries"] = progress.tries
@@ -377,23 +398,24 @@ class SessionService:
             state["completion"] = completion(self.study.platform, progress.step)
         if progress.step == "completed" and session.visit is None:
             with self.store.history(session.participant) as history:
-                state["more"] = self._draw(history, session.participant, session.language)[0] is not None
+                state["more"] = self._draw_session(history, session.participant, session.language)[0] is not None
         return state
 
+    @cachedmethod(
+        lambda self: self._trials,
+        lambda self, public, plan, step, index: (public, step, index),
+        lambda self: self._lock,
+    )
     def _trial(self, public: str, plan: SessionPlan, step: str, index: int) -> dict[str, Any]:
-        found = self._trials.get((public, step, index))
-        if found is None:
-            every = (*plan.training, *plan.trials)
-            place = index + (len(plan.training) if step == "trial" else 0)
-            item, later = every[place], every[place + 1 : place + 2]
-            found = {
-                "key": item.key, "kind": step, "width": item.width, "height": item.height,
-                "reference": self._image_key(public, item, 0), "clicks": plan.rules.clicks,
-                "levels": [{"level": level, "image": self._image_key(public, item, level)} for level in item.levels],
-                "preload": [self._image_key(public, each, level) for each in later for level in (0, *each.levels)],
-            }  # fmt: skip
-            self._trials.put((public, step, index), found)
-        return found
+        items = (*plan.training, *plan.trials)
+        place = index + (len(plan.training) if step == "trial" else 0)
+        item, following = items[place], items[place + 1 : place + 2]
+        return {
+            "key": item.key, "kind": step, "width": item.width, "height": item.height,
+            "reference": self._image_key(public, item, 0), "clicks": plan.rules.clicks,
+            "levels": [{"level": level, "image": self._image_key(public, item, level)} for level in item.levels],
+            "preload": [self._image_key(public, later, level) for later in following for level in (0, *later.levels)],
+        }  # fmt: skip
 
     def _image_key(self, public: str, item: Item, level: int) -> str:
         return f"{public}.{item.key}.{level}.{self._seal(public, item.key, str(level))}"

@@ -1,4 +1,4 @@
-"""What a session consists of: written down when it begins, so that no later change of the study changes it."""
+"""The plan of a session, stored when it starts, so that later changes of the study don't change the session."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Rules:
-    """What of a study decides where an event leads; as in `pixq.study.design.config.Study`.
+    """The settings of a study that decide where an event leads; see `pixq.study.design.config.Study`.
 
-    A session that began before surveys were stored with it has the survey `None`: it was asked the default questions,
-    and any answer to them was accepted.
+    The survey is `None` for a session that started before surveys were stored: it was asked the default questions, and
+    any answer to them was accepted.
     """
 
     min_window: tuple[int, int]
@@ -51,7 +51,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What is known of a training or test image; as in `pixq.study.design.config.TruthSource`."""
+    """The correct answers for a training or test image; see `pixq.study.design.config.TruthSource`."""
 
     pjnd_range: tuple[int, int]
     points_yx: tuple[tuple[float, float], ...]
@@ -64,19 +64,19 @@ class Item:
     Parameters
     ----------
     key
-        What the page calls it; it tells nothing.
+        Name of the image on the page; it reveals nothing.
     source
-        Its id.
+        Id of the source.
     kind
-        The page learns only whether it is training.
+        Kind of the source; the page only learns whether it is a training image.
     codec
-        What made its levels.
+        The codec that made the levels.
     width, height
-        In pixels.
+        Size in pixels.
     levels
-        Those there are, rising, without the reference.
-    known
-        Of a training or test image.
+        Available levels in rising order, without the reference.
+    truth
+        Correct answers of a training or test image.
     """
 
     key: str
@@ -91,18 +91,18 @@ class Item:
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """What a session consists of.
+    """The images that a session shows, and the rules that it follows.
 
     Parameters
     ----------
     version
-        Of the study.
+        Version of the study.
     rules
-        Of the study.
+        Rules of the study.
     training
-        Training images; none where the person has been through them in an earlier session.
+        Training images; empty if the person completed the training in an earlier session.
     trials
-        Images asked about, in order, tests among them.
+        Images of the trials in order, test images among them.
     """
 
     version: str
@@ -112,7 +112,7 @@ class SessionPlan:
 
 
 def public_study(study: Study) -> dict[str, Any]:
-    """What a page is told of a study: nothing of what is asked about, nor of what is known of it."""
+    """The part of a study that its page may know: nothing about the images and their correct answers."""
     names = (
         "title", "version", "contact", "languages", "default_language", "consent", "scaling", "width_cm", "height_cm",
         "distance_cm", "min_screen_cm", "min_window", "hertz", "clicks",
@@ -149,58 +149,58 @@ def _survey_json(questions: Sequence[Question], without: Set[str] = frozenset())
 
 
 def plan_json(opened: OpenedStudy, training: Sequence[str], trials: Sequence[str]) -> dict[str, Any]:
-    """A session's plan as JSON; `parse_plan` makes the session of it.
+    """The plan of a session as JSON; `parse_plan` reads it.
 
     Parameters
     ----------
     opened
         The study and its images, as they are now.
     training, trials
-        Ids of what is shown, in order.
+        Ids of the images, in the order in which they are shown.
     """
     return {
         "version": opened.study.version,
         "rules": rules_json(rules_of(opened.study)),
-        "training": [_told(opened.sources[name]) for name in training],
-        "trials": [_told(opened.sources[name]) for name in trials],
+        "training": [_item_json(opened.sources[name]) for name in training],
+        "trials": [_item_json(opened.sources[name]) for name in trials],
     }  # fmt: skip
 
 
-def _told(of: OpenedSource) -> dict[str, Any]:
-    told = {
-        "source": of.source.id, "kind": of.kind, "codec": of.source.codec, "width": of.width, "height": of.height,
-        "levels": [level for level in of.levels if level > 0],
+def _item_json(opened: OpenedSource) -> dict[str, Any]:
+    item = {
+        "source": opened.source.id, "kind": opened.kind, "codec": opened.source.codec, "width": opened.width,
+        "height": opened.height, "levels": [level for level in opened.levels if level > 0],
     }  # fmt: skip
-    if isinstance(of.source, TruthSource):
-        told["pjnd_range"] = list(of.source.pjnd_range)
-        told["points_yx"] = [list(point) for point in of.source.points_yx]
-    return told
+    if isinstance(opened.source, TruthSource):
+        item["pjnd_range"] = list(opened.source.pjnd_range)
+        item["points_yx"] = [list(point) for point in opened.source.points_yx]
+    return item
 
 
 def parse_plan(plan: Mapping[str, Any], key: Key, name: str) -> SessionPlan:
-    """The session of a plan.
+    """Read a plan that `plan_json` made.
 
     Parameters
     ----------
     plan
-        Of `plan_json`.
+        The plan as JSON.
     key
-        The study's.
+        Secret key of the study.
     name
-        That the keys of its images are made of.
+        The keys of the images are derived from this name.
     """
 
-    def item(step: str, place: int, told: Mapping[str, Any]) -> Item:
-        known = None
-        if "pjnd_range" in told:
-            low, high = told["pjnd_range"]
-            known = GroundTruth((low, high), tuple((y, x) for y, x in told["points_yx"]))
+    def parse_item(step: str, place: int, item: Mapping[str, Any]) -> Item:
+        truth = None
+        if "pjnd_range" in item:
+            low, high = item["pjnd_range"]
+            truth = GroundTruth((low, high), tuple((y, x) for y, x in item["points_yx"]))
         return Item(
-            key.sign("trial", name, step, str(place))[:16], told["source"], told["kind"], told["codec"], told["width"],
-            told["height"], tuple(told["levels"]), known,
+            key.sign("trial", name, step, str(place))[:16], item["source"], item["kind"], item["codec"], item["width"],
+            item["height"], tuple(item["levels"]), truth,
         )  # fmt: skip
 
     training, trials = (
-        tuple(item(step, place, told) for place, told in enumerate(plan[step])) for step in ("training", "trials")
+        tuple(parse_item(step, place, item) for place, item in enumerate(plan[step])) for step in ("training", "trials")
     )
     return SessionPlan(plan["version"], parse_rules(plan["rules"]), training, trials)

@@ -1,7 +1,7 @@
-"""What comes next in a session: a function of its plan and of the events so far, and of nothing else.
+"""The state machine of a session: its plan and its events alone decide what comes next.
 
-Any event may come at any time; one that does not fit where the session is changes nothing but the number of the next.
-So whatever a page sent, the session can go on, and the same events always lead to the same place.
+Any event may come at any time; an event that does not fit the current step only increases the number of the next
+event. So a session can continue whatever a page sent, and the same events always lead to the same state.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ __all__ = [
     "replay",
 ]
 
-#: Calibrations that a person may try.
+#: Maximum number of calibrations.
 CALIBRATIONS = 3
-#: Answers to a training image after which the next one comes in any case.
+#: Maximum number of answers to one training image; then the next one is shown in any case.
 TRAININGS = 5
-#: Frames of the screen that an image must last.
+#: Minimum number of screen refreshes per image.
 _FRAMES = 2
 
 Step = Literal[
@@ -53,16 +53,16 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class AcceptedAnswer:
-    """An answer that counts.
+    """An answer that was accepted.
 
     Parameters
     ----------
     place
-        Of the image among the session's trials, or among its training images.
+        Index of the image among the session's trials, or among its training images.
     number
-        Of the event.
+        Number of the event.
     passed
-        Whether it is right; `None` where there is no truth.
+        Whether it is correct; `None` if the image has no ground truth.
     """
 
     place: int
@@ -72,26 +72,26 @@ class AcceptedAnswer:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a session is.
+    """How far a session is.
 
     Parameters
     ----------
     next
         Number of the next event.
     step
-        What is asked now.
+        The current step.
     index
-        Of the training image or trial.
+        Index of the current training image or trial.
     tries
-        Calibrations, or answers to this training image, that came to nothing.
+        Number of failed calibrations, or of wrong answers to the current training image.
     reason
-        Why it ended otherwise than by answering all.
+        Why the session failed; empty otherwise.
     feedback
-        On the last training answer, until something else is answered.
+        Feedback on the last training answer, until the next answer.
     answers
-        To trials, by place.
+        Answers to trials, in order.
     trained
-        To training images, all tries.
+        Answers to training images, including repeated ones.
     """
 
     next: int = 0
@@ -105,21 +105,21 @@ class Progress:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is asked."""
+        """Whether the session has ended."""
         return self.step in ENDED
 
 
 def replay(plan: SessionPlan, events: Iterable[Event], start: Progress | None = None) -> Progress:
-    """Where a session is after all its events.
+    """The progress of a session after all its events.
 
     Parameters
     ----------
     plan
-        What it consists of.
+        Plan of the session.
     events
-        In order of their numbers; those that `start` has seen are passed over.
+        Events in the order of their numbers; those before `start.next` are skipped.
     start
-        Where it was.
+        Progress to start from; by default the beginning.
     """
     progress = start or Progress()
     for event in events:
@@ -129,105 +129,107 @@ def replay(plan: SessionPlan, events: Iterable[Event], start: Progress | None = 
 
 
 def advance(plan: SessionPlan, progress: Progress, event: Event) -> tuple[Progress, str]:
-    """Where a session is after one more event.
+    """The progress of a session after one more event.
 
     Parameters
     ----------
     plan
-        What it consists of.
+        Plan of the session.
     progress
-        Where it is.
+        Progress before the event.
     event
         Any event.
 
     Returns
     -------
     Progress
-        Where it is then.
+        Progress after the event.
     str
-        Why the event changes nothing; empty where it does, and where it is one that is only written down.
+        Why the event was refused; empty if it was accepted, or is only logged.
     """
-    stood = replace(progress, next=event.number + 1)
+    waiting = replace(progress, next=event.number + 1)
     if event.kind in LOGGED_KINDS:
-        return stood, ""
+        return waiting, ""
     if event.kind != progress.step:
-        return stood, f"{event.kind}: the session is at {progress.step}"
+        return waiting, f"{event.kind}: the session is at {progress.step}"
     try:
-        said = parse_payload(event.kind, json.loads(event.data))
+        payload = parse_payload(event.kind, json.loads(event.data))
     except ValueError as error:
-        return stood, str(error)
-    if isinstance(said, Answer):
-        return _answer(plan, stood, said, event.number)
-    if isinstance(said, Survey) and plan.rules.survey is not None and (refusal := said.refusal(plan.rules.survey)):
-        return stood, refusal
-    return _step(plan, replace(stood, feedback=None), said), ""
+        return waiting, str(error)
+    if isinstance(payload, Answer):
+        return _answer(plan, waiting, payload, event.number)
+    if isinstance(payload, Survey) and plan.rules.survey is not None:
+        if refusal := payload.refusal(plan.rules.survey):
+            return waiting, refusal
+    return _leave_step(plan, replace(waiting, feedback=None), payload), ""
 
 
-def _step(plan: SessionPlan, at: Progress, said: Payload) -> Progress:
+def _leave_step(plan: SessionPlan, progress: Progress, payload: Payload) -> Progress:
     rules = plan.rules
-    if isinstance(said, Consent):
-        return replace(at, step="check") if said.agreed else _ended(at, "failed", "consent")
-    if isinstance(said, Check):
-        if said.mobile:
-            return _ended(at, "failed", "mobile")
+    if isinstance(payload, Consent):
+        return replace(progress, step="check") if payload.agreed else _end(progress, "failed", "consent")
+    if isinstance(payload, Check):
+        if payload.mobile:
+            return _end(progress, "failed", "mobile")
         width, height = rules.min_window
-        fits = said.width >= width and said.height >= height and said.rate >= _FRAMES * rules.hertz
-        # Else the page says what to mend, and checks again.
-        return replace(at, step="calibration") if fits else at
-    if isinstance(said, Calibration):
-        if said.screen_height / said.px_per_cm >= rules.min_screen_cm:
-            return replace(at, step="instructions", tries=0)
-        tried = replace(at, tries=at.tries + 1)
-        return tried if tried.tries < CALIBRATIONS else _ended(tried, "failed", "screen")
-    if at.step == "instructions":
-        return _image(plan, replace(at, step="training"), 0)
-    return replace(at, step="completed")
+        fits = payload.width >= width and payload.height >= height and payload.rate >= _FRAMES * rules.hertz
+        # Otherwise the page says what to change, and checks again.
+        return replace(progress, step="calibration") if fits else progress
+    if isinstance(payload, Calibration):
+        if payload.screen_height / payload.px_per_cm >= rules.min_screen_cm:
+            return replace(progress, step="instructions", tries=0)
+        tried = replace(progress, tries=progress.tries + 1)
+        return tried if tried.tries < CALIBRATIONS else _end(tried, "failed", "screen")
+    if progress.step == "instructions":
+        return _go_to_image(plan, replace(progress, step="training"), 0)
+    return replace(progress, step="completed")
 
 
-def _ended(at: Progress, step: Step, reason: str) -> Progress:
-    return replace(at, step=step, reason=reason, tries=0)
+def _end(progress: Progress, step: Step, reason: str) -> Progress:
+    return replace(progress, step=step, reason=reason, tries=0)
 
 
-def _image(plan: SessionPlan, at: Progress, index: int) -> Progress:
-    """At an image, or past the last one of its step at the next step."""
-    if at.step == "training" and index >= len(plan.training):
-        return _image(plan, replace(at, step="trial"), 0)
-    if at.step == "trial" and index >= len(plan.trials):
-        return replace(at, step="survey" if plan.rules.questions else "completed", index=0, tries=0)
-    return replace(at, index=index, tries=0)
+def _go_to_image(plan: SessionPlan, progress: Progress, index: int) -> Progress:
+    """Show an image; after the last one of a step, go to the next step."""
+    if progress.step == "training" and index >= len(plan.training):
+        return _go_to_image(plan, replace(progress, step="trial"), 0)
+    if progress.step == "trial" and index >= len(plan.trials):
+        return replace(progress, step="survey" if plan.rules.questions else "completed", index=0, tries=0)
+    return replace(progress, index=index, tries=0)
 
 
-def _answer(plan: SessionPlan, at: Progress, said: Answer, number: int) -> tuple[Progress, str]:
-    item = (plan.training if at.step == "training" else plan.trials)[at.index]
-    if wrong := _wrong(plan.rules, item, said):
-        return at, f"{at.step}: {wrong}"
-    found = judge_item(item, said.pjnd, [(y, x) for y, x in said.points])
-    answered = AcceptedAnswer(at.index, number, None if found is None else found.passed)
-    if at.step == "trial":
-        return _image(plan, replace(at, answers=(*at.answers, answered), feedback=None), at.index + 1), ""
-    feedback = None if item.truth is None or found is None else _feedback(item, item.truth, found)
-    at = replace(at, trained=(*at.trained, answered), tries=at.tries + 1, feedback=feedback)
-    if found is None or found.passed or at.tries >= TRAININGS:
-        return _image(plan, at, at.index + 1), ""
-    return at, ""
+def _answer(plan: SessionPlan, progress: Progress, answer: Answer, number: int) -> tuple[Progress, str]:
+    item = (plan.training if progress.step == "training" else plan.trials)[progress.index]
+    if refusal := _refusal(plan.rules, item, answer):
+        return progress, f"{progress.step}: {refusal}"
+    judgement = judge_item(item, answer.pjnd, [(y, x) for y, x in answer.points])
+    accepted = AcceptedAnswer(progress.index, number, None if judgement is None else judgement.passed)
+    if progress.step == "trial":
+        progress = replace(progress, answers=(*progress.answers, accepted), feedback=None)
+        return _go_to_image(plan, progress, progress.index + 1), ""
+    feedback = None if item.truth is None or judgement is None else _feedback(item, item.truth, judgement)
+    progress = replace(progress, trained=(*progress.trained, accepted), tries=progress.tries + 1, feedback=feedback)
+    if judgement is None or judgement.passed or progress.tries >= TRAININGS:
+        return _go_to_image(plan, progress, progress.index + 1), ""
+    return progress, ""
 
 
-def _wrong(rules: Rules, item: Item, said: Answer) -> str:
-    if said.key != item.key:
-        return "key: another image is asked about"
-    if said.pjnd not in item.levels:
-        return "pjnd: is none of the levels shown"
-    if len(said.points) != rules.clicks:
-        return f"points: {rules.clicks} are asked for"
-    if not all(0 <= y <= item.height and 0 <= x <= item.width for y, x in said.points):
+def _refusal(rules: Rules, item: Item, answer: Answer) -> str:
+    if answer.key != item.key:
+        return "key: does not belong to the current image"
+    if answer.pjnd not in item.levels:
+        return "pjnd: is not one of the levels of this image"
+    if len(answer.points) != rules.clicks:
+        return f"points: must be exactly {rules.clicks}"
+    if not all(0 <= y <= item.height and 0 <= x <= item.width for y, x in answer.points):
         return "points: one is outside the image"
-    if not any(level > 0 for _, level in said.track):
+    if not any(level > 0 for _, level in answer.track):
         return "track: the slider was not moved"
     return ""
 
 
 def judge_item(item: Item, level: int, points: Sequence[tuple[float, float]]) -> Judgement | None:
-    """An answer to an image by what is known of it; `None` where nothing is. Otherwise as `judge`."""
+    """Judge an answer by the ground truth of its image; `None` if it has none. See `judge`."""
     if item.truth is None:
         return None
     return judge(
@@ -236,15 +238,15 @@ def judge_item(item: Item, level: int, points: Sequence[tuple[float, float]]) ->
     )  # fmt: skip
 
 
-def _feedback(item: Item, known: GroundTruth, found: Judgement) -> dict[str, Any]:
+def _feedback(item: Item, truth: GroundTruth, judgement: Judgement) -> dict[str, Any]:
     width, height = REFERENCE_SIZE
     return {
         "key": item.key,
-        "passed": found.passed,
-        "in_range": found.in_range,
-        "matched": sorted(pair[0] for pair in found.matched),
-        "pjnd_range": list(known.pjnd_range),
-        "points": [list(point) for point in known.points_yx],
-        # Half axes of the places: y, x in pixels of the image.
+        "passed": judgement.passed,
+        "in_range": judgement.in_range,
+        "matched": sorted(pair[0] for pair in judgement.matched),
+        "pjnd_range": list(truth.pjnd_range),
+        "points": [list(point) for point in truth.points_yx],
+        # Half axes of the accepted ellipses: y, x in pixels of the image.
         "radius": [SIGMAS * SIGMA * item.height / height, SIGMAS * SIGMA * item.width / width],
     }

@@ -115,9 +115,9 @@ function answer(plan: SessionPlan, at: Progress, data: Data): [Progress, string]
 }
 
 function misfit(clicks: number, item: Item, said: Said): string {
-  if (said.key !== item.key) return "key: another image is asked about";
-  if (!item.levels.includes(said.pjnd)) return "pjnd: is none of the levels shown";
-  if (said.points.length !== clicks) return `points: ${clicks} are asked for`;
+  if (said.key !== item.key) return "key: does not belong to the current image";
+  if (!item.levels.includes(said.pjnd)) return "pjnd: is not one of the levels of this image";
+  if (said.points.length !== clicks) return `points: must be exactly ${clicks}`;
   if (!said.points.every(([y, x]) => 0 <= y && y <= item.height && 0 <= x && x <= item.width)) return "points: one is outside the image";
   if (!said.track.some(([, level]) => level > 0)) return "track: the slider was not moved";
   return "";
