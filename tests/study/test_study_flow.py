@@ -177,7 +177,8 @@ def test_training_says_what_was_expected_and_asks_again() -> None:
 @pytest.mark.parametrize(
     ("bad", "word"),
     [
-        (answer("c"), "the current image"), (answer("b", 11), "not one of the levels"), (answer("b", 0), "not one of the levels"),
+        (answer("c"), "the current image"),
+        (answer("b", 11), "not one of the levels"), (answer("b", 0), "not one of the levels"),
         (answer("b", points=((1, 1), (2, 2))), "exactly 3"),
         (answer("b", points=((1, 1), (2, 2), (481, 0))), "outside"),
         (answer("b", points=((1, 1), (2, 2), (0, -0.5))), "outside"), (answer("b", track=()), "not moved"),

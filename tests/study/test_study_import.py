@@ -212,8 +212,10 @@ BAD: list[tuple[str, Callable[[Given], Any], str]] = [
     ("a.json", said("trial", key="0" * 16), "event 7: trial: key: does not belong to the current image"),
     ("a.json", said("training", pjnd=40), "the session is at training"),
     ("a.json", lambda file: json.dumps(file).replace("9000.5", "1e999"), "event 5: data must be standard JSON"),
-    ("a.json", said("check", a=json.loads("[" * 900 + "]" * 900)), "event 2: data must not nest objects and lists more than 16 levels deep"),
-    ("a.csv", lambda file: as_csv(said("check", a=json.loads("[" * 16 + "]" * 16))(file)), "event 2: data must not nest objects"),
+    ("a.json", said("check", a=json.loads("[" * 900 + "]" * 900)),
+     "event 2: data must not nest objects and lists more than 16 levels deep"),
+    ("a.csv", lambda file: as_csv(said("check", a=json.loads("[" * 16 + "]" * 16))(file)),
+     "event 2: data must not nest objects"),
     ("a.json", lambda file: json.dumps(file).replace('"kind": "done"', '"kind": "won"'), "event 13: kind must be"),
     ("a.json", lambda file: json.dumps(file).replace('"number": 3,', '"number": 4,'), "event 3: has the number 4"),
 ]  # fmt: skip

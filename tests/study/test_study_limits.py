@@ -19,8 +19,8 @@ from sqlalchemy import event
 from pixq.study.results.answers import answers_of, as_json
 from pixq.study.results.load import load_results
 from pixq.study.results.statistics import study_statistics
-from pixq.study.server.app import Limits
-from pixq.study.server.limits import Lately, RateLimit
+from pixq.study.server.limits import Limits, RateLimit
+from pixq.study.server.routes_admin import RefreshedValue
 from pixq.study.store.keys import withdraw
 from support import studying
 from support.studying import ADMIN, KEY, PATIENT, SAID, Page, Server
@@ -70,7 +70,7 @@ def request(server: Server, *lines: str, body: bytes = b"") -> int:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_the_proxys_word_is_the_last_one(folder: Path, database: str) -> None:
-    slow = Limits(session=PATIENT.session, address=RateLimit(second=0.001, burst=2), start=PATIENT.start)
+    slow = Limits(session=PATIENT.session, address=RateLimit(per_second=0.001, burst=2), start=PATIENT.start)
     ours, get = "X-Forwarded-For: 192.0.2.7", "GET /page/page.js HTTP/1.1"
     with studying.running(folder, database, limits=slow, proxy=True) as server:
         # Whatever the client puts before it.
@@ -85,7 +85,9 @@ def test_the_proxys_word_is_the_last_one(folder: Path, database: str) -> None:
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, database: str) -> None:
     slow = Limits(
-        session=PATIENT.session, address=RateLimit(second=0.001, burst=9), start=RateLimit(second=0.001, burst=4)
+        session=PATIENT.session,
+        address=RateLimit(per_second=0.001, burst=9),
+        start=RateLimit(per_second=0.001, burst=4),
     )
     with studying.running(folder, database, limits=slow) as server:
         page = Page(server, {"participant": "anna"})
@@ -116,7 +118,7 @@ def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, d
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_comes_in_parts_costs_as_much(folder: Path, database: str) -> None:
-    slow = Limits(session=RateLimit(second=0.001, burst=5), address=PATIENT.address, start=PATIENT.start)
+    slow = Limits(session=RateLimit(per_second=0.001, burst=5), address=PATIENT.address, start=PATIENT.start)
     with studying.running(folder, database, limits=slow) as server:
         page = Page(server, {"participant": "anna"})
         page.start()
@@ -131,7 +133,7 @@ def test_what_comes_in_parts_costs_as_much(folder: Path, database: str) -> None:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_session_stores_so_much_and_no_more(folder: Path, database: str) -> None:
-    small = replace(PATIENT, stored=2 << 20)
+    small = replace(PATIENT, session_bytes=2 << 20)
     with studying.running(folder, database, limits=small) as server:
         page, other = (Page(server, {"participant": name}) for name in ("anna", "bert"))
         page.start()
@@ -141,7 +143,7 @@ def test_a_session_stores_so_much_and_no_more(folder: Path, database: str) -> No
         assert [page.send(large)[0] for _ in range(4)] == [200] * 4
         page.say("frames", {"text": "x" * 900_000})
         status, told = page.send(page.event("frames", {"text": "x" * 900_000}))
-        assert (status, told["error"]) == (413, "this session has stored 2 MiB, and may store no more")
+        assert (status, told["error"]) == (413, "this session has reached its limit of 2 MiB")
         page.say("frames")
         other.say("frames", {"text": "x" * 900_000})
         size, next = server.service.store.session_size(1)
@@ -155,7 +157,7 @@ def test_a_session_stores_so_much_and_no_more(folder: Path, database: str) -> No
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_figures_are_given_again_for_a_while(folder: Path, database: str) -> None:
-    with studying.running(folder, database, limits=replace(PATIENT, figures=3600.0)) as server:
+    with studying.running(folder, database, limits=replace(PATIENT, statistics_seconds=3600.0)) as server:
         for people in (0, 1):
             told = server.ask("GET", "/api/admin", token=ADMIN)
             assert (told[0], json.loads(told[2])["people"], int(told[1]["age"]) < 3600) == (200, 0, True)
@@ -175,7 +177,7 @@ def test_one_finds_and_others_get_what_there_is() -> None:
         return own
 
     async def ask() -> None:
-        lately = Lately(find, 30.0, lambda: now[0])
+        lately = RefreshedValue(find, 30.0, lambda: now[0])
         waiting = [asyncio.create_task(lately.get()) for _ in range(5)]
         await asyncio.sleep(0)
         waiting.pop().cancel()

@@ -22,8 +22,8 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 from pixq.errors import PixqError
 from pixq.http.security import HEADERS
-from pixq.study.server.app import Limits, read_page
-from pixq.study.server.limits import AddressHasher, RateLimit, RateLimiter
+from pixq.study.server.limits import AddressHasher, Limits, RateLimit, RateLimiter
+from pixq.study.server.routes_page import read_page
 from pixq.study.store.keys import Key, check_key, open_key, open_token, withdraw
 from pixq.study.store.store import Store, open_store
 from support import studying
@@ -512,7 +512,7 @@ def test_the_experimenters_page_needs_its_token(server: Server, page: Page) -> N
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_who_asks_too_often_waits(folder: Path, database: str) -> None:
-    slow = RateLimit(second=0.01, burst=5)
+    slow = RateLimit(per_second=0.01, burst=5)
     patient = studying.PATIENT
     with studying.running(
         folder, database, limits=Limits(session=slow, address=patient.address, start=patient.start)
@@ -642,17 +642,17 @@ def test_threads_that_make_a_key_get_the_same(tmp_path: Path) -> None:
 
 def test_addresses_are_not_kept() -> None:
     names, other = AddressHasher(), AddressHasher()
-    assert names.name("192.0.2.1") == names.name("192.0.2.1") != other.name("192.0.2.1")
-    rates = RateLimiter(RateLimit(1, 2), most=3)
+    assert names.hash("192.0.2.1") == names.hash("192.0.2.1") != other.hash("192.0.2.1")
+    rates = RateLimiter(RateLimit(1, 2), max_buckets=3)
     for n in range(50):
-        rates.take(names.name(f"192.0.2.{n}"), 2)
+        rates.take(names.hash(f"192.0.2.{n}"), 2)
     assert len(rates._buckets) == 3
     assert "192.0.2" not in repr(rates.__dict__)
 
 
 def test_buckets_fill_with_time() -> None:
     now = [0.0]
-    rates = RateLimiter(RateLimit(second=2, burst=4), clock=lambda: now[0])
+    rates = RateLimiter(RateLimit(per_second=2, burst=4), clock=lambda: now[0])
     assert [rates.take("a", 3), rates.take("a", 3)] == [0, 1.0]
     now[0] = 1.0
     assert [rates.take("a", 3), rates.take("b", 100)] == [0, 0]

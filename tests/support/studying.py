@@ -20,8 +20,8 @@ from PIL import Image
 from pixq.http.server import listen
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import study_statistics
-from pixq.study.server.app import Limits, create_app
-from pixq.study.server.limits import RateLimit
+from pixq.study.server.app import create_app
+from pixq.study.server.limits import Limits, RateLimit
 from pixq.study.session.service import SessionService
 from pixq.study.store.keys import Key, hash_token
 from pixq.study.store.store import open_store
@@ -44,7 +44,9 @@ PAGE = {
     "page.js": (b"'use strict';", "text/javascript; charset=utf-8"),
 }
 #: Limits that tests of other things don't meet.
-PATIENT = Limits(session=RateLimit(1e4, 1e5), address=RateLimit(1e5, 1e6), start=RateLimit(1e4, 1e5), figures=0.0)
+PATIENT = Limits(
+    session=RateLimit(1e4, 1e5), address=RateLimit(1e5, 1e6), start=RateLimit(1e4, 1e5), statistics_seconds=0.0
+)
 
 
 def make_study(folder: Path, *, platform: str = "", more: str = "") -> Path:

@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 
 from pixq.study.results.answers import Answer, answers_of
 from pixq.study.results.load import load_results
-from pixq.study.server.app import read_page
+from pixq.study.server.routes_page import read_page
 from pixq.study.session.service import SessionService
 from pixq.study.store.records import Session
 from support import browser, studies, studying, trees

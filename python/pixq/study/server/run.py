@@ -19,8 +19,10 @@ from pixq.http.security import is_loopback, is_wildcard
 from pixq.http.server import address, answer, listen
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import study_statistics
-from pixq.study.server.app import Limits, create_app, read_page
+from pixq.study.server.app import create_app
+from pixq.study.server.limits import Limits
 from pixq.study.server.open_study import ANSWERS_FILE, explain_database_errors
+from pixq.study.server.routes_page import read_page
 from pixq.study.session.platforms import check_url
 from pixq.study.session.service import SessionService
 from pixq.study.store.keys import KEY_FILE, check_key, hash_token, open_key, open_token

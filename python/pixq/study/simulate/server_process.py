@@ -91,8 +91,7 @@ def _end_with_parent() -> None:
 
 def _main(folder: str, database: str, private: str, *page: str) -> int:
     from pixq.study.server import run
-    from pixq.study.server.app import Limits
-    from pixq.study.server.limits import RateLimit
+    from pixq.study.server.limits import Limits, RateLimit
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     wide = RateLimit(1e6, 1e6)
