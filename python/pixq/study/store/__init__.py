@@ -1,1 +1,1 @@
-"""Where a study keeps its answers: tables, queries, keys, deletion."""
+"""The database of a study's answers: tables, queries, keys and deletion."""

@@ -1,4 +1,4 @@
-"""Connecting to SQLite or PostgreSQL, so that what is committed is on the disk."""
+"""Connects to SQLite or PostgreSQL, so that a committed transaction is on the disk."""
 
 from __future__ import annotations
 
@@ -14,45 +14,49 @@ from pixq.errors import PixqError
 
 __all__ = ["WRITES", "open_engine"]
 
-#: Option of a connection's execution: its transactions write.
+#: Execution option of a connection whose transactions write.
 WRITES = "pixq_writes"
-#: Seconds that one writer waits for another, and a client for its server.
-_PATIENCE = 20
-#: Connections kept, and those made beside them when all are in use.
-_KEPT, _MORE = 8, 24
+#: Seconds that a writer waits for another one, and a client for its server.
+_TIMEOUT = 20
+#: Connections that stay open, and further ones when all are in use.
+_POOL = {"pool_size": 8, "max_overflow": 24}
 
 
 def open_engine(where: str) -> Engine:
-    """An engine of SQLAlchemy.
+    """Create an SQLAlchemy engine.
 
     Parameters
     ----------
     where
-        A file's name, or the URL of a PostgreSQL database.
+        Path of an SQLite file, or URL of a PostgreSQL database.
 
     Raises
     ------
     PixqError
-        If it is neither, or PostgreSQL's client is not installed.
+        If it is neither, or psycopg is not installed.
     """
     url = _url(where)
     if url.get_backend_name() == "sqlite":
-        _private(Path(where))
-        engine = create_engine(url, connect_args={"timeout": _PATIENCE}, pool_size=_KEPT, max_overflow=_MORE)
-        event.listen(engine, "connect", _connected)
+        _create_private(Path(where))
+        engine = create_engine(
+            url, connect_args={"timeout": _TIMEOUT}, **_POOL
+        )
+        event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
         return engine
-    # Whatever the server's own default is: what was confirmed has been flushed.
-    options = {"options": "-c synchronous_commit=on", "connect_timeout": _PATIENCE}
+    # Whatever the server's default is, a commit returns only after it was flushed.
+    options = {"options": "-c synchronous_commit=on", "connect_timeout": _TIMEOUT}
     try:
-        return create_engine(url, connect_args=options, pool_size=_KEPT, max_overflow=_MORE, pool_pre_ping=True)
+        return create_engine(
+            url, connect_args=options, **_POOL, pool_pre_ping=True
+        )
     except ImportError:
-        raise PixqError("PostgreSQL needs psycopg; pip install 'pixq[postgres]'") from None
+        raise PixqError("PostgreSQL needs psycopg; run `pip install 'pixq[postgres]'`") from None
 
 
-def _private(path: Path) -> None:
-    """Make a database's file readable by its owner alone; SQLite makes those beside it alike."""
-    # Whatever is wrong with it, SQLite says so.
+def _create_private(path: Path) -> None:
+    """Create the file, readable only by its owner; SQLite copies the mode to the files beside it."""
+    # SQLite reports what is wrong with the path.
     with suppress(OSError):
         if path.parent.is_dir() and not path.exists():
             path.touch(mode=0o600)
@@ -68,17 +72,17 @@ def _url(where: str) -> URL:
         url = None
     if url is not None and url.get_backend_name() == "postgresql":
         return url.set(drivername="postgresql+psycopg")
-    raise PixqError("the database is neither a file nor postgresql://user:password@host/name; give one of them")
+    raise PixqError("--database: pass the path of a file, or postgresql://user:password@host/name")
 
 
-def _connected(connection: Any, record: Any) -> None:
-    # The module would begin transactions of its own; ours begin in `_begin`.
+def _configure(connection: Any, record: Any) -> None:
+    # The sqlite3 module starts no transactions by itself; `_begin` does.
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that first reads and then writes can fail at its first write; one that says so at once waits.
+    # A transaction that reads first can fail at its first write; BEGIN IMMEDIATE waits for other writers instead.
     writes = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,4 +1,4 @@
-"""Who a participant is, is not kept: names become keyed pseudonyms before anything is stored."""
+"""Keys and pseudonyms: names of participants are replaced by keyed hashes before anything is stored."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixq.errors import PixqError
+from pixq.io.atomic import explain_os_errors
 
 if TYPE_CHECKING:
-    # A key and its pseudonyms need no SQLAlchemy.
+    # Keys and pseudonyms don't need SQLAlchemy.
     from pixq.study.store.store import Store
 
 __all__ = [
@@ -29,16 +30,16 @@ __all__ = [
     "withdraw",
 ]
 
-#: Beside `study.toml`.
+#: File of the key, beside `study.toml`.
 KEY_FILE = "study.key"
-#: Of whom a file was sent, as if it were a platform.
+#: Platform of participants who sent in an offline file.
 OFFLINE_PLATFORM = "offline"
 _BYTES = 32
 
 
 @dataclass(frozen=True)
 class Key:
-    """A study's secret key.
+    """The secret key of a study.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ class Key:
 
     secret: bytes = field(repr=False)
 
-    def sign(self, purpose: str, *what: str) -> str:
-        """HMAC-SHA256 of texts, as 64 hexadecimal digits; each purpose has its own.
+    def sign(self, purpose: str, *texts: str) -> str:
+        """HMAC-SHA256 of texts as 64 hexadecimal digits, different for each purpose.
 
         Examples
         --------
@@ -57,80 +58,68 @@ class Key:
         >>> key.sign("a", "b", "c") == key.sign("a", "bc"), key.sign("a", "b") == key.sign("b", "b")
         (False, False)
         """
-        # Their lengths stand before them, so that no two lists of texts are one message.
-        parts = [each.encode() for each in (purpose, *what)]
+        # Each text is preceded by its length, so that different lists of texts are different messages.
+        parts = [text.encode() for text in (purpose, *texts)]
         message = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
-        # In one call of OpenSSL's: a trial names hundreds of images, and each has a seal.
+        # A single OpenSSL call, for speed: a trial lists hundreds of images, each with a seal.
         return hmac.digest(self.secret, message, "sha256").hex()
 
     def pseudonym(self, platform: str, name: str) -> str:
-        """What a person of a platform is called here: 32 hexadecimal digits that nobody turns back without the key."""
+        """The pseudonym of a person: 32 hexadecimal digits that can't be traced back without the key."""
         return self.sign("person", platform, name)[:32]
 
     @property
     def fingerprint(self) -> str:
-        """Tells whether it is the same key, and nothing else of it."""
+        """Identifies the key without revealing it."""
         return self.sign("fingerprint")[:16]
 
 
 def open_key(path: Path) -> Key:
-    """The key of a file; it is made where there is none, readable by its owner alone.
-
-    Parameters
-    ----------
-    path
-        Of the file.
+    """Read the key in a file, which is created if it does not exist, readable only by its owner.
 
     Raises
     ------
     PixqError
-        If it holds no key, others can read it, or it can't be made.
+        If the file does not contain a key, others can read it, or it can't be created.
     """
     try:
-        secret = bytes.fromhex(_private(path, secrets.token_hex(_BYTES)))
+        secret = bytes.fromhex(_read_private(path, secrets.token_hex(_BYTES)))
     except ValueError:
         secret = b""
     if len(secret) != _BYTES:
-        raise PixqError(f"{path}: holds no key of {_BYTES} bytes in hexadecimal; put back the one it had")
+        raise PixqError(f"{path}: is not a key of {2 * _BYTES} hexadecimal digits; restore the original file")
     return Key(secret)
 
 
 def open_token(path: Path) -> str:
-    """The experimenter's token of a file; it is made where there is none, readable by its owner alone.
-
-    Parameters
-    ----------
-    path
-        Of the file.
+    """Read the experimenter's token in a file, which is created if it does not exist, readable only by its owner.
 
     Raises
     ------
     PixqError
-        If it holds no token, others can read it, or it can't be made.
+        If the file does not contain a token, others can read it, or it can't be created.
     """
     try:
-        token = _private(path, secrets.token_urlsafe(_BYTES))
+        token = _read_private(path, secrets.token_urlsafe(_BYTES))
     except ValueError:
         token = ""
     if re.fullmatch(r"[A-Za-z0-9_-]{32,128}", token) is None:
-        raise PixqError(f"{path}: holds no token of 32 letters and digits or more; delete it for a new one")
+        raise PixqError(f"{path}: is not a token of 32 or more letters and digits; delete the file to get a new token")
     return token
 
 
-def _private(path: Path, text: str) -> str:
-    """The line that a file holds which its owner alone can read; `text`, where there was no file."""
-    try:
+def _read_private(path: Path, text: str) -> str:
+    """The line in a file that only its owner can read; the file is created with `text` if it does not exist."""
+    with explain_os_errors(path, "make sure that you can read and write it"):
         if not path.exists():
-            _make(path, text)
+            _create_private(path, text)
         if os.name == "posix" and path.stat().st_mode & 0o077:
-            raise PixqError(f"{path}: others than its owner can read it; chmod 600 {path.name}")
+            raise PixqError(f"{path}: other users can read it; run `chmod 600 {path.name}`")
         return path.read_text("ascii").strip()
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; it must be readable and writable to you") from None
 
 
-def _make(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all, and never replaces one."""
+def _create_private(path: Path, text: str) -> None:
+    """Write a file atomically without replacing an existing one."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -138,7 +127,7 @@ def _make(path: Path, text: str) -> None:
             out.write(text + "\n")
             out.flush()
             os.fsync(out.fileno())
-        # Fails where another was faster; then that one is the key.
+        # Fails if another process was faster; then its file is used.
         os.link(part, path)
     except FileExistsError:
         pass
@@ -147,19 +136,19 @@ def _make(path: Path, text: str) -> None:
 
 
 def check_key(key: Key, store: Store) -> None:
-    """See that a database's pseudonyms are of this key.
+    """Check that the pseudonyms in a database were made with this key.
 
     Raises
     ------
     PixqError
-        If they are of another: nobody would be known again.
+        If they were made with another key: no participant would be recognized.
     """
     if store.setdefault_fact("key", key.fingerprint) != key.fingerprint:
-        raise PixqError(f"{KEY_FILE}: the answers were collected with another key; put that one back")
+        raise PixqError(f"{KEY_FILE}: the answers were collected with another key; restore the original file")
 
 
 def hash_token(token: str) -> str:
-    """What is stored of a token: it is random enough that a plain hash can't be turned back."""
+    """The hash of a token, which is stored in its place; a random token needs no salt."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -169,27 +158,25 @@ def withdraw(store: Store, key: Key, platform: str, name: str) -> int:
     Parameters
     ----------
     store
-        Where they are.
+        The database of answers.
     key
-        The study's.
+        Secret key of the study.
     platform
-        Its kind, such as `prolific`.
+        Kind of the platform, such as `prolific`.
     name
-        What the person is called there, or the number that the last page of an offline file showed; a pseudonym of this
-        study will do too.
+        ID of the person on the platform, the number on the last page of an offline file, or the person's pseudonym.
 
     Returns
     -------
     int
-        Events deleted.
+        Number of deleted events.
 
     Raises
     ------
     PixqError
-        If nothing is known of the person. The log is cut in any case, if it can be: it may have kept what was deleted
-        before.
+        If the person is unknown. SQLite's log is truncated anyway, as it may contain what was deleted earlier.
     LogNotTruncated
-        As `pixq.study.store.store.Store.withdraw` has it.
+        See `pixq.study.store.store.Store.withdraw`.
     """
     check_key(key, store)
     try:
@@ -206,15 +193,15 @@ def find_pseudonym(store: Store, key: Key, platform: str, name: str) -> str:
     Parameters
     ----------
     store, key, platform, name
-        As `withdraw` has them.
+        See `withdraw`.
 
     Raises
     ------
     PixqError
-        If nothing is known of the person.
+        If the person is unknown.
     """
-    known = {each.participant for each in store.sessions()}
+    participants = {session.participant for session in store.sessions()}
     for pseudonym in (key.pseudonym(platform, name), key.pseudonym(OFFLINE_PLATFORM, name), name):
-        if pseudonym in known:
+        if pseudonym in participants:
             return pseudonym
-    raise PixqError(f"no participant {name!r} is known; give the ID of {platform}, or one of the export")
+    raise PixqError(f"participant {name!r} is unknown; pass an ID of the platform {platform}, or one from the export")

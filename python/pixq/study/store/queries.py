@@ -1,4 +1,4 @@
-"""What a store asks of its database, in SQL; see `pixq.study.store.store`."""
+"""The SQL queries of `pixq.study.store.store`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ __all__ = [
     "to_session",
 ]
 
-#: Any number that other programs on the same PostgreSQL don't use: who draws a session's images does so alone.
+#: Number of the advisory lock under which the images of sessions are chosen; any number that other programs on the
+#: same PostgreSQL don't use.
 _LOCK = 0x70697871
 
 
 def lock_drawing(connection: Connection) -> None:
-    """Hold the lock of those who draw, to the transaction's end; with SQLite who writes is alone in any case."""
+    """Hold the lock until the end of the transaction; SQLite has only one writer anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
@@ -40,11 +41,11 @@ _COLUMNS = tuple(Session.__dataclass_fields__)
 
 
 def select_sessions(*where: Any) -> Select[Any]:
-    """Sessions, as `to_session` takes them."""
+    """Query for sessions; `to_session` converts its rows."""
     return select(*(sessions.c[name] for name in _COLUMNS)).where(*where)
 
 
-# What every answer asks for, built once: to build a statement takes longer than to carry it out.
+# Queries that every answer needs are built once: building a statement takes longer than running it.
 _OF: BindParameter[Any] = bindparam("of")
 SESSION_BY_TOKEN = select_sessions(sessions.c.token == _OF)
 SESSION_BY_TOKEN_LOCKED = SESSION_BY_TOKEN.with_for_update()
@@ -66,23 +67,23 @@ _UPDATE = (
 
 
 def to_session(row: Any) -> Session:
-    """A row of `select_sessions`."""
+    """Convert a row of `select_sessions`."""
     return Session(*row)
 
 
 def select_events(connection: Connection, session: int, first: int) -> list[Event]:
-    """A session's events from a number on, in order."""
+    """Events of a session from number `first` on, in order."""
     return [Event(*row) for row in connection.execute(_EVENTS, {"of": session, "first": first})]
 
 
-def select_history(connection: Connection, participant: str, mine: Iterable[Session]) -> History:
-    """What is known when a session is drawn for a person who has had `mine`."""
-    own = (
+def select_history(connection: Connection, participant: str, sessions_before: Iterable[Session]) -> History:
+    """What a new session of a person depends on, who has had `sessions_before`."""
+    images = (
         select(assignments.c.source, assignments.c.passed)
         .join(sessions, sessions.c.id == assignments.c.session)
         .where(sessions.c.participant == participant)
     )
-    rows = connection.execute(own).all()
+    rows = connection.execute(images).all()
     tested = (
         select(sessions.c.participant, assignments.c.passed)
         .join(sessions, sessions.c.id == assignments.c.session)
@@ -94,25 +95,25 @@ def select_history(connection: Connection, participant: str, mine: Iterable[Sess
         .group_by(sessions.c.participant)
     )
     passed: dict[str, list[bool]] = defaultdict(list)
-    for who, right in connection.execute(tested):
-        passed[who].append(right)
-    waiting = (
+    for person, correct in connection.execute(tested):
+        passed[person].append(correct)
+    unfinished = (
         select(assignments.c.source, sessions.c.heard, sessions.c.step)
         .join(sessions, sessions.c.id == assignments.c.session)
         .where(~assignments.c.test, sessions.c.ended.is_(None))
     )
     return History(
-        tuple(mine),
+        tuple(sessions_before),
         tuple(row.passed for row in rows if row.passed is not None),
         tuple(row.source for row in rows),
-        partial(_answers, connection),
-        {who: (count, tuple(passed[who])) for who, count in connection.execute(completed)},
-        tuple((source, heard, step) for source, heard, step in connection.execute(waiting)),
+        partial(_count_answers, connection),
+        {person: (count, tuple(passed[person])) for person, count in connection.execute(completed)},
+        tuple((source, heard, step) for source, heard, step in connection.execute(unfinished)),
     )
 
 
-def _answers(connection: Connection, without: Collection[str]) -> dict[str, int]:
-    """Answers of completed sessions by source, but for those of some people."""
+def _count_answers(connection: Connection, without: Collection[str]) -> dict[str, int]:
+    """Number of answers of completed sessions by source, without those of some people."""
     query = (
         select(assignments.c.source, func.count())
         .join(sessions, sessions.c.id == assignments.c.session)
@@ -125,13 +126,13 @@ def _answers(connection: Connection, without: Collection[str]) -> dict[str, int]
 
 
 def apply_changes(connection: Connection, session: Session, changes: SessionChanges, now: float) -> None:
-    """Carry out what new events change beside being there."""
+    """Update a session after new events."""
     ended = now if changes.step in ENDED and session.ended is None else session.ended
     values: dict[str, Any] = {"step": changes.step, "reason": changes.reason, "heard": now, "ended": ended}
     values |= {"consent": session.consent, "language": session.language}
     if changes.consent is not None:
-        shown = select(consents.c.language).where(consents.c.digest == changes.consent)
-        values |= {"consent": changes.consent, "language": connection.execute(shown).scalar_one()}
+        query = select(consents.c.language).where(consents.c.digest == changes.consent)
+        values |= {"consent": changes.consent, "language": connection.execute(query).scalar_one()}
     connection.execute(_UPDATE, {"of": session.id, **values})
     for place, passed in changes.answered:
         connection.execute(

@@ -1,13 +1,15 @@
-"""What a store keeps and gives, and how it refuses."""
+"""The records of a store, and the errors that it raises."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = [
     "ENDED",
     "AppendResult",
+    "Assignment",
     "DatabaseUnavailable",
     "Event",
     "EventConflict",
@@ -18,26 +20,26 @@ __all__ = [
     "UnknownSession",
 ]
 
-#: Steps after which nothing more is asked in a session.
+#: Steps at which a session has ended.
 ENDED = ("completed", "failed")
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a page says that happened.
+    """An event that a page sent.
 
     Parameters
     ----------
     number
-        0, 1, 2, … in a session.
+        Number of the event in its session: 0, 1, 2, …
     kind
-        What happened.
+        Kind of the event; see `pixq.study.session.event_payloads`.
     at
         Milliseconds since the page was opened.
     wall
-        The page's clock, ISO 8601.
+        Time of the page's clock, ISO 8601.
     data
-        JSON in one spelling: keys sorted, no spaces.
+        Canonical JSON: sorted keys, no spaces.
     """
 
     number: int
@@ -49,32 +51,32 @@ class Event:
 
 @dataclass(frozen=True)
 class Session:
-    """A person's session.
+    """A session of a person, as the table `sessions` stores it.
 
     Parameters
     ----------
     id
-        Its number in the database.
+        Number of the session in the database.
     public
-        Its name in addresses of images; it says nothing else.
+        Random name of the session in the addresses of its images.
     participant
         Pseudonym of the person.
     ordinal
-        The person's first, second, … session: from 1.
+        Number of the session among the person's sessions, from 1.
     visit
-        Pseudonym of the platform's own session, or `None`.
+        Pseudonym of the platform's visit, or `None`.
     language
-        Of the page.
+        Language of the page.
     plan
-        JSON of what it shows.
+        The plan of the session as JSON.
     step
-        Where it is.
+        Current step.
     reason
-        Why it ended as it did; empty for the usual end.
+        Why the session failed; empty otherwise.
     started, heard, ended
-        Seconds since the epoch: begun, last heard of, ended.
+        Times of the start, of the last event and of the end, in seconds since the epoch.
     consent
-        Digest of the consent's text that was agreed to.
+        Digest of the consent text that the person agreed to.
     """
 
     id: int
@@ -92,24 +94,51 @@ class Session:
     consent: str | None
 
 
+class Assignment(NamedTuple):
+    """An image that a session shows, as the table `assignments` stores it.
+
+    Parameters
+    ----------
+    session
+        Number of the session in the database.
+    place
+        Index of the image in the session.
+    source
+        Id of the source.
+    test
+        Whether it is a test image.
+    passed
+        Whether the answer to a test image was correct; `None` for other images and before the answer.
+    answered
+        Time of the answer in seconds since the epoch, or `None`.
+    """
+
+    session: int
+    place: int
+    source: str
+    test: bool
+    passed: bool | None
+    answered: float | None
+
+
 @dataclass(frozen=True)
 class History:
-    """What is known of a person, and of everybody's answers, when a session is drawn.
+    """What a new session depends on: the sessions of the person, and the answers of everybody.
 
     Parameters
     ----------
     sessions
-        The person's, by number.
+        Sessions of the person, in order.
     passed
-        Whether each test image that the person answered was passed.
+        For each test image that the person answered, whether the answer was correct.
     seen
-        Ids of what the person's sessions showed.
+        Ids of the images that the person's sessions showed.
     answers
-        Answers of completed sessions by source, but for those of some people.
+        Counts the answers of completed sessions by source, without those of the given people.
     tested
-        By person: sessions completed, and whether each test image that was answered was passed.
+        By person: number of completed sessions, and for each answered test image whether the answer was correct.
     reserved
-        Source, time last heard of and step, for all that unfinished sessions ask about.
+        Source, time of the last event, and step, for each image of an unfinished session.
     """
 
     sessions: tuple[Session, ...]
@@ -122,16 +151,17 @@ class History:
 
 @dataclass(frozen=True)
 class SessionChanges:
-    """What new events change beside being there.
+    """Changes of a session that follow from new events.
 
     Parameters
     ----------
     step, reason
-        Of the session.
+        New step of the session, and why it failed.
     answered
-        Place in the session, and whether it was passed (`None`: no test image), for every image answered.
+        For each answered image its place in the session, and whether the answer was correct (`None`: not a test
+        image).
     consent
-        Digest of the text that was agreed to; the session is in its language from then on.
+        Digest of the text that the person agreed to; the session continues in the language of the text.
     """
 
     step: str
@@ -142,7 +172,7 @@ class SessionChanges:
 
 @dataclass(frozen=True)
 class AppendResult:
-    """What `Store.append` did: to which session, the number that comes next, and how many rows are new."""
+    """Result of `Store.append`: the session, the number of the next event, and the number of new events."""
 
     session: Session
     next: int
@@ -154,21 +184,21 @@ class UnknownSession(Exception):
 
 
 class DatabaseUnavailable(Exception):
-    """The database does not answer now; nothing was stored."""
+    """The database does not respond; nothing was stored."""
 
 
 class MissingEvents(Exception):
-    """Events are missing before the first one sent; `next` is the number that is wanted."""
+    """Events are missing before the first one of a batch; `next` is the number of the first missing one."""
 
     def __init__(self, next: int) -> None:
-        super().__init__(f"event {next} is wanted")
+        super().__init__(f"event {next} is missing")
         self.next = next
 
 
 class EventConflict(Exception):
-    """Another event has this number already; `next` is the number that comes next."""
+    """An event is stored with other content; `number` is its number, and `next` the number of the next event."""
 
     def __init__(self, number: int, next: int) -> None:
-        super().__init__(f"another event has the number {number}")
+        super().__init__(f"event {number} is stored with other content")
         self.number = number
         self.next = next

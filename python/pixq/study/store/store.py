@@ -1,8 +1,8 @@
-"""Where answers are kept: events appended one by one, each stored once however often it is sent.
+"""The database of answers: events are appended, and each is stored once however often it is sent.
 
-An event is one row that is never changed; its session and its number are its key. All of a call is one transaction, and
-a call that returned is on the disk: SQLite writes its log ahead and flushes it at every commit, PostgreSQL does so by
-itself. Only `withdraw` deletes anything.
+An event is one row that is never changed; its session and number are its key. Each call is one transaction, and when it
+returns, its data are on the disk: SQLite flushes its write-ahead log at every commit, as PostgreSQL does by default.
+Only `withdraw` deletes anything.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pixq.study.store.queries import (
 )
 from pixq.study.store.records import (
     AppendResult,
+    Assignment,
     DatabaseUnavailable,
     Event,
     EventConflict,
@@ -50,7 +51,7 @@ from pixq.study.store.tables import assignments, events, facts, metadata, partic
 
 __all__ = ["SCHEMA", "Store", "open_store"]
 
-#: Of the tables.
+#: Version of the tables.
 SCHEMA = "1"
 #: Seconds that other readers may delay the truncation of SQLite's log, and seconds between two attempts.
 _READERS, _PAUSE = 10.0, 0.1
@@ -60,12 +61,12 @@ Admit = Callable[[Session, int, Sequence[Event], Callable[[int], list[Event]]], 
 
 @dataclass
 class Store:
-    """A database of answers. All methods may be called by several threads, and several processes may have it open.
+    """A database of answers. Several threads may call all methods, and several processes may open it.
 
     Parameters
     ----------
     engine
-        Of SQLAlchemy.
+        The SQLAlchemy engine.
     """
 
     engine: Engine
@@ -73,19 +74,19 @@ class Store:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is a file of SQLite."""
+        """Whether the database is an SQLite file."""
         return self.engine.dialect.name == "sqlite"
 
     @property
     def name(self) -> str:
-        """The file, or the URL without its password."""
+        """Path of the file, or the URL without its password."""
         url = self.engine.url
         return str(url.database) if self.is_sqlite else url.render_as_string()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        # SQLite has one writer at a time: threads wait for one another here, where they wake at once, and processes
-        # by its own lock, which they poll.
+        # SQLite has one writer at a time. Threads wait for this lock, which wakes them at once; processes poll the lock
+        # of the database.
         if not self.is_sqlite:
             with _translated(), self.engine.begin() as connection:
                 yield connection
@@ -101,19 +102,19 @@ class Store:
             yield connection
 
     def setdefault_fact(self, name: str, value: str) -> str:
-        """What the database says of itself under `name`: `value`, unless something is there already."""
+        """The value that the database stores under `name`; stores and returns `value` if there is none."""
         query = select(facts.c.value).where(facts.c.name == name)
-        # Whoever only reads waits for no writer.
+        # Readers wait for no writer.
         with self._reading() as connection:
-            found = connection.execute(query).scalar()
-        if found is not None:
-            return str(found)
+            stored = connection.execute(query).scalar()
+        if stored is not None:
+            return str(stored)
         with self._writing() as connection:
             lock_drawing(connection)
-            found = connection.execute(query).scalar()
-            if found is None:
+            stored = connection.execute(query).scalar()
+            if stored is None:
                 connection.execute(insert(facts).values(name=name, value=value))
-            return value if found is None else str(found)
+            return value if stored is None else str(stored)
 
     def start(
         self,
@@ -124,51 +125,50 @@ class Store:
         *,
         again: bool = False,
     ) -> Session | None:
-        """The session of a person: the one that is not ended, the one of this visit, or a new one.
+        """The session of a person: the one of this visit, the unfinished one, or a new one.
 
         Parameters
         ----------
         participant, visit
-            Pseudonyms.
+            Pseudonyms of the person and of the platform's visit.
         now
-            Seconds since the epoch.
+            Current time, in seconds since the epoch.
         draw
-            Gives, of what is known, a new session's `public`, `token` (the hash of it), `language`, `plan`, `step` and
-            `images` (id and whether it is a test, in order), or `None` where there is to be none. It is called by one
-            at a time.
+            Returns `public`, `token` (its hash), `language`, `plan`, `step` and `images` (id and whether it is a test
+            image, in order) of a new session, or `None` if there should be none. Only one call runs at a time.
         again
-            Whether a person whose last session is completed gets a new one, where there are no visits to tell.
+            Whether a person who has completed a session gets a new one. Only has an effect without visits.
 
         Returns
         -------
         Session or None
-            `None` where `draw` gave that.
+            `None` if `draw` returned `None`.
         """
         with self._writing() as connection:
             lock_drawing(connection)
-            mine = _sessions_of(connection, participant)
-            found = next((each for each in mine if visit is not None and each.visit == visit), None)
-            found = found or next((each for each in mine if each.ended is None), None)
-            if found is None and visit is None and not again and mine and mine[-1].step == "completed":
-                found = mine[-1]
-            if found is not None:
-                # A platform that sends a person again for an unfinished session means this one.
-                if visit is not None and found.visit != visit:
-                    connection.execute(update(sessions).where(sessions.c.id == found.id).values(visit=visit))
-                    found = replace(found, visit=visit)
-                return found
-            drawn = draw(select_history(connection, participant, mine))
+            before = _sessions_of(connection, participant)
+            resumed = next((session for session in before if visit is not None and session.visit == visit), None)
+            resumed = resumed or next((session for session in before if session.ended is None), None)
+            if resumed is None and visit is None and not again and before and before[-1].step == "completed":
+                resumed = before[-1]
+            if resumed is not None:
+                # A new visit of a person with an unfinished session continues that session.
+                if visit is not None and resumed.visit != visit:
+                    connection.execute(update(sessions).where(sessions.c.id == resumed.id).values(visit=visit))
+                    resumed = replace(resumed, visit=visit)
+                return resumed
+            drawn = draw(select_history(connection, participant, before))
             if drawn is None:
                 return None
-            known = connection.execute(select(participants.c.id).where(participants.c.id == participant)).scalar()
-            if known is None:
+            query = select(participants.c.id).where(participants.c.id == participant)
+            if connection.execute(query).scalar() is None:
                 connection.execute(insert(participants).values(id=participant, began=now))
-            made = insert(sessions).values(
-                public=drawn["public"], token=drawn["token"], participant=participant, ordinal=len(mine) + 1,
+            new = insert(sessions).values(
+                public=drawn["public"], token=drawn["token"], participant=participant, ordinal=len(before) + 1,
                 visit=visit, language=drawn["language"], plan=drawn["plan"], step=drawn["step"], reason="",
                 started=now, heard=now,
             )  # fmt: skip
-            number = connection.execute(made.returning(sessions.c.id)).scalar_one()
+            number = connection.execute(new.returning(sessions.c.id)).scalar_one()
             rows = [
                 {"session": number, "place": place, "source": source, "test": test}
                 for place, (source, test) in enumerate(drawn["images"])
@@ -179,32 +179,32 @@ class Store:
 
     @contextmanager
     def history(self, participant: str) -> Iterator[History]:
-        """What `draw` of `start` is given of a person, until the end of the block."""
+        """The history that `start` passes to `draw`; valid until the end of the block."""
         with self._reading() as connection:
             yield select_history(connection, participant, _sessions_of(connection, participant))
 
     def append(self, token: str, batch: Sequence[Event], now: float, admit: Admit) -> AppendResult:
-        """Append events to a session; those that are there already stay as they are.
+        """Append events to a session; events that are stored already are skipped.
 
         Parameters
         ----------
         token
             Hash of the session's token.
         batch
-            By number, without a gap among them.
+            Events in the order of their numbers, without gaps.
         now
-            Seconds since the epoch.
+            Current time, in seconds since the epoch.
         admit
-            Is given the session, the first new event's number, the new events, and a function that reads the stored
-            ones from a number on. It says what they change, or raises, and then nothing is stored.
+            Gets the session, the number of the first new event, the new events, and a function that reads the stored
+            events from a number on. It returns what the events change. If it raises, nothing is stored.
 
         Raises
         ------
         UnknownSession, MissingEvents, EventConflict, DatabaseUnavailable
-            See there. Nothing was stored.
+            Nothing was stored.
         """
         with self._writing() as connection:
-            session = self._of(connection, token, lock=True)
+            session = self._find(connection, token, lock=True)
 
             def read(first: int) -> list[Event]:
                 return select_events(connection, session.id, first)
@@ -215,11 +215,11 @@ class Store:
                 return AppendResult(session, next, 0)
             if batch[0].number > next:
                 raise MissingEvents(next)
-            old = {each.number: each for each in (read(batch[0].number) if batch[0].number < next else ())}
-            for each in batch:
-                if each.number in old and old[each.number] != each:
-                    raise EventConflict(each.number, next)
-            new = [each for each in batch if each.number >= next]
+            old = {event.number: event for event in (read(batch[0].number) if batch[0].number < next else ())}
+            for event in batch:
+                if event.number in old and old[event.number] != event:
+                    raise EventConflict(event.number, next)
+            new = [event for event in batch if event.number >= next]
             if not new:
                 return AppendResult(session, next, 0)
             changes = admit(session, next, new, read)
@@ -227,17 +227,17 @@ class Store:
                 INSERT_EVENTS,
                 [
                     {
-                        "session": session.id, "number": each.number, "kind": each.kind, "at": each.at,
-                        "wall": each.wall, "data": each.data, "received": now,
+                        "session": session.id, "number": event.number, "kind": event.kind, "at": event.at,
+                        "wall": event.wall, "data": event.data, "received": now,
                     }
-                    for each in new
+                    for event in new
                 ],
             )  # fmt: skip
             apply_changes(connection, session, changes, now)
             return AppendResult(session, next + len(new), len(new))
 
     def session_by_token(self, token: str) -> Session:
-        """The session of a token's hash.
+        """The session whose token has this hash.
 
         Raises
         ------
@@ -245,10 +245,10 @@ class Store:
             If there is none.
         """
         with self._reading() as connection:
-            return self._of(connection, token, lock=False)
+            return self._find(connection, token, lock=False)
 
     def session_by_public_name(self, name: str) -> Session:
-        """The session that has this name in addresses of images.
+        """The session with this public name, which the addresses of its images contain.
 
         Raises
         ------
@@ -262,85 +262,85 @@ class Store:
         return to_session(row)
 
     def events(self, session: int, first: int = 0) -> list[Event]:
-        """A session's events from a number on."""
+        """Events of a session from number `first` on."""
         with self._reading() as connection:
             return select_events(connection, session, first)
 
     def session_size(self, session: int) -> tuple[int, int]:
-        """Bytes of what a session's events say, and the number that comes next."""
+        """Bytes of the data of a session's events, and the number of the next event."""
         query = select(func.sum(func.length(events.c.data)), func.max(events.c.number))
         with self._reading() as connection:
             size, last = connection.execute(query.where(events.c.session == session)).one()
         return int(size or 0), 0 if last is None else last + 1
 
     def sessions_with_events(self) -> list[tuple[Session, list[tuple[Event, float]]]]:
-        """All sessions, with their events and when each came, in seconds since the epoch; by two queries in all."""
+        """All sessions with their events and when each arrived, in seconds since the epoch; runs two queries."""
         with self._reading() as connection:
-            every = [to_session(row) for row in connection.execute(select_sessions().order_by(sessions.c.id))]
-            found: dict[int, list[tuple[Event, float]]] = {each.id: [] for each in every}
+            started = [to_session(row) for row in connection.execute(select_sessions().order_by(sessions.c.id))]
+            by_session: dict[int, list[tuple[Event, float]]] = {session.id: [] for session in started}
             for session, received, *row in connection.execute(ALL_EVENTS):
-                # What began since then is left to the next.
-                if session in found:
-                    found[session].append((Event(*row), received))
-        return [(each, found[each.id]) for each in every]
+                # Sessions that started after the first query are left out.
+                if session in by_session:
+                    by_session[session].append((Event(*row), received))
+        return [(session, by_session[session.id]) for session in started]
 
     def sessions(self) -> list[Session]:
-        """All sessions, in the order in which they began."""
+        """All sessions, in the order in which they started."""
         with self._reading() as connection:
             return [to_session(row) for row in connection.execute(select_sessions().order_by(sessions.c.id))]
 
-    def assignments(self) -> list[tuple[int, int, str, bool, bool | None, float | None]]:
-        """Of all sessions' images: session, place, source, whether it is a test, whether passed, when answered."""
+    def assignments(self) -> list[Assignment]:
+        """The images of all sessions, in order."""
         query = select(assignments).order_by(assignments.c.session, assignments.c.place)
         with self._reading() as connection:
-            return [tuple(row) for row in connection.execute(query)]
+            return [Assignment(*row) for row in connection.execute(query)]
 
     def agreed_consents(self) -> dict[str, tuple[str, str, str]]:
-        """Version, language and text of all consents that somebody agreed to, by `Session.consent`."""
+        """Version, language and text of the consent texts that people agreed to, by `Session.consent`."""
         with self._reading() as connection:
             return select_agreed_texts(connection)
 
     def consent_digest(self, version: str, language: str) -> str | None:
-        """The digest of the text that was kept of a version in a language, if one was."""
+        """The digest of the stored consent text of a version in a language, or `None`."""
         with self._reading() as connection:
             return select_digest(connection, version, language)
 
     def save_consents(self, texts: Mapping[tuple[str, str], str]) -> list[tuple[str, str]]:
-        """Keep the texts of consents, by version and language; gives those of which people agreed to another text.
+        """Store consent texts by version and language.
 
-        Nothing is kept, if there are such.
+        Returns the versions and languages for which people agreed to another text; then nothing is stored.
         """
         with self._writing() as connection:
             lock_drawing(connection)
             return save_texts(connection, texts)
 
     def withdraw(self, participant: str) -> int:
-        """Delete all there is of a person.
+        """Delete all data of a person.
 
         Parameters
         ----------
         participant
-            Pseudonym.
+            Pseudonym of the person.
 
         Returns
         -------
         int
-            Events deleted. Their text is gone from SQLite's file and its log; a PostgreSQL overwrites it in time.
+            Number of deleted events. They are erased from SQLite's file and log; PostgreSQL overwrites them in time.
 
         Raises
         ------
         LogNotTruncated
-            If another program kept SQLite's log from being truncated; all else is done.
+            If another program prevents the truncation of SQLite's log; everything else is done.
         """
         with self._writing() as connection:
             lock_drawing(connection)
-            gone = delete_participant(connection, participant)
+            deleted = delete_participant(connection, participant)
         if not self.truncate_log():
-            raise LogNotTruncated(gone)
-        return gone
+            raise LogNotTruncated(deleted)
+        return deleted
 
     def truncate_log(self) -> bool:
-        """Leave nothing of what is deleted, as far as the database does so; whether SQLite's log was truncated."""
+        """Erase deleted rows as far as the database can; return whether SQLite's log was truncated."""
         if not self.is_sqlite:
             with _translated():
                 vacuum(self.engine)
@@ -356,10 +356,10 @@ class Store:
             time.sleep(_PAUSE)
 
     def close(self) -> None:
-        """Close all connections; the last one leaves SQLite's file whole, without a log beside it."""
+        """Close all connections; the last one merges SQLite's log into its file."""
         self.engine.dispose()
 
-    def _of(self, connection: Connection, token: str, *, lock: bool) -> Session:
+    def _find(self, connection: Connection, token: str, *, lock: bool) -> Session:
         query = SESSION_BY_TOKEN_LOCKED if lock and not self.is_sqlite else SESSION_BY_TOKEN
         row = connection.execute(query, {"of": token}).one_or_none()
         if row is None:
@@ -368,7 +368,7 @@ class Store:
 
 
 def _sessions_of(connection: Connection, participant: str) -> list[Session]:
-    """A person's, by number."""
+    """The sessions of a person, in order."""
     query = select_sessions(sessions.c.participant == participant).order_by(sessions.c.ordinal)
     return [to_session(row) for row in connection.execute(query)]
 
@@ -379,14 +379,14 @@ def open_store(where: str, *, make: bool = True) -> Store:
     Parameters
     ----------
     where
-        A file's name, or the URL of a PostgreSQL database: `postgresql://user:password@host/name`.
+        Path of an SQLite file, or URL of a PostgreSQL database: `postgresql://user:password@host/name`.
     make
-        Whether to make the tables where there are none; without it nothing is changed.
+        Whether to create missing tables; otherwise nothing is changed.
 
     Raises
     ------
     PixqError
-        If it can't be opened, it has no tables and is not to get them, or they are another version's.
+        If the database can't be opened, its tables are missing and `make` is false, or they have another version.
     """
     engine = open_engine(where)
     store = Store(engine)
@@ -395,19 +395,22 @@ def open_store(where: str, *, make: bool = True) -> Store:
             with store._writing() as connection:
                 lock_drawing(connection)
                 metadata.create_all(connection)
-            found: str | None = store.setdefault_fact("schema", SCHEMA)
+            version: str | None = store.setdefault_fact("schema", SCHEMA)
         else:
             with store._reading() as connection:
                 query = select(facts.c.value).where(facts.c.name == "schema")
-                found = connection.execute(query).scalar() if inspect(connection).has_table(facts.name) else None
+                version = connection.execute(query).scalar() if inspect(connection).has_table(facts.name) else None
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         engine.dispose()
-        raise PixqError(f"{store.name}: {_plain(error)}; is it a database of answers?") from None
-    if found != SCHEMA:
+        message = f"{store.name}: {_database_message(error)}; check that this is a pixq database of answers"
+        raise PixqError(message) from None
+    if version != SCHEMA:
         engine.dispose()
-        if found is None:
-            raise PixqError(f"{store.name}: it holds no answers; give the --database of the study")
-        raise PixqError(f"{store.name}: its tables are version {found}, not {SCHEMA}; use that pixq")
+        if version is None:
+            raise PixqError(f"{store.name}: contains no answers; pass the study's database with --database")
+        raise PixqError(
+            f"{store.name}: its tables have version {version}, but this pixq uses {SCHEMA}; use the pixq that made it"
+        )
     return store
 
 
@@ -416,10 +419,10 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise DatabaseUnavailable(_plain(error)) from error
+        raise DatabaseUnavailable(_database_message(error)) from error
 
 
-def _plain(error: Exception) -> str:
-    """What the database says, without the statement and its values."""
-    inner = getattr(error, "orig", None)
-    return one_line(inner if isinstance(inner, Exception) else error)
+def _database_message(error: Exception) -> str:
+    """The message of the database, without the statement and its values."""
+    original = getattr(error, "orig", None)
+    return one_line(original if isinstance(original, Exception) else error)

@@ -1,4 +1,4 @@
-"""The tables of answers; the same for SQLite and PostgreSQL."""
+"""The tables of the database; the same for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["assignments", "consents", "events", "facts", "metadata", "participan
 
 metadata = MetaData()
 
-#: What the database says of itself.
+#: Facts about the database itself, such as the version of its tables.
 facts = Table(
     "facts",
     metadata,
@@ -27,7 +27,7 @@ facts = Table(
     Column("value", Text, nullable=False),
 )
 
-#: People, by pseudonym.
+#: Participants by pseudonym, and when they started their first session.
 participants = Table(
     "participants",
     metadata,
@@ -35,7 +35,7 @@ participants = Table(
     Column("began", Double, nullable=False),
 )
 
-#: Texts that people agreed to.
+#: Consent texts that people agreed to.
 consents = Table(
     "consents",
     metadata,
@@ -45,7 +45,7 @@ consents = Table(
     Column("text", Text, nullable=False),
 )
 
-#: Sessions; of a token only the hash. `step`, `reason`, `heard` and `ended` follow from the events.
+#: Sessions, with the hash of their token. `step`, `reason`, `heard` and `ended` follow from the events.
 sessions = Table(
     "sessions",
     metadata,
@@ -65,11 +65,11 @@ sessions = Table(
     Column("consent", Text, ForeignKey("consents.digest")),
     UniqueConstraint("participant", "ordinal"),
     UniqueConstraint("participant", "visit"),
-    # A number is never given again, so that nobody inherits what a withdrawn session left in a copy.
+    # Numbers are never reused: a copy of the database may still contain a withdrawn session.
     sqlite_autoincrement=True,
 )
 
-#: All that pages said, a row each. Rows are added, and never changed.
+#: Events of pages, one row each. Rows are only added, never changed.
 events = Table(
     "events",
     metadata,
@@ -83,7 +83,7 @@ events = Table(
     PrimaryKeyConstraint("session", "number"),
 )
 
-#: Images of sessions, in order. `answered` and `passed` follow from the events.
+#: Images of sessions in order. `answered` and `passed` follow from the events.
 assignments = Table(
     "assignments",
     metadata,
