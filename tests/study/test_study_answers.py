@@ -138,7 +138,7 @@ def test_export_while_it_is_served(
         assert told(capsys, words[0], *words[1:], str(folder), "--database", database)[0] == 0
     assert [each.participant for each in server.service.store.sessions()] == [carl["participant"]]
     code, _, error = told(capsys, "withdraw", "anna", str(folder), "--database", database)
-    assert (code, "no participant 'anna'" in error) == (2, True)
+    assert (code, "participant 'anna' is unknown" in error) == (2, True)
     code, said, _ = told(
         capsys, "export", str(folder), "--database", database, "--out", str(tmp_path / "n"), "--no-parquet"
     )
@@ -152,14 +152,14 @@ def test_who_reads_waits_for_no_writer_and_who_cannot_write_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     store = server.service.store
-    monkeypatch.setattr("pixq.study.store.database._PATIENCE", 0.2)
+    monkeypatch.setattr("pixq.study.store.database._TIMEOUT", 0.2)
     at = [str(folder), "--database", database]
     with store._writing():
         assert told(capsys, "status", *at)[0] == 0
         assert told(capsys, "export", *at, "--out", str(tmp_path / "out"))[0] == 0
         code, out, error = told(capsys, "withdraw", "anna", *at)
     assert (code, out, error.count("\n")) == (2, "", 1)
-    assert "answers.db: the database does not answer: database is locked; end what holds it" in error
+    assert "answers.db: the database does not respond: database is locked; end the program that locks it" in error
     assert len(store.sessions()) == 3
 
 
@@ -169,7 +169,7 @@ def test_who_has_done_what(
     at = [str(folder), "--database", database]
     monkeypatch.setattr("pixq.study.store.store.Store._writing", None)
     # Of anna, who was first.
-    passed = sum(each[4] is True for each in server.service.store.assignments() if each[0] == 1)
+    passed = sum(image.passed is True for image in server.service.store.assignments() if image.session == 1)
     # Neither pictures nor anything of the study but its table is read.
     shutil.rmtree(folder / "images")
     for name, row in (
@@ -196,7 +196,7 @@ def test_a_log_that_is_kept_is_said_and_cut_by_the_next(
         assert connection.exec_driver_sql("SELECT count(*) FROM sessions").scalar() == 3
         code, out, error = told(capsys, "withdraw", "anna", *at)
     assert (code, out, error.count("\n")) == (1, "", 1)
-    assert f"another program reads the database, so {database}-wal has them still" in error
+    assert f"another program reads the database, so {database}-wal still contains them" in error
     assert b"=SUM(1)" in Path(f"{database}-wal").read_bytes()
     assert told(capsys, "withdraw", "anna", *at)[0] == 2
     assert Path(f"{database}-wal").read_bytes() == b""
@@ -212,23 +212,23 @@ def test_what_cannot_be_opened_is_one_line_and_nothing_is_made(
         for verb in (["status"], ["export", "--out", str(tmp_path / "out")], ["withdraw", "anna"]):
             code, out, error = told(capsys, *verb, str(folder), *more)
             assert (code, out, error.count("\n")) == (2, "", 1), error
-            assert words in error or (verb[0] == "withdraw" and "no participant" in error), error
+            assert words in error or (verb[0] == "withdraw" and "is unknown" in error), error
             assert "secret" not in error
         assert not (tmp_path / "out").exists()
 
-    refused(None, "there are no answers")
+    refused(None, "this file of answers does not exist")
     assert not (folder / "answers.db").exists()
     empty = databases.fresh(postgresql)
-    refused(empty, "it holds no answers")
-    refused(empty, "it holds no answers")
+    refused(empty, "contains no answers")
+    refused(empty, "contains no answers")
     (tmp_path / "text.db").write_text("no database " * 500)
-    refused(str(tmp_path / "text.db"), "is it a database of answers?")
+    refused(str(tmp_path / "text.db"), "check that this is a pixq database of answers")
     with sqlite3.connect(tmp_path / "other.db") as connection:
         connection.execute("CREATE TABLE a (b)")
     connection.close()
-    refused(str(tmp_path / "other.db"), "it holds no answers")
-    refused("postgresql://me:secret@127.0.0.1:1/a", "is it a database of answers?")
-    refused("mysql://me:secret@127.0.0.1/a", "neither a file nor")
+    refused(str(tmp_path / "other.db"), "contains no answers")
+    refused("postgresql://me:secret@127.0.0.1:1/a", "check that this is a pixq database of answers")
+    refused("mysql://me:secret@127.0.0.1/a", "--database: pass the path of a file, or postgresql")
     with studying.running(folder, str(folder / "answers.db")) as server:
         check_key(KEY, server.service.store)
         refused(None, "nobody has taken part yet")
@@ -236,7 +236,7 @@ def test_what_cannot_be_opened_is_one_line_and_nothing_is_made(
     keep_key(folder, bytes(32))
     refused(None, "another key")
     (folder / "study.key").unlink()
-    refused(None, "put it back")
+    refused(None, "the key of the answers is missing; restore the file")
     assert not (folder / "study.key").exists()
     keep_key(folder)
     toml = folder / "study.toml"
@@ -260,7 +260,7 @@ def test_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert told(capsys, "links", str(folder), "--count", count, "--url", "https://a")[0] == 2
     local = studying.make_study(tmp_path / "local")
     code, _, error = told(capsys, "links", str(local), "--count", "1", "--url", "https://a")
-    assert (code, 'links are for "link"' in error) == (2, True)
+    assert (code, 'set it to "link" to use links' in error) == (2, True)
 
 
 # The server's command.
@@ -332,7 +332,7 @@ def test_a_signal_that_comes_before_the_server_listens_to_it_ends_it(
     finally:
         signal.signal(signal.SIGTERM, before)
     assert told == ["ended by SIGTERM"]
-    assert "Ctrl-C ends it" in capsys.readouterr().err
+    assert "press Ctrl-C to stop" in capsys.readouterr().err
     assert not (folder / "answers.db-wal").exists()
 
 
@@ -345,7 +345,7 @@ def test_serve_refuses_in_one_line(
 
     monkeypatch.setattr(run, "read_page", unbuilt)
     code, _, error = told(capsys, "serve", str(folder), "--port", "0")
-    assert (code, "was not built; run `make`" in error) == (2, True)
+    assert (code, "is not built; run `make`" in error) == (2, True)
     assert not (folder / "answers.db").exists()
     monkeypatch.setattr(run, "read_page", lambda: PAGE)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -103,7 +103,7 @@ def test_nobody_grants_themselves_a_pass(server: Server, page: Page) -> None:
     assert (test.passed, test.in_range, test.level) == (False, False, 20)
     assert {each.step for each in answers} == {"survey"}
     assert {(each.width, each.height) for each in answers} == {(64, 48)}
-    assert [row[4] for row in server.service.store.assignments() if row[3]] == [False]
+    assert [image.passed for image in server.service.store.assignments() if image.test] == [False]
 
 
 def test_whatever_else_is_asked_changes_nothing(server: Server, page: Page) -> None:

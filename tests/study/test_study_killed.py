@@ -199,9 +199,9 @@ def judge(folder: Path, people: list[Stubborn], store: Store) -> None:
         asked = [each["data"]["key"] for each in page.sent if each["kind"] == "trial"]
         assert asked == [each.key for each in plan.trials]
         counted.update(each.source for each in plan.trials)
-    rows = store.assignments()
-    assert all(row[5] is not None for row in rows)
-    assert Counter(row[2] for row in rows) == counted
+    shown = store.assignments()
+    assert all(image.answered is not None for image in shown)
+    assert Counter(image.source for image in shown) == counted
     answers = [counted[name] for name in studying.SOURCES]
     assert max(answers) - min(answers) <= 12, "balanced, but for who was in the middle of it"
 

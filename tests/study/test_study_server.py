@@ -89,7 +89,7 @@ def test_a_whole_session_is_stored_as_it_was_sent(server: Server, page: Page) ->
     assert session.ended is not None
     assert session.consent is not None
     assert store_of(server).agreed_consents()[session.consent] == ("1", "en", "I agree.")
-    assert all(row[5] is not None for row in store_of(server).assignments())
+    assert all(image.answered is not None for image in store_of(server).assignments())
 
 
 def test_images_are_what_the_study_has(server: Server, page: Page, folder: Path) -> None:
@@ -124,8 +124,8 @@ def test_training_is_met_once_and_no_source_twice(server: Server, page: Page) ->
     again.say("instructions")
     assert again.state["step"] == "trial"
     again.go("none")
-    rows = [row for row in store_of(server).assignments() if not row[3]]
-    assert sorted(row[2] for row in rows) == list(SOURCES), "four sources in two sessions"
+    shown = [image.source for image in store_of(server).assignments() if not image.test]
+    assert sorted(shown) == list(SOURCES), "four sources in two sessions"
     told = Page(server, {"participant": "anna"}).start()
     assert (told["token"], told["state"]["step"], told["state"]["reason"]) == ("", "screened_out", "finished")
 
@@ -576,7 +576,7 @@ def test_fifty_people_at_once_lose_nothing(server: Server) -> None:
         session = sessions[KEY.pseudonym("local", page.platform["participant"])]
         found = [(each.number, each.kind, json.loads(each.data)) for each in store.events(session.id)]
         assert found == [(each["number"], each["kind"], each["data"]) for each in page.sent]
-    answers = [row[2] for row in store.assignments() if not row[3] and row[5] is not None]
+    answers = [image.source for image in store.assignments() if not image.test and image.answered is not None]
     # 100 answers over four sources: balanced, whoever was first.
     assert [answers.count(name) for name in SOURCES] == [25] * 4
 

@@ -360,7 +360,7 @@ def test_a_server_that_does_not_begin_says_why(folder: Path, tmp_path: Path) -> 
         pass
     (tmp_path / "study.key").write_text("none")
     (tmp_path / "study.key").chmod(0o600)
-    with pytest.raises(PixqError, match="holds no key"), served(folder, str(tmp_path / "a.db"), tmp_path):
+    with pytest.raises(PixqError, match="is not a key"), served(folder, str(tmp_path / "a.db"), tmp_path):
         pass
 
 

@@ -159,14 +159,17 @@ def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
     assert (found.passed, found.seen, found.answers(())) == ((False,), ("a", "t"), {"a": 1})
     assert found.tested == {"anna": (1, (False,))}
     assert found.reserved == (("a", 10.0, "consent"),)
-    assert [(row[2], row[4], row[5]) for row in store.assignments()][:2] == [("a", None, 20.0), ("t", False, 20.0)]
+    assert [(image.source, image.passed, image.answered) for image in store.assignments()][:2] == [
+        ("a", None, 20.0),
+        ("t", False, 20.0),
+    ]
 
 
 def test_the_first_answer_to_an_image_counts(store: Store) -> None:
     begin(store, "t")
     put(store, "t", event(0), changes=SessionChanges("trial", answered=((1, False),)))
     put(store, "t", event(1), changes=SessionChanges("trial", answered=((1, True),)))
-    assert [row[4] for row in store.assignments()] == [None, False]
+    assert [image.passed for image in store.assignments()] == [None, False]
 
 
 def test_consent_is_kept_with_its_text(store: Store) -> None:
@@ -197,7 +200,7 @@ def test_withdrawing_leaves_nothing_of_the_person(store: Store, database: str) -
         put(store, "a", event(2))
     assert [each.participant for each in store.sessions()] == ["bert"]
     assert len(store.events(kept.id)) == 1
-    assert {row[0] for row in store.assignments()} == {kept.id}
+    assert {image.session for image in store.assignments()} == {kept.id}
     assert begin(store, "c", "anna").id > kept.id
     if store.is_sqlite:
         for path in Path(database).parent.iterdir():
@@ -362,9 +365,12 @@ def test_what_is_no_database_is_said_in_one_line(tmp_path: Path) -> None:
         connection.execute("UPDATE facts SET value = '0' WHERE name = 'schema'")
     connection.close()
     for where, words in (
-        (str(text), "is it a database"), (str(tmp_path / "no" / "a.db"), "is it a database"), (str(old), "version 0"),
-        ("mysql://a:secret@b/c", "neither"), ("postgresql://me:secret@127.0.0.1:1/a", "is it a database"),
-    ):  # fmt: skip
+        (str(text), "is a pixq database"),
+        (str(tmp_path / "no" / "a.db"), "is a pixq database"),
+        (str(old), "version 0"),
+        ("mysql://a:secret@b/c", "the path of a file"),
+        ("postgresql://me:secret@127.0.0.1:1/a", "is a pixq database"),
+    ):
         if where.startswith("postgresql"):
             pytest.importorskip("psycopg", reason="PostgreSQL: psycopg is not installed")
         with pytest.raises(PixqError, match=words) as found:

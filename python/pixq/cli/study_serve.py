@@ -25,22 +25,22 @@ def serve(
     proxy: Annotated[bool, Parameter(negative="")] = False,
     open: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Serve a study to its participants; the page's address is printed. Ctrl-C ends it.
+    """Serve a study to its participants, and print the address of its page. Press Ctrl-C to stop.
 
     Parameters
     ----------
     study
-        Its folder, or study.toml. Default: this folder.
+        Folder of the study, or its study.toml. Default: the current folder.
     database
-        Of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
+        Database of answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
     host
-        Where to listen. The default can be reached from this machine alone.
+        Address to listen on. The default can only be reached from this machine.
     port
-        Where to listen; 0: any port that is free.
+        Port to listen on; 0: any free port.
     url
-        The address that participants open, where another server passes it on, such as https://study.example.org.
+        Address that participants open if a reverse proxy forwards it, such as https://study.example.org.
     proxy
-        That server says in X-Forwarded-For who asks.
+        Trust the proxy's X-Forwarded-For header for the client address.
     open
         Open the page in your browser.
     """
@@ -53,46 +53,46 @@ def serve(
 
 
 def links(study: Path = Path(), /, *, count: int, url: str) -> int:
-    """Print new links for a study of the platform link, one a person.
+    """Print new links for a study whose platform is "link", one per person.
 
     Parameters
     ----------
     study
-        Its folder, or study.toml. Default: this folder.
+        Folder of the study, or its study.toml. Default: the current folder.
     count
-        How many.
+        Number of links.
     url
-        The address that participants open, such as https://study.example.org.
+        Address that participants open, such as https://study.example.org.
     """
     from pixq.study.design.config import read_study
     from pixq.study.session.platforms import check_url, links
     from pixq.study.store.keys import KEY_FILE, open_key
 
-    found = read_study(study)
-    if found.platform.kind != "link":
-        raise PixqError(f'{study}: platform.kind is "{found.platform.kind}"; links are for "link"')
+    config = read_study(study)
+    if config.platform.kind != "link":
+        raise PixqError(f'{study}: platform.kind is "{config.platform.kind}"; set it to "link" to use links')
     check_url(url)
     if not 1 <= count <= 100_000:
-        raise PixqError(f"--count {count}: is not 1 to 100000")
-    for token in links(open_key(found.folder / KEY_FILE), count):
+        raise PixqError(f"--count {count}: must be between 1 and 100000")
+    for token in links(open_key(config.folder / KEY_FILE), count):
         print(f"{url.rstrip('/')}/t/{token}")
     return 0
 
 
 def who(name: str, study: Path = Path(), /, *, database: str | None = None) -> int:
-    """Print what a person has done, session by session, to approve or reject what a platform says was submitted.
+    """Print the sessions of a person, to approve or reject a submission on a platform.
 
-    It works while the study is served, and after it.
+    Works while the study is being served, and afterwards.
 
     Parameters
     ----------
     name
-        The person's ID on the platform, the token of the link, a participant of the export, or the number that the
-        last page of an offline file showed.
+        ID of the person on the platform, token of the link, participant in the export, or number on the last page of
+        an offline file.
     study
-        Its folder, or study.toml. Default: this folder.
+        Folder of the study, or its study.toml. Default: the current folder.
     database
-        Of the answers. Default: answers.db beside study.toml.
+        Database of answers. Default: answers.db beside study.toml.
     """
     require("sqlalchemy")
     from pixq.study.design.config import read_study
@@ -100,42 +100,42 @@ def who(name: str, study: Path = Path(), /, *, database: str | None = None) -> i
     from pixq.study.server.open_study import open_study_store
     from pixq.study.store.keys import find_pseudonym
 
-    found = read_study(study)
-    with open_study_store(found, database) as (store, key):
-        participant = find_pseudonym(store, key, found.platform.kind, name)
+    config = read_study(study)
+    with open_study_store(config, database) as (store, key):
+        participant = find_pseudonym(store, key, config.platform.kind, name)
         sessions = participant_sessions(store, participant)
     print(*map(printable, report_lines(participant, sessions)), sep="\n")
     return 0
 
 
 def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None) -> int:
-    """Delete all answers of a person who takes them back. What was exported before is yours to delete.
+    """Delete all answers of a person who withdraws. Delete earlier exports yourself.
 
     Parameters
     ----------
     name
-        The person's ID on the platform, the token of the link, a participant of the export, or the number that the
-        last page of an offline file showed. Delete the file with the answers, too, or it can be imported again.
-        Exit code 1 says that another program kept the database's log from being cut, which has what was deleted.
+        ID of the person on the platform, token of the link, participant in the export, or number on the last page of
+        an offline file. Delete that file too, as it could be imported again. Exit code 1: another program reads the
+        database, whose log still contains the deleted answers.
     study
-        Its folder, or study.toml. Default: this folder.
+        Folder of the study, or its study.toml. Default: the current folder.
     database
-        Of the answers. Default: answers.db beside study.toml.
+        Database of answers. Default: answers.db beside study.toml.
     """
     require("sqlalchemy")
     from pixq.study.design.config import read_study
     from pixq.study.server.open_study import open_study_store
     from pixq.study.store.deletion import LogNotTruncated
-    from pixq.study.store.keys import withdraw as take_back
+    from pixq.study.store.keys import withdraw as delete_answers
 
-    found = read_study(study)
-    with open_study_store(found, database) as (store, key):
+    config = read_study(study)
+    with open_study_store(config, database) as (store, key):
         try:
-            count = take_back(store, key, found.platform.kind, name)
-        except LogNotTruncated as kept:
+            count = delete_answers(store, key, config.platform.kind, name)
+        except LogNotTruncated as error:
             print(
-                f"pixq: {kept.events} events deleted, but another program reads the database, so {store.name}-wal has "
-                "them still; end that program, and run this again",
+                f"pixq: {error.events} events deleted, but another program reads the database, so {store.name}-wal "
+                "still contains them; end that program, and run this command again",
                 file=sys.stderr,
             )
             return 1

@@ -1,1 +1,1 @@
-"""The server of a study: pages, requests, limits."""
+"""The web server of a study: `pixq study serve`."""

@@ -1,4 +1,4 @@
-"""Opening answers that are there, while the server runs or after it: for figures, exports and withdrawals."""
+"""Opens existing answers for statistics, exports and withdrawals, while the server runs or after it has ended."""
 
 from __future__ import annotations
 
@@ -17,62 +17,57 @@ from pixq.study.store.store import Store, open_store
 
 __all__ = ["ANSWERS_FILE", "explain_database_errors", "open_service", "open_study_store"]
 
-#: Beside `study.toml`.
+#: File of the answers, beside `study.toml`.
 ANSWERS_FILE = "answers.db"
 
 
 @contextmanager
 def explain_database_errors(store: Store) -> Iterator[None]:
-    """A block in which a database that does not answer is its user's to mend.
-
-    Parameters
-    ----------
-    store
-        That is asked in the block.
+    """Turn a `DatabaseUnavailable` of the block into a `PixqError` that says how to fix it.
 
     Raises
     ------
     PixqError
-        If it does not answer.
+        If the database does not respond.
     """
     try:
         yield
     except DatabaseUnavailable as error:
         raise PixqError(
-            f"{store.name}: the database does not answer: {error}; end what holds it, and try again"
+            f"{store.name}: the database does not respond: {error}; end the program that locks it, and try again"
         ) from None
 
 
 @contextmanager
 def open_study_store(study: Study, database: str | None = None, *, make: bool = False) -> Iterator[tuple[Store, Key]]:
-    """The answers of a study and its key, until the end of the block. The key is not made where it is missing.
+    """Open the answers and the key of a study until the end of the block; a missing key is not created.
 
     Parameters
     ----------
     study
         The study.
     database
-        See `pixq.study.store.store.open_store`; `answers.db` beside `study.toml` by default.
+        See `pixq.study.store.store.open_store`; by default `answers.db` beside `study.toml`.
     make
-        Whether a database is made where there is none.
+        Whether to create a missing database.
 
     Raises
     ------
     PixqError
-        If there are no answers, and none are to be made; they are another study's, the key is missing, or the database
-        does not answer.
+        If there are no answers and `make` is false, the answers belong to another study, the key is missing, or the
+        database does not respond.
 
     Examples
     --------
     >>> with open_study_store(read_study("study")) as (store, key):  # doctest: +SKIP
     ...     print(len(store.sessions()))
     """
-    where = database or str(study.folder / ANSWERS_FILE)
-    if not make and "://" not in where and not Path(where).is_file():
-        raise PixqError(f"{where}: there are no answers; give their --database")
+    path_or_url = database or str(study.folder / ANSWERS_FILE)
+    if not make and "://" not in path_or_url and not Path(path_or_url).is_file():
+        raise PixqError(f"{path_or_url}: this file of answers does not exist; pass --database")
     if not (study.folder / KEY_FILE).exists():
-        raise PixqError(f"{study.folder / KEY_FILE}: the key that the answers were collected with is gone; put it back")
-    store = open_store(where, make=make)
+        raise PixqError(f"{study.folder / KEY_FILE}: the key of the answers is missing; restore the file")
+    store = open_store(path_or_url, make=make)
     try:
         key = open_key(study.folder / KEY_FILE)
         with explain_database_errors(store):
@@ -84,19 +79,19 @@ def open_study_store(study: Study, database: str | None = None, *, make: bool = 
 
 @contextmanager
 def open_service(folder: str | os.PathLike[str], database: str | None = None) -> Iterator[SessionService]:
-    """The answers of a study with its images, until the end of the block; otherwise as `open_study_store`.
+    """Open the answers of a study together with its images until the end of the block; see `open_study_store`.
 
     Parameters
     ----------
     folder
-        Of the study, or its `study.toml`.
+        Folder of the study, or its `study.toml`.
     database
-        As `open_study_store` has it.
+        See `open_study_store`.
 
     Raises
     ------
     PixqError
-        As `open_study_store`; if the study or an image of it can't be read; or if nobody has begun a session.
+        As in `open_study_store`; or if the study or an image can't be read, or nobody has started a session.
 
     Examples
     --------
@@ -105,5 +100,5 @@ def open_service(folder: str | os.PathLike[str], database: str | None = None) ->
     """
     with open_study_store(read_study(folder), database) as (store, key):
         if not store.sessions():
-            raise PixqError(f"{store.name}: nobody has taken part yet; pixq study serve asks people")
+            raise PixqError(f"{store.name}: nobody has taken part yet; run `pixq study serve` to collect answers")
         yield SessionService(open_study(folder), store, key)

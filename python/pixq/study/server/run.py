@@ -1,4 +1,4 @@
-"""`pixq study serve`: a study's folder, served until it is interrupted."""
+"""Runs the server of `pixq study serve`: opens the study and serves it until interrupted."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from pixq.study.store.store import open_store
 
 __all__ = ["ADMIN_FILE", "THREADS", "serve"]
 
-#: Beside `study.toml`.
+#: File of the experimenter's token, beside `study.toml`.
 ADMIN_FILE = "admin.token"
-#: Requests that wait for the database or for a file at a time.
+#: Number of threads that wait for the database and for files.
 THREADS = 16
-#: Connections; a browser keeps six.
+#: Maximum number of connections; a browser opens six.
 _CONNECTIONS = 6_000
 #: Seconds for which a thread keeps the interpreter.
-_SWITCH = 0.0005
-#: Files beside them.
+_SWITCH_INTERVAL = 0.0005
+#: Number of open files besides connections.
 _FILES = 500
-#: Seconds that running requests have after Ctrl-C: an answer under way is stored and confirmed.
+#: Seconds that running requests have after Ctrl-C, so that an answer that is being sent is stored and confirmed.
 _GRACE = 10
-#: Seconds between two events for which a page's connection is kept: a new one takes its time, far away.
-_KEEP = 75
+#: Seconds for which an idle connection stays open: opening a new one takes time over a long distance.
+_KEEP_ALIVE = 75
 
 
 def serve(
@@ -59,38 +59,37 @@ def serve(
     page: Mapping[str, tuple[bytes, str]] | None = None,
     private: Path | None = None,
 ) -> None:
-    """Answer until interrupted.
+    """Serve a study until interrupted.
 
-    The page's address goes to stdout, all else to stderr.
+    Prints the address of the page to stdout, and everything else to stderr.
 
     Parameters
     ----------
     folder
-        Of the study: `study.toml`, its images, its key, and `answers.db` where no other database is given.
+        Folder of the study: `study.toml`, its images, its key, and `answers.db` unless `database` is given.
     database
-        Of the answers; see `pixq.study.store.store.open_store`.
+        Database of answers; see `pixq.study.store.store.open_store`.
     host, port
-        Where; see `pixq.http.server.listen`.
+        Where to listen; see `pixq.http.server.listen`.
     url
-        The address that participants open, where another server of ours passes it on, such as
-        `https://study.example.org`.
+        Address that participants open if a reverse proxy forwards it, such as `https://study.example.org`.
     proxy
-        Whether that server says in `X-Forwarded-For` who asks.
+        Whether to trust the proxy's `X-Forwarded-For` header for the client address.
     open_page
         Whether to open the page in the user's browser.
     limits
-        Of requests; see there.
+        Limits for requests and sessions.
     page
-        The participants' page; the one that comes with pixq by default.
+        Files of the participants' page; by default the page that comes with pixq.
     private
-        Folder of the key, the token and `answers.db`; the study's by default.
+        Folder of the key, the token and `answers.db`; by default the study's folder.
 
     Raises
     ------
     PixqError
-        If the study, its key or its database can't be opened, the page was not built, or the port is taken.
+        If the study, its key or its database can't be opened, the page was not built, or the port is in use.
     KeyboardInterrupt
-        When it was interrupted.
+        After an interrupt.
     """
     opened = open_study(folder)
     if url is not None:
@@ -98,11 +97,11 @@ def serve(
     try:
         page = page or read_page()
     except FileNotFoundError:
-        raise PixqError("the study's page was not built; run `make`") from None
-    _allow(_CONNECTIONS + _FILES)
-    # The loop gives the interpreter away at every call of the system, and gets it back only after this time from a
-    # thread that stores an answer.
-    sys.setswitchinterval(_SWITCH)
+        raise PixqError("the study's page is not built; run `make`") from None
+    _raise_file_limit(_CONNECTIONS + _FILES)
+    # The event loop releases the interpreter at every system call, and a thread that stores an answer returns it only
+    # after this time.
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     folder = private or opened.study.folder
     key = open_key(folder / KEY_FILE)
     admin = open_token(folder / ADMIN_FILE)
@@ -120,40 +119,40 @@ def serve(
             )  # fmt: skip
             if not is_loopback(host):
                 print(
-                    f"pixq: warning: {host} can be reached from other machines, without encryption; give "
-                    "participants an https address of a server before it, and --url",
+                    f"pixq: warning: {host} can be reached from other machines, without encryption; put an https "
+                    "server in front of it, and pass its address with --url",
                     file=sys.stderr,
                 )
-            own = address(host, listening)
-            print(url or own, flush=True)
-            print(f"pixq: figures at {own}admin, with the token in {folder / ADMIN_FILE}", file=sys.stderr)
-            print("pixq: Ctrl-C ends it", file=sys.stderr, flush=True)
+            local = address(host, listening)
+            print(url or local, flush=True)
+            print(f"pixq: statistics at {local}admin, with the token in {folder / ADMIN_FILE}", file=sys.stderr)
+            print("pixq: press Ctrl-C to stop", file=sys.stderr, flush=True)
             if open_page:
-                # It waits in the socket's queue until the next line.
-                webbrowser.open(own)
-            with _noted(terminated):
-                answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP)
+                # The request waits in the socket's queue until the server runs.
+                webbrowser.open(local)
+            with _catch_sigterm(terminated):
+                answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP_ALIVE)
     finally:
         store.close()
     if terminated:
-        # What asked for the end learns that it was this.
+        # So that the exit status says that SIGTERM ended the process.
         signal.raise_signal(signal.SIGTERM)
 
 
 class _Terminated(BaseException):
-    """What a program can't go on after, like `KeyboardInterrupt`."""
+    """SIGTERM arrived; not an `Exception`, like `KeyboardInterrupt`."""
 
 
 @contextmanager
-def _noted(signals: list[int]) -> Iterator[None]:
-    """Let SIGTERM end the block and be written down, where it would end the process before its database is closed."""
+def _catch_sigterm(signals: list[int]) -> Iterator[None]:
+    """Append SIGTERM to `signals` and end the block: ending the process would leave the database open."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        # The server has a handler of its own while it runs, and raises its signal again when it has ended. Before
-        # that, nothing else would end it.
+        # While the server runs it has its own handler, and raises the signal again when it has ended. Until then,
+        # nothing else would end it.
         signals.append(number)
         raise _Terminated
 
@@ -166,16 +165,16 @@ def _noted(signals: list[int]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _allow(files: int) -> None:
-    """Let this process have so many files and connections, if it may."""
+def _raise_file_limit(files: int) -> None:
+    """Raise the limit of open files and connections of this process, as far as the system allows."""
     if sys.platform == "win32":
         return
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = files if hard == resource.RLIM_INFINITY else min(files, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _hosts(host: str, url: str | None) -> tuple[str, ...]:

@@ -38,18 +38,14 @@ def open_engine(where: str) -> Engine:
     url = _url(where)
     if url.get_backend_name() == "sqlite":
         _create_private(Path(where))
-        engine = create_engine(
-            url, connect_args={"timeout": _TIMEOUT}, **_POOL
-        )
+        engine = create_engine(url, connect_args={"timeout": _TIMEOUT}, **_POOL)
         event.listen(engine, "connect", _configure)
         event.listen(engine, "begin", _begin)
         return engine
     # Whatever the server's default is, a commit returns only after it was flushed.
     options = {"options": "-c synchronous_commit=on", "connect_timeout": _TIMEOUT}
     try:
-        return create_engine(
-            url, connect_args=options, **_POOL, pool_pre_ping=True
-        )
+        return create_engine(url, connect_args=options, **_POOL, pool_pre_ping=True)
     except ImportError:
         raise PixqError("PostgreSQL needs psycopg; run `pip install 'pixq[postgres]'`") from None
 
