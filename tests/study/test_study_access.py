@@ -9,22 +9,8 @@ from typing import Any
 import pytest
 
 from support import taking_part
-from support.taking_part import MAIN, SLIDER, Person, Server
+from support.taking_part import MAIN, SLIDER, Server, heard, one, until
 
-#: Text of twice the size, as a browser's settings make it.
-LARGE = ("--blink-settings=defaultFontSize=32,minimumFontSize=24",)
-#: All that is shown and can be used or read, but for what holds others: its box on the page, and what is cut off.
-SHOWN = """() => [...document.querySelectorAll(
-  "main h1, main p, main li, main label, main output, main input, main button, main progress, header span")]
-  .filter(each => each.checkVisibility() && !each.closest(".fj-said"))
-  .filter(each => each.textContent.trim() || each.matches("input"))
-  .map(each => { const { left, top, right, bottom } = each.getBoundingClientRect();
-    return { name: each.id || each.className || each.textContent.slice(0, 30), left, top: top + scrollY, right,
-      bottom: bottom + scrollY,
-      lost: each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display != "inline",
-      inside: Boolean(each.closest(".fj-message")), use: each.matches("input, button") } })"""
-PAGE = """(({ clientWidth, scrollWidth, scrollHeight }) =>
-  [clientWidth, scrollWidth, scrollHeight])(document.documentElement)"""
 #: Pictures that a canvas shows in a second.
 CHANGES = """async () => {
   const context = document.querySelector(".fj-picture").getContext("2d"), end = performance.now() + 1000;
@@ -55,32 +41,16 @@ def server(images: Path, tmp_path: Path) -> Iterator[Server]:
         yield serve()
 
 
-# One browser at a time: Playwright runs one event loop.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with taking_part.chromium() as opened:
+        yield opened
+
+
 @pytest.fixture
-def sit(request: pytest.FixtureRequest) -> Iterator[Any]:
-    options = LARGE if "twice" in request.node.name else ()
-    with taking_part.chromium(*options) as opened, taking_part.seats(opened) as seat:
+def sit(chromium: Any) -> Iterator[Any]:
+    with taking_part.seats(chromium) as seat:
         yield seat
-
-
-def heard(page: Any) -> list[dict[str, Any]]:
-    """What a screen reader is told, from Chromium's accessibility tree: role, name, value, description, state."""
-    session = page.context.new_cdp_session(page)
-    session.send("Accessibility.enable")
-    found = []
-    for node in session.send("Accessibility.getFullAXTree")["nodes"]:
-        if node.get("ignored"):
-            continue
-        each = {key: node.get(key, {}).get("value", "") for key in ("role", "name", "value", "description")}
-        found.append(each | {own["name"]: own["value"].get("value") for own in node.get("properties", [])})
-    session.detach()
-    return found
-
-
-def one(page: Any, role: str, name: str) -> dict[str, Any]:
-    """The only one of a role and a name."""
-    [found] = [each for each in heard(page) if (each["role"], each["name"]) == (role, name)]
-    return found
 
 
 def said_of_value(page: Any) -> str:
@@ -193,8 +163,7 @@ def test_pictures_that_load_are_told_once(sit: Any, server: Server) -> None:
         "{ childList: true }) }"
     )
     assert one(page, "progressbar", "Loading the pictures…")["value"] == 0
-    while len(waiting) < 4:
-        page.wait_for_timeout(20)
+    assert until(page, lambda: len(waiting) >= 4)
     for route in waiting[:3]:
         route.continue_()
     page.wait_for_selector(".fj-progress[value='3']")
@@ -237,86 +206,6 @@ def test_keys_reach_everything_and_leave_it_again(sit: Any, server: Server) -> N
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement === document.body || document.activeElement.id === 'top'"), step
         page.evaluate("document.getElementById('top').remove()")
-
-
-def all_there(page: Any, step: str) -> None:
-    """Nothing is cut off, nothing lies outside, nothing that is used covers another, and nothing the picture."""
-    client, wide, high = page.evaluate(PAGE)
-    assert wide <= client, step
-    boxes = page.evaluate(SHOWN)
-    assert boxes
-    picture = page.evaluate(
-        "() => { const box = document.querySelector('.fj-picture, .card')?.getBoundingClientRect(); return box && "
-        "{ left: box.left, right: box.right, top: box.top + scrollY, bottom: box.bottom + scrollY } }"
-    )
-
-    def over(one: dict[str, Any], other: dict[str, Any]) -> bool:
-        across = min(one["right"], other["right"]) - max(one["left"], other["left"])
-        return bool(across > 1 and min(one["bottom"], other["bottom"]) - max(one["top"], other["top"]) > 1)
-
-    for number, box in enumerate(boxes):
-        where = (step, box["name"])
-        assert not box["lost"], where
-        assert box["left"] >= -0.5, where
-        assert box["right"] <= client + 0.5, where
-        assert box["top"] >= -0.5, where
-        assert box["bottom"] <= high + 0.5, where
-        if picture and not box["inside"]:
-            assert not over(box, picture), where
-        if box["use"]:
-            assert not any(over(box, other) for other in boxes[number + 1 :] if other["use"]), where
-
-
-@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
-def test_text_of_twice_the_size_loses_nothing(sit: Any, server: Server, locale: str) -> None:
-    person: Person = sit(server, locale=locale)
-    page = person.page
-    person.arrive()
-    for step in ("consent", "check", "calibration"):
-        person.reach(step)
-        all_there(page, step)
-    for _ in range(15):
-        page.keyboard.press("Shift+ArrowRight")
-    all_there(page, "calibration, larger")
-    for _ in range(15):
-        page.keyboard.press("Shift+ArrowLeft")
-    person.reach("instructions")
-    page.route("**/api/image/**", lambda route: route.fulfill(status=503, body="-"))
-    person.begin()
-    person.passed += 1
-    page.wait_for_selector(".fj-progress")
-    around = page.locator(".fj-surround").bounding_box()
-    all_there(page, "loading")
-    page.wait_for_selector(".fj-broken")
-    all_there(page, "broken")
-    page.unroute_all()
-    page.click(".fj-message button")
-    page.wait_for_selector(SLIDER)
-    all_there(page, "slider, at 0")
-    assert page.locator(".fj-surround").bounding_box() == around, "nothing moves once the picture is there"
-    person.find(15)
-    all_there(page, "points")
-    person.click_places()
-    all_there(page, "points, all")
-    page.click(MAIN)
-    page.wait_for_selector(".fj-circle")
-    all_there(page, "feedback")
-    page.click(".fj-controls .main")
-    person.answer(6)
-    page.wait_for_selector(".fj-circle")
-    page.click(".fj-controls .main")
-    for number in (1, 2):
-        person.until_picture(number)
-        all_there(page, "trial")
-        person.answer(6)
-    page.wait_for_selector("textarea")
-    all_there(page, "survey")
-    if locale == "en-GB":
-        for name in ("1, very easy", "5, very hard", "1, not at all", "5, very", "No"):
-            assert one(page, "radio", name)["focusable"]
-    page.click("main .main")
-    page.wait_for_selector(".end")
-    all_there(page, "end")
 
 
 def test_who_wants_less_motion_gets_the_flicker_alone(sit: Any, server: Server) -> None:

@@ -61,15 +61,15 @@ def rows(page: Any, title: str) -> list[list[str]]:
 
 
 def test_a_wrong_token_shows_nothing_and_can_be_mended(shown: Any) -> None:
-    assert shown.locator("#figures").is_hidden()
+    assert shown.locator("#statistics").is_hidden()
     enter(shown, "wrong")
-    shown.get_by_text("this is not the token of this study").wait_for()
-    assert shown.locator("#figures").is_hidden()
+    shown.get_by_text("this is not the token of this study; copy it from admin.token").wait_for()
+    assert shown.locator("#statistics").is_hidden()
     # What is typed next replaces it.
     shown.keyboard.type(ADMIN)
     shown.keyboard.press("Enter")
     shown.get_by_text("As of").wait_for()
-    assert shown.locator("#figures").is_visible()
+    assert shown.locator("#statistics").is_visible()
 
 
 def test_an_empty_study(shown: Any) -> None:
@@ -77,9 +77,9 @@ def test_an_empty_study(shown: Any) -> None:
     shown.get_by_text("As of").wait_for()
     assert shown.title() == "Where is it?"
     assert rows(shown, "All") == [
-        ["answers that count, of those wanted", "0 of 200"], ["people", "0"],
+        ["answers that count, of those needed", "0 of 200"], ["people", "0"],
         ["people screened out by test images", "0"],
-        ["test images passed", "–"], ["time of an answer (median)", "–"], ["late frames", "–"],
+        ["test images passed", "–"], ["time per answer (median)", "–"], ["late frames", "–"],
     ]  # fmt: skip
     assert rows(shown, "Sources")[1] == ["SRC_A", "0 of 50", "0", "", "–", "–", "–"]
     assert shown.get_by_text("None yet.").count() == 2
@@ -114,8 +114,8 @@ def test_figures_are_shown_and_renewed(shown: Any, server: Server, scheme: str) 
     shown.clock.install()
     enter(shown, ADMIN)
     shown.get_by_text("As of").wait_for()
-    assert ["completed", "10", "–"] in rows(shown, "Sessions that ended")
-    assert rows(shown, "Sessions that did not end, by step")[1:] == [["survey", "1"], ["check", "1"]]
+    assert ["completed", "10", "–"] in rows(shown, "Ended sessions")
+    assert rows(shown, "Unfinished sessions by step")[1:] == [["survey", "1"], ["check", "1"]]
     bars = shown.locator("progress")
     # Those of the session that is at its survey do not count yet.
     values = bars.evaluate_all("bars => bars.map(bar => bar.value)")
@@ -124,10 +124,10 @@ def test_figures_are_shown_and_renewed(shown: Any, server: Server, scheme: str) 
     declined = Page(server, {"participant": "no"})
     declined.start()
     declined.say("consent", {"agreed": False})
-    assert ["failed", "0", "–"] in rows(shown, "Sessions that ended")
+    assert ["failed", "0", "–"] in rows(shown, "Ended sessions")
     shown.clock.fast_forward(31_000)
     shown.get_by_text("consent 1").wait_for()
-    assert ["failed", "1", "consent 1"] in rows(shown, "Sessions that ended")
+    assert ["failed", "1", "consent 1"] in rows(shown, "Ended sessions")
     # The token is nowhere but in its field.
     assert ADMIN not in shown.content() + shown.url
     shown.set_viewport_size({"width": 500, "height": 800})

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from pixq.study.store.keys import KEY_FILE, open_key
 from pixq.study.store.store import open_store
 from support import taking_part
 from support.cut_line import Line, laid
-from support.taking_part import EXPECTED, HEIGHT, HIDDEN, SOURCES, TRAINING, TRUTH, WIDTH, Server
+from support.taking_part import EXPECTED, HEIGHT, HIDDEN, SOURCES, TRAINING, TRUTH, WIDTH, Server, until
 
 pytestmark = pytest.mark.slow
 
@@ -205,25 +205,15 @@ def place_of(server: Server, begun: int) -> int:
     return PLACES.index(session.step) + (answered if session.step == "trial" else 0)
 
 
-def until(sitting: Sitting, there: Callable[[], bool], seconds: float = 30) -> bool:
-    """Wait for what the page does; gives whether it did."""
-    end = time.monotonic() + seconds
-    while not there():
-        if time.monotonic() > end:
-            return False
-        sitting.page.wait_for_timeout(10)
-    return True
-
-
 def arrive(sitting: Sitting, server: Server, begun: int, place: int) -> None:
-    there = until(sitting, lambda: place_of(server, begun) >= place)
+    there = until(sitting.page, lambda: place_of(server, begun) >= place)
     assert there, f"it does not come to {PLACES[place]}"
 
 
 def hits(sitting: Sitting, line: Line, seconds: float) -> bool:
     """Wait for the line to do what it is set to; gives whether it did."""
     before = line.hit
-    return until(sitting, lambda: line.hit > before, seconds)
+    return until(sitting.page, lambda: line.hit > before, seconds)
 
 
 def gone(sitting: Sitting, how: str) -> None:
@@ -310,7 +300,7 @@ def test_nothing_next_is_shown_before_the_answer_before_is_stored(
         hit = line.hit
         shown = page.evaluate("window.seen")
         first = len([text for text in shown if text.startswith("Picture")])
-        assert until(sitting, lambda: line.hit > hit or (how == "reply held" and line.hit > 0))
+        assert until(sitting.page, lambda: line.hit > hit or (how == "reply held" and line.hit > 0))
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         # As long as a picture is shown several times.

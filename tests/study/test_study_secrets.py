@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support import taking_part
-from support.taking_part import HIDDEN, SOURCES, TRAINING, TRUTH
+from support.taking_part import HIDDEN, SOURCES, TRAINING, TRUTH, until
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,9 @@ def test_a_session_tells_nothing_of_what_is_hidden(chromium: Any, tmp_path: Path
         said.append((route.request.url, json.dumps(reply.headers).encode() + b"\n" + reply.body()))
         route.fulfill(response=reply)
 
+    def loaded() -> int:
+        return len({url for url, body in said if "/api/image/" in url and b"PNG" in body[:1000]})
+
     with taking_part.running(folder, tmp_path / "answers.db") as server, taking_part.seats(chromium) as seat:
         person = seat(server)
         person.page.context.route("**/*", through)
@@ -57,7 +60,8 @@ def test_a_session_tells_nothing_of_what_is_hidden(chromium: Any, tmp_path: Path
         for number in range(1, 5):
             person.until_picture(number)
             # All levels, and those of the next picture.
-            person.page.wait_for_timeout(700)
+            pictures = 1 + min(number + 1, 4)
+            assert until(person.page, lambda wanted=pictures * (1 + taking_part.LEVELS): loaded() >= wanted)
             person.answer(8)
         person.page.wait_for_selector("textarea")
         person.page.click(".main")

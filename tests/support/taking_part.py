@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -273,3 +274,33 @@ def seats(opened: Any) -> Iterator[Any]:
     for context in contexts:
         context.close()
     assert [error for person in people for error in person.errors] == []
+
+
+def heard(page: Any) -> list[dict[str, Any]]:
+    """What a screen reader is told, from Chromium's accessibility tree: role, name, value, description, state."""
+    session = page.context.new_cdp_session(page)
+    session.send("Accessibility.enable")
+    found = []
+    for node in session.send("Accessibility.getFullAXTree")["nodes"]:
+        if node.get("ignored"):
+            continue
+        each = {key: node.get(key, {}).get("value", "") for key in ("role", "name", "value", "description")}
+        found.append(each | {own["name"]: own["value"].get("value") for own in node.get("properties", [])})
+    session.detach()
+    return found
+
+
+def one(page: Any, role: str, name: str) -> dict[str, Any]:
+    """The only one of a role and a name."""
+    [found] = [each for each in heard(page) if (each["role"], each["name"]) == (role, name)]
+    return found
+
+
+def until(page: Any, there: Callable[[], bool], seconds: float = 30) -> bool:
+    """Wait for what the page does, or its server; gives whether it did."""
+    end = time.monotonic() + seconds
+    while not there():
+        if time.monotonic() > end:
+            return False
+        page.wait_for_timeout(10)
+    return True
