@@ -1,10 +1,10 @@
-"""So many participants at once against `pixq study serve`: how soon answers are confirmed, and whether any is lost.
+"""Load test of `pixq study serve`: how soon answers are confirmed, and whether any are lost.
 
     python benches/study.py [participants] [seconds between events] [sqlite] [postgresql]
 
-The server is a process of its own, and so are the participants, who answer whole sessions of twelve images with a
-hundred levels each: after every event a person takes the given time on average, and looks at eight images of a trial.
-The time of an answer is from its sending until its confirmation is read. A PostgreSQL is started where it is installed.
+Server and participants run in separate processes. Participants answer whole sessions of twelve images with a hundred
+levels each: between two events they wait for the given time on average, and in a trial they load eight images. The time
+of an answer runs from sending it until its confirmation is read. PostgreSQL is measured if it is installed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ IN_TIME = 0.1
 
 
 def make_study(folder: Path) -> None:
-    """24 sources, two training and four test images, of a hundred levels; their files are JPEGs of 640x480."""
+    """Write a study of 24 sources, two training and four test images with a hundred levels each, as 640x480 JPEGs."""
     (folder / "images").mkdir(parents=True)
     draws, tables = np.random.default_rng(0), []
     small = Image.fromarray(draws.integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3), np.uint8))
@@ -60,7 +60,7 @@ def make_study(folder: Path) -> None:
 
 
 class Person:
-    """Somebody who answers at random."""
+    """A participant who answers at random."""
 
     def __init__(self, port: int, name: str, pause: float, times: list[tuple[str, float]]) -> None:
         self.client = Participant(port, {"participant": name})
@@ -69,7 +69,7 @@ class Person:
         self.confirmed: list[str] = []
 
     def data(self) -> dict[str, Any]:
-        """What is said at a step."""
+        """Data of the event that the current step needs."""
         state = self.client.state
         if "trial" in state:
             level = self.draws.randrange(1, LEVELS)
@@ -82,7 +82,7 @@ class Person:
     async def look(self) -> None:
         trial = self.client.state["trial"]
         levels = self.draws.sample(trial["levels"], SEEN - 1)
-        await self.client.look(trial["reference"], *(each["image"] for each in levels))
+        await self.client.look(trial["reference"], *(level["image"] for level in levels))
 
     async def take_part(self) -> None:
         await asyncio.sleep(self.draws.random() * 2 * self.pause)
@@ -100,31 +100,31 @@ class Person:
 
 
 async def crowd(port: int, count: int, pause: float) -> tuple[list[Person], list[tuple[str, float]], float]:
-    """All participants at once; the times of their events, and seconds until the last has ended."""
+    """Let all participants take part at once; return them, the times of their events, and the seconds that it took."""
     times: list[tuple[str, float]] = []
     people = [Person(port, f"person-{n}", pause, times) for n in range(count)]
     began = time.perf_counter()
-    await asyncio.gather(*(each.take_part() for each in people))
+    await asyncio.gather(*(person.take_part() for person in people))
     return people, times, time.perf_counter() - began
 
 
 def lost_or_doubled(private: Path, database: str, people: list[Person]) -> tuple[int, int]:
-    """Events confirmed and not stored; events stored and not confirmed, or stored twice."""
+    """Number of events that were confirmed but not stored, and that were stored twice or without a confirmation."""
     from pixq.study.store.keys import KEY_FILE, open_key
     from pixq.study.store.store import open_store
 
     store, key = open_store(database), open_key(private / KEY_FILE)
     stored: dict[str, list[str]] = {}
     for session in store.sessions():
-        stored.setdefault(session.participant, []).extend(each.data for each in store.events(session.id))
+        stored.setdefault(session.participant, []).extend(event.data for event in store.events(session.id))
     store.close()
-    missing = more = 0
-    for each in people:
-        found = Counter(stored.get(key.pseudonym("local", each.name), []))
-        said = Counter(each.confirmed)
-        missing += (said - found).total()
-        more += (found - said).total()
-    return missing, more
+    missing = surplus = 0
+    for person in people:
+        kept = Counter(stored.get(key.pseudonym("local", person.name), []))
+        confirmed = Counter(person.confirmed)
+        missing += (confirmed - kept).total()
+        surplus += (kept - confirmed).total()
+    return missing, surplus
 
 
 def measure(folder: Path, database: str, name: str, count: int, pause: float) -> None:
@@ -136,16 +136,16 @@ def measure(folder: Path, database: str, name: str, count: int, pause: float) ->
     share = float((answers <= IN_TIME).mean())
     quantiles = ", ".join(f"{q} %: {1000 * np.percentile(answers, q):.1f} ms" for q in (50, 95, 99, 100))
     rate = len(times) / seconds
-    print(f"{name}: {len(people)} participants, {len(times)} events in {seconds:.0f} s, {rate:.0f} a second")
+    print(f"{name}: {len(people)} participants, {len(times)} events in {seconds:.0f} s, {rate:.0f} per second")
     print(f"  {len(answers)} answers, {share:.2%} confirmed within 100 ms ({quantiles})")
     print(f"  lost {missing}, doubled {more}", flush=True)
 
 
-def main(*given: str) -> None:
-    numbers = [each for each in given if re.fullmatch(r"[\d.]+", each)]
+def main(*arguments: str) -> None:
+    numbers = [argument for argument in arguments if re.fullmatch(r"[\d.]+", argument)]
     count = int(numbers[0]) if numbers else 200
     pause = float(numbers[1]) if len(numbers) > 1 else 3.0
-    kinds = [each for each in given if each in databases.KINDS] or list(databases.KINDS)
+    kinds = [kind for kind in arguments if kind in databases.KINDS] or list(databases.KINDS)
     print(f"{platform.processor() or platform.machine()}, {platform.python_version()}; {pause:g} s between events")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "study"

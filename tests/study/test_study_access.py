@@ -54,7 +54,7 @@ def sit(chromium: Any) -> Iterator[Any]:
 
 
 def said_of_value(page: Any) -> str:
-    """Of what has the focus; Chromium's tree, as it is asked for here, has the number alone."""
+    """The value text of the focused element; the tree that Chromium returns here only has the number."""
     found: str = page.evaluate("document.activeElement.ariaValueText")
     return found
 

@@ -45,7 +45,7 @@ def shown(chromium: Any, server: Server) -> Iterator[Any]:
 
 
 def enter(page: Any, token: str) -> None:
-    """By keys alone."""
+    """Type the token, with the keyboard alone."""
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "token"
     page.keyboard.type(token)
@@ -60,7 +60,7 @@ def rows(page: Any, title: str) -> list[list[str]]:
     return found
 
 
-def test_a_wrong_token_shows_nothing_and_can_be_mended(shown: Any) -> None:
+def test_a_wrong_token_shows_nothing_and_can_be_corrected(shown: Any) -> None:
     assert shown.locator("#statistics").is_hidden()
     enter(shown, "wrong")
     shown.get_by_text("this is not the token of this study; copy it from admin.token").wait_for()

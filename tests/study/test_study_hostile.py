@@ -127,7 +127,7 @@ def test_whatever_else_is_asked_changes_nothing(server: Server, page: Page) -> N
     ):  # fmt: skip
         quoted = "".join(each if each.isascii() else f"%{ord(each):02x}" for each in wrong)
         assert page.ask("GET", f"/api/image/{quoted}")[0] == 404, wrong
-    # What is no HTTP.
+    # Lines that are not HTTP.
     for line in (b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
             client.sendall(line + b"\r\n\r\n")

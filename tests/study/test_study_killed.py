@@ -38,7 +38,7 @@ PATIENCE = 120
 
 
 class Stubborn(Page):
-    """A page that keeps what is not confirmed and sends it again, also after it was opened anew."""
+    """A page that keeps unconfirmed events and sends them again, even after it was reloaded."""
 
     def __init__(self, server: Server, name: str, given_up: threading.Event) -> None:
         super().__init__(server, {"participant": name}, seed=len(name))
@@ -98,7 +98,7 @@ def killed(number: int) -> bool:
 
 
 def number_of(process: subprocess.Popen[str]) -> int:
-    """Of the next server; the address of one that was killed since is passed over."""
+    """Process number of the next server; skips the address of a server that was killed meanwhile."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip().isdigit():

@@ -94,7 +94,7 @@ def entry(name: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of sessions of two sources and a hidden image."""
+    """A study whose sessions have two sources and a hidden test image."""
     folder = tmp_path_factory.mktemp("lasts")
     return taking_part.make_study(
         folder / "study", folder / "images",

@@ -157,25 +157,25 @@ def test_one_finds_and_others_get_what_there_is() -> None:
         return own
 
     async def ask() -> None:
-        lately = RefreshedValue(find, 30.0, lambda: now[0])
-        waiting = [asyncio.create_task(lately.get()) for _ in range(5)]
+        refreshed = RefreshedValue(find, 30.0, lambda: now[0])
+        waiting = [asyncio.create_task(refreshed.get()) for _ in range(5)]
         await asyncio.sleep(0)
         waiting.pop().cancel()
         go.set()
         assert await asyncio.gather(*waiting) == [(1, 0.0)] * 4
         now[0] = 29.0
-        assert await lately.get() == (1, 29.0)
+        assert await refreshed.get() == (1, 29.0)
         now[0] = 31.0
         go.clear()
-        anew = asyncio.create_task(lately.get())
+        refreshing = asyncio.create_task(refreshed.get())
         await asyncio.sleep(0)
-        assert [await lately.get() for _ in range(3)] == [(1, 31.0)] * 3
+        assert [await refreshed.get() for _ in range(3)] == [(1, 31.0)] * 3
         go.set()
-        assert (await anew, begun) == ((2, 0.0), [2])
+        assert (await refreshing, begun) == ((2, 0.0), [2])
         now[0] = 70.0
         with pytest.raises(ValueError, match="no figures"):
-            await lately.get()
-        assert await lately.get() == (4, 0.0)
+            await refreshed.get()
+        assert await refreshed.get() == (4, 0.0)
 
     asyncio.run(asyncio.wait_for(ask(), 60))
 

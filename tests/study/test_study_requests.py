@@ -87,7 +87,7 @@ def test_anothers_token_and_no_token(server: Server, page: Page) -> None:
             assert status == 401, bad
             assert headers["www-authenticate"] == "Bearer"
             assert good.encode() not in told
-    # A session's name is no token, and another's token is for another's session only.
+    # A session's public name is not a token, and a token only opens its own session.
     public = page.session.public
     assert page.ask("GET", "/api/state", token=public)[0] == 401
     status, told = page.send(event)

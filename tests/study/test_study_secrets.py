@@ -83,7 +83,7 @@ def test_a_session_tells_nothing_of_what_is_hidden(chromium: Any, tmp_path: Path
     assert len(told) > 10
     for each in told:
         state = each["state"]
-        # The training image's range and places are told once it was answered, and nothing is of a test.
+        # The truth of a training image is sent after its answer; nothing about test images ever is.
         assert "test" not in json.dumps(state).lower()
         if feedback := state.get("feedback"):
             assert feedback["pjnd_range"] == TRUTH[TRAINING]["pjnd_range"]
