@@ -109,7 +109,7 @@ class Server:
 
 
 class Page:
-    """A participant's page: remembers its state and events, and keeps its connection. By default a new person opens it."""
+    """A participant's page: keeps its state, events and connection. By default a new person opens it."""
 
     def __init__(self, server: Server, platform: Mapping[str, str] | None = None, seed: int = 0) -> None:
         self.server = server

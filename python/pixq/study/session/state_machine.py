@@ -158,9 +158,9 @@ def advance(plan: SessionPlan, progress: Progress, event: Event) -> tuple[Progre
         return waiting, str(error)
     if isinstance(payload, Answer):
         return _answer(plan, waiting, payload, event.number)
-    if isinstance(payload, Survey) and plan.rules.survey is not None:
-        if refusal := payload.refusal(plan.rules.survey):
-            return waiting, refusal
+    survey = plan.rules.survey
+    if isinstance(payload, Survey) and survey is not None and (refusal := payload.refusal(survey)):
+        return waiting, refusal
     return _leave_step(plan, replace(waiting, feedback=None), payload), ""
 
 
