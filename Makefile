@@ -29,7 +29,7 @@ MATURIN_ENV = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="`ls "$(CURDIR)"/ta
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-fast test-rust lint bench build clean missing
+.PHONY: help demo test test-fast test-rust lint bench docs pictures build clean missing
 
 help:  ## This list
 	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -38,7 +38,7 @@ help:  ## This list
 demo: $(STAMPS)/pixq  ## Set up, and build a patch set from photographs that come with scikit-image
 	@$(PY) -m pixq demo --out "$(OUT)"
 
-test: lint test-rust $(STAMPS)/test  ## Set up, and run every check and test
+test: lint test-rust docs $(STAMPS)/test  ## Set up, and run every check and test
 	$(PY) tools/study_page.py --test
 	@$(PY) tests/support/browser.py
 	$(PY) -m pytest $(PARALLEL) --durations=25
@@ -71,10 +71,16 @@ bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundar
 	$(PY) benches/flicker.py
 	$(PY) benches/study.py
 
+docs: $(STAMPS)/pixq $(STAMPS)/test  ## The documentation, as HTML in docs/_build; warnings are errors
+	$(PY) -m sphinx --quiet --fail-on-warning --keep-going --nitpicky --fresh-env docs docs/_build
+
+pictures: $(STAMPS)/pixq  ## Draw the pictures of the documentation again
+	$(PY) tools/pictures.py
+
 build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 
 clean:  ## Remove .venv, target and all caches; demo outputs and patch sets stay
-	rm -rf .venv target dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks python/pixq/_core*.so \
+	rm -rf .venv target dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks python/pixq/_core*.so \
 		python/pixq/study/page python/pixq/study/web/node_modules
 	find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,10 +1,11 @@
-"""README.md and CONTRIBUTING.md: their snippets run, their commands and links exist."""
+"""README.md, CONTRIBUTING.md and the documentation: their snippets run, their commands and links exist."""
 
 from __future__ import annotations
 
 import doctest
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,16 +16,7 @@ import pytest
 from pixq.cli import app
 from pixq.datasets import Adapter
 from pixq.errors import PixqError
-
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(document: str, *languages: str) -> list[tuple[int, str]]:
-    """(line, text) of the fenced blocks of `document` in `languages`."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    return [(text.count("\n", 0, m.start(2)) + 1, m[2]) for m in FENCE.finditer(text) if m[1] in languages]
+from support.documents import DOCUMENTS, ROOT, blocks
 
 
 def every(*languages: str) -> list[object]:
@@ -54,13 +46,14 @@ def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_demo_prints_what_readme_shows(after_the_demo: Path) -> None:
+@pytest.mark.parametrize("document", ["README.md", "docs/getting-started.md"])
+def test_the_demo_prints_what_documents_show(document: str, after_the_demo: Path) -> None:
     def lines(text: str) -> list[str]:
         return [re.sub(r"[\d.]+ s$", "", line) for line in text.splitlines() if line]
 
-    ((_, shown),) = blocks("README.md", "text")
+    ((_, block),) = blocks(document, "text")
     printed = lines((after_the_demo / "printed").read_text(encoding="utf-8"))
-    assert [line for line in lines(shown) if line not in printed] == []
+    assert [line for line in lines(block) if line not in printed] == []
 
 
 @pytest.mark.parametrize(("document", "line", "text"), every("python"))
@@ -78,18 +71,20 @@ def test_snippets_run_and_print_what_they_say(
 
 
 def test_there_are_snippets() -> None:
-    assert len(blocks("README.md", "python")) >= 3
+    snippets = [document for document in DOCUMENTS for _ in blocks(document, "python")]
+    assert len(snippets) >= 9
+    assert {"README.md", "docs/predict.md", "docs/patch-sets.md", "docs/training.md"} <= set(snippets)
 
 
 def commands(text: str) -> list[str]:
-    return [line.removeprefix("$ ").split("#")[0].strip() for line in text.splitlines() if line.strip()]
+    return [line.removeprefix("$ ").split(" #")[0].strip() for line in text.splitlines() if line.strip()]
 
 
 @pytest.mark.parametrize(("document", "line", "text"), every("sh", "console"))
 def test_commands_exist(document: str, line: int, text: str) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for command in commands(text):
-        match command.split():
+        match shlex.split(command):
             case ["make", *names]:
                 assert {name for name in names if "=" not in name} <= targets, f"{document}, line {line}: {command}"
             case ["pixq", verb, *rest] if not verb.startswith("-"):
@@ -100,14 +95,16 @@ def test_commands_exist(document: str, line: int, text: str) -> None:
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
 def test_links_to_files_exist(document: str) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text(encoding="utf-8")):
-        assert (ROOT / target).exists(), f"{document} links to {target}, which is not there"
+    # What a page of the site includes is linked from where it lies.
+    folder = (ROOT / document).parent
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / document).read_text(encoding="utf-8")):
+        assert (folder / target).exists(), f"{document} links to {target}, which is not there"
 
 
 @pytest.fixture
 def worked_adapter() -> Adapter:
-    """The adapter of CONTRIBUTING.md."""
-    ((_, text),) = blocks("CONTRIBUTING.md", "python")
+    """The adapter of docs/extending.md."""
+    (text,) = [text for _, text in blocks("docs/extending.md", "python") if "index_mine" in text]
     names: dict[str, Any] = {"__name__": "__main__"}
     exec("".join(example.source for example in doctest.DocTestParser().get_examples(text)), names)
     adapter: Adapter = names["MINE"]
@@ -141,7 +138,7 @@ def test_the_worked_adapter_tells_all_that_is_wrong(worked_adapter: Adapter, tmp
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("sea_blur_1.png", "'sea_blur_1.png' is not `<ref>_<type>_<level>.png <score>`; mend it"),
+        ("sea_blur_1.png", "'sea_blur_1.png' is not `<ref>_<type>_<level>.png <score>`; fix it"),
         ("sea.png 3", "'sea.png 3' is not `<ref>"),
         ("../sea_blur_1.png 3", "the file name '../sea_blur_1.png', which is not plain"),
         ("sea_blur_1.png high", "the score 'high' is not a finite number"),

@@ -14,12 +14,12 @@ from pixq.models.tiny import Tiny, TinyKernel
 
 __all__ = ["CHANNELS", "CHUNK", "NineChannels", "PatchModel"]
 
-#: Reference, distorted, |difference|, each red, green, blue.
+#: Reference, distorted and absolute difference; each has red, green and blue.
 CHANNELS = 9
 
 
 class NineChannels(nn.Module):
-    """Two uint8 patches to the nine channels [reference, distorted, |difference|].
+    """Turns two uint8 patches into nine channels: reference, distorted and their absolute difference.
 
     Each channel of 0 to 255 is multiplied by `scale` and `shift` is added. Both are buffers, so they are in every
     checkpoint and every export: training and inference can't differ. The result lies in memory as channels-last,

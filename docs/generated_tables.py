@@ -1,0 +1,82 @@
+"""Sphinx directives that print tables from the code: fields of JSON Schemas, columns of a study's export, datasets.
+
+`{schema-fields} prediction`, `{export-columns} answers`, `{datasets}`; each table is made when the site is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+Row = Sequence[str]
+
+
+def schema_fields(name: str) -> list[Row]:
+    """Field, type and meaning of all fields of a schema, as Markdown cells."""
+    from pixq.schemas import schema
+
+    return [("field", "type", "meaning"), *_fields(schema(name))]  # type: ignore[arg-type]
+
+
+def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[Row]:
+    for name, field in schema.get("properties", {}).items():
+        yield f"`{prefix}{name}`", _type_of(field), field.get("description", "")
+        yield from _fields(field, f"{prefix}{name}.")
+        yield from _fields(field.get("items", {}), f"{prefix}{name}[].")
+
+
+def _type_of(field: dict[str, Any]) -> str:
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    kinds = field.get("type", [])
+    return " or ".join([kinds] if isinstance(kinds, str) else kinds)
+
+
+def export_columns(name: str) -> list[Row]:
+    """Column, type, unit and meaning of `answers` or `sessions`, as a study of three clicks has them."""
+    from pixq.study.results.export import SESSION_COLUMNS, columns
+
+    chosen = columns(3) if name == "answers" else SESSION_COLUMNS
+    rows = [(f"`{column.name}`", column.type, column.unit, column.what.replace("|", "\\|")) for column in chosen]
+    return [("column", "type", "unit", "meaning"), *rows]
+
+
+def datasets(name: str) -> list[Row]:
+    """Name, title and needs of all datasets."""
+    from pixq.datasets import ADAPTERS
+
+    rows = [(f"`{adapter.name}`", adapter.title, adapter.needs.replace("|", "\\|")) for adapter in ADAPTERS.values()]
+    return [("name", "what", "on disk"), *rows]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A Markdown table whose first row is its header."""
+    head, *rest = rows
+    lines = [head, ["---"] * len(head), *rest]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def directive(make: Callable[[str], list[Row]], arguments: int) -> type[SphinxDirective]:
+    """A directive that shows the table that `make` gives for its argument."""
+
+    class Table(SphinxDirective):
+        required_arguments = arguments
+
+        def run(self) -> list[nodes.Node]:
+            return self.parse_text_to_nodes(markdown(make(self.arguments[0] if arguments else "")))
+
+    return Table
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directives."""
+    app.add_directive("schema-fields", directive(schema_fields, 1))
+    app.add_directive("export-columns", directive(export_columns, 1))
+    app.add_directive("datasets", directive(datasets, 0))
+    return {"parallel_read_safe": True}
