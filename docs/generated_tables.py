@@ -24,7 +24,7 @@ def schema_fields(name: str) -> list[Row]:
 
 def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[Row]:
     for name, field in schema.get("properties", {}).items():
-        yield f"`{prefix}{name}`", _type_of(field), field.get("description", "")
+        yield f"`{prefix}{name}`", _type_of(field), _cell(field.get("description", ""))
         yield from _fields(field, f"{prefix}{name}.")
         yield from _fields(field.get("items", {}), f"{prefix}{name}[].")
 
@@ -39,11 +39,17 @@ def _type_of(field: dict[str, Any]) -> str:
 
 
 def export_columns(name: str) -> list[Row]:
-    """Column, type, unit and meaning of `answers` or `sessions`, as a study of three clicks has them."""
-    from pixq.study.results.export import SESSION_COLUMNS, columns
+    """Column, type, unit and meaning in `answers` or `sessions`, as the dictionary of a study of three clicks has them."""
+    from pixq.study.design.config import Study
+    from pixq.study.results.export import dictionary
 
-    chosen = columns(3) if name == "answers" else SESSION_COLUMNS
-    rows = [(f"`{column.name}`", column.type, column.unit, column.what.replace("|", "\\|")) for column in chosen]
+    source = {"id": "S1", "codec": "JPEG", "reference": "S1.png", "levels": "S1_*.jpg"}
+    study = Study.model_validate(
+        {"title": "A", "contact": "a", "consent": {"en": "a"}, "quota": {"tests": 0}, "source": [source]}
+    )
+    described = dictionary(study)
+    columns = described["columns"] if name == "answers" else described["sessions"]["columns"]
+    rows = [(f"`{column['name']}`", column["type"], column["unit"], _cell(column["what"])) for column in columns]
     return [("column", "type", "unit", "meaning"), *rows]
 
 
@@ -51,8 +57,12 @@ def datasets(name: str) -> list[Row]:
     """Name, title and needs of all datasets."""
     from pixq.datasets import ADAPTERS
 
-    rows = [(f"`{adapter.name}`", adapter.title, adapter.needs.replace("|", "\\|")) for adapter in ADAPTERS.values()]
+    rows = [(f"`{adapter.name}`", _cell(adapter.title), _cell(adapter.needs)) for adapter in ADAPTERS.values()]
     return [("name", "what", "on disk"), *rows]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def markdown(rows: Sequence[Row]) -> str:
