@@ -39,7 +39,7 @@ def _type_of(field: dict[str, Any]) -> str:
 
 
 def export_columns(name: str) -> list[Row]:
-    """Column, type, unit and meaning in `answers` or `sessions`, as the dictionary of a study of three clicks has them."""
+    """Column, type, unit and meaning in `answers` or `sessions`, as the dictionary of a study says."""
     from pixq.study.design.config import Study
     from pixq.study.results.export import dictionary
 
