@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
 
+from sphinx.application import Sphinx
+
 import pixq
 from pixq import __version__
 
@@ -38,7 +40,7 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True}
+autodoc_default_options = {"members": True, "no-value": True}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
@@ -55,3 +57,14 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_favicon = "../python/pixq/http/assets/icon.svg"
+
+
+def keep_first_line(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Keep napoleon from reading a property's first line up to a colon as its type."""
+    if what == "property":
+        lines.insert(0, "")
+
+
+def setup(app: Sphinx) -> None:
+    """Run before napoleon, whose priority is 500."""
+    app.connect("autodoc-process-docstring", keep_first_line, priority=400)

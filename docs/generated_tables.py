@@ -1,6 +1,7 @@
-"""Sphinx directives that print tables from the code: fields of JSON Schemas, columns of a study's export, datasets.
+"""Sphinx directives that print tables from the code, made when the site is built.
 
-`{schema-fields} prediction`, `{export-columns} answers`, `{datasets}`; each table is made when the site is built.
+`{schema-fields} prediction`: fields of a JSON Schema; `{export-columns} answers`: columns of a study's export;
+`{datasets}`: the datasets that pixq reads; `{study-checks}`: the rules of `pixq study check`.
 """
 
 from __future__ import annotations
@@ -61,6 +62,19 @@ def datasets(name: str) -> list[Row]:
     return [("name", "what", "on disk"), *rows]
 
 
+def study_checks(name: str) -> list[Row]:
+    """The functions that `pixq study check` runs, and what each finds."""
+    from pixq.study.design.checks import SOURCE_PROBLEMS, SOURCE_WARNINGS, STUDY_WARNINGS
+
+    kinds = {"problem": SOURCE_PROBLEMS, "warning": (*SOURCE_WARNINGS, *STUDY_WARNINGS)}
+    rows = [
+        (f"{{func}}`~{check.__module__}.{check.__name__}`", kind, _cell((check.__doc__ or "").partition("\n")[0]))
+        for kind, checks in kinds.items()
+        for check in checks
+    ]
+    return [("function", "kind", "what it does"), *rows]
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
@@ -89,4 +103,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("schema-fields", directive(schema_fields, 1))
     app.add_directive("export-columns", directive(export_columns, 1))
     app.add_directive("datasets", directive(datasets, 0))
+    app.add_directive("study-checks", directive(study_checks, 0))
     return {"parallel_read_safe": True}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from support.documents import DOCUMENTS, ROOT, prose
 
 #: Options of other programs than pixq.
 FOREIGN_OPTIONS = {"--nproc-per-node", "--format", "--bundle"}
+
+
+@cache
+def options_of_commands() -> set[str]:
+    """All options of pixq's commands, as their help names them."""
+    return {*re.findall(r"--[a-z][a-z-]*", app.generate_docs()), "--help", *FOREIGN_OPTIONS}
 
 
 def resolve(name: str) -> object:
@@ -67,10 +74,9 @@ def test_files_of_the_repository_exist(document: str) -> None:
 
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if name.startswith(("README", "docs/"))])
 def test_options_exist(document: str) -> None:
-    options = {*re.findall(r"--[a-z][a-z-]*", app.generate_docs()), "--help", *FOREIGN_OPTIONS}
     for code in re.findall(r"`([^`\n]+)`", prose(document)):
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
-            assert option in options, f"{document} names {option}, which no command has"
+            assert option in options_of_commands(), f"{document} names {option}, which no command has"
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
