@@ -23,10 +23,10 @@ from scipy.stats import rankdata
 import pixq
 from pixq import _core
 from pixq.evaluation.baselines import BASELINES, oriented
-from pixq.io.images import pixels_of
+from pixq.io.images import load_pixels
 from pixq.ladders.critical import DEGREE, critical_map
-from pixq.ladders.ground_truth import Truth, read_truth
-from pixq.ladders.pjnd import SHARE, SourceRange, edge, leave_one_out
+from pixq.ladders.ground_truth import GroundTruth, read_ground_truth
+from pixq.ladders.pjnd import SHARE, SourceRange, leave_one_out, score_quantile
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import QualityMap
 
@@ -43,24 +43,24 @@ NEAR = 25.0
 OWN, PATCH_MSE = "default model", "worst 5 % MSE"
 
 
-def sources() -> list[Truth]:
-    return [truth for name in FOLDERS for truth in read_truth(DATA / name) if truth.range is not None]
+def sources() -> list[GroundTruth]:
+    return [truth for name in FOLDERS for truth in read_ground_truth(DATA / name) if truth.range is not None]
 
 
 # PJND.
 
 
-def edges_of(truth: Truth, scorer: pixq.Scorer) -> dict[str, list[float]]:
+def edges_of(truth: GroundTruth, scorer: pixq.Scorer) -> dict[str, list[float]]:
     """Of each way, a number a level that is lower where more is to be seen."""
-    reference = pixels_of(truth.ladder.reference)
+    reference = load_pixels(truth.ladder.reference)
     grid = Grid(*reference.shape[:2], scorer.size)
     patches = _core.tile(reference, coords=grid.corners).astype(np.float32)
 
     def measure(distorted: Image) -> dict[str, float]:
         score = scorer.map(reference, distorted).score
-        found = {f"{OWN}, {share:g}": edge(score, share) for share in SHARES}
+        found = {f"{OWN}, {share:g}": score_quantile(score, share) for share in SHARES}
         difference = _core.tile(distorted, coords=grid.corners) - patches
-        found[PATCH_MSE] = edge(-np.square(difference).mean(axis=(1, 2, 3)), SHARE)
+        found[PATCH_MSE] = score_quantile(-np.square(difference).mean(axis=(1, 2, 3)), SHARE)
         images = {name: np.array([BASELINES[name].score(reference, distorted)]) for name in RIVALS}
         return found | {name: float(values[0]) for name, values in oriented(images).items()}
 
@@ -70,12 +70,12 @@ def edges_of(truth: Truth, scorer: pixq.Scorer) -> dict[str, list[float]]:
     for level in truth.ladder.levels:
         data = level.path.read_bytes()
         if data not in known:
-            known[data] = measure(pixels_of(level.path))
+            known[data] = measure(load_pixels(level.path))
         rows.append(known[data])
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def pjnds(truths: list[Truth], scorer: pixq.Scorer) -> None:
+def pjnds(truths: list[GroundTruth], scorer: pixq.Scorer) -> None:
     edges = {}
     for truth in truths:
         print(f"scoring {truth.ladder.name}", file=sys.stderr)
@@ -95,7 +95,7 @@ def pjnds(truths: list[Truth], scorer: pixq.Scorer) -> None:
             for truth in truths
         ]
         found[way] = leave_one_out(chosen)
-        inside[way] = {each.name: each.holds(found[way][each.name]) for each in chosen}
+        inside[way] = {each.name: each.contains(found[way][each.name]) for each in chosen}
     print(f"PJND by the cut that the other {len(truths) - 1} sources choose; * is outside the range that people gave")
     print(f"{'source':14}{'codec':>6}{'range':>9}" + "".join(f"{title:>15}" for title in titles))
     for truth in truths:
@@ -190,12 +190,12 @@ class Looked(NamedTuple):
     areas: dict[str, float]
 
 
-def looked_at(truth: Truth, scorer: pixq.Scorer) -> Looked:
+def looked_at(truth: GroundTruth, scorer: pixq.Scorer) -> Looked:
     assert truth.range is not None
     middle = sum(truth.range) / 2
     # Of two that are as near, the lower, where less is to be seen.
     level = min(truth.ladder.levels, key=lambda each: (abs(each.level - middle), each.level))
-    reference, distorted = pixels_of(truth.ladder.reference), pixels_of(level.path)
+    reference, distorted = load_pixels(truth.ladder.reference), load_pixels(level.path)
     found = scorer.map(reference, distorted)
     similarity = gcs(reference, distorted)
     piqs = BASELINES["mdsi"].score(reference, distorted)
@@ -216,7 +216,7 @@ def looked_at(truth: Truth, scorer: pixq.Scorer) -> Looked:
     )
 
 
-def regions(truths: list[Truth], scorer: pixq.Scorer) -> None:
+def regions(truths: list[GroundTruth], scorer: pixq.Scorer) -> None:
     rows = [looked_at(truth, scorer) for truth in truths if truth.points]
     print(f"JND-critical regions: AUC over pixels, those within {NEAR:g} of a clicked point against the rest")
     names = list(rows[0].areas)

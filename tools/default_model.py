@@ -21,8 +21,8 @@ import numpy as np
 
 from pixq import BuildSettings, Fusion, PatchSet, build
 from pixq.decisions.pjnd_cuts import PJND, write_cuts
-from pixq.io.atomic import write_json
-from pixq.ladders.fit_green_cut import fit
+from pixq.io.atomic import save_json
+from pixq.ladders.fit_green_cut import fit_green_cut
 from pixq.runs.directory import RUN
 from pixq.runs.recipe import read_recipe
 from pixq.scoring.scorer import load
@@ -64,7 +64,7 @@ def train(tid2013: Path) -> None:
             os.chdir(before)
     # Of one machine, and other each time.
     info.update(hardware={}, timings={}, files={name: info["files"][name] for name in KEPT})
-    write_json(OUT / f".{RUN}.partial", OUT / RUN, info)
+    save_json(OUT / RUN, info)
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
         raise SystemExit("usage: python tools/default_model.py TID2013 LADDERS...")
     tid2013, *ladders = (Path(each).resolve() for each in sys.argv[1:])
     train(tid2013)
-    cuts = fit(load(OUT), ladders)
+    cuts = fit_green_cut(load(OUT), ladders)
     write_cuts(OUT, cuts)
     print(f"Green from {cuts.green:.4f}; {cuts.within:.0%} of {len(cuts.sources)} sources within their ranges")
 

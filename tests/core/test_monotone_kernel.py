@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from pixq import _core
 from pixq.errors import PixqError
+from pixq.io.progress import ignore_progress
 from pixq.models.spec import ModelSpec
-from pixq.scoring.engines import CORE_BLOCK
+from pixq.scoring.engine import CORE_BLOCK
 from pixq.scoring.grid import Grid
 from pixq.scoring.monotone_engine import MonotoneEngine, monotone_parameters
 from support.oracles import Array
@@ -375,7 +376,7 @@ def engines(members: int, learned: bool) -> tuple[MonotoneEngine, Any]:
     from pixq.scoring.torch_engine import TorchEngine
 
     model = model_of(7, members, learned, True)
-    own = MonotoneEngine.of(tensors_of(model), spec_of(members, learned), PATH)
+    own = MonotoneEngine.open(tensors_of(model), spec_of(members, learned), PATH)
     return own, TorchEngine(model, torch.device("cpu"))
 
 
@@ -383,7 +384,7 @@ def engines(members: int, learned: bool) -> tuple[MonotoneEngine, Any]:
 def test_the_engine_says_what_that_of_torch_says(learned: bool) -> None:
     own, other = engines(3, learned)
     pair, corners = draw(4, (90, 110, 3)), Grid(90, 110, 20, 6).corners
-    found, expected = (engine.scores_at(*pair, corners, 20) for engine in (own, other))
+    found, expected = (engine.scores_at(*pair, corners, 20, ignore_progress) for engine in (own, other))
     assert [each.dtype for each in found] == [each.dtype for each in expected]
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=CLOSE)
@@ -398,7 +399,9 @@ def test_quality_is_the_score_from_0_to_1() -> None:
     seen = []
     for top in (-2.0, 0.5, 1.0, 4.0):
         model.body.top.data.fill_(top)
-        found = MonotoneEngine.of(tensors_of(model), spec_of(2, False), PATH).scores_at(*pair, corners, 20)
+        found = MonotoneEngine.open(tensors_of(model), spec_of(2, False), PATH).scores_at(
+            *pair, corners, 20, ignore_progress
+        )
         np.testing.assert_array_equal(found.quality, np.clip(found.score, 0, 1).astype(np.float32))
         seen.append(found.score)
     assert np.min(seen) < 0
@@ -418,7 +421,7 @@ def test_batches_of_patches_are_scored_as_where_they_lie(shape: tuple[int, int])
     strided = own.scores(*(np.concatenate([batch, batch])[::-1][len(corners) :][::-1] for batch in batches))
     assert same(found, strided)
     if height == width:
-        assert same(found, own.scores_at(*pair, corners, height))
+        assert same(found, own.scores_at(*pair, corners, height, ignore_progress))
     nothing = own.scores(*(batch[:0] for batch in batches))
     assert [each.shape for each in nothing] == [(0,)] * 3
 
@@ -427,13 +430,13 @@ def test_blocks_change_nothing_and_are_told() -> None:
     own, _ = engines(1, False)
     pair, corners = draw(6, (200, 200, 3)), Grid(200, 200, 4, 1).corners
     told: list[tuple[int, int]] = []
-    found = own.scores_at(*pair, corners, 4, lambda done, of: told.append((done, of)))
+    found = own.scores_at(*pair, corners, 4, lambda stage, done, total, note="": told.append((done, total)))
     n = len(corners)
     assert n > CORE_BLOCK
     assert told == [(min(at, n), n) for at in range(CORE_BLOCK, n + CORE_BLOCK, CORE_BLOCK)]
-    last = own.scores_at(*pair, corners[CORE_BLOCK - 1 :], 4)
+    last = own.scores_at(*pair, corners[CORE_BLOCK - 1 :], 4, ignore_progress)
     assert same(tuple(each[CORE_BLOCK - 1 :] for each in found), last)
-    assert own.scores_at(*pair, corners[:0], 4).score.shape == (0,)
+    assert own.scores_at(*pair, corners[:0], 4, ignore_progress).score.shape == (0,)
 
 
 def test_the_engine_needs_no_torch() -> None:

@@ -256,7 +256,7 @@ def test_folds_have_a_page(folds_run: Path, tmp_path: Path) -> None:
         assert f"{name} finished, all epochs" in said
     assert f"--out {tmp_path / 'f'}-again --device cpu --folds" in said.replace(" \\ ", " ")
     (tmp_path / "f" / "folds.json").write_text("{}")
-    with pytest.raises(PixqError, match=r"folds\.json: is no pixq folds"):
+    with pytest.raises(PixqError, match=r"folds\.json: is not a pixq folds file"):
         write_report(tmp_path / "f")
 
 
@@ -268,7 +268,7 @@ def test_folds_have_a_page(folds_run: Path, tmp_path: Path) -> None:
     [
         ("run.json", "{", r"run\.json: .*damaged"),
         ("calibration.json", "{", r"calibration\.json: is not JSON .*pixq calibrate"),
-        ("calibration.json", "[]", r"calibration\.json: is no pixq calibration"),
+        ("calibration.json", "[]", r"calibration\.json: is not a pixq calibration file"),
         ("calibration.json", '{"format":"pixq calibration","schema_version":2}', "has schema version 2"),
         ("calibration.json", '{"format":"pixq calibration","schema_version":1}', r"calibrations: Field required"),
         (

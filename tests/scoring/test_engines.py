@@ -20,16 +20,20 @@ from numpy.typing import NDArray
 from pixq import _core
 from pixq.errors import PixqError
 from pixq.io.optional import require
+from pixq.io.progress import ignore_progress
 from pixq.models import pooling as torch_pooling
 from pixq.models.spec import ModelSpec
 from pixq.patches.store import PatchSet
 from pixq.runs.load import load_model
 from pixq.runs.recipe import read_recipe
-from pixq.scoring import engines, torch_engine
-from pixq.scoring.engines import ONNX, CoreEngine, OnnxEngine, identical_at, tiny_parameters
+from pixq.scoring import engine as engine_module
+from pixq.scoring import onnx_engine, torch_engine
+from pixq.scoring.engine import cut_ahead, identical_at
 from pixq.scoring.grid import Grid
+from pixq.scoring.onnx_engine import ONNX, OnnxEngine
 from pixq.scoring.pooling import pool, pool_by
 from pixq.scoring.scorer import DEFAULT, Scorer, load
+from pixq.scoring.tiny_engine import TinyEngine, tiny_parameters
 from pixq.scoring.torch_engine import TorchEngine, gather
 from pixq.train.loop import train
 from pixq.train.partition import by_split
@@ -132,7 +136,9 @@ def test_an_engine_that_can_not(run_of: Callable[[str], Path], tiny: Path) -> No
     mistake("unknown engine 'onyx'; did you mean onnx\\? choose one of auto, core, onnx, torch", tiny, engine="onyx")
     for default in (None, DEFAULT):
         mistake("the model that comes with pixq has no ONNX file; choose --engine core", default, engine="onnx")
-    mistake(r"model.onnx: is missing; make it: pixq export .*tiny --onnx --out .*tiny/model.onnx", tiny, engine="onnx")
+    mistake(
+        r"model.onnx: is missing; create it: pixq export .*tiny --onnx --out .*tiny/model.onnx", tiny, engine="onnx"
+    )
     mistake("there is no device 'abacus'; choose auto, cpu, cuda or cuda:0", tiny, "abacus")
     assert load(tiny, "auto", engine="core").engine.name == "core"
     if not torch.cuda.is_available():
@@ -144,7 +150,7 @@ def test_the_default_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny
     monkeypatch.setattr("pixq.scoring.scorer.DEFAULT", tiny)
     assert load().run == tiny
     monkeypatch.setattr("pixq.scoring.scorer.DEFAULT", tmp_path)
-    mistake("this pixq comes without a default model; name the run of one: a directory that pixq train left")
+    mistake("this pixq was installed without its default model; name a run: a directory that pixq train wrote")
 
 
 SCORE = """
@@ -216,8 +222,8 @@ def test_the_core_gives_what_torch_gives(name: str, run_of: Callable[[str], Path
 
 
 def test_the_sigmoid_of_great_numbers() -> None:
-    engine = CoreEngine(np.empty(0, np.float32), np.empty(0), np.empty(0), False, "sigmoid")
-    found = engine._scored(np.array([-1e30, -1000, 0, 1000, 1e30], np.float32))
+    engine = TinyEngine(np.empty(0, np.float32), np.empty(0), np.empty(0), False, "sigmoid")
+    found = engine._link(np.array([-1e30, -1000, 0, 1000, 1e30], np.float32))
     np.testing.assert_array_equal(found.quality, np.array([0, 0, 0.5, 1, 1], np.float32))
 
 
@@ -230,8 +236,8 @@ def test_a_map_is_of_each_patch_alone(
     name: str, stride: int, run_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Blocks of few patches, as if the image were large.
-    monkeypatch.setattr(engines, "BLOCK", 5)
-    monkeypatch.setattr(engines.cut_ahead, "__defaults__", (5,))
+    monkeypatch.setattr(engine_module, "BLOCK", 5)
+    monkeypatch.setattr(cut_ahead, "__defaults__", (5,))
     scorer = load(run_of(name))
     found = scorer.map(REFERENCE, DISTORTED, stride=stride)
     r, d = cut(REFERENCE, found.grid), cut(DISTORTED, found.grid)
@@ -251,14 +257,16 @@ def test_engines_agree(name: str, exported: Callable[[str], Path], monkeypatch: 
     torch_, onnx = load(run, engine="torch"), load(run, engine="onnx")
     assert onnx.engine.name == "onnx"
     assert load(run).engine.name == ("core" if name == "tiny" else "onnx")
-    monkeypatch.setattr(engines.cut_ahead, "__defaults__", (9,))
-    monkeypatch.setattr(engines, "ONNX_BATCH", 4)
+    monkeypatch.setattr(cut_ahead, "__defaults__", (9,))
+    monkeypatch.setattr(onnx_engine, "ONNX_BATCH", 4)
     monkeypatch.setattr(torch_engine, "DEVICE_BATCH", 7)
     corners = Grid(67, 91, 20, 9).corners
     expected = torch_.engine.scores(*(_core.tile(image, coords=corners) for image in (REFERENCE, DISTORTED)))
     told: list[tuple[int, int]] = []
     for engine in (torch_.engine, onnx.engine):
-        found = engine.scores_at(REFERENCE, DISTORTED, corners, 20, lambda done, total: told.append((done, total)))
+        found = engine.scores_at(
+            REFERENCE, DISTORTED, corners, 20, lambda stage, done, total, note="": told.append((done, total))
+        )
         for a, b in zip(found, expected, strict=True):
             assert a.dtype == b.dtype
             np.testing.assert_allclose(a, b, atol=1e-4)
@@ -267,8 +275,10 @@ def test_engines_agree(name: str, exported: Callable[[str], Path], monkeypatch: 
         told.clear()
     # What a GPU does, here on the CPU.
     assert isinstance(torch_.engine, TorchEngine)
-    gathered = torch_.engine._scored(torch_.engine._gathered(REFERENCE[::-1], DISTORTED[::-1], corners, 20, None))
-    flipped = torch_.engine.scores_at(REFERENCE[::-1], DISTORTED[::-1], corners, 20)
+    gathered = torch_.engine._engine_scores(
+        torch_.engine._gathered(REFERENCE[::-1], DISTORTED[::-1], corners, 20, ignore_progress)
+    )
+    flipped = torch_.engine.scores_at(REFERENCE[::-1], DISTORTED[::-1], corners, 20, ignore_progress)
     for a, b in zip(gathered, flipped, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     if name == "ordinal":
@@ -280,19 +290,19 @@ def test_engines_agree(name: str, exported: Callable[[str], Path], monkeypatch: 
 def test_no_corner_is_no_score(name: str, run_of: Callable[[str], Path]) -> None:
     engine = load(run_of(name)).engine
     none = np.empty((0, 2), np.int64)
-    for column in engine.scores_at(REFERENCE, DISTORTED, none, 20):
+    for column in engine.scores_at(REFERENCE, DISTORTED, none, 20, ignore_progress):
         assert column.shape == (0,)
 
 
 def test_a_file_of_other_weights_is_refused(exported: Callable[[str], Path], tiny: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(exported("residual"), tmp_path / "run"))
     shutil.copy(exported("learned") / ONNX, run / ONNX)
-    again = rf"delete it, and export again: pixq export {run} --onnx --out {run}/model.onnx"
-    mistake(rf"model.onnx: is not of this run's weights; {again}", run)
+    again = rf"delete it, and export it again: pixq export {run} --onnx --out {run}/model.onnx"
+    mistake(rf"model.onnx: was not made from this run's weights; {again}", run)
     assert load(run, engine="torch").engine.name == "torch on cpu"
     for damaged in (b"", b"\0" * 99, (exported("residual") / ONNX).read_bytes()[:-50]):
         (run / ONNX).write_bytes(damaged)
-        mistake(rf"model.onnx: is (damaged \(.*\)|not of this run's weights); {again}", run)
+        mistake(rf"model.onnx: (is damaged \(.*\)|was not made from this run's weights); {again}", run)
 
 
 def test_a_file_takes_patches_of_its_size(exported: Callable[[str], Path]) -> None:
@@ -344,7 +354,7 @@ def test_pooling_is_that_of_training(how: str, percentile: float, seed: int, n: 
 
 def test_no_patch_is_pooled() -> None:
     none = np.empty(0)
-    with pytest.raises(ValueError, match="there is no patch to make an image's score from"):
+    with pytest.raises(ValueError, match="there is no patch to pool into an image's score"):
         pool(ModelSpec(), none, none)
     assert pool_by(ModelSpec(), np.empty(0, np.int64), none, none).shape == (0,)
 

@@ -463,7 +463,7 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(TypeError, match="'image' has dtype list"):
         heat(found, image.tolist())
     for wrong in (image[1:], image[:, :-1], image[..., :2], image[0, :, 0], image[None]):
-        with pytest.raises(ValueError, match=r"the map is of \(300, 520\)"):
+        with pytest.raises(ValueError, match=r"expected \(300, 520\), grey or with 3 channels"):
             overlay(found, wrong)
     with pytest.raises(ValueError, match="'reference' has shape"):
         side_by_side(found, image[1:], image)

@@ -166,14 +166,14 @@ def unsure_where_identical(loose: dict[str, Any]) -> None:
     ("change", "says"),
     [
         (lambda it: it.update(schema_version=2), "has schema version 2"),
-        (lambda it: it.update(format="pixq run"), "is no pixq prediction"),
+        (lambda it: it.update(format="pixq run"), "is not a pixq prediction file"),
         (lambda it: it.update(more=1), "more: Extra inputs"),
         (lambda it: it["model"].update(blake3="x"), "model.blake3"),
         (lambda it: it["image"].update(quality=1.5), "image.quality"),
         (lambda it: it["image"].update(unsure=None), "unsure must be null"),
         (lambda it: it["image"]["shares"].pop("Red"), "shares must hold Red, Orange, Green"),
         (green_share, "Green is not the share of such patches"),
-        (lambda it: it["grid"].update(stride=21), "the stride 21 is not 1 to 20"),
+        (lambda it: it["grid"].update(stride=21), "the stride is 21; give 1 to 20 pixels"),
         (lambda it: it["grid"].update(rows=5), "4 rows and 7 columns"),
         (lambda it: it["cuts"].update(orange=0.9), "the cut of Orange is above"),
         (lambda it: it["patches"]["x"].pop(), "differ in length"),
@@ -181,8 +181,8 @@ def unsure_where_identical(loose: dict[str, Any]) -> None:
         (swap_corners, "corners are not those of the grid"),
         (lambda it: it["patches"].update(score=[None] * 28), "score must be null where"),
         (lambda it: it["patches"].update(score=[1.0] * 28), "score must be null where"),
-        (lambda it: it["patches"].update(quality=[0.5] * 28), "and not Green for sure"),
-        (unsure_where_identical, "and not Green for sure"),
+        (lambda it: it["patches"].update(quality=[0.5] * 28), "so it must be Green, and not unsure"),
+        (unsure_where_identical, "so it must be Green, and not unsure"),
         (lambda it: it["patches"]["class"].__setitem__(0, "Blue"), "patches.class.0"),
         (lambda it: it["patches"].update({"name": it["patches"].pop("class")}), "patches.class: Field required"),
     ],
@@ -198,7 +198,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, change: Any, says: str) -> No
 
 
 def test_what_is_not_there_or_not_json_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PixqError, match=r"gone\.json: is missing; pixq predict makes it"):
+    with pytest.raises(PixqError, match=r"gone\.json: is missing; create it with pixq predict"):
         read_prediction(tmp_path / "gone.json")
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(PixqError, match="is not JSON"):
@@ -399,7 +399,7 @@ def test_other_endings_are_refused(tmp_path: Path, name: str) -> None:
 def test_a_tiff_of_more_than_4_gb_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     grid = Grid(40_000, 60_000, 20_000, 20_000)
     found = make_map(grid, np.array(0.5))
-    with pytest.raises(PixqError, match=r"60000x40000 pixels are more than a TIFF holds; .* \.npy"):
+    with pytest.raises(PixqError, match=r"60000x40000 pixels exceed the 4 GB of a TIFF; .* \.npy"):
         write_values(found, tmp_path / "q.tif")
     assert list(tmp_path.iterdir()) == []
 
@@ -410,8 +410,8 @@ def writers() -> list[Any]:
         lambda path: write_prediction(made(), path / "out.json"),
         lambda path: write_table(rows, path / "out.csv"),
         lambda path: write_image_table(rows, path / "out.csv"),
-        lambda path: write_values(rows[0].found, path / "out.npy"),
-        lambda path: write_values(rows[0].found, path / "out.tif"),
+        lambda path: write_values(rows[0].map, path / "out.npy"),
+        lambda path: write_values(rows[0].map, path / "out.tif"),
     ]
 
 

@@ -167,7 +167,7 @@ def test_no_patch(scorer: Scorer) -> None:
     r, d = pairs(0)
     found = scorer.quality(r, d)
     assert (found.shape, found.dtype) == ((0,), np.float32)
-    with pytest.raises(ValueError, match="there is no patch to make an image's score from"):
+    with pytest.raises(ValueError, match="there is no patch to pool into an image's score"):
         scorer.image_score(r, d)
 
 

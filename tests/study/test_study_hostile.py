@@ -13,7 +13,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 from sqlalchemy import select
 
-from pixq.http.security import HEADERS
+from pixq.http.security import SECURITY_HEADERS
 from pixq.study.results.answers import answers_of
 from pixq.study.results.load import load_results
 from pixq.study.store.tables import metadata
@@ -114,7 +114,7 @@ def test_whatever_else_is_asked_changes_nothing(server: Server, page: Page) -> N
                     {"origin": "http://["}, {"host": "["}):  # fmt: skip
         status, answered, _ = page.ask("POST", "/api/events", event, page.token, headers)
         assert status in (403, 421)
-        assert {name: answered[name] for name in HEADERS} == HEADERS
+        assert {name: answered[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
     for path in ("/api/events/", "/api//events", "/API/events", "/api/events%2f", "/api/events/0", "/api/admin/"):
         assert page.ask("POST", path, event, page.token)[0] in (404, 405), path
     key = page.state["trial"]["reference"]

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
-from pixq.http.security import HEADERS
+from pixq.http.security import SECURITY_HEADERS
 from support import studying
 from support.databases import ON_SQLITE
 from support.studying import ADMIN, PAGE, SAID, SOURCES, TRUTH, Page, Server
@@ -129,7 +129,7 @@ def test_malformed_and_oversized_requests(server: Server, page: Page) -> None:
         assert found == status, (body[:80], told)
         error = json.loads(told)["error"]
         assert "\n" not in error
-        assert {name: headers[name] for name in HEADERS} == HEADERS
+        assert {name: headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
     for status, given in (
         (400, b"x"),
         (422, {"platform": []}),
@@ -169,7 +169,7 @@ def test_nothing_of_the_file_system_is_served(page: Page) -> None:
                 # A link's page is the page, whatever its token is.
                 assert status in (404, 405) or body == PAGE["index.html"][0], (root, turn, name, status)
                 assert b"secret" not in body
-                assert {each: headers[each] for each in HEADERS} == HEADERS
+                assert {each: headers[each] for each in SECURITY_HEADERS} == SECURITY_HEADERS
     for key in ("0" * 32, ".".join(["0" * 32, "0" * 16, "0", "0" * 32]), "%c3%a9" * 20, "%ff%fe", "%00", "a" * 5000):
         assert page.ask("GET", f"/api/image/{key}")[0] in (404, 400)
 

@@ -23,7 +23,7 @@ import pytest
 
 from pixq.cli import main
 from pixq.errors import PixqError
-from pixq.http.server import listen
+from pixq.http.server import open_socket
 from pixq.study.design.study_files import OpenedStudy, open_study
 from pixq.study.results.estimate import SourceEstimate
 from pixq.study.session.judge import judge
@@ -391,7 +391,7 @@ def test_the_client_says_what_the_server_refused(folder: Path, tmp_path: Path) -
 
 
 def test_an_answer_waits_for_no_receipt_of_its_head() -> None:
-    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+    with open_socket("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
         connection, _ = listening.accept()
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         connection.close()

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixq.classes import QUALITY_CUTS, classify
-from pixq.http.server import listen
+from pixq.http.server import open_socket
+from pixq.io.progress import ProgressCallback
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import QualityMap
 from pixq.serve.app import Settings, create_app
-from pixq.serve.response_json import Mapper, Watch
+from pixq.serve.response_json import Mapper
 from pixq.serve.service import settings_for
 from support import trees
 
@@ -39,7 +40,7 @@ class Judge:
         self.sets = sets
         self.calls = 0
 
-    def map(self, reference: Any, distorted: Any, *, stride: int, watch: Watch | None) -> QualityMap:
+    def map(self, reference: Any, distorted: Any, *, stride: int, on_progress: ProgressCallback) -> QualityMap:
         self.calls += 1
         grid = Grid(*reference.shape[:2], stride=stride)
         difference = np.abs(reference.astype(np.float64) - distorted.astype(np.float64)).mean(axis=2)
@@ -66,14 +67,13 @@ class Waiting(Judge):
         self.go = threading.Event()
         self.ended = threading.Event()
 
-    def map(self, reference: Any, distorted: Any, *, stride: int, watch: Watch | None) -> QualityMap:
+    def map(self, reference: Any, distorted: Any, *, stride: int, on_progress: ProgressCallback) -> QualityMap:
         self.began.release()
-        assert watch is not None
         try:
             for _ in range(12_000):
-                watch(0, 1)
+                on_progress("patches", 0, 1)
                 if self.go.wait(0.01):
-                    return super().map(reference, distorted, stride=stride, watch=watch)
+                    return super().map(reference, distorted, stride=stride, on_progress=on_progress)
         finally:
             self.ended.set()
         raise RuntimeError("nobody let it go")
@@ -138,7 +138,7 @@ def form(files: Files, **fields: str) -> bytes:
 @contextmanager
 def running(mapper: Mapper, settings: Settings | None = None) -> Iterator[Service]:
     """A service of `mapper` on a free port of this machine, in a thread."""
-    with listen("127.0.0.1", 0) as socket:
+    with open_socket("127.0.0.1", 0) as socket:
         app = create_app(mapper, settings or settings_for("127.0.0.1"))
         config = uvicorn.Config(
             app, http="h11", ws="none", lifespan="off", log_level="critical", timeout_graceful_shutdown=1

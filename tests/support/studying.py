@@ -18,7 +18,7 @@ from typing import Any
 import uvicorn
 from PIL import Image
 
-from pixq.http.server import listen
+from pixq.http.server import open_socket
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import study_statistics
 from pixq.study.server.app import create_app
@@ -233,7 +233,7 @@ def running(
     """A study's server on a port of this machine, any that is free by default, in a thread."""
     store = open_store(database)
     service = SessionService(open_study(folder), store, KEY)
-    with listen("127.0.0.1", port) as socket, ThreadPoolExecutor(threads) as executor:
+    with open_socket("127.0.0.1", port) as socket, ThreadPoolExecutor(threads) as executor:
         app = create_app(
             service, executor, page, admin=(hash_token(ADMIN), lambda: study_statistics(service)), proxy=proxy,
             limits=limits or PATIENT,

@@ -17,12 +17,12 @@ from pixq.classes import GREEN, NAMES
 from pixq.datasets.photos import fingerprint
 from pixq.decisions.pjnd_cuts import PJND
 from pixq.io.atomic import checksum
-from pixq.io.images import pixels_of
+from pixq.io.images import load_pixels
 from pixq.ladders.critical import critical_map, critical_points
-from pixq.ladders.fit_green_cut import fit, ranged
-from pixq.ladders.ground_truth import Truth, read_truth
+from pixq.ladders.fit_green_cut import fit_green_cut, source_range
+from pixq.ladders.ground_truth import GroundTruth, read_ground_truth
 from pixq.ladders.ladder import open_ladder
-from pixq.ladders.pjnd import SourceRange, choose, leave_one_out
+from pixq.ladders.pjnd import SourceRange, choose_green_cut, leave_one_out
 from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import DEFAULT, Scorer, load
 from support import trees
@@ -45,8 +45,8 @@ def scorer() -> Scorer:
 
 
 @pytest.fixture(scope="session")
-def truths() -> list[Truth]:
-    return [truth for name in FOLDERS for truth in read_truth(trees.data_dir(name))]
+def truths() -> list[GroundTruth]:
+    return [truth for name in FOLDERS for truth in read_ground_truth(trees.data_dir(name))]
 
 
 # What comes along.
@@ -152,7 +152,7 @@ def test_a_strong_defect_in_a_photograph_is_lit_in_nearly_all_places(scorer: Sco
     rng = np.random.default_rng(0)
     lit = []
     for path in sorted((trees.data_dir("tid2013") / "reference_images").iterdir()):
-        photo = pixels_of(path)
+        photo = load_pixels(path)
         for _ in range(20):
             y, x = (int(rng.integers(60, side - 72)) for side in photo.shape[:2])
             image = np.ascontiguousarray(photo[y - 60 : y + 72, x - 60 : x + 72])
@@ -167,7 +167,7 @@ def test_a_strong_defect_in_a_photograph_is_lit_in_nearly_all_places(scorer: Sco
 # On images that people judged.
 
 
-def test_it_has_seen_none_of_the_images_it_is_judged_on(scorer: Scorer, truths: list[Truth]) -> None:
+def test_it_has_seen_none_of_the_images_it_is_judged_on(scorer: Scorer, truths: list[GroundTruth]) -> None:
     seen = {photo for photos in scorer.info.seen().values() for photo in photos}
     assert len(seen) == 10
     for truth in truths:
@@ -178,17 +178,17 @@ def test_it_has_seen_none_of_the_images_it_is_judged_on(scorer: Scorer, truths: 
 
 
 @pytest.fixture(scope="session")
-def measured(scorer: Scorer, truths: list[Truth]) -> list[SourceRange]:
-    return [ranged(scorer, truth) for truth in truths if truth.range is not None]
+def measured(scorer: Scorer, truths: list[GroundTruth]) -> list[SourceRange]:
+    return [source_range(scorer, truth) for truth in truths if truth.range is not None]
 
 
 @pytest.mark.slow
 def test_pjnds_lie_in_the_ranges_that_people_gave(scorer: Scorer, measured: list[SourceRange]) -> None:
     assert len(measured) == 7
     found = leave_one_out(measured)
-    assert {ladder.name: ladder.holds(found[ladder.name]) for ladder in measured} == dict.fromkeys(found, True)
+    assert {ladder.name: ladder.contains(found[ladder.name]) for ladder in measured} == dict.fromkeys(found, True)
     # What the package says of itself is what is measured here.
-    cuts, chosen = scorer.pjnd_cuts, choose(measured)
+    cuts, chosen = scorer.pjnd_cuts, choose_green_cut(measured)
     assert cuts is not None
     assert (cuts.within, cuts.share, cuts.stride) == (1.0, 0.05, 10)
     assert (cuts.green, cuts.low, cuts.high) == pytest.approx((chosen.value, chosen.low, chosen.high), abs=1e-5)
@@ -198,8 +198,8 @@ def test_pjnds_lie_in_the_ranges_that_people_gave(scorer: Scorer, measured: list
 
 
 @pytest.mark.slow
-def test_the_cuts_can_be_made_again(scorer: Scorer, truths: list[Truth]) -> None:
-    again = fit(scorer, [trees.data_dir(name) for name in FOLDERS])
+def test_the_cuts_can_be_made_again(scorer: Scorer, truths: list[GroundTruth]) -> None:
+    again = fit_green_cut(scorer, [trees.data_dir(name) for name in FOLDERS])
     cuts = scorer.pjnd_cuts
     assert cuts is not None
     assert (again.green, again.orange) == pytest.approx((cuts.green, cuts.orange), abs=1e-5)
@@ -213,7 +213,7 @@ def area(low: NDArray[np.float64], critical: NDArray[np.bool_]) -> float:
     return float(1 - (first + last).mean() / (2 * len(others)))
 
 
-def test_critical_regions_are_where_people_clicked(scorer: Scorer, truths: list[Truth]) -> None:
+def test_critical_regions_are_where_people_clicked(scorer: Scorer, truths: list[GroundTruth]) -> None:
     from dataclasses import replace
 
     areas = {}
@@ -222,7 +222,7 @@ def test_critical_regions_are_where_people_clicked(scorer: Scorer, truths: list[
             continue
         middle = sum(truth.range) / 2
         level = min(truth.ladder.levels, key=lambda each: (abs(each.level - middle), each.level))
-        found = scorer.map(pixels_of(truth.ladder.reference), pixels_of(level.path))
+        found = scorer.map(load_pixels(truth.ladder.reference), load_pixels(level.path))
         smoothed = replace(found, quality=critical_map(found).astype(np.float32)).per_pixel().astype(np.float64)
         ys, xs = np.mgrid[: found.grid.height, : found.grid.width]
         critical = np.min([np.hypot(ys - y, xs - x) for y, x in truth.points], axis=0) <= NEAR
@@ -242,14 +242,14 @@ def steps(scorer: Scorer, first: Image, second: Image) -> NDArray[np.int64]:
     return np.bincount(np.abs(there.classes - back.classes).ravel(), minlength=len(NAMES))
 
 
-def test_swapping_the_images_of_a_ladder_up_to_its_pjnd(scorer: Scorer, truths: list[Truth]) -> None:
+def test_swapping_the_images_of_a_ladder_up_to_its_pjnd(scorer: Scorer, truths: list[GroundTruth]) -> None:
     total = np.zeros(len(NAMES), np.int64)
     for truth in truths:
         if truth.range is None:
             continue
-        reference = pixels_of(truth.ladder.reference)
+        reference = load_pixels(truth.ladder.reference)
         for level in [each for each in truth.ladder.levels if each.level <= truth.range[1]][-1::-5]:
-            total += steps(scorer, reference, pixels_of(level.path))
+            total += steps(scorer, reference, load_pixels(level.path))
     share = total / total.sum()
     assert (share[1:] <= SWAPPED_LADDERS).all(), share
 
@@ -261,7 +261,7 @@ def test_swapping_the_images_of_tid2013(scorer: Scorer) -> None:
     for number, path in enumerate(sorted((root / "distorted_images").iterdir())):
         # All kinds and levels in turn: 7 has no divisor in common with their 30.
         if number % 7 == 0:
-            total += steps(scorer, pixels_of(references[path.stem[:3].lower()]), pixels_of(path))
+            total += steps(scorer, load_pixels(references[path.stem[:3].lower()]), load_pixels(path))
     share = total / total.sum()
     assert (share[1:] <= SWAPPED_TID2013).all(), share
 

@@ -1,6 +1,6 @@
-"""The command line. One file a verb; each parses and calls one library function.
+"""The command line: one module per command, which parses its options and calls a library function.
 
-Data goes to stdout, progress and messages to stderr. A mistake of the user's is one line and exit code 2.
+Data goes to stdout, progress and messages to stderr. A mistake in the input is reported in one line, with exit code 2.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-# Named, not imported: `pixq --help` must not pay for what it does not run.
+# Names, not imports, so that `pixq --help` does not load the commands.
 VERBS = {
     "datasets": "List the datasets pixq reads, and what each needs on disk.",
     "inspect": "Count and draw what a dataset holds; name what is missing, duplicated or extra.",
-    "build-patches": "Cut a dataset of human scores into a patch set.",
+    "build-patches": "Build a patch set from a dataset of human scores.",
     "verify": "Check a patch set's files and splits.",
     "show": "Draw a contact sheet of a patch set.",
     "train": "Train a patch-quality model on a patch set.",
-    "adapt": "Adapt a trained model to patches that nobody has labelled.",
-    "calibrate": "Choose where scores become Red, Orange and Green, for a target domain.",
-    "evaluate": "Measure a run's decisions, beside those of simpler methods.",
-    "predict": "Say where, and how visibly, images differ from their references: scores and quality maps.",
+    "adapt": "Adapt a trained model to unlabelled patches.",
+    "calibrate": "Choose the scores at which patches become Orange and Green, for a target domain.",
+    "evaluate": "Measure the decisions of a run, and compare them with those of simpler methods.",
+    "predict": "Show where, and how visibly, images differ from their references: scores and quality maps.",
     "pjnd": "Predict the level of a ladder at which a person begins to notice.",
-    "critical": "Say where in an image a person would see a ladder's distortion first.",
+    "critical": "Find the places in an image where a person would see a ladder's distortion first.",
     "serve": "Serve a page that shows where two images differ visibly.",
-    "study": "Ask people in their browsers at which level they notice a change, and where.",
+    "study": "Run a study in browsers: at which level do people notice a change, and where?",
     "report": "Write the report of a run: one HTML file that opens offline.",
-    "compare": "Put runs side by side.",
+    "compare": "Compare runs side by side.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",
-    "distort": "Make a dataset with synthetic scores from references of your own.",
-    "demo": "Try all of it on photographs that come along.",
+    "distort": "Make a dataset with synthetic scores from your own references.",
+    "demo": "Try everything on photographs that come with pixq.",
 }
 for name, what in VERBS.items():
     module = name.replace("-", "_")
@@ -53,14 +53,14 @@ for name, what in VERBS.items():
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `pixq` with `arguments` (`sys.argv[1:]` by default) and give its exit code.
+    """Run `pixq` with `arguments` (default: `sys.argv[1:]`) and return its exit code.
 
-    0: done. 1: done, but some input was skipped. 2: a mistake that its user can mend. 130: interrupted. 141: whoever
-    read stdout closed it.
+    0: success. 1: success, but some input was skipped. 2: a mistake in the input or the options. 130: interrupted.
+    141: the reader of stdout closed it.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, TextIOWrapper):
-        # A file name need not be text; it is shown as near to it as can be.
+        # File names may hold bytes that are not text; these are escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
@@ -69,20 +69,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         return _fail(" ".join(str(error).split()))
     except BrokenPipeError:
-        # Whoever read has read enough, as `head` does; what is still to be flushed goes nowhere.
+        # A reader such as `head` has read enough; what is still buffered is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}")
-    except KeyboardInterrupt as stopped:
-        # Work that can go on says how.
-        print("; ".join(["pixq: interrupted", *map(str, stopped.args)]), file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        # The message of work that can be resumed says how.
+        print("; ".join(["pixq: interrupted", *map(str, interrupt.args)]), file=sys.stderr)
         return 130
     return code if isinstance(code, int) else 0
 
 
 def _fail(message: str) -> int:
-    # A name may hold a line break; a message is one line.
+    # A message is one line, even if a file name in it holds a line break.
     print(f"pixq: {printable(message)}", file=sys.stderr)
     return 2

@@ -154,7 +154,7 @@ def _fit_ladders(
     run: Path, ladders: tuple[Path, ...], device: str, force: bool, share: float | None, stride: int | None
 ) -> int:
     from pixq.decisions.pjnd_cuts import PJND, write_cuts
-    from pixq.ladders.fit_green_cut import fit
+    from pixq.ladders.fit_green_cut import fit_green_cut
     from pixq.ladders.pjnd import SHARE
     from pixq.scoring.grid import STRIDE
     from pixq.scoring.scorer import load
@@ -162,12 +162,12 @@ def _fit_ladders(
     if (run / PJND).exists() and not force:
         raise PixqError(f"{run / PJND}: already exists; add --force to replace it")
     with progress_bar() as on_progress:
-        cuts = fit(
+        cuts = fit_green_cut(
             load(run, device),
             ladders,
             share=SHARE if share is None else share,
             stride=STRIDE if stride is None else stride,
-            watch=on_progress,
+            on_progress=on_progress,
         )
     path = write_cuts(run, cuts)
     print(f"Orange  from {_number(cuts.orange)}")

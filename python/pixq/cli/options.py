@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ __all__ = ["AS_DECLARED", "EVERYTHING", "DatasetOptions", "Selection", "save_pic
 @Parameter(name="*")
 @dataclass(frozen=True)
 class DatasetOptions:
-    """What some datasets leave open.
+    """Facts that some datasets do not state themselves.
 
     Parameters
     ----------
     polarity
-        Whether a higher score is a better image (jianjin008, pairs).
+        Whether a higher score means a better image (jianjin008, pairs).
     csv
-        The CSV file, relative to the root (pairs).
+        The CSV file, relative to the dataset's root (pairs).
     score_range
         The ends of the scale, as LOW,HIGH (pairs).
     unit
-        The scale in words (pairs).
+        The unit of the scores, in words (pairs).
     """
 
     polarity: Polarity | None = None
     csv: Path | None = None
-    # A scale may begin below zero: -1,1 is no flag.
+    # A scale may begin below zero: -1,1 is a value.
     score_range: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     unit: str | None = None
 
     def given(self) -> dict[str, Any]:
-        """As an adapter takes them; `None` is what was not given."""
+        """As keyword arguments of an adapter; `None` if an option was not given."""
         score_range = None if self.score_range is None else parse_score_range(self.score_range)
         return {"polarity": self.polarity, "csv": self.csv, "score_range": score_range, "unit": self.unit}
 
@@ -52,7 +52,7 @@ class DatasetOptions:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Selection:
-    """Which records of a patch set.
+    """A selection of a patch set's records.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Selection:
     bucket
         Only this bucket.
     distortion
-        Only this type of distortion.
+        Only this distortion type.
     fusion
         Only this fusion.
     """
@@ -81,7 +81,7 @@ class Selection:
         )
 
 
-#: No option of a dataset given.
+#: No dataset option is given.
 AS_DECLARED = DatasetOptions()
 
 #: Every record of a patch set.
@@ -89,7 +89,7 @@ EVERYTHING = Selection()
 
 
 def shares(text: str) -> tuple[float, float, float]:
-    """The shares of train, validation and test, as three numbers between commas."""
+    """Parse the shares of train, validation and test from three numbers with commas between them."""
     try:
         train, validation, test = (float(part) for part in text.split(","))
     except ValueError:
@@ -98,9 +98,9 @@ def shares(text: str) -> tuple[float, float, float]:
 
 
 def save_picture(picture: Image, out: Path) -> None:
-    """Write a Pillow picture as PNG, whole or not at all."""
+    """Write a Pillow picture as a PNG file."""
     if out.suffix.lower() != ".png":
-        raise PixqError(f"{out}: pictures are written as PNG; give a name that ends in .png")
+        raise PixqError(f"{out}: is not a PNG file name; give a name that ends in .png")
     data = io.BytesIO()
     picture.save(data, format="PNG")
     save_bytes(out, data.getbuffer())

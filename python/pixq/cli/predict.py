@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pixq.cli.progress import staged
+from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError, printable
+from pixq.scoring.engine import EngineName
 
 if TYPE_CHECKING:
     from pixq.predict.predict import Report, Result
@@ -30,14 +31,15 @@ def predict(
     calibration: str | None = None,
     safe_colors: Annotated[bool, Parameter(negative="")] = False,
     device: str = "cpu",
-    engine: Literal["auto", "core", "onnx", "torch"] = "auto",
+    engine: EngineName = "auto",
     memory: int = 2048,
     threads: int | None = None,
 ) -> int:
     """Say where, and how visibly, a distorted image differs from its reference.
 
-    Give two images, a reference and a folder of distorted images, or two folders whose files are named alike; before
-    them, a run, or none for the model that comes with pixq. Of folders, every output is a folder, and --csv a file.
+    Give two images, a reference and a folder of distorted images, or two folders whose files have the same names. Put
+    a run first to use its model instead of the one that comes with pixq. For folders, every output is a folder, except
+    --csv, which is a file.
 
     Parameters
     ----------
@@ -50,25 +52,25 @@ def predict(
     side
         Picture of both images beside the map (PNG).
     values
-        Quality by pixel: .npy (float32), or .tif (16 bit); .npy in a folder.
+        Quality per pixel: .npy (float32) or .tif (16 bit); in a folder always .npy.
     json
-        Everything, as JSON. Of folders, pairs that are done are not computed again.
+        Everything, as JSON. For folders, pairs that are done are skipped when you run the command again.
     csv
-        A line a patch; of folders, a line a pair.
+        One row per patch, or for folders one row per pair.
     stride
         Pixels between neighbouring patches.
     calibration
-        Name of the calibration that sets Red, Orange and Green; the run's only one by default.
+        Name of the calibration that sets Red, Orange and Green. Default: the run's only one.
     safe_colors
-        Pictures in colours for colour-blind readers.
+        Use colours for colour-blind readers in pictures.
     device
         cpu, cuda, cuda:1, or auto.
     engine
-        What computes: core, onnx, torch; auto takes the first of them that can.
+        What computes the scores: core, onnx or torch; auto takes the first of these that can.
     memory
         MiB for pixels at a time; pairs that need more are decoded into temporary files.
     threads
-        How many; all cores by default.
+        Number of threads. Default: all cores.
     """
     from pixq._core import set_num_threads
     from pixq.predict.outputs import NO_CALIBRATION, Outputs
@@ -91,14 +93,16 @@ def predict(
     def note(line: str) -> None:
         print(f"pixq: {printable(line)}", file=sys.stderr)
 
-    with staged() as watch:
-        found = compare(scorer, reference, distorted, outputs, stride=stride, memory=memory, watch=watch, note=note)
-    for path in found.matched.alone:
+    with progress_bar() as on_progress:
+        report = compare(
+            scorer, reference, distorted, outputs, stride=stride, memory=memory, on_progress=on_progress, warn=note
+        )
+    for path in report.matched.unpaired:
         note(f"{path}: has no partner of the same name; it was not compared")
-    if found.results[0].calibration is None:
+    if report.results[0].calibration is None:
         note(f"warning: {NO_CALIBRATION}")
-    _table(found, scorer)
-    return 1 if found.failed or found.matched.alone else 0
+    _print_table(report, scorer)
+    return 1 if report.failed or report.matched.unpaired else 0
 
 
 def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path, Path]:
@@ -109,38 +113,44 @@ def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path, Path]:
     if len(paths) == 3:
         return paths[0], paths[1], paths[2]
     if (paths[0] / "run.json").exists():
-        raise PixqError(f"{paths[0]}: is a run; give two images after it: RUN REFERENCE DISTORTED")
+        raise PixqError(f"{paths[0]}: is a run; give two images or folders after it: RUN REFERENCE DISTORTED")
     return None, paths[0], paths[1]
 
 
-def _table(found: Report, scorer: Scorer) -> None:
+def _print_table(report: Report, scorer: Scorer) -> None:
     from pixq.classes import CLASSES
     from pixq.scoring.quality_map import WORST
 
-    by = found.results[0].calibration
-    classes = "no calibration" if by is None else f"calibration {by}"
+    calibration = report.results[0].calibration
+    classes = "no calibration" if calibration is None else f"calibration {calibration}"
     print(f"{printable(scorer.run.name)}: {scorer.recipe.model.name} ({scorer.engine.name}), {classes}")
-    names = [printable(each.pair.name) if found.matched.folder else "" for each in found.results]
+    names = [printable(result.pair.name) if report.matched.folder else "" for result in report.results]
     width = max(map(len, names))
-    columns = ["quality", f"worst {WORST:g}%", *(each.name for each in reversed(CLASSES)), "unsure", "identical"]
+    columns = [
+        "quality",
+        f"worst {WORST:g}%",
+        *(patch_class.name for patch_class in reversed(CLASSES)),
+        "unsure",
+        "identical",
+    ]
     print(" " * width + "".join(f"{name:>11}" for name in columns))
-    for name, each in zip(names, found.results, strict=True):
-        print(name.ljust(width) + "".join(f"{cell:>11}" for cell in _cells(each)))
-    if found.matched.folder:
+    for name, result in zip(names, report.results, strict=True):
+        print(name.ljust(width) + "".join(f"{cell:>11}" for cell in _cells(result)))
+    if report.matched.folder:
         counts = {
-            "done before": sum(each.before for each in found.results),
-            "could not be compared": len(found.failed),
-            "images without a partner": len(found.matched.alone),
-            "files that are no images": found.matched.other,
+            "done before": sum(result.before for result in report.results),
+            "could not be compared": len(report.failed),
+            "images without a partner": len(report.matched.unpaired),
+            "files that are not images": report.matched.other,
         }
         parts = [f"{what}: {count}" for what, count in counts.items() if count]
-        print("; ".join([f"{len(found.results)} pairs", *parts]))
+        print("; ".join([f"{len(report.results)} pairs", *parts]))
 
 
-def _cells(each: Result) -> list[str]:
+def _cells(result: Result) -> list[str]:
     from pixq.classes import CLASSES
 
-    verdict = each.verdict
-    shares = [f"{verdict.shares[own.name]:.1%}" for own in reversed(CLASSES)]
+    verdict = result.verdict
+    shares = [f"{verdict.shares[patch_class.name]:.1%}" for patch_class in reversed(CLASSES)]
     unsure = "-" if verdict.unsure is None else f"{verdict.unsure:.1%}"
     return [f"{verdict.quality:.3f}", f"{verdict.worst:.3f}", *shares, unsure, f"{verdict.identical:.1%}"]

@@ -26,27 +26,27 @@ def serve(
 ) -> int:
     """Serve a page that shows where two images differ visibly: drop them, see the map, flip between them.
 
-    The page's address is printed. Uploads stay in memory. Ctrl-C ends it.
+    Prints the page's address. Uploads stay in memory. Press Ctrl-C to stop.
 
     Parameters
     ----------
     run
         Directory of a finished run. Default: the model that comes with pixq.
     host
-        Where to listen. The default can be reached from this machine alone.
+        Address to listen at. The default can only be reached from this machine.
     port
-        Where to listen; 0: any port that is free.
+        Port to listen at; 0 for any free port.
     calibration
-        Name of the calibration of the run; the only one by default.
+        Name of the run's calibration to use. Default: the only one.
     device
         cpu, cuda, cuda:0, or auto.
     max_upload
-        The largest file that may be uploaded, in MiB.
+        The largest upload, in MiB per file.
     open
         Open the page in your browser.
     """
     if not 0 < max_upload <= 4096:
-        raise PixqError(f"--max-upload {max_upload:g}: is not above 0 and up to 4096 MiB")
+        raise PixqError(f"--max-upload is {max_upload:g}; give MiB above 0 and up to 4096")
     for package in ("starlette", "python_multipart", "uvicorn"):
         require(package)
     from pixq.scoring.scorer import load
@@ -55,6 +55,12 @@ def serve(
     scorer = load(run, device, calibration=calibration)
     limit = max(round(max_upload * 2**20), 1)
     service.serve(
-        scorer, host=host, port=port, open_page=open, about=service.about(scorer), max_upload=limit, size=scorer.size
+        scorer,
+        host=host,
+        port=port,
+        open_page=open,
+        about=service.describe_model(scorer),
+        max_upload=limit,
+        size=scorer.size,
     )
     return 0

@@ -1,14 +1,16 @@
-"""Ticks and numbers for the axes of charts."""
+"""Scales, ticks and numbers for the axes of charts, whether they are drawn as SVG or in pixels."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-__all__ = ["number", "ticks"]
+__all__ = ["Scale", "number", "ticks"]
 
 
 def number(value: float) -> str:
-    """`value` in a chart: at most four digits, and no exponent that a reader could not say.
+    """Write a number for a chart: with at most four digits, and with an exponent only where it must.
 
     Examples
     --------
@@ -25,7 +27,7 @@ def number(value: float) -> str:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round numbers from `low` to `high`.
+    """Choose about `count` round numbers from `low` to `high`.
 
     Examples
     --------
@@ -38,4 +40,50 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * unit for unit in (1.0, 2.0, 5.0, 10.0) if power * unit >= rough * 0.99)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(at * step, 12) for at in range(first, last + 1)]
+    return [round(tick * step, 12) for tick in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps values from `low` to `high` to positions from `start` to `end`, by powers of ten if `log` is set.
+
+    Values outside are drawn at the nearer end.
+
+    Examples
+    --------
+    >>> Scale(0.0, 2.0, 100.0, 200.0)(1.0)
+    150.0
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    @classmethod
+    def over(cls, values: Iterable[float], start: float, end: float, *, log: bool = False, pad: float = 0.05) -> Scale:
+        """A scale that covers `values`, with some room at both ends."""
+        numbers = list(values) or [0.0, 1.0]
+        low, high = min(numbers), max(numbers)
+        if log:
+            low, high = math.log10(low), math.log10(high)
+        room = pad * (high - low) or 0.5 * (abs(high) or 1.0)
+        low, high = low - room, high + room
+        return cls(10.0**low, 10.0**high, start, end, log=True) if log else cls(low, high, start, end)
+
+    def __call__(self, value: float) -> float:
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log10(low), math.log10(high), math.log10(value)
+        share = (min(max(value, low), high) - low) / (high - low)
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self, count: int = 5) -> list[float]:
+        """Round values within the scale."""
+        if not self.log:
+            return ticks(self.low, self.high, count)
+        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        units = (1.0,) if self.high / self.low > 1e4 else (1.0, 2.0, 5.0)
+        inside = [unit * 10.0**power for power in powers for unit in units]
+        return [value for value in inside if self.low <= value <= self.high] or [self.low, self.high]

@@ -1,4 +1,4 @@
-"""From an image to the pixels of a picture: enlarged or shrunk by a whole factor, without a float copy of it."""
+"""Scale images for pictures: enlarge or shrink them by a whole factor, without a float copy."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pixq.scoring.grid import Grid
 
 __all__ = ["LONGEST", "Scale", "bands", "cells", "check_image", "pixels", "places", "scale_of"]
 
-#: Pixels a side of a picture, its legend aside, unless another number is asked for.
+#: Default limit for the sides of a picture without its legend, in pixels.
 LONGEST = 4096
-#: A picture is enlarged while its longer side stays within this: a patch of 20 pixels is to be seen.
+#: A picture is enlarged while its longer side stays within this, so that a patch of 20 pixels can be seen.
 _SMALL = 512
-#: The fewest pixels a side that may be asked for: a picture of fewer shows nothing.
+#: The smallest limit that may be set: a smaller picture shows nothing.
 _FEWEST = 256
-#: Samples of an image, or of a picture, that are worked on at once.
+#: Samples of an image or a picture that are processed at a time.
 _BAND = 1 << 21
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How an image is shown: each of its pixels as `enlarge` x `enlarge`, or boxes of `shrink` x `shrink` as one."""
+    """How an image is scaled: each pixel to `enlarge` x `enlarge` ones, or each `shrink` x `shrink` box to one."""
 
     height: int
     width: int
@@ -35,7 +35,7 @@ class Scale:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of pixels that are shown."""
+        """Rows and columns of the scaled image."""
         return self._length(self.height), self._length(self.width)
 
     def _length(self, length: int) -> int:
@@ -43,12 +43,12 @@ class Scale:
 
 
 def scale_of(grid: Grid, longest: int, layout: tuple[int, int] = (1, 1)) -> Scale:
-    """How to show the image of `grid`, `layout` rows and columns of it, within `longest` pixels a side.
+    """The scale at which `layout` rows and columns of the image of `grid` fit within `longest` pixels a side.
 
     Raises
     ------
     PixqError
-        If `longest` is too small a number.
+        If `longest` is too small.
 
     Examples
     --------
@@ -64,42 +64,42 @@ def scale_of(grid: Grid, longest: int, layout: tuple[int, int] = (1, 1)) -> Scal
 
 
 def check_image(image: Any, grid: Grid, name: str) -> None:
-    """Make sure that `image` is one that `grid` is of.
+    """Check that `image` has the size of `grid`, and a dtype and shape that can be drawn.
 
     Raises
     ------
     TypeError, ValueError
-        If dtype or shape are others.
+        If the dtype or shape is wrong.
     """
     if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
-        found = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise TypeError(f"'{name}' has dtype {found}; expected uint8 or uint16")
+        dtype = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise TypeError(f"'{name}' has dtype {dtype}; expected uint8 or uint16")
     if image.shape[:2] != (grid.height, grid.width) or image.shape[2:] not in ((), (1,), (3,)):
         raise ValueError(
-            f"'{name}' has shape {image.shape}; the map is of ({grid.height}, {grid.width}), grey or with 3 channels"
+            f"'{name}' has shape {image.shape}; expected ({grid.height}, {grid.width}), grey or with 3 channels"
         )
 
 
 def bands(rows: int, samples: int) -> Iterator[slice]:
-    """All rows in slices of about 2 M samples, where a row has `samples`."""
+    """Slices of `rows` rows of about 2 M samples, where a row has `samples`."""
     step = max(_BAND // max(samples, 1), 1)
     return (slice(top, min(top + step, rows)) for top in range(0, rows, step))
 
 
 def pixels(image: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
-    """What is shown of an image: uint8 (rows, columns, 3) of `scale.shape`.
+    """Scale an image: uint8 (rows, columns, 3) of `scale.shape`.
 
-    16 bits become 8 as the models see them; a box of pixels becomes its mean, rounded half up, at the edges that of
-    the pixels it has.
+    16 bits become 8 as for the models. A box becomes the mean of its pixels, rounded half up; boxes at the edges may
+    hold fewer.
     """
     colour = image.reshape(*image.shape[:2], -1)
-    shown = np.empty((*scale.shape, 3), np.uint8)
+    scaled = np.empty((*scale.shape, 3), np.uint8)
     if scale.shrink == 1:
         for band in bands(scale.height, scale.width * 3 * scale.enlarge**2):
             some = _to_8_bits(colour[band])
             wide = some.repeat(scale.enlarge, axis=0).repeat(scale.enlarge, axis=1)
-            shown[band.start * scale.enlarge : band.stop * scale.enlarge] = wide
-        return shown
+            scaled[band.start * scale.enlarge : band.stop * scale.enlarge] = wide
+        return scaled
     lefts = np.arange(0, scale.width, scale.shrink)
     widths = np.minimum(lefts + scale.shrink, scale.width) - lefts
     for band in bands(scale.shape[0], scale.width * 3 * scale.shrink):
@@ -108,8 +108,8 @@ def pixels(image: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
         heights = np.minimum(tops + scale.shrink, len(some)) - tops
         sums = np.add.reduceat(np.add.reduceat(some, tops, axis=0, dtype=np.uint32), lefts, axis=1)
         counts = (heights[:, None] * widths).astype(np.uint32)[..., None]
-        shown[band] = (sums + counts // 2) // counts
-    return shown
+        scaled[band] = (sums + counts // 2) // counts
+    return scaled
 
 
 def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -119,7 +119,7 @@ def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def places(scale: Scale) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where in the image the middle of each shown row and column of pixels lies, in pixels of the image.
+    """The centre of each row and column of the scaled image, in pixels of the original.
 
     Examples
     --------
@@ -137,29 +137,28 @@ def _middles(length: int, scale: Scale) -> NDArray[np.float64]:
 
 
 def cells(values: NDArray[np.int8], grid: Grid, scale: Scale) -> NDArray[np.int8]:
-    """The value of the cell that each shown pixel lies in; the least of several, so that none of these goes unseen.
+    """The value of the cell under each pixel of the scaled image; the least of several, so that it is never lost.
 
     Parameters
     ----------
     values
         int8 (rows, columns) of `grid`.
     grid, scale
-        Where the patches lie, and how the image is shown.
+        The positions of the patches, and how the image is scaled.
 
     Returns
     -------
     ndarray
         int8, of `scale.shape`.
     """
-    for axis, own in enumerate(grid.cells()):
+    for axis, numbers in enumerate(grid.cells()):
         if scale.shrink == 1:
-            values = values.take(own.repeat(scale.enlarge), axis=axis)
+            values = values.take(numbers.repeat(scale.enlarge), axis=axis)
             continue
-        firsts = np.arange(0, len(own), scale.shrink)
-        lasts = np.minimum(firsts + scale.shrink, len(own)) - 1
-        # Pairs of a box's first cell and the one after its last, where there must be one: every second of the results
-        # is a box's.
-        ends = np.stack([own[firsts], own[lasts] + 1], axis=1).ravel()
+        firsts = np.arange(0, len(numbers), scale.shrink)
+        lasts = np.minimum(firsts + scale.shrink, len(numbers)) - 1
+        # reduceat takes pairs: a box's first cell, and the one after its last. Every second result belongs to a box.
+        ends = np.stack([numbers[firsts], numbers[lasts] + 1], axis=1).ravel()
         longer = np.concatenate([values, values.take([-1], axis=axis)], axis=axis)
         values = np.minimum.reduceat(longer, ends, axis=axis)[_every_second(axis)]
     return np.ascontiguousarray(values)

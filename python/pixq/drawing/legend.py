@@ -1,4 +1,4 @@
-"""What stands below a picture of a map, and never on it: classes, shares, the colour bar, and words."""
+"""Legends below the pictures of maps: classes and their shares, the colour bar, and a line of facts."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ __all__ = [
 
 BACKGROUND, INK, FAINT, HAIRLINE = (250, 250, 248), (30, 30, 30), (100, 100, 100), (190, 190, 186)
 
-#: What a colour weighs in grey: Rec. 601, as JPEG has it.
+#: The weights of a colour's channels in grey: Rec. 601, as in JPEG.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
-#: Swatches and marks are drawn this many times as large and shrunk: Pillow's own edges are jagged.
+#: Swatches and marks are drawn this many times larger and then shrunk, since Pillow's own edges are jagged.
 _FINE = 4
 
 _Color = tuple[int, int, int]
 
 
 def rgb(color: str) -> _Color:
-    """`#rrggbb` as numbers.
+    """Convert `#rrggbb` to three numbers.
 
     Examples
     --------
@@ -53,8 +53,8 @@ def rgb(color: str) -> _Color:
     return red, green, blue
 
 
-def shares(found: QualityMap) -> list[str]:
-    """The share of each class in percent, in words: tenths that add up to 100, and no class that is there at zero.
+def shares(quality_map: QualityMap) -> list[str]:
+    """The share of each class in percent: tenths add up to 100, and a class with any patch is never shown as zero.
 
     Examples
     --------
@@ -62,16 +62,16 @@ def shares(found: QualityMap) -> list[str]:
     >>> _tenths([1, 1, 1]), _tenths([1, 0, 99999])
     (['33.4 %', '33.3 %', '33.3 %'], ['<0.1 %', '0.0 %', '>99.9 %'])
     """
-    return _tenths(np.bincount(found.classes.ravel(), minlength=len(CLASSES)).tolist())
+    return _tenths(np.bincount(quality_map.classes.ravel(), minlength=len(CLASSES)).tolist())
 
 
 def _tenths(counts: Sequence[int]) -> list[str]:
     total = sum(counts)
     whole = [1000 * count // total for count in counts]
-    # The largest remainders get what is missing, the first class of equal ones.
-    by_remainder = sorted(range(len(counts)), key=lambda each: -(1000 * counts[each] % total))
-    for each in by_remainder[: 1000 - sum(whole)]:
-        whole[each] += 1
+    # The largest remainders are rounded up; of equal ones, the first.
+    by_remainder = sorted(range(len(counts)), key=lambda number: -(1000 * counts[number] % total))
+    for number in by_remainder[: 1000 - sum(whole)]:
+        whole[number] += 1
     return [_percent(tenths, count, total) for tenths, count in zip(whole, counts, strict=True)]
 
 
@@ -85,7 +85,7 @@ def _percent(tenths: int, count: int, total: int) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A swatch of `color` with a `mark`, or hatched where it has none, and what it says."""
+    """An entry of a legend: a swatch of `color` with a `mark`, or hatched if it has none, and its text."""
 
     color: _Color
     mark: str | None
@@ -94,35 +94,39 @@ class Entry:
     share: str
 
 
-def entries(found: QualityMap, *, safe: bool = False) -> list[Entry]:
+def entries(quality_map: QualityMap, *, safe: bool = False) -> list[Entry]:
     """The legend's entries: the classes, worst first, and `unsure` where the calibration has conformal sets."""
     listed = [
-        Entry(rgb(each.safe_color if safe else each.color), each.mark, each.name, each.meaning, share)
-        for each, share in zip(CLASSES, shares(found), strict=True)
+        Entry(rgb(item.safe_color if safe else item.color), item.mark, item.name, item.meaning, share)
+        for item, share in zip(CLASSES, shares(quality_map), strict=True)
     ]
-    if found.unsure is not None:
-        count, total = int(found.unsure.sum()), found.unsure.size
+    if quality_map.unsure is not None:
+        count, total = int(quality_map.unsure.sum()), quality_map.unsure.size
         share = _percent(round(1000 * count / total), count, total)
         listed.append(Entry(HAIRLINE, None, "Unsure", "the class may be another", share))
     return listed
 
 
-def facts(found: QualityMap) -> str:
-    """What else is said of the pair, in a line."""
-    verdict = found.verdict
-    cuts = "cuts of quality, no calibration" if found.calibration is None else f"calibration {found.calibration}"
+def facts(quality_map: QualityMap) -> str:
+    """A line about the whole pair: its quality, its worst patches, and where the cuts come from."""
+    verdict = quality_map.verdict
+    cuts = (
+        "cuts of quality, no calibration"
+        if quality_map.calibration is None
+        else f"calibration {quality_map.calibration}"
+    )
     return (
         f"image quality {verdict.quality:.2f}; worst {WORST:g}\u00a0% of patches: {verdict.worst:.2f} or less; {cuts}"
     )
 
 
 def text_size(width: int) -> int:
-    """Height of letters, in pixels, for a picture of `width`: the same share of it, but always legible."""
+    """Height of letters for a picture of `width`, in pixels: a fixed share of it, but always legible."""
     return min(max(round(width / 52), 13), 160)
 
 
 class Text:
-    """The font of a picture, at a size and at a smaller one."""
+    """The font of a picture, at one size and at a smaller one."""
 
     def __init__(self, size: int) -> None:
         from PIL import ImageFont
@@ -132,50 +136,50 @@ class Text:
         self.font, self.small = ImageFont.load_default(size), ImageFont.load_default(max(round(size * 0.86), 12))
 
     def length(self, words: str, *, small: bool = False) -> int:
-        """How wide `words` are, in pixels."""
+        """The width of `words`, in pixels."""
         return int(np.ceil((self.small if small else self.font).getlength(words)))
 
     def wrap(self, words: str, width: int) -> list[str]:
-        """`words` in the smaller size, on as many lines as it takes."""
+        """Break `words`, in the smaller size, into as many lines as they take."""
         lines: list[str] = []
         for word in words.split(" "):
             if lines and self.length(f"{lines[-1]} {word}", small=True) <= width:
                 lines[-1] += f" {word}"
             else:
                 lines.append(word)
-        # The default font has no glyph for a space that does not break.
+        # The default font has no glyph for a non-breaking space.
         return [line.replace("\u00a0", " ") for line in lines]
 
 
 def draw_legend(
-    found: QualityMap, width: int, *, size: int, safe: bool = False, hatch: Callable[..., Any]
+    quality_map: QualityMap, width: int, *, size: int, safe: bool = False, hatch: Callable[..., Any]
 ) -> NDArray[np.uint8]:
-    """The strip below a picture: uint8 (height, width, 3), wider than asked where the words would not fit.
+    """Draw the legend below a picture: uint8 (height, width, 3), wider than `width` if the words would not fit.
 
     Parameters
     ----------
-    found
+    quality_map
         The map.
     width
-        Of the picture, in pixels.
+        Width of the picture, in pixels.
     size
         Height of letters, in pixels; see `text_size`.
     safe
-        Colours for colour-blind readers.
+        Use colours for colour-blind readers.
     hatch
-        From a shape to a bool array of it: where the hatching of unsure cells has lines.
+        Makes a bool array of a shape that is true where the hatching of unsure cells has lines.
     """
     from PIL import Image, ImageDraw
 
     text = Text(size)
-    listed = entries(found, safe=safe)
+    listed = entries(quality_map, safe=safe)
     pad, gap, side = round(text.size * 0.9), round(text.size * 2.2), round(text.size * 1.35)
     widths = [side + _words(text, entry)[-1][0] for entry in listed]
     room = width - 2 * pad
     across = next((n for n in range(len(listed), 1, -1) if _columns(widths, n, gap)[-1] <= room), 1)
     lefts = _columns(widths, across, gap)
     width = max(width, lefts[-1] + 2 * pad)
-    notes = text.wrap(facts(found), width - 2 * pad)
+    notes = text.wrap(facts(quality_map), width - 2 * pad)
     rows = -(-len(listed) // across)
     small = round(text.line * 0.8)
     strip = Image.new("RGB", (width, round(pad * 1.6) + rows * text.line + len(notes) * small), BACKGROUND)
@@ -193,7 +197,7 @@ def draw_legend(
 
 
 def _words(text: Text, entry: Entry) -> list[tuple[int, str]]:
-    """How far right of the swatch the words of an entry begin, and, last, where they end."""
+    """Where the words of an entry begin, right of the swatch, and, last, where they end."""
     places, at = [], round(text.size * 0.5)
     for word in (entry.name, entry.meaning, entry.share):
         places.append((at, word))
@@ -219,7 +223,7 @@ def _swatch(entry: Entry, side: int, hatch: Callable[..., Any]) -> Image:
     swatch = Image.new("RGB", (large, large), BACKGROUND)
     draw = ImageDraw.Draw(swatch)
     draw.rounded_rectangle((0, 0, large - 1, large - 1), large // 6, entry.color)
-    # The default font has no such signs.
+    # The default font does not have these signs.
     ink = INK if np.dot(entry.color, LUMA) > 140 else (255, 255, 255)
     middle, half = large / 2, large * 0.26
     if entry.mark == "●":
@@ -242,27 +246,27 @@ def _swatch(entry: Entry, side: int, hatch: Callable[..., Any]) -> Image:
     return swatch.resize((side, side), Image.Resampling.BOX)
 
 
-def colour_bar(found: QualityMap, width: int, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The strip below a heat map: colours from quality 0 to 1, numbers, and what they mean.
+def colour_bar(quality_map: QualityMap, width: int, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Draw the colour bar below a heat map: colours from quality 0 to 1, numbers, and their meaning.
 
     Parameters
     ----------
-    found
+    quality_map
         The map.
     width
-        Of the picture, in pixels.
+        Width of the picture, in pixels.
     colours
-        uint8 (256, 3): from quality 0 to 1.
+        uint8 (256, 3), from quality 0 to 1.
     """
     from PIL import Image, ImageDraw
 
     text = Text(text_size(width))
     pad, tall = round(text.size * 0.9), round(text.size * 1.2)
-    ends = [each for each in CLASSES if each.quality in (0.0, 1.0)]
-    least = sum(text.length(each.meaning, small=True) for each in ends) + 2 * text.size
+    ends = [item for item in CLASSES if item.quality in (0.0, 1.0)]
+    least = sum(text.length(item.meaning, small=True) for item in ends) + 2 * text.size
     width = max(width, least + 2 * pad)
     long, small = width - 2 * pad, round(text.line * 0.8)
-    notes = text.wrap(facts(found), long)
+    notes = text.wrap(facts(quality_map), long)
     strip = Image.new("RGB", (width, round(pad * 1.8) + tall + (2 + len(notes)) * small + text.size // 4), BACKGROUND)
     draw = ImageDraw.Draw(strip)
     bar = colours[np.rint(np.linspace(0, 255, long)).astype(np.intp)]
@@ -273,11 +277,12 @@ def colour_bar(found: QualityMap, width: int, colours: NDArray[np.uint8]) -> NDA
         at, anchor = pad + value * (long - 1), "l" if value == 0 else "r" if value == 1 else "m"
         draw.line((at, pad + tall, at, top), FAINT)
         draw.text((at, top + small / 2), f"{value:g}", INK, text.small, anchor=f"{anchor}m")
-    # Only the ends: where some people notice is for the cuts to say, which are of scores.
-    for each in ends:
-        at = pad + each.quality * (long - 1)
-        anchor = "l" if each.quality == 0 else "r"
-        draw.text((at, top + small * 1.5), each.meaning, FAINT, text.small, anchor=f"{anchor}m")
+    # Only the ends have a meaning: where some people notice depends on the cuts, which apply to scores.
+    for item in ends:
+        anchor = "l" if item.quality == 0 else "r"
+        draw.text(
+            (pad + item.quality * (long - 1), top + small * 1.5), item.meaning, FAINT, text.small, anchor=f"{anchor}m"
+        )
     for number, note in enumerate(notes):
         draw.text((pad, top + text.size // 4 + (number + 2.5) * small), note, FAINT, text.small, anchor="lm")
     return np.asarray(strip)

@@ -1,4 +1,4 @@
-"""Maps as pictures: classes over the image, quality as colours, and both images beside it."""
+"""Pictures of maps: classes over the image, quality as colours, and both images beside the map."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pixq.scoring.quality_map import QualityMap
 
 __all__ = ["LONGEST", "OPACITY", "encode", "heat", "overlay", "side_by_side"]
 
-#: How much of the colour of Red there is over the image, unless another share is asked for.
+#: Default opacity of Red over the image.
 OPACITY = 0.45
-#: The same of the others, as shares of that of Red: Green is hardly there.
+#: Opacities of the classes as shares of that of Red: Green is hardly visible.
 _STRENGTH = {RED: 1.0, ORANGE: 0.85, GREEN: 0.2}
-#: How an outline of a class differs from its area: it is nearly opaque.
+#: Opacity of the outlines of classes: they are nearly opaque.
 _OUTLINE = 0.9
-#: The smallest cells, in pixels of the picture, that are outlined.
+#: The smallest cells that are outlined, in pixels of the picture.
 _OUTLINED = 6
-#: Lines of the hatching, over what they lie on.
+#: Opacity of the lines of the hatching.
 _HATCH = 0.4
 
-#: From quality 0 to 1: pale yellow, orange, red, purple, nearly black. Lightness falls all the way, so that the order
-#: can be read in grey and by colour-blind people; hues are those of matplotlib's inferno (CC0), at eight places.
+#: Colours from quality 0 to 1: pale yellow, orange, red, purple, nearly black. Lightness falls steadily, so that the
+#: order can be read in grey and by colour-blind people; the hues are matplotlib's inferno (CC0) at eight places.
 _STOPS = (
     (252, 255, 164),
     (249, 201, 50),
@@ -43,7 +43,7 @@ _STOPS = (
 
 
 def overlay(
-    found: QualityMap,
+    quality_map: QualityMap,
     image: NDArray[Any],
     *,
     safe: bool = False,
@@ -51,25 +51,25 @@ def overlay(
     legend: bool = True,
     longest: int = LONGEST,
 ) -> NDArray[np.uint8]:
-    """The image with the cell of each patch in the colour of its class, and a legend below it.
+    """Draw the image with the cell of each patch in the colour of its class, and a legend below it.
 
     Areas of Red and Orange are outlined; where the calibration has conformal sets, unsure cells are hatched.
 
     Parameters
     ----------
-    found
+    quality_map
         The map.
     image
         The distorted image: uint8 or uint16, (height, width), (height, width, 1) or (height, width, 3) RGB.
     safe
-        Colours for colour-blind readers.
+        Use colours for colour-blind readers.
     opacity
-        Share of the colour of Red over the image, 0 to 1; Orange has a little less, Green hardly any.
+        Opacity of Red over the image, 0 to 1; Orange is a little more transparent, and Green hardly visible.
     legend
-        Whether there is one. It never covers pixels.
+        Whether to draw a legend. It never covers pixels.
     longest
-        The most pixels a side of the picture, its legend aside: a larger image is shrunk by a whole factor, to means of
-        boxes, in which the worst class shows. One of less than 512 is enlarged by a whole factor.
+        The longest side of the picture without its legend, in pixels. Larger images are shrunk by a whole factor: boxes
+        become their means, in the colour of their worst class. Images below 512 pixels are enlarged by a whole factor.
 
     Returns
     -------
@@ -79,51 +79,51 @@ def overlay(
     Raises
     ------
     PixqError
-        If `opacity` is not 0 to 1, or `longest` less than 256.
+        If `opacity` is not 0 to 1, or `longest` is below 256.
     TypeError, ValueError
-        If the image is not of a dtype and shape as above, or not of the map.
+        If the image's dtype or shape is wrong, or its size is not that of the map.
 
     Examples
     --------
     >>> from pixq.scoring.grid import Grid
     >>> zero = np.zeros((1, 1), np.int8)
-    >>> found = QualityMap(
+    >>> quality_map = QualityMap(
     ...     Grid(20, 20), zero.astype(float), zero.astype(np.float32), zero, zero > 0, None, 0, (0.3, 0.6), None
     ... )
-    >>> overlay(found, np.zeros((20, 20, 3), np.uint8), legend=False).shape
+    >>> overlay(quality_map, np.zeros((20, 20, 3), np.uint8), legend=False).shape
     (500, 500, 3)
     """
-    check_image(image, found.grid, "image")
-    scale = scale_of(found.grid, longest)
-    picture = _tint(found, pixels(image, scale), scale, safe=safe, opacity=opacity)
+    check_image(image, quality_map.grid, "image")
+    scale = scale_of(quality_map.grid, longest)
+    picture = _tint(quality_map, pixels(image, scale), scale, safe=safe, opacity=opacity)
     if not legend:
         return picture
     width = picture.shape[1]
-    return _below(picture, draw_legend(found, width, size=text_size(width), safe=safe, hatch=_hatch_of))
+    return _below(picture, draw_legend(quality_map, width, size=text_size(width), safe=safe, hatch=_hatch_of))
 
 
 def heat(
-    found: QualityMap,
+    quality_map: QualityMap,
     image: NDArray[Any] | None = None,
     *,
     opacity: float = 0.7,
     legend: bool = True,
     longest: int = LONGEST,
 ) -> NDArray[np.uint8]:
-    """Quality by pixel as colours, light where a change is obvious and dark where nobody notices, and a colour bar.
+    """Draw quality per pixel in colours, light where a change is obvious and dark where nobody notices it.
 
     Parameters
     ----------
-    found
+    quality_map
         The map.
     image
-        What the colours lie on, greyed: as for `overlay`. `None`: on nothing.
+        An image, as for `overlay`, to show in grey below the colours; `None` for colours alone.
     opacity
-        Share of the colours over the image, 0 to 1.
+        Opacity of the colours over the image, 0 to 1.
     legend
-        Whether there is a colour bar. It never covers pixels.
+        Whether to draw a colour bar. It never covers pixels.
     longest
-        As for `overlay`; where the image is shrunk, quality is that at the middle of each box.
+        As for `overlay`; if the image is shrunk, the quality at the centre of each box is shown.
 
     Returns
     -------
@@ -137,26 +137,26 @@ def heat(
 
     Examples
     --------
-    >>> heat(found, distorted)  # doctest: +SKIP
+    >>> heat(quality_map, distorted)  # doctest: +SKIP
     """
     _check_opacity(opacity)
     if image is not None:
-        check_image(image, found.grid, "image")
-    scale = scale_of(found.grid, longest)
+        check_image(image, quality_map.grid, "image")
+    scale = scale_of(quality_map.grid, longest)
     ys, xs = places(scale)
     picture = np.empty((*scale.shape, 3), np.uint8) if image is None else pixels(image, scale)
     colours = _colours()
     for band in bands(len(ys), 3 * len(xs)):
-        values = colours[np.rint(found.at(ys[band], xs) * np.float32(255)).astype(np.intp)]
+        values = colours[np.rint(quality_map.at(ys[band], xs) * np.float32(255)).astype(np.intp)]
         if image is not None:
             grey = picture[band] @ LUMA
             values = np.rint(grey[..., None] * np.float32(1 - opacity) + values * np.float32(opacity)).astype(np.uint8)
         picture[band] = values
-    return _below(picture, colour_bar(found, picture.shape[1], colours)) if legend else picture
+    return _below(picture, colour_bar(quality_map, picture.shape[1], colours)) if legend else picture
 
 
 def side_by_side(
-    found: QualityMap,
+    quality_map: QualityMap,
     reference: NDArray[Any],
     distorted: NDArray[Any],
     *,
@@ -164,18 +164,18 @@ def side_by_side(
     opacity: float = OPACITY,
     longest: int = LONGEST,
 ) -> NDArray[np.uint8]:
-    """Reference, distorted image and `overlay`, each under its title, over one legend.
+    """Draw the reference, the distorted image and `overlay` side by side, with titles and one legend.
 
     Parameters
     ----------
-    found
+    quality_map
         The map.
     reference, distorted
         The images, as for `overlay`.
     safe, opacity
         As for `overlay`.
     longest
-        As for `overlay`, of the three together. Images more than twice as wide as high stand below each other.
+        As for `overlay`, for the three together. Images more than twice as wide as high are stacked.
 
     Returns
     -------
@@ -189,17 +189,17 @@ def side_by_side(
 
     Examples
     --------
-    >>> side_by_side(found, reference, distorted)  # doctest: +SKIP
+    >>> side_by_side(quality_map, reference, distorted)  # doctest: +SKIP
     """
-    check_image(reference, found.grid, "reference")
-    check_image(distorted, found.grid, "distorted")
-    stacked = found.grid.width > 2 * found.grid.height
-    scale = scale_of(found.grid, longest, (3, 1) if stacked else (1, 3))
-    shown = pixels(distorted, scale)
-    tinted = _tint(found, shown.copy(), scale, safe=safe, opacity=opacity)
-    panels = (("Reference", pixels(reference, scale)), ("Distorted", shown), ("Map", tinted))
+    check_image(reference, quality_map.grid, "reference")
+    check_image(distorted, quality_map.grid, "distorted")
+    stacked = quality_map.grid.width > 2 * quality_map.grid.height
+    scale = scale_of(quality_map.grid, longest, (3, 1) if stacked else (1, 3))
+    plain = pixels(distorted, scale)
+    tinted = _tint(quality_map, plain.copy(), scale, safe=safe, opacity=opacity)
+    panels = (("Reference", pixels(reference, scale)), ("Distorted", plain), ("Map", tinted))
     width = scale.shape[1] * (1 if stacked else 3)
-    # Between what is right for the whole and for one of three panels.
+    # A compromise between the sizes that suit the whole picture and one of its three panels.
     text = Text(text_size(width if stacked else round(width * 0.6)))
     titled = [_below(_title(name, panel.shape[1], text), panel) for name, panel in panels]
     gap = max(text.size // 2, 4)
@@ -211,18 +211,18 @@ def side_by_side(
         else:
             space = _blank(panel.shape[0], gap)
             whole = np.concatenate([whole, space, panel], axis=1)
-    return _below(whole, draw_legend(found, whole.shape[1], size=text.size, safe=safe, hatch=_hatch_of))
+    return _below(whole, draw_legend(quality_map, whole.shape[1], size=text.size, safe=safe, hatch=_hatch_of))
 
 
 def encode(picture: NDArray[np.uint8], *, level: int = 4) -> bytes:
-    r"""A picture as PNG, the same bytes each time.
+    r"""Encode a picture as PNG; equal pictures give equal bytes.
 
     Parameters
     ----------
     picture
         uint8 (height, width, 3) RGB.
     level
-        Of compression: 0, none, to 9, slow.
+        Compression, from 0 (none) to 9 (slow).
 
     Examples
     --------
@@ -237,16 +237,16 @@ def encode(picture: NDArray[np.uint8], *, level: int = 4) -> bytes:
 
 
 def _tint(
-    found: QualityMap, picture: NDArray[np.uint8], scale: Scale, *, safe: bool, opacity: float
+    quality_map: QualityMap, picture: NDArray[np.uint8], scale: Scale, *, safe: bool, opacity: float
 ) -> NDArray[np.uint8]:
-    """Colour `picture` in place."""
+    """Colour `picture` in place by the classes of the map."""
     _check_opacity(opacity)
-    # Of the cells in a box the worst shows, and of equal ones one that is unsure.
-    sure = np.ones(found.grid.shape, bool) if found.unsure is None else ~found.unsure
-    shown = cells((2 * found.classes + sure).astype(np.int8), found.grid, scale)
-    classes, unsure = shown >> 1, (shown & 1) == 0
-    cell = found.grid.stride * scale.enlarge / scale.shrink
-    # Outlines would leave nothing of smaller cells; that a few of Red are seen at once, they are tinted more.
+    # The worst cell of a box is shown; of equal ones, an unsure one.
+    sure = np.ones(quality_map.grid.shape, bool) if quality_map.unsure is None else ~quality_map.unsure
+    coded = cells((2 * quality_map.classes + sure).astype(np.int8), quality_map.grid, scale)
+    classes, unsure = coded >> 1, (coded & 1) == 0
+    cell = quality_map.grid.stride * scale.enlarge / scale.shrink
+    # Outlines would cover smaller cells; Red is tinted more instead, so that a few such cells are still seen.
     outlined = cell >= _OUTLINED
     thick, period = min(max(round(cell / 12), 1), 6) if outlined else 0, _period(cell)
     table = _table(safe, opacity, _STRENGTH if outlined else {**_STRENGTH, RED: 1.5})
@@ -255,8 +255,8 @@ def _tint(
         kind = classes[band].astype(np.uint16)
         outline = _outline(classes, band, thick)
         kind[outline] += len(CLASSES)
-        if found.unsure is not None:
-            # Dark lines on what is light and light ones on what is dark: visible on anything.
+        if quality_map.unsure is not None:
+            # Dark lines on light pixels and light ones on dark pixels are visible everywhere.
             light = picture[band] @ LUMA > 127
             lines = unsure[band] & _hatch(band, columns, period) & ~outline
             kind[lines & ~light] += 2 * len(CLASSES)
@@ -267,12 +267,12 @@ def _tint(
 
 
 def _table(safe: bool, opacity: float, strength: Mapping[int, float]) -> NDArray[np.uint8]:
-    """What becomes of each value: (3, 12 * 256): channel; area, outline, light or dark line, and class; value."""
+    """The new value for each old one, (3, 12 * 256): by channel; by area, outline or line, and class; by value."""
     values = np.arange(256, dtype=np.float64)
     table = np.empty((3, 4, len(CLASSES), 256))
-    for number, each in enumerate(CLASSES):
+    for number, item in enumerate(CLASSES):
         share = min(opacity * strength[number], 1.0)
-        for channel, colour in enumerate(rgb(each.safe_color if safe else each.color)):
+        for channel, colour in enumerate(rgb(item.safe_color if safe else item.color)):
             area = values * (1 - share) + colour * share
             outline = values * (1 - _OUTLINE) + colour * _OUTLINE if opacity else values
             line = area * (1 - _HATCH)
@@ -281,7 +281,7 @@ def _table(safe: bool, opacity: float, strength: Mapping[int, float]) -> NDArray
 
 
 def _outline(classes: NDArray[np.int8], band: slice, thick: int) -> NDArray[np.bool_]:
-    """In a band of rows, pixels that have a better class within `thick` rows and columns: inside the worse area."""
+    """Where outlines are in a band of rows: pixels with a better class within `thick` rows and columns."""
     top = max(band.start - thick, 0)
     near = classes[top : band.stop + thick]
     across = near.copy()
@@ -293,17 +293,17 @@ def _outline(classes: NDArray[np.int8], band: slice, thick: int) -> NDArray[np.b
         np.maximum(best[far:], across[:-far], out=best[far:])
         np.maximum(best[:-far], across[far:], out=best[:-far])
     rows = slice(band.start - top, band.stop - top)
-    found: NDArray[np.bool_] = near[rows] < best[rows]
-    return found
+    outline: NDArray[np.bool_] = near[rows] < best[rows]
+    return outline
 
 
 def _period(cell: float) -> int:
-    """Pixels between lines of the hatching: at least one line, if it can be, crosses each cell."""
+    """Pixels between the lines of the hatching: if possible, each cell is crossed by at least one."""
     return int(min(max(round(cell / 2), 4), 24))
 
 
 def _hatch(band: slice, columns: int, period: int) -> NDArray[np.bool_]:
-    """Where diagonal lines are, in a band of rows."""
+    """Where the diagonal lines are in a band of rows."""
     rows = np.arange(band.start, band.stop)
     return (rows[:, None] + np.arange(columns)) % period < max(period // 5, 1)
 
@@ -313,10 +313,10 @@ def _hatch_of(shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _colours() -> NDArray[np.uint8]:
-    """`_STOPS`, 256 of them, on straight lines."""
+    """256 colours, interpolated between `_STOPS`."""
     stops = np.array(_STOPS, np.float64)
-    at = np.linspace(0, len(stops) - 1, 256)
-    channels = [np.interp(at, np.arange(len(stops)), own) for own in stops.T]
+    places = np.linspace(0, len(stops) - 1, 256)
+    channels = [np.interp(places, np.arange(len(stops)), channel) for channel in stops.T]
     colours: NDArray[np.uint8] = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
     return colours
 
@@ -331,7 +331,7 @@ def _blank(rows: int, columns: int) -> NDArray[np.uint8]:
 
 
 def _title(name: str, width: int, text: Text) -> NDArray[np.uint8]:
-    """A strip above a panel of `width`; wider where the words would not fit."""
+    """A title strip above a panel of `width`; wider if the words would not fit."""
     from PIL import Image, ImageDraw
 
     left = round(text.size * 0.9)
@@ -341,7 +341,7 @@ def _title(name: str, width: int, text: Text) -> NDArray[np.uint8]:
 
 
 def _below(*parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Parts below each other; the narrower ones with background to their right."""
+    """Stack parts below each other; narrower ones get background on their right."""
     width = max(part.shape[1] for part in parts)
     whole = np.empty((sum(len(part) for part in parts), width, 3), np.uint8)
     whole[:] = BACKGROUND

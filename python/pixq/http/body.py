@@ -1,4 +1,4 @@
-"""Reading a request's body: patient, but not for ever, and no further than it may be long."""
+"""Read the body of a request, with a time limit and a size limit."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
 
-from pixq.http.errors import Refused
+from pixq.http.errors import RequestError
 
 __all__ = ["PATIENCE", "Body", "read_body"]
 
-#: Seconds in which a client must send something.
+#: Seconds within which a client must send something.
 PATIENCE = 30.0
-#: Seconds for which what is too large is read and dropped.
+#: Seconds for which the rest of a refused body is read and dropped.
 _DRAIN = 2.0
 
 
 class Body:
-    """The body of a request, as it comes.
+    """The body of a request as a stream.
 
     Parameters
     ----------
     request
-        Whose body it is; nothing else may read it.
+        The request; nothing else may read its body.
     """
 
     def __init__(self, request: Request) -> None:
@@ -40,23 +40,23 @@ class Body:
         return chunk
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Its parts.
+        """Yield the parts of the body.
 
         Raises
         ------
-        Refused
-            If nothing comes for `PATIENCE` seconds.
+        RequestError
+            If nothing arrives for `PATIENCE` seconds.
         ClientDisconnect
-            If the client went away.
+            If the client disconnects.
         """
         while not self._read:
             try:
                 yield await self._next(PATIENCE)
             except TimeoutError:
-                raise Refused(408, f"nothing came for {PATIENCE:g} seconds; send it again") from None
+                raise RequestError(408, f"nothing arrived for {PATIENCE:g} seconds; send the request again") from None
 
     async def drain(self) -> None:
-        """Drop what is still to come, for a while: a client that can't go on sending may never see the answer."""
+        """Read and drop the rest for a while: a client that can't finish sending may never read the response."""
         end = time.monotonic() + _DRAIN
         while not self._read and (left := end - time.monotonic()) > 0:
             try:
@@ -66,33 +66,33 @@ class Body:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body of a request.
+    """Read the whole body of a request.
 
     Parameters
     ----------
     request
-        Whose body is read.
+        The request.
     limit
-        Bytes that it may have.
+        The largest size, in bytes.
 
     Raises
     ------
-    Refused
-        If it is larger, or nothing comes for `PATIENCE` seconds.
+    RequestError
+        If it is larger, or nothing arrives for `PATIENCE` seconds.
     ClientDisconnect
-        If the client went away.
+        If the client disconnects.
     """
-    body, found = Body(request), bytearray()
+    body, data = Body(request), bytearray()
     try:
         length = int(request.headers.get("content-length", 0))
     except ValueError:
         length = 0
     if length <= limit:
         async for chunk in body.chunks():
-            found += chunk
-            if len(found) > limit:
+            data += chunk
+            if len(data) > limit:
                 break
         else:
-            return bytes(found)
+            return bytes(data)
     await body.drain()
-    raise Refused(413, f"the request is larger than {limit >> 10} KiB; send it in parts")
+    raise RequestError(413, f"the request is larger than {limit >> 10} KiB; send it in parts")

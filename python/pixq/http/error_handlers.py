@@ -1,4 +1,4 @@
-"""What a client reads when it is refused, and when something else goes wrong."""
+"""The responses for refused requests and for unexpected errors."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from pixq.http.errors import Refused
+from pixq.http.errors import RequestError
 
-__all__ = ["HANDLERS", "told"]
+__all__ = ["EXCEPTION_HANDLERS", "error_response"]
 
 
-def told(
+def error_response(
     status: int, message: str, image: str | None = None, headers: Mapping[str, str] | None = None, **more: Any
 ) -> JSONResponse:
-    """An error as the answer that all of a service's errors have; see `Refused`."""
+    """An error as a response; see `RequestError`."""
     return JSONResponse({"error": message, "image": image, **more}, status, headers)
 
 
 async def _refused(request: Request, error: Any) -> Response:
-    return told(error.status, str(error), error.image, error.headers, **error.more)
+    return error_response(error.status, str(error), error.image, error.headers, **error.more)
 
 
-async def _nobody(request: Request, error: Exception) -> Response:
-    # Nobody reads it; 499 is what other servers write down for a client that went away.
+async def _disconnected(request: Request, error: Exception) -> Response:
+    # Nobody reads it; other servers log this status for clients that disconnect.
     return Response(status_code=499)
 
 
-async def _other(request: Request, error: Any) -> Response:
-    known = {404: "there is nothing here", 405: f"{request.method} is not possible here"}
-    return told(error.status_code, known.get(error.status_code, str(error.detail)), headers=error.headers)
+async def _http_error(request: Request, error: Any) -> Response:
+    messages = {404: "nothing was found at this address", 405: f"{request.method} is not supported at this address"}
+    return error_response(error.status_code, messages.get(error.status_code, str(error.detail)), headers=error.headers)
 
 
-async def _defect(request: Request, error: Exception) -> Response:
-    # Starlette raises it again for the log; the client learns nothing of our insides.
-    return told(500, "pixq failed; its terminal says why")
+async def _bug(request: Request, error: Exception) -> Response:
+    # Starlette raises it again for the log; the client learns no internals.
+    return error_response(500, "pixq failed; see its terminal for the reason")
 
 
-#: Of a Starlette application.
-HANDLERS: dict[Any, Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
-    Refused: _refused,
-    ClientDisconnect: _nobody,
-    HTTPException: _other,
-    Exception: _defect,
+#: Exception handlers for a Starlette application.
+EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    RequestError: _refused,
+    ClientDisconnect: _disconnected,
+    HTTPException: _http_error,
+    Exception: _bug,
 }

@@ -1,27 +1,27 @@
-"""A request that is answered with an error."""
+"""The error of a request that can't be fulfilled."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Refused"]
+__all__ = ["RequestError"]
 
 
-class Refused(Exception):
-    """What a client did that can't be done; it becomes `{"error": ..., "image": ...}`.
+class RequestError(Exception):
+    """A request that is refused; the response is `{"error": ..., "image": ...}`.
 
     Parameters
     ----------
     status
-        Of HTTP, 400 to 599.
+        HTTP status, 400 to 599.
     message
-        One line: what is wrong, and what mends it. It names nothing of the server's.
+        One line: what is wrong, and how to fix it. It reveals nothing about the server.
     image
-        Which of the two uploads it is about, `reference` or `distorted`; `None`: neither, or both.
+        The upload that is at fault, `reference` or `distorted`; `None` for neither or both.
     headers
-        What HTTP wants beside the status.
+        Further headers of the response.
     **more
-        What else the answer has.
+        Further fields of the response.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Who may ask: the host that was meant, and no page of another site. And what browsers are told with every answer."""
+"""Refuse requests to foreign host names and from foreign sites, and add security headers to every response."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["HEADERS", "Guard", "is_loopback", "is_wildcard"]
+__all__ = ["SECURITY_HEADERS", "SecurityMiddleware", "is_loopback", "is_wildcard"]
 
-#: Of every answer. Nothing is loaded from anywhere else, nobody frames the page, and no script makes markup of text.
-HEADERS = {
+#: Headers of every response. Pages load nothing from elsewhere and can't be framed; scripts can't make markup of text.
+SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -28,15 +28,15 @@ HEADERS = {
     "cache-control": "no-store",
 }
 
-#: A host of RFC 3986, and a port. What matches neither is no host.
+#: A host as in RFC 3986, and optionally a port.
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
-#: Methods that change nothing, so that another site gains nothing by asking.
+#: Methods that change nothing, so that another site gains nothing from them.
 _SAFE = ("GET", "HEAD")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`.
+    """Whether `host` can be reached from this machine only.
 
     Examples
     --------
@@ -64,26 +64,26 @@ def _same(origin: str, host: str) -> bool:
     try:
         parts = urlsplit(origin)
     except ValueError:
-        # As of http://[, which names nobody.
+        # For example http://[, which is not a URL.
         return False
     return parts.scheme in ("http", "https") and parts.netloc == host
 
 
-class Guard:
-    """Refuses requests that are not for us, and puts `HEADERS` on every answer.
+class SecurityMiddleware:
+    """Middleware that refuses requests from foreign sites, and adds `SECURITY_HEADERS` to every response.
 
     A page of another site can make a visitor's browser send requests here. If its name is made to point here (DNS
-    rebinding), the `Host` of the request is that name, so hosts are compared with those that were meant. Else the
-    `Origin` or `Sec-Fetch-Site` of what changes something tells. A program that is no browser sends neither.
+    rebinding), the request's `Host` is that name, so hosts are compared with the allowed ones. Otherwise, requests that
+    change something carry a foreign `Origin` or `Sec-Fetch-Site`. Programs other than browsers send neither.
 
     Parameters
     ----------
     app
-        What answers the others.
+        The application that handles allowed requests.
     hosts
-        Names and addresses that a `Host` header may have, without a port; IPv6 with or without brackets.
+        Names and addresses that a `Host` header may hold, without a port; IPv6 with or without brackets.
     addresses
-        Whether it may have any numeric address: rebinding takes a name.
+        Whether any numeric address is allowed: rebinding needs a name.
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str], *, addresses: bool = False) -> None:
@@ -92,24 +92,23 @@ class Guard:
         self._addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
-            # Neither WebSockets nor anything else is spoken here; the server is told not to offer them.
+            # The server is configured not to offer WebSockets or anything else.
             return
 
-        async def told(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                # What may be kept is said by who made it; all else is as it must be.
-                kept = headers.get("cache-control")
-                headers.update(HEADERS)
-                if kept is not None:
-                    headers["cache-control"] = kept
+                # The application may set its own cache policy; all other headers are fixed.
+                headers.update(
+                    SECURITY_HEADERS | {name: headers[name] for name in ("cache-control",) if name in headers}
+                )
             await send(message)
 
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, send_secured)
             return
         status, text = refusal
         body = json.dumps({"error": text, "image": None}).encode()
@@ -118,24 +117,24 @@ class Guard:
             "status": status,
             "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())],
         }
-        await told(start)
-        await told({"type": "http.response.body", "body": body})
+        await send_secured(start)
+        await send_secured({"type": "http.response.body", "body": body})
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if not self._known(host):
-            return 421, "this host name is not served here; open the address that pixq printed"
+        if not self._allowed(host):
+            return 421, "this server does not serve that host name; open the address that pixq printed"
         if scope["method"] in _SAFE:
             return None
         origin = headers.get("origin")
         if origin is not None and not _same(origin, host):
-            return 403, "a page of another site may not use this service"
+            return 403, "pages of other sites may not use this service"
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return 403, "a page of another site may not use this service"
+            return 403, "pages of other sites may not use this service"
         return None
 
-    def _known(self, host: str) -> bool:
+    def _allowed(self, host: str) -> bool:
         match = _HOST.fullmatch(host)
         if match is None:
             return False

@@ -1,4 +1,4 @@
-"""Listening: a socket, its address, and a server that ends when it is asked to."""
+"""Open a socket, name its address, and run a server on it until it is interrupted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from starlette.types import ASGIApp
 from pixq.errors import PixqError
 from pixq.http.security import is_wildcard
 
-__all__ = ["address", "answer", "listen"]
+__all__ = ["open_socket", "page_url", "run_server"]
 
-#: Connections that wait to be taken.
+#: Connections that may wait to be accepted.
 _BACKLOG = 512
 
 
 class _Server(uvicorn.Server):
-    """Gives up what is being worked on as soon as it is to end, not only when its grace is over."""
+    """Signals running work to stop as soon as the server is asked to end, not only after the grace period."""
 
     def __init__(self, config: uvicorn.Config, ending: threading.Event | None) -> None:
         super().__init__(config)
@@ -32,23 +32,23 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+def open_socket(host: str, port: int) -> socket.socket:
+    """Open a socket that listens.
 
     Parameters
     ----------
     host
         A name or an address of this machine.
     port
-        0 to 65535; 0: any that is free.
+        0 to 65535; 0 for any free port.
 
     Raises
     ------
     PixqError
-        If the port is taken, or the host is none of this machine's.
+        If the port is taken, or the host is not one of this machine.
     """
     if not 0 <= port <= 65535:
-        raise PixqError(f"--port {port}: is not 0 to 65535")
+        raise PixqError(f"--port is {port}; give a number from 0 to 65535")
     try:
         family, *_, address = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -59,22 +59,22 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
     try:
         listening = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-        # Connections have it from here. An answer is two writes, head and body: the second would else wait until the
-        # first is acknowledged, which takes a client 40 ms.
+        # Connections inherit this. A response is two writes, head and body; without it, the second would wait until
+        # the client acknowledges the first, which takes 40 ms.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except OSError as error:
-        mend = "choose another --port, or 0 for any that is free"
-        raise PixqError(f"{host}:{port}: {os.strerror(error.errno or 0)}; {mend}") from None
+        fix = "choose another --port, or 0 for any free one"
+        raise PixqError(f"{host}:{port}: {os.strerror(error.errno or 0)}; {fix}") from None
 
 
-def address(host: str, listening: socket.socket) -> str:
-    """The URL at which a browser of this machine finds `listening`, which listens at `host`."""
+def page_url(host: str, listening: socket.socket) -> str:
+    """The URL for browsers on this machine of a socket that listens at `host`."""
     name = "localhost" if is_wildcard(host) else host.strip("[]")
     return f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"
 
 
-def answer(
+def run_server(
     app: ASGIApp,
     listening: socket.socket,
     *,
@@ -83,31 +83,31 @@ def answer(
     keep: int = 5,
     ending: threading.Event | None = None,
 ) -> None:
-    """Answer until interrupted.
+    """Serve an application until interrupted.
 
     Parameters
     ----------
     app
-        What answers.
+        The application.
     listening
-        Where; see `listen`.
+        The socket; see `open_socket`.
     connections
-        Those that are served at a time; more are answered with 503.
+        The most connections at a time; further ones get status 503.
     grace
-        Seconds that a running request has when it is to end.
+        Seconds that running requests have to finish after an interrupt.
     keep
-        Seconds for which a connection is kept that nothing comes from.
+        Seconds after which idle connections are closed.
     ending
-        Is set as soon as it is to end.
+        An event to set as soon as the server is asked to end.
 
     Raises
     ------
     KeyboardInterrupt
-        When it was interrupted.
+        When it is interrupted.
     """
     config = uvicorn.Config(
         app,
-        # One implementation of HTTP, whatever else is installed: the strict one.
+        # Always the same, strict implementation of HTTP, whatever else is installed.
         http="h11",
         ws="none",
         lifespan="off",
@@ -119,5 +119,5 @@ def answer(
         timeout_keep_alive=keep,
         timeout_graceful_shutdown=grace,
     )
-    # Raises the signal that ended it again: KeyboardInterrupt.
+    # Raises the signal that ended it, as KeyboardInterrupt.
     _Server(config, ending).run(sockets=[listening])

@@ -1,1 +1,1 @@
-"""Reading and writing files: whole or not at all, with messages that name the file."""
+"""Reading files, and writing them atomically, with messages that name the file."""

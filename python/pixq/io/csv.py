@@ -1,4 +1,4 @@
-"""CSV files, written whole or not at all, that no spreadsheet mistakes for formulas."""
+"""CSV files that are written atomically and hold nothing that a spreadsheet takes for a formula."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from pathlib import Path
 from pixq.io.atomic import explain_os_errors, scratch_path
 from pixq.io.paths import text_of
 
-__all__ = ["FORMULA", "long_cells", "name_cell", "table_of", "word"]
+__all__ = ["FORMULA", "allow_long_cells", "bool_cell", "csv_writer", "name_cell"]
 
 
-#: What a spreadsheet takes for the start of a formula; the last four are wide forms of the first. The page of the
+#: Characters that start a formula in a spreadsheet; the last four are full-width forms of the first. The page of the
 #: flicker study has the same list, in `web/src/offline/files.ts`.
 FORMULA = tuple("=+-@\t\r＝＋－＠")
 
 
-def word(value: bool) -> str:
-    """`true` or `false`, as JSON has it."""
+def bool_cell(value: bool) -> str:
+    """Write `true` or `false`, as JSON does."""
     return "true" if value else "false"
 
 
 def name_cell(name: str | os.PathLike[str]) -> str:
-    """A file's name, such that no spreadsheet computes it: `./=1+1.png` is the same file as `=1+1.png`.
+    """Write a file's name so that no spreadsheet takes it for a formula: `./=1+1.png` is the same file as `=1+1.png`.
 
     Examples
     --------
     >>> name_cell("=1+1.png"), name_cell("a=b.png")
     ('./=1+1.png', 'a=b.png')
     """
-    # A bare carriage return would end the line: csv does not quote for it.
+    # A bare carriage return would end the line: the csv module does not quote it.
     text = text_of(name).replace("\r", "\\r")
     return f"./{text}" if text.startswith(FORMULA) else text
 
 
 @contextmanager
-def long_cells(most: int) -> Iterator[None]:
-    """Inside the block `csv` reads cells of up to `most` characters; after it, as many as before.
+def allow_long_cells(limit: int) -> Iterator[None]:
+    """Let the csv module read cells of up to `limit` characters inside the block.
 
     Examples
     --------
-    >>> with long_cells(200_000):
+    >>> with allow_long_cells(200_000):
     ...     [len(row[0]) for row in csv.reader(["x" * 150_000])]
     [150000]
     """
-    before = csv.field_size_limit(most)
+    before = csv.field_size_limit(limit)
     try:
         yield
     finally:
@@ -55,8 +55,10 @@ def long_cells(most: int) -> Iterator[None]:
 
 
 @contextmanager
-def table_of(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
-    """A CSV file of these columns, whole at the end of the block or not at all; it gives what takes the lines.
+def csv_writer(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
+    """Write a CSV file with these columns: yields a function that appends rows.
+
+    The file appears at the end of the block, and only if the block does not raise.
 
     Raises
     ------
@@ -70,10 +72,10 @@ def table_of(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[
     try:
         table = csv.writer(file, lineterminator="\n")
 
-        def write(lines: Iterable[Sequence[object]]) -> None:
-            # Not round the whole block: an OSError of the caller's own is not this file's.
+        def write(rows: Iterable[Sequence[object]]) -> None:
+            # Not around the whole block: an OSError of the caller may be about another file.
             with explain_os_errors(path):
-                table.writerows(lines)
+                table.writerows(rows)
 
         write([columns])
         yield write
@@ -81,7 +83,7 @@ def table_of(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[
             file.close()
             scratch.replace(path)
     finally:
-        # What could not be written is told already.
+        # If it could not be written, that has been reported already.
         with suppress(OSError):
             file.close()
         scratch.unlink(missing_ok=True)

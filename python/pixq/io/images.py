@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,26 +14,26 @@ from numpy.typing import NDArray
 from pixq._core import decode
 from pixq.errors import PixqError, one_line
 
-__all__ = ["T", "eight_bits", "explained", "pixels_of", "read_pixels"]
+__all__ = ["MAX_PIXELS", "eight_bits", "explain_image_errors", "load_pixels", "read_pixels"]
 
-#: Rows that are converted at a time, so that what is in between stays small.
+#: Rows that are converted at a time, so that intermediate arrays stay small.
 _ROWS = 256
 
 
 def eight_bits(name: str, image: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image as uint8 (height, width, 3), its pixels contiguous within rows; not copied where it is so already.
+    """Convert an image to uint8 (height, width, 3) with contiguous rows; it is only copied if it has to be.
 
     Parameters
     ----------
     name
-        What messages call it.
+        Its name in messages.
     image
         (height, width, 3), (height, width, 1) or (height, width), uint8 or uint16; 16 bits are rounded to 8.
 
     Raises
     ------
     TypeError, ValueError
-        If dtype or shape are others.
+        If the dtype or shape is wrong.
 
     Examples
     --------
@@ -41,50 +41,48 @@ def eight_bits(name: str, image: NDArray[Any]) -> NDArray[np.uint8]:
     [0, 0, 1, 255]
     """
     if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
-        found = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise TypeError(f"'{name}' has dtype {found}; expected uint8 or uint16")
+        dtype = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise TypeError(f"'{name}' has dtype {dtype}; expected uint8 or uint16")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise ValueError(f"'{name}' has shape {image.shape}; expected (height, width, 3), or (height, width) of grey")
     pixels = np.asarray(image) if image.ndim == 3 else np.asarray(image)[:, :, None]
     if pixels.dtype == np.uint8 and pixels.shape[2] == 3 and pixels.strides[1:] == (3, 1):
         return pixels
     out = np.empty((*pixels.shape[:2], 3), np.uint8)
-    for at in range(0, len(pixels), _ROWS):
-        band = pixels[at : at + _ROWS]
-        # 257 times as many steps from black to white: each goes to the nearest of the few.
-        out[at : at + _ROWS] = band if band.dtype == np.uint8 else (band.astype(np.uint32) + 128) // 257
+    for top in range(0, len(pixels), _ROWS):
+        band = pixels[top : top + _ROWS]
+        # 65535 is 257 * 255: each value is rounded to the nearest of the 256.
+        out[top : top + _ROWS] = band if band.dtype == np.uint8 else (band.astype(np.uint32) + 128) // 257
     return out
 
 
-# What `_core.decode` takes by default.
+#: The most pixels that `_core.decode` takes by default.
 MAX_PIXELS = 1 << 28
 
 
 def read_pixels(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """The pixels of an image file: (H, W, 3) RGB, uint8, or uint16 where the file is that deep.
+    """Decode an image file to (height, width, 3) RGB: uint8, or uint16 where the file has 16 bits.
 
     Raises
     ------
     OSError, ValueError
-        If the file can't be read, is no image that pixq takes, or has more than `max_pixels` pixels.
+        If the file can't be read, is not an image that pixq reads, or has more than `max_pixels` pixels.
     """
     pixels: NDArray[np.uint8] | NDArray[np.uint16] = decode(os.fspath(path), max_pixels=max_pixels)
     return pixels
 
 
-T = TypeVar("T")
-
-
-def explained(path: Path, call: Callable[[], T]) -> T:
-    """What `call` gives; that it can't read the file at `path` is the user's to mend.
+@contextmanager
+def explain_image_errors(path: Path) -> Iterator[None]:
+    """Turn the error of a block that can't read the image at `path` into a `PixqError` that names the file.
 
     Raises
     ------
     PixqError
-        If so, with the file's name.
+        In place of an `OSError`, `ValueError` or `MemoryError`.
     """
     try:
-        return call()
+        yield
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}") from None
     except (ValueError, MemoryError) as error:
@@ -92,12 +90,13 @@ def explained(path: Path, call: Callable[[], T]) -> T:
         raise PixqError(line if line.startswith(str(path)) else f"{path}: {line}") from None
 
 
-def pixels_of(path: Path) -> NDArray[Any]:
-    """The pixels of an image file; see `pixq.io.images.read_pixels`.
+def load_pixels(path: Path) -> NDArray[Any]:
+    """Decode an image file as `read_pixels` does, for a file that the user named.
 
     Raises
     ------
     PixqError
         If it can't be read.
     """
-    return explained(path, partial(read_pixels, path))
+    with explain_image_errors(path):
+        return read_pixels(path)

@@ -1,4 +1,4 @@
-"""JSON files that pixq writes: pydantic models, read strictly and written whole."""
+"""JSON files that pixq writes: pydantic models, which are written atomically and checked strictly when read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class FileModel(BaseModel):
-    """A part of a file: nothing unknown, missing, infinite or of another type is let through."""
+    """A part of a file; unknown or missing fields, infinite numbers and other types are errors."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -35,12 +35,12 @@ Model = TypeVar("Model", bound=FileModel)
 
 
 def check_name(name: str, option: str = "--name") -> str:
-    """`name`, if a file can be called that on any system: letters, digits, `.`, `_`, `-`, at most 64.
+    """Return `name` if it is a valid file name on any system: up to 64 letters, digits, `.`, `_` or `-`.
 
     Raises
     ------
     PixqError
-        If it can't.
+        If it is not.
 
     Examples
     --------
@@ -49,51 +49,51 @@ def check_name(name: str, option: str = "--name") -> str:
     """
     if not _NAME.fullmatch(name):
         raise PixqError(
-            f"{option} is {name!r}; give up to 64 letters, digits, '.', '_' or '-', a letter or digit first"
+            f"{option} is {name!r}; give up to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
         )
     return name
 
 
 def now() -> str:
-    """The time, as files have it: ISO 8601, UTC, to the second."""
+    """The current time as files hold it: ISO 8601, UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def read_model(kind: type[Model], path: Path, make: str) -> Model:
-    """A JSON file of pixq, checked.
+def read_model(kind: type[Model], path: Path, command: str) -> Model:
+    """Read and check a JSON file of pixq.
 
     Parameters
     ----------
     kind
-        What it must be; its `format` and `schema_version` have defaults.
+        The model that it must match; the defaults of its `format` and `schema_version` are the expected values.
     path
         The file.
-    make
-        The command that makes it, for the message.
+    command
+        The command that creates it, for messages.
 
     Raises
     ------
     PixqError
-        If it is missing, of another kind or version, or damaged.
+        If it is missing, damaged, or another kind or version of file.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise PixqError(f"{path}: is missing; {make} makes it") from None
+        raise PixqError(f"{path}: is missing; create it with {command}") from None
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}") from None
-    mend = f"delete it, and run {make} anew"
+    fix = f"delete it, and run {command} again"
     try:
         loose = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise PixqError(f"{path}: is not JSON ({error}); {mend}") from None
-    wanted = kind.model_fields["format"].default
-    if not isinstance(loose, dict) or loose.get("format") != wanted:
-        raise PixqError(f"{path}: is no {wanted}; {mend}")
+        raise PixqError(f"{path}: is not JSON ({error}); {fix}") from None
+    expected = kind.model_fields["format"].default
+    if not isinstance(loose, dict) or loose.get("format") != expected:
+        raise PixqError(f"{path}: is not a {expected} file; {fix}")
     version = kind.model_fields["schema_version"].default
     if loose.get("schema_version") != version:
         raise PixqError(
-            f"{path}: has schema version {loose.get('schema_version')!r}, this pixq reads {version}; {mend}"
+            f"{path}: has schema version {loose.get('schema_version')!r}, but this pixq reads {version}; {fix}"
         )
     try:
         return kind.model_validate_json(data)
@@ -101,11 +101,11 @@ def read_model(kind: type[Model], path: Path, make: str) -> Model:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         what = " ".join(f"{where}: {first['msg']}".split()) if where else " ".join(first["msg"].split())
-        raise PixqError(f"{path}: {what}; {mend}") from None
+        raise PixqError(f"{path}: {what}; {fix}") from None
 
 
 def write_model(model: FileModel, path: Path) -> None:
-    """Write a JSON file of pixq, whole or not at all, and its folder where there is none.
+    """Write a JSON file of pixq; folders are created.
 
     Raises
     ------

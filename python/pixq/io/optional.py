@@ -10,7 +10,7 @@ from pixq.errors import PixqError
 __all__ = ["require"]
 
 
-#: What to install for a package that is not there.
+#: The extra of pixq that installs a package.
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "tensorboard", "safetensors", "scipy", "matplotlib", "sklearn"), "train"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),

@@ -8,5 +8,5 @@ __all__ = ["text_of"]
 
 
 def text_of(path: str | os.PathLike[str]) -> str:
-    """A path as `run.json` keeps it: a name that is not text can't be written down."""
+    """A path as text that can be written to a file: bytes that are not valid text are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

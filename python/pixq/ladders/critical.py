@@ -1,7 +1,7 @@
 """JND-critical regions: the places of an image pair where a person would see the difference first.
 
-The eye does not look at single patches. The map is taken under a Gaussian as wide, at half of its height, as one degree
-of the field of view, about the fovea's sharpest part; where it is lowest the change is seen first.
+The eye does not look at single patches. The map is smoothed by a Gaussian whose full width at half maximum is one
+degree of the field of view, about the sharpest part of the fovea; the change is seen first where the result is lowest.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pixq.scoring.quality_map import QualityMap
 
 __all__ = ["DEGREE", "POINTS", "CriticalPoint", "check_points", "critical_map", "critical_points"]
 
-#: Pixels of one degree: images of 640 pixels that are 13.797 cm wide, seen from 30 cm, as in the study of KonJND++.
+#: Pixels per degree: images of 640 pixels that are 13.797 cm wide, seen from 30 cm, as in the study of KonJND++.
 DEGREE = 24.0
 
-#: Places that are asked for in that study.
+#: The number of places that participants of that study marked.
 POINTS = 3
 
-#: The width at half height of a Gaussian of deviation 1.
+#: The full width at half maximum of a Gaussian with standard deviation 1.
 _HALF = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 Values = NDArray[np.float64]
@@ -37,9 +37,9 @@ class CriticalPoint:
     Parameters
     ----------
     y, x
-        Its middle, in pixels.
+        Its centre, in pixels.
     score
-        There, of the smoothed map; on the scale of `QualityMap.score`.
+        The smoothed map's value there, on the scale of `QualityMap.score`.
     class_
         The class of the patch there, which is not Green: a number of `pixq.classes.CLASSES`.
     """
@@ -50,22 +50,22 @@ class CriticalPoint:
     class_: int
 
 
-def critical_map(found: QualityMap, *, degree: float = DEGREE) -> Values:
-    """The map's scores as the eye takes them, float64 (rows, columns): low where a change is seen first.
+def critical_map(quality_map: QualityMap, *, degree: float = DEGREE) -> Values:
+    """Smooth a map's scores as the eye does, float64 (rows, columns): they are low where a change is seen first.
 
-    Patches that equal their reference count as the best score of the map, or 1 if it is lower.
+    Patches that equal their reference count as the best score of the map, and at least 1.
 
     Parameters
     ----------
-    found
+    quality_map
         The map of an image pair.
     degree
-        Pixels of one degree of the field of view; 0 leaves the map as it is.
+        Pixels per degree of the field of view; 0 leaves the map as it is.
 
     Raises
     ------
     PixqError
-        If `degree` is no such number.
+        If `degree` is negative or not finite.
 
     Examples
     --------
@@ -78,15 +78,15 @@ def critical_map(found: QualityMap, *, degree: float = DEGREE) -> Values:
     [(49.5, 69.5)]
     """
     _check_degree(degree)
-    finite = found.score[~found.identical]
+    finite = quality_map.score[~quality_map.identical]
     best = max(1.0, float(finite.max())) if finite.size else 1.0
-    values = np.where(found.identical, best, found.score)
+    values = np.where(quality_map.identical, best, quality_map.score)
     if degree == 0.0:
         return values
     sigma = degree / _HALF
-    grid = found.grid
+    grid = quality_map.grid
     for axis, starts in enumerate((grid.ys, grid.xs)):
-        # By where the centres are: those at the edges lie nearer to their neighbours. Sums are of few terms, in order.
+        # By the distance of centres, which is smaller at the edges. Sums have few terms, in a fixed order.
         distance = starts[:, None] - starts[None, :]
         weight = np.where(np.abs(distance) <= 4.0 * sigma, np.exp(-(distance**2) / (2.0 * sigma * sigma)), 0.0)
         values = _smoothed(values, weight, axis)
@@ -94,12 +94,12 @@ def critical_map(found: QualityMap, *, degree: float = DEGREE) -> Values:
 
 
 def check_points(points: int, degree: float) -> None:
-    """See to it that `critical_points` can be asked for.
+    """Check the options of `critical_points`.
 
     Raises
     ------
     PixqError
-        If a number is out of its range.
+        If a number is out of range.
     """
     if points < 1:
         raise PixqError(f"--points is {points}; give 1 or more")
@@ -108,58 +108,58 @@ def check_points(points: int, degree: float) -> None:
 
 def _check_degree(degree: float) -> None:
     if not (math.isfinite(degree) and degree >= 0.0):
-        raise PixqError(f"--degree is {degree:g}; give the pixels of one degree of the field of view, 0 or more")
+        raise PixqError(f"--degree is {degree:g}; give the pixels per degree of the field of view, 0 or more")
 
 
 def _smoothed(values: Values, weight: Values, axis: int) -> Values:
-    """Means along an axis by rows of weights, of which few are above 0, near the diagonal."""
+    """Weighted means along an axis, by rows of weights that are 0 except near the diagonal."""
     moved = np.moveaxis(values, axis, 0)
     out = np.empty_like(moved)
     for row, weights in enumerate(weight):
         near = np.flatnonzero(weights)
         some, part = weights[near], moved[near[0] : near[-1] + 1]
         total = some[0] * part[0]
-        for each, line in zip(some[1:], part[1:], strict=True):
-            total = total + each * line
+        for share, line in zip(some[1:], part[1:], strict=True):
+            total = total + share * line
         out[row] = total / some.sum()
     return np.moveaxis(out, 0, axis)
 
 
 def critical_points(
-    found: QualityMap, *, points: int = POINTS, degree: float = DEGREE, apart: float | None = None
+    quality_map: QualityMap, *, points: int = POINTS, degree: float = DEGREE, apart: float | None = None
 ) -> list[CriticalPoint]:
-    """The places where a change is seen first, the surest first.
+    """The places where a change is seen first, the most visible one first.
 
     Parameters
     ----------
-    found
+    quality_map
         The map of an image pair.
     points
-        How many at most. There are fewer where the rest of the image is Green.
+        The most places to return; there are fewer where the rest of the image is Green.
     degree
         As for `critical_map`.
     apart
-        The least distance between two places, in pixels; three degrees by default, and at least a patch's side.
+        The least distance between two places, in pixels. Default: three degrees, and at least a patch's side.
 
     Raises
     ------
     PixqError
-        If a number is out of its range.
+        If a number is out of range.
     """
     check_points(points, degree)
     if apart is not None and not apart >= 0.0:
         raise PixqError(f"places can't be {apart:g} pixels apart; give 0 or more")
-    values = critical_map(found, degree=degree)
-    grid = found.grid
+    values = critical_map(quality_map, degree=degree)
+    grid = quality_map.grid
     least = max(3.0 * degree, float(grid.size)) if apart is None else apart
     ys, xs = (starts + (grid.size - 1) / 2 for starts in (grid.ys, grid.xs))
-    # A place is where a patch itself is no longer Green; the smoothed score says which such place comes first.
-    left = np.where(found.classes < GREEN, values, np.inf)
+    # Only patches that are not Green count; the smoothed scores give their order.
+    left = np.where(quality_map.classes < GREEN, values, np.inf)
     chosen: list[CriticalPoint] = []
     while len(chosen) < points and np.isfinite(left.min()):
         row, column = np.unravel_index(int(np.argmin(left)), left.shape)
         y, x, score = float(ys[row]), float(xs[column]), float(left[row, column])
-        chosen.append(CriticalPoint(y, x, score, int(found.classes[row, column])))
+        chosen.append(CriticalPoint(y, x, score, int(quality_map.classes[row, column])))
         left[row, column] = np.inf
         left[np.hypot(ys[:, None] - y, xs[None, :] - x) < least] = np.inf
     return chosen

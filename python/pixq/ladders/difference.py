@@ -1,4 +1,4 @@
-"""How far an image is from its reference, in grey levels."""
+"""The mean difference of an image from its reference."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq.errors import PixqError
-from pixq.io.images import pixels_of
+from pixq.io.images import load_pixels
 
 __all__ = ["difference"]
 
 
 def difference(reference: NDArray[Any], path: Path) -> float:
-    """The mean absolute difference of an image file from its reference, in grey levels of its type.
+    """The mean absolute difference of an image file from its reference, in grey levels of its dtype.
 
     Raises
     ------
     PixqError
-        If the file can't be read, or is of another size.
+        If the file can't be read, or has another size.
     """
-    pixels = pixels_of(path)
+    pixels = load_pixels(path)
     if pixels.shape != reference.shape:
-        raise PixqError(f"{path}: has another size than its reference; give images of one")
+        raise PixqError(f"{path}: has another size than its reference; give images of the same size")
     return float(np.abs(pixels.astype(np.float64) - reference.astype(np.float64)).mean())

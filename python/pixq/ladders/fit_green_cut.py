@@ -1,8 +1,8 @@
-"""The Green cut by ladders whose PJNDs people gave."""
+"""Fit the Green cut to ladders whose PJNDs people gave."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,83 +13,86 @@ from pixq.datasets.photos import fingerprint
 from pixq.decisions.decision import Decision
 from pixq.decisions.pjnd_cuts import PjndCuts, Source
 from pixq.errors import PixqError
-from pixq.io.images import explained
-from pixq.ladders.ground_truth import Truth, read_truth
-from pixq.ladders.ladder import check_given, maps
-from pixq.ladders.pjnd import SHARE, SourceRange, choose, edge, leave_one_out
+from pixq.io.images import explain_image_errors
+from pixq.io.progress import ProgressCallback, ignore_progress
+from pixq.ladders.ground_truth import GroundTruth, read_ground_truth
+from pixq.ladders.ladder import check_options, level_maps
+from pixq.ladders.pjnd import SHARE, SourceRange, choose_green_cut, leave_one_out, score_quantile
 from pixq.scoring.grid import STRIDE
 from pixq.scoring.scorer import Scorer
 
-__all__ = ["choose_cuts", "fit", "ranged"]
+__all__ = ["fit_green_cut", "make_pjnd_cuts", "source_range"]
 
 
-def fit(
+def fit_green_cut(
     scorer: Scorer,
     folders: Sequence[Path],
     *,
     share: float = SHARE,
     stride: int = STRIDE,
-    watch: Callable[[str, int, int], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> PjndCuts:
-    """The cuts that the sources of `folders` choose; those without a range of PJNDs take no part.
+    """Choose the cuts on the sources of `folders`; sources without a range of PJNDs are left out.
 
     Parameters
     ----------
     scorer
         The model.
     folders
-        As `pixq.ladders.ground_truth.read_truth` takes them.
+        Folders as `pixq.ladders.ground_truth.read_ground_truth` takes them.
     share, stride
-        Of patches that must be no longer Green, and pixels between them.
-    watch
-        Is told a source's name, how many of its levels are done, and of how many.
+        The share of patches that must not be Green for a level to count as noticed, and pixels between patches.
+    on_progress
+        Called with a source's name as the stage, and the number of its levels.
 
     Raises
     ------
     PixqError
-        If a folder or image is not as it must be, a source is there twice or less than two have a range, the model has
-        learned from a source's photo, its head is ordinal, a number is out of its range, or no cut does.
+        If a folder or image is malformed, a source occurs twice or fewer than two have a range, the model was trained
+        on a source's photo, its head is ordinal, a number is out of range, or no cut fits.
     """
     if scorer.kind != "regression":
         raise PixqError(
-            f"{scorer.run}: its head is {scorer.kind}, on whose scale nothing says where Orange begins; give a run "
-            "whose head is regression"
+            f"{scorer.run}: its head is {scorer.kind}, whose scale does not say where Orange begins; give a run whose "
+            "head is regression"
         )
-    check_given(scorer, share, stride)
-    truths: dict[str, Truth] = {}
+    check_options(scorer, share, stride)
+    truths: dict[str, GroundTruth] = {}
     for folder in folders:
-        for truth in read_truth(folder):
+        for truth in read_ground_truth(folder):
             if truth.range is None:
                 continue
             if truth.ladder.name in truths:
-                raise PixqError(f"{folder}: {truth.ladder.name} was given already; give every source once")
+                raise PixqError(f"{folder}: {truth.ladder.name} is also in another folder; give each source once")
             truths[truth.ladder.name] = truth
     if len(truths) < 2:
-        raise PixqError(f"{len(truths)} sources have a range of PJNDs; give two or more")
+        raise PixqError(f"{len(truths)} sources have a range of PJNDs; give at least two")
     for truth in truths.values():
         _check_unseen(scorer, truth)
-    ladders = [ranged(scorer, truth, share=share, stride=stride, watch=watch) for truth in truths.values()]
-    return choose_cuts(ladders, blake3=scorer.blake3, share=share, stride=stride)
+    ranges = [
+        source_range(scorer, truth, share=share, stride=stride, on_progress=on_progress) for truth in truths.values()
+    ]
+    return make_pjnd_cuts(ranges, blake3=scorer.blake3, share=share, stride=stride)
 
 
-def choose_cuts(ladders: Sequence[SourceRange], *, blake3: str, share: float, stride: int) -> PjndCuts:
-    """Choose the cuts on `ladders`, and predict each ladder by the cut of the others; see `pixq.ladders.pjnd.choose`.
+def make_pjnd_cuts(ranges: Sequence[SourceRange], *, blake3: str, share: float, stride: int) -> PjndCuts:
+    """Choose the cuts on all sources, and predict each source by the cut of the others.
 
     Parameters
     ----------
-    ladders
-        Two or more, with the ranges of levels that people accepted.
+    ranges
+        Two or more sources, with the ranges of levels that people accepted.
     blake3
-        Of `model.safetensors`, the weights that gave the scores.
+        Checksum of `model.safetensors`, the weights that gave the scores.
     share, stride
-        Share of patches that must no longer be Green, and pixels between patches.
+        See `fit_green_cut`.
 
     Raises
     ------
     PixqError
         If no cut puts any prediction into its range.
     """
-    cut, out = choose(ladders), leave_one_out(ladders)
+    cut, predicted = choose_green_cut(ranges), leave_one_out(ranges)
     assert cut.low is not None
     assert cut.high is not None
     return PjndCuts(
@@ -101,42 +104,43 @@ def choose_cuts(ladders: Sequence[SourceRange], *, blake3: str, share: float, st
         green=cut.value,
         low=cut.low,
         high=cut.high,
-        within=sum(ladder.holds(out[ladder.name]) for ladder in ladders) / len(ladders),
-        sources={each.name: Source(range=each.range, predicted=out[each.name].level) for each in ladders},
+        within=sum(source.contains(predicted[source.name]) for source in ranges) / len(ranges),
+        sources={source.name: Source(range=source.range, predicted=predicted[source.name].level) for source in ranges},
     )
 
 
-def ranged(
+def source_range(
     scorer: Scorer,
-    truth: Truth,
+    truth: GroundTruth,
     *,
     share: float = SHARE,
     stride: int = STRIDE,
-    watch: Callable[[str, int, int], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> SourceRange:
-    """The edges of a source's maps, beside the range that people gave; see `fit`.
+    """Score the levels of a source; the result holds the maps' quantiles and the range that people gave.
 
     Raises
     ------
     PixqError
-        If the source has no range, or an image is not as it must be.
+        If the source has no range, or an image can't be scored.
     """
     name = truth.ladder.name
     if truth.range is None:
-        raise PixqError(f"{name}: has no range of PJNDs")
-    # Scores are all that is asked for, so no cut of the run is, which may be what is to be replaced.
+        raise PixqError(f"{name}: has no range of PJNDs; add pjnd_range to its ground_truth.json")
+    # Only scores are used, so the run's own cuts, which this may replace, are not read.
     plain = scorer.with_decision(Decision.choose(None))
-    tell = None if watch is None else lambda done, of: watch(name, done, of)
-    found = [
-        (each.level, edge(map_.score, share)) for each, map_ in maps(plain, truth.ladder, stride=stride, watch=tell)
-    ]
-    levels, edges = np.array(found, dtype=np.float64).T
-    return SourceRange(name, levels, edges, truth.range)
+    maps = level_maps(plain, truth.ladder, stride=stride, on_progress=on_progress)
+    rows = [(level.level, score_quantile(quality_map.score, share)) for level, quality_map in maps]
+    levels, quantiles = np.array(rows, dtype=np.float64).T
+    return SourceRange(name, levels, quantiles, truth.range)
 
 
-def _check_unseen(scorer: Scorer, truth: Truth) -> None:
+def _check_unseen(scorer: Scorer, truth: GroundTruth) -> None:
     reference = truth.ladder.reference
-    photo = explained(reference, lambda: fingerprint(reference)).sha256[:16]
+    with explain_image_errors(reference):
+        photo = fingerprint(reference).sha256[:16]
     for part, photos in scorer.info.seen().items():
         if photo in photos:
-            raise PixqError(f"{reference}: a leak: the model has this photo in its {part} split; leave the source out")
+            raise PixqError(
+                f"{reference}: a leak: the model has seen this photo in its {part} split; leave the source out"
+            )

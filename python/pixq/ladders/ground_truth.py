@@ -1,4 +1,4 @@
-"""Ladders with people's answers, in the layout of LocJND and KonJND: `ground_truth.json` beside `images`."""
+"""Ladders with the answers of people, in the layout of LocJND and KonJND: `ground_truth.json` beside `images`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 from pixq.errors import PixqError
 from pixq.ladders.ladder import Ladder, open_ladder
 
-__all__ = ["Truth", "read_truth"]
+__all__ = ["GroundTruth", "read_ground_truth"]
 
 #: Level v of a source is the file of number 101 - v.
 RULE = "101-n"
 
 
 @dataclass(frozen=True)
-class Truth:
-    """A ladder, and what people said of it.
+class GroundTruth:
+    """A ladder, and the answers of people.
 
     Parameters
     ----------
     ladder
         Its reference and levels.
     codec
-        What made the levels.
+        The codec or distortion that made the levels.
     range
-        The lowest and the highest level that are accepted as its PJND; `None` where nobody was asked.
+        The lowest and the highest level that are accepted as its PJND; `None` if nobody was asked.
     points
-        Places where people see it first, (y, x) in pixels; `None` where nobody was asked.
+        Places where people see the distortion first, (y, x) in pixels; `None` if nobody was asked.
     """
 
     ladder: Ladder
@@ -39,45 +39,47 @@ class Truth:
     points: tuple[tuple[float, float], ...] | None
 
 
-def read_truth(folder: Path) -> list[Truth]:
-    """The sources of a folder, by name.
+def read_ground_truth(folder: Path) -> list[GroundTruth]:
+    """Read the sources of a folder, in the order of their names.
 
     Parameters
     ----------
     folder
-        Holds `ground_truth.json`, whose `images` say of each source its `codec`, and may say its `pjnd_range` and
-        `critical_points_yx`; and `images`, with `SOURCE.png` and `SOURCE_CODEC_NUMBER.jpg` for each level.
+        A folder with `ground_truth.json`, whose `images` give each source's `codec` and, where known, its `pjnd_range`
+        and `critical_points_yx`; and with `images`, which holds `SOURCE.png` and `SOURCE_CODEC_NUMBER.jpg` per level.
 
     Raises
     ------
     PixqError
-        If something is missing, or is not so.
+        If something is missing or malformed.
     """
     path = folder / "ground_truth.json"
     try:
         images = json.loads(path.read_text("utf-8"))["images"]
-        found = [_truth(folder / "images", name, said) for name, said in sorted(images.items())]
+        sources = [_read_source(folder / "images", name, entry) for name, entry in sorted(images.items())]
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; give a folder that has one") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise PixqError(
-            f"{path}: must say of each of its images the codec, and may say pjnd_range [low, high] and "
-            "critical_points_yx [[y, x], ...]"
+            f"{path}: must give the codec of each of its images, and may give pjnd_range [low, high] and "
+            "critical_points_yx [[y, x], ...]; correct it"
         ) from None
-    if not found:
-        raise PixqError(f"{path}: names no image")
-    return found
+    if not sources:
+        raise PixqError(f"{path}: lists no images; add at least one")
+    return sources
 
 
-def _truth(images: Path, name: str, said: dict[str, Any]) -> Truth:
-    codec = str(said["codec"])
+def _read_source(images: Path, name: str, entry: dict[str, Any]) -> GroundTruth:
+    codec = str(entry["codec"])
     levels = sorted(images.glob(f"{escape(name)}_{escape(codec)}_*"))
-    within, points = said.get("pjnd_range"), said.get("critical_points_yx")
+    within, points = entry.get("pjnd_range"), entry.get("critical_points_yx")
     ladder = open_ladder(images / f"{name}.png", levels, RULE)
     low_high = None
     if within is not None:
-        low, high = (float(each) for each in within)
+        low, high = (float(level) for level in within)
         if not low <= high:
             raise ValueError
         low_high = (low, high)
-    return Truth(ladder, codec, low_high, None if points is None else tuple((float(y), float(x)) for y, x in points))
+    return GroundTruth(
+        ladder, codec, low_high, None if points is None else tuple((float(y), float(x)) for y, x in points)
+    )

@@ -1,4 +1,4 @@
-"""Which level an image is, by the last number in its file's name."""
+"""The rule that gives an image's level from the last number in its file name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _RULE = re.compile(r"(?:(\d+(?:\.\d+)?)-)?n")
 
 
 def is_rule(rule: str) -> bool:
-    """Whether `rule` says how a level follows from n: `n`, or a number minus n.
+    """Whether `rule` is a valid rule: `n`, or a number minus n.
 
     Examples
     --------
@@ -22,20 +22,20 @@ def is_rule(rule: str) -> bool:
 
 
 def level_in(name: str, rule: str = "n") -> float | None:
-    """The level that a name tells, or `None` if it has no number.
+    """The level in a file's name, or `None` if the name has no number.
 
     Parameters
     ----------
     name
-        Of a file, without its suffix.
+        The file's name without its suffix.
     rule
-        How the level follows from n, the last number in the name: `n`, or `101-n` where n is the quality that a JPEG
-        was saved with, and a higher n is distorted less.
+        How the level follows from n, the last number in the name: `n`, or for example `101-n` if n is a JPEG's quality,
+        so that a higher n means less distortion.
 
     Raises
     ------
     ValueError
-        If the rule is none.
+        If the rule is not valid.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def level_in(name: str, rule: str = "n") -> float | None:
     """
     parsed = _RULE.fullmatch(rule)
     if parsed is None:
-        raise ValueError(f"{rule!r} is no rule; give n, or a number minus n, like 101-n")
+        raise ValueError(f"{rule!r} is not a rule; give n, or a number minus n, like 101-n")
     numbers = _NUMBER.findall(name)
     if not numbers:
         return None

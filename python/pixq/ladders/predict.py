@@ -1,4 +1,4 @@
-"""What is predicted of a ladder: the PJND, and the JND-critical regions of a level."""
+"""Predictions for a ladder: its PJND, and the JND-critical regions of one of its levels."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from pixq.classes import GREEN
 from pixq.decisions.decision import Decision
 from pixq.decisions.pjnd_cuts import GreenCut
 from pixq.errors import PixqError
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.ladders.critical import DEGREE, POINTS, CriticalPoint, check_points, critical_points
-from pixq.ladders.ladder import Ladder, Level, check_given, maps
-from pixq.ladders.pjnd import SHARE, Pjnd, edge, pjnd
-from pixq.scoring.engines import Watch
+from pixq.ladders.ladder import Ladder, Level, check_options, level_maps
+from pixq.ladders.pjnd import SHARE, Pjnd, pjnd, score_quantile
 from pixq.scoring.grid import STRIDE
 from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer
 
-__all__ = ["LadderPjnd", "LadderRegions", "LevelMap", "Rule", "predict_pjnd", "predict_regions", "rule_of"]
+__all__ = ["LadderPjnd", "LadderRegions", "LevelMap", "PjndRule", "choose_rule", "predict_pjnd", "predict_regions"]
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What makes a level noticed.
+class PjndRule:
+    """When a level counts as noticed.
 
     Parameters
     ----------
     decision
-        What makes classes of the patches.
+        What turns the patches' scores into classes.
     cut
-        Its Green cut, with the interval; of what the decision is of, score or quality.
+        The decision's Green cut with its interval, on the scale of the decision: score or quality.
     share
-        Of patches that must be no longer Green.
+        The share of patches that must not be Green.
     stride
-        Pixels between them.
+        Pixels between patches.
     """
 
     decision: Decision
@@ -44,92 +44,95 @@ class Rule:
     share: float
     stride: int
 
-    def edge(self, found: QualityMap) -> float:
-        """The edge of a map, on the scale of the cut; see `pixq.ladders.pjnd.edge`."""
-        values = found.score if self.decision.scale == "score" else np.where(found.identical, math.inf, found.quality)
-        return edge(values, self.share)
+    def quantile(self, quality_map: QualityMap) -> float:
+        """What is compared with the cut; see `pixq.ladders.pjnd.score_quantile`."""
+        values = quality_map.score
+        if self.decision.scale == "quality":
+            values = np.where(quality_map.identical, math.inf, quality_map.quality)
+        return score_quantile(values, self.share)
 
 
 @dataclass(frozen=True)
 class LevelMap:
-    """A level of a ladder, its map, the map's edge, and whether it is noticed."""
+    """A level of a ladder, its map, the quantile that is compared with the cut, and whether the level is noticed."""
 
     level: Level
-    found: QualityMap
-    edge: float
+    map: QualityMap
+    quantile: float
     noticed: bool
 
 
 @dataclass(frozen=True)
 class LadderPjnd:
-    """What `predict_pjnd` says of a ladder: by which rule, what each level is like, rising, and the PJND."""
+    """The result of `predict_pjnd`: the rule, the levels, rising, and the PJND."""
 
-    rule: Rule
+    rule: PjndRule
     levels: tuple[LevelMap, ...]
     pjnd: Pjnd
 
 
 @dataclass(frozen=True)
 class LadderRegions:
-    """What `predict_regions` says of a ladder.
+    """The result of `predict_regions`.
 
     Parameters
     ----------
     rule
-        What it is said by.
+        The rule that chose the level.
     level
-        The level that was looked at; `None` where none is noticed.
-    found
+        The level that was looked at; `None` if none is noticed.
+    map
         Its map.
-    places
-        The JND-critical places, the surest first.
+    points
+        The JND-critical places, the most visible one first.
     """
 
-    rule: Rule
+    rule: PjndRule
     level: Level | None
-    found: QualityMap | None
-    places: tuple[CriticalPoint, ...]
+    map: QualityMap | None
+    points: tuple[CriticalPoint, ...]
 
 
-def rule_of(
-    scorer: Scorer, share: float | None = None, stride: int | None = None, note: Callable[[str], None] | None = None
-) -> Rule:
-    """The rule of a scorer: what people's PJNDs chose for its run goes before a calibration, unless that was named.
+def choose_rule(
+    scorer: Scorer, share: float | None = None, stride: int | None = None, warn: Callable[[str], None] | None = None
+) -> PjndRule:
+    """The rule for a run: the cuts that people's PJNDs chose win over a calibration, unless one was asked for by name.
 
     Parameters
     ----------
     scorer
         The model.
     share, stride
-        As `Rule`; `None`: those that the cut was chosen with, or `SHARE` and `STRIDE`.
-    note
-        Is told what makes the rule doubtful.
+        See `PjndRule`. `None`: those that the cut was chosen with, or else `SHARE` and `STRIDE`.
+    warn
+        Called with one line for each reason to doubt the rule.
 
     Raises
     ------
     PixqError
-        If a number is out of its range, or the calibration or the cuts can't be used.
+        If a number is out of range, or the calibration or the cuts can't be used.
     """
-    tell = note or (lambda line: None)
-    check_given(scorer, share, stride)
-    chosen = None if scorer.named is None and scorer.pjnd_cuts is not None else scorer.calibration
-    people = scorer.pjnd_cuts if chosen is None else None
-    decision = Decision.choose(chosen, people)
+    warn = warn or (lambda line: None)
+    check_options(scorer, share, stride)
+    by_people = scorer.calibration_name is None and scorer.pjnd_cuts is not None
+    calibration = None if by_people else scorer.calibration
+    pjnd_cuts = scorer.pjnd_cuts if calibration is None else None
+    decision = Decision.choose(calibration, pjnd_cuts)
     cut = GreenCut(decision.cuts[GREEN - 1])
-    if chosen is not None:
-        cut = replace(cut, low=chosen.cuts.green.low, high=chosen.cuts.green.high)
-    elif people is not None:
-        cut = people.cut
-        for name, given, known in (("--share", share, people.share), ("--stride", stride, people.stride)):
-            if given is not None and given != known:
-                tell(f"the Green cut was chosen with {name} {known:g}, not {given:g}")
-        share, stride = share or people.share, stride or people.stride
+    if calibration is not None:
+        cut = replace(cut, low=calibration.cuts.green.low, high=calibration.cuts.green.high)
+    elif pjnd_cuts is not None:
+        cut = pjnd_cuts.cut
+        for option, value, chosen in (("share", share, pjnd_cuts.share), ("stride", stride, pjnd_cuts.stride)):
+            if value is not None and value != chosen:
+                warn(f"the Green cut was chosen with --{option} {chosen:g}, not {value:g}")
+        share, stride = share or pjnd_cuts.share, stride or pjnd_cuts.stride
     else:
-        tell(
-            "no cut was chosen for this run, so Green is by quality alone; pixq calibrate --ladders chooses one on "
-            "ladders whose PJNDs people gave"
+        warn(
+            "no cut was chosen for this run, so Green follows from quality alone; choose one with pixq calibrate "
+            "--ladders, on ladders whose PJNDs people gave"
         )
-    return Rule(decision, cut, share or SHARE, stride or STRIDE)
+    return PjndRule(decision, cut, share or SHARE, stride or STRIDE)
 
 
 def predict_pjnd(
@@ -138,33 +141,33 @@ def predict_pjnd(
     *,
     share: float | None = None,
     stride: int | None = None,
-    watch: Watch | None = None,
-    note: Callable[[str], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
+    warn: Callable[[str], None] | None = None,
 ) -> LadderPjnd:
-    """The predicted PJND of a ladder.
+    """Predict the PJND of a ladder.
 
     Parameters
     ----------
     scorer
         The model.
     ladder
-        What to score.
-    share, stride, note
-        As for `rule_of`.
-    watch
-        Is told how many levels are done, of how many.
+        The images to score.
+    share, stride, warn
+        As for `choose_rule`.
+    on_progress
+        Called with the ladder's name as the stage, and the number of levels.
 
     Raises
     ------
     PixqError
-        As `rule_of`, and if a file can't be read, or is of another size than the reference.
+        As `choose_rule`, and if a file can't be read, or has another size than the reference.
     """
-    rule = rule_of(scorer, share, stride, note)
-    levels = tuple(_levels(scorer, ladder, rule, watch))
-    edges = [each.edge for each in levels]
-    if note is not None and len(edges) > 2 and edges[0] < edges[-1]:
-        note("the highest level looks better than the lowest; if n is a quality, give --level 101-n")
-    return LadderPjnd(rule, levels, pjnd([each.level.level for each in levels], edges, rule.cut))
+    rule = choose_rule(scorer, share, stride, warn)
+    levels = tuple(_score_levels(scorer, ladder, rule, on_progress))
+    quantiles = [row.quantile for row in levels]
+    if warn is not None and len(quantiles) > 2 and quantiles[0] < quantiles[-1]:
+        warn("the highest level looks better than the lowest; if n is a quality, give --level 101-n")
+    return LadderPjnd(rule, levels, pjnd([row.level.level for row in levels], quantiles, rule.cut))
 
 
 def predict_regions(
@@ -175,53 +178,53 @@ def predict_regions(
     points: int = POINTS,
     degree: float = DEGREE,
     stride: int | None = None,
-    watch: Watch | None = None,
-    note: Callable[[str], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
+    warn: Callable[[str], None] | None = None,
 ) -> LadderRegions:
-    """The JND-critical regions of a level of a ladder.
+    """Find the JND-critical regions of a level of a ladder.
 
     Parameters
     ----------
     scorer
         The model.
     ladder
-        What to score.
+        The images to score.
     at
-        The level to look at; `None`: the only one, or else the predicted PJND, up to which all levels are scored.
+        The level to look at. `None`: the only one, or else the predicted PJND, up to which all levels are scored.
     points, degree
         As for `pixq.ladders.critical.critical_points`.
-    stride, note
-        As for `rule_of`.
-    watch
-        Is told how many levels are done, of how many.
+    stride, warn
+        As for `choose_rule`.
+    on_progress
+        As for `predict_pjnd`.
 
     Raises
     ------
     PixqError
-        As `predict_pjnd`, and if the ladder has no such level, or `points` or `degree` is out of its range.
+        As `predict_pjnd`, and if the ladder has no such level, or `points` or `degree` is out of range.
     """
     check_points(points, degree)
     if at is not None:
-        chosen = tuple(each for each in ladder.levels if each.level == at)
+        chosen = tuple(level for level in ladder.levels if level.level == at)
         if not chosen:
-            raise PixqError(f"--at {at:g}: the ladder has no such level; it has {_some(ladder.levels)}")
+            raise PixqError(f"--at {at:g}: the ladder has no such level; choose one of {_list_some(ladder.levels)}")
         ladder = replace(ladder, levels=chosen)
-    rule = rule_of(scorer, stride=stride, note=note)
-    levels = _levels(scorer, ladder, rule, watch)
-    # Of several, the first that is noticed is the PJND.
-    looked = next((each for each in levels if each.noticed or len(ladder.levels) == 1), None)
-    if looked is None:
+    rule = choose_rule(scorer, stride=stride, warn=warn)
+    levels = _score_levels(scorer, ladder, rule, on_progress)
+    # Of several levels, the first that is noticed is the PJND.
+    seen = next((row for row in levels if row.noticed or len(ladder.levels) == 1), None)
+    if seen is None:
         return LadderRegions(rule, None, None, ())
-    places = critical_points(looked.found, points=points, degree=degree)
-    return LadderRegions(rule, looked.level, looked.found, tuple(places))
+    return LadderRegions(rule, seen.level, seen.map, tuple(critical_points(seen.map, points=points, degree=degree)))
 
 
-def _levels(scorer: Scorer, ladder: Ladder, rule: Rule, watch: Watch | None) -> Iterator[LevelMap]:
-    for level, found in maps(scorer.with_decision(rule.decision), ladder, stride=rule.stride, watch=watch):
-        at = rule.edge(found)
-        yield LevelMap(level, found, at, at < rule.cut.value)
+def _score_levels(scorer: Scorer, ladder: Ladder, rule: PjndRule, on_progress: ProgressCallback) -> Iterator[LevelMap]:
+    decided = scorer.with_decision(rule.decision)
+    for level, quality_map in level_maps(decided, ladder, stride=rule.stride, on_progress=on_progress):
+        quantile = rule.quantile(quality_map)
+        yield LevelMap(level, quality_map, quantile, quantile < rule.cut.value)
 
 
-def _some(levels: tuple[Level, ...]) -> str:
-    names = [f"{each.level:g}" for each in levels]
+def _list_some(levels: tuple[Level, ...]) -> str:
+    names = [f"{level.level:g}" for level in levels]
     return ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-5:]])

@@ -1,4 +1,4 @@
-"""Both images of a pair in memory, or, where they don't fit, in files that are read as they are needed."""
+"""Decode both images of a pair: into memory, or into temporary files where memory is short."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import mmap
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +14,38 @@ from numpy.typing import NDArray
 
 from pixq._core import probe
 from pixq.errors import PixqError
-from pixq.io.images import eight_bits, explained, read_pixels
+from pixq.io.images import eight_bits, explain_image_errors, load_pixels
 from pixq.predict.pairs import Pair
 from pixq.scoring.grid import Grid
 
 __all__ = ["MEMORY", "MIB", "Opened", "Plan", "open_pair", "plan"]
 
 MIB = 1 << 20
-#: MiB for pixels and results, unless another number is asked for.
+#: Default limit for pixels and results, in MiB.
 MEMORY = 2048
 
-#: Bytes for patches that are cut, and a picture's bands.
+#: Bytes for cut patches and for the bands of pictures.
 _WORK = 128 * MIB
-#: Bytes that the results of a patch take, corners and what is in between included.
+#: Bytes that the results of one patch take, corners and intermediate arrays included.
 _PATCH = 100
-#: Bytes a patch more while they become the numbers and words of a JSON or CSV file.
+#: Further bytes per patch while a JSON or CSV file is written.
 _LISTED = 400
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What it takes to open a pair, in bytes.
+    """How much memory it takes to open and score a pair, in bytes.
 
     Parameters
     ----------
     pair
         The files.
     decoding
-        Of each image: while it is decoded; the file, its pixels, and what some formats need beside them.
+        While each image is decoded: the file, its pixels, and what its format needs besides.
     held
         Both images as the models take them.
     work
-        What scoring needs beside the pixels.
+        What scoring needs besides the pixels.
     """
 
     pair: Pair
@@ -56,12 +55,12 @@ class Plan:
 
     @property
     def together(self) -> int:
-        """With both images in memory."""
+        """The peak with both images in memory."""
         return max(sum(self.decoding), self.held) + self.work
 
     @property
     def apart(self) -> int:
-        """With one image in memory at a time."""
+        """The peak with one image in memory at a time."""
         return max(self.decoding) + self.work
 
 
@@ -72,9 +71,9 @@ class Opened:
     Parameters
     ----------
     reference, distorted
-        In memory, or mapped from a file that is gone when they are.
+        In memory, or mapped from a temporary file, which is deleted with the last array.
     maps
-        What they are mapped by.
+        The memory maps, if any.
     """
 
     reference: NDArray[np.uint8]
@@ -82,78 +81,82 @@ class Opened:
     maps: tuple[mmap.mmap, ...] = field(default=(), repr=False)
 
     def release(self) -> None:
-        """Let go of pixels that were read from files: they are read again when they are looked at."""
+        """Free the memory of mapped pixels; they are read again from their files when they are needed."""
         if hasattr(mmap, "MADV_DONTNEED"):
-            for each in self.maps:
-                each.madvise(mmap.MADV_DONTNEED)
+            for mapped in self.maps:
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> Plan:
-    """What it takes to open a pair; no pixel is decoded. `listed`: JSON or CSV with every patch will be written.
+    """Estimate the memory that a pair takes, from the headers of its files.
+
+    `listed` says that every patch will be written to JSON or CSV.
 
     Raises
     ------
     PixqError
-        If a file can't be read or is none that pixq takes, sizes differ, or no patch fits.
+        If a file can't be read or is not an image that pixq reads, the sizes differ, or no patch fits.
     """
     shapes, decoding = [], []
     for path in (pair.reference, pair.distorted):
-        said = explained(path, partial(probe, path))
-        height, width = said["height"], said["width"]
-        shapes.append((height, width))
-        decoding.append(explained(path, partial(_decoding, path, said)))
+        with explain_image_errors(path):
+            header = probe(path)
+            decoding.append(_decoding(path, header))
+        shapes.append((header["height"], header["width"]))
     (height, width), other = shapes
     if (height, width) != other:
         raise PixqError(
             f"{pair.reference}: has {width}x{height} pixels, {pair.distorted} {other[1]}x{other[0]}; "
-            "give two images of one size"
+            "give two images of the same size"
         )
     try:
         rows, columns = Grid(height, width, size, stride).shape
     except PixqError as error:
         raise PixqError(f"{pair.distorted}: {error}") from None
-    each = _PATCH + (_LISTED if listed else 0)
-    return Plan(pair, (decoding[0], decoding[1]), 2 * 3 * height * width, _WORK + each * rows * columns)
+    per_patch = _PATCH + (_LISTED if listed else 0)
+    work = _WORK + per_patch * rows * columns
+    return Plan(pair, (decoding[0], decoding[1]), 2 * 3 * height * width, work)
 
 
-def _decoding(path: Path, said: dict[str, Any]) -> int:
-    """The most bytes that decoding has been seen to take, by what the header says.
+def _decoding(path: Path, header: dict[str, Any]) -> int:
+    """An upper bound of the bytes that decoding takes, from measurements and the file's header.
 
-    On files of 25 megapixels decoders took the file and its pixels (PNG, BMP, TIFF, JPEG), these 2.4 times (WebP), 3
-    times (progressive JPEG, which keeps 2 bytes of coefficients a sample), and once more where pixels are turned.
+    On files of 25 megapixels, decoders took the file's size plus the pixels once (PNG, BMP, TIFF, JPEG), 2.4 times
+    (WebP) or 3 times (progressive JPEG, which keeps 2 bytes of coefficients per sample), and once more where an image
+    is rotated.
     """
-    pixels = 3 * said["height"] * said["width"]
+    pixels = 3 * header["height"] * header["width"]
     times = 1.0
-    if said["format"] == "webp":
+    if header["format"] == "webp":
         times = 2.5
-    elif said["format"] == "jpeg" and _progressive(path):
+    elif header["format"] == "jpeg" and _progressive(path):
         times = 3.0
-    if said["orientation"] != 1:
+    if header["orientation"] != 1:
         times += 1.0
-    # Of 16 bits, the 8 that are kept come on top.
-    deep = 3 * pixels if said["bit_depth"] == 16 else int(times * pixels)
+    # 16-bit pixels are in memory together with the 8-bit ones that are made of them.
+    deep = 3 * pixels if header["bit_depth"] == 16 else int(times * pixels)
     return deep + path.stat().st_size
 
 
 def _progressive(path: Path) -> bool:
-    """Whether a JPEG's frame is progressive (ITU-T T.81, B.1.1.3): segments, each with its length, up to a frame's."""
+    """Whether a JPEG is progressive: skips segments by their lengths up to the frame header (ITU-T T.81, B.1.1.3)."""
     with path.open("rb") as file:
         file.seek(2)
         while len(head := file.read(4)) == 4 and head[0] == 0xFF:
             if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC):
                 return head[1] not in (0xC0, 0xC1)
             file.seek(int.from_bytes(head[2:]) - 2, 1)
-    # Whatever stands there instead, it takes no more than that.
+    # Something else: no format takes more memory.
     return True
 
 
 def open_pair(planned: Plan, memory: int) -> Opened:
-    """Decode both images, in two threads if `memory` bytes allow, or one after the other into temporary files.
+    """Decode both images: in two threads if `memory` bytes allow it, or one after the other into temporary files.
 
     Raises
     ------
     PixqError
-        If a file is damaged, or `memory` does not do for one image alone.
+        If a file is damaged, or `memory` is too small even for one image.
     """
     files = (planned.pair.reference, planned.pair.distorted)
     if planned.together <= memory:
@@ -161,29 +164,27 @@ def open_pair(planned: Plan, memory: int) -> Opened:
             reference, distorted = pool.map(_decode, files)
         return Opened(reference, distorted)
     if planned.apart > memory:
-        largest = files[int(planned.decoding[1] > planned.decoding[0])]
-        raise PixqError(
-            f"{largest}: takes {-(-planned.apart // MIB)} MiB to decode and compare; give a --memory of as many"
-        )
+        largest, need = files[int(planned.decoding[1] > planned.decoding[0])], -(-planned.apart // MIB)
+        raise PixqError(f"{largest}: takes {need} MiB to decode and compare; give at least --memory {need}")
     (reference, first), (distorted, second) = (_spooled(path) for path in files)
     return Opened(reference, distorted, (first, second))
 
 
 def _decode(path: Path) -> NDArray[np.uint8]:
-    return eight_bits("pixels", explained(path, lambda: read_pixels(path)))
+    return eight_bits("pixels", load_pixels(path))
 
 
 def _spooled(path: Path) -> tuple[NDArray[np.uint8], mmap.mmap]:
     pixels = _decode(path)
     try:
         with tempfile.TemporaryFile(prefix="pixq-") as file:
-            # The map keeps the file, which has no name.
+            # The file has no name; it lives as long as the map.
             file.write(np.ascontiguousarray(pixels).data)
             file.flush()
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise PixqError(
-            f"{tempfile.gettempdir()}: {error.strerror or error}; make room for {pixels.nbytes // MIB + 1} MiB, set "
-            "TMPDIR to another folder, or give more --memory"
+            f"{tempfile.gettempdir()}: {error.strerror or error}; free {pixels.nbytes // MIB + 1} MiB there, "
+            "set TMPDIR to another folder, or give more --memory"
         ) from None
     return np.frombuffer(mapped, np.uint8).reshape(pixels.shape), mapped

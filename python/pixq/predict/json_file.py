@@ -1,4 +1,4 @@
-"""The JSON of a prediction: what a model said of an image pair, checked when it is read and when it is made."""
+"""The JSON file of a prediction for one image pair; it is validated when written and when read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pixq._version import __version__
-from pixq.classes import CLASSES, GREEN, NAMES
+from pixq.classes import GREEN, NAMES
 from pixq.decisions.decision import Cuts
 from pixq.errors import PixqError
 from pixq.io.atomic import save_text
@@ -42,14 +42,14 @@ Name = Literal["Red", "Orange", "Green"]
 
 
 class ModelEntry(FileModel):
-    """The model that looked: its name, and BLAKE3 of its `model.safetensors`."""
+    """The model: its name, and the BLAKE3 checksum of its `model.safetensors`."""
 
     name: str
     blake3: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class GridEntry(FileModel):
-    """`pixq.scoring.grid.Grid`, and how many rows and columns of patches it has."""
+    """A `pixq.scoring.grid.Grid`, and its numbers of rows and columns of patches."""
 
     height: Pixels
     width: Pixels
@@ -75,7 +75,7 @@ class GridEntry(FileModel):
 
 
 class ImageEntry(FileModel):
-    """`pixq.scoring.quality_map.Verdict`: what is said of the whole pair."""
+    """The summary of the whole pair; see `pixq.scoring.quality_map.Verdict`."""
 
     quality: Share
     worst: Share
@@ -91,21 +91,21 @@ class ImageEntry(FileModel):
 
 
 class Patches(FileModel):
-    """A list for each thing that is said of a patch, in the order of `Grid.corners`: row by row.
+    """A list per property of the patches, in the order of `Grid.corners`: row by row.
 
     Parameters
     ----------
     y, x
         The top left corner, in pixels.
     score
-        What the cuts are of, higher is better; `None` where the patch is `identical` to its reference, which the model
-        is not asked about.
+        What the cuts apply to, higher is better; `None` where the patch is `identical` to its reference, which is not
+        scored.
     quality
         0 to 1, 1 = nobody notices.
     name
-        Of the class; in the file the key is `class`.
+        The class; its key in the file is `class`.
     unsure
-        Whether the conformal set has not exactly one class; `None` where the calibration has no sets.
+        Whether the conformal set does not have exactly one class; `None` where the calibration has no sets.
     """
 
     y: list[int]
@@ -135,21 +135,21 @@ class Patches(FileModel):
             if same and (
                 self.quality[row] != 1.0 or self.name[row] != best or (self.unsure is not None and self.unsure[row])
             ):
-                raise ValueError(f"patch {row} is identical to its reference, and not {best} for sure")
+                raise ValueError(f"patch {row} is identical to its reference, so it must be {best}, and not unsure")
         return self
 
 
 class Prediction(FileModel):
-    """The JSON of a prediction. The same pair, model and stride give the same bytes: there is no time in it.
+    """The JSON of a prediction. The same pair, model and stride give the same bytes: it holds no time.
 
     Parameters
     ----------
     pixq
         Version of pixq.
     reference, distorted
-        Names of the files, as they were given.
+        The files' names, as the user gave them.
     calibration
-        Name of the calibration that gave the cuts; `None` where there was none, and the cuts are of quality.
+        Name of the calibration that set the cuts; `None` if there was none, and the cuts apply to quality.
     cuts
         The scores from which a patch is Orange, and Green.
     """
@@ -181,9 +181,9 @@ class Prediction(FileModel):
 
     @property
     def map(self) -> QualityMap:
-        """What it was made from."""
+        """The map that it was made from."""
         grid, patches = self.grid.grid, self.patches
-        score = [np.inf if each is None else each for each in patches.score]
+        score = [np.inf if value is None else value for value in patches.score]
         return QualityMap(
             grid,
             np.array(score, np.float64).reshape(grid.shape),
@@ -198,7 +198,7 @@ class Prediction(FileModel):
 
 
 def prediction(
-    found: QualityMap,
+    quality_map: QualityMap,
     *,
     reference: str | os.PathLike[str],
     distorted: str | os.PathLike[str],
@@ -206,43 +206,43 @@ def prediction(
     blake3: str,
     warnings: Sequence[str] = (),
 ) -> Prediction:
-    """What is written of a map.
+    """The JSON of a map.
 
     Parameters
     ----------
     found
         The map.
     reference, distorted
-        Names of the files, as they were given; what is not text in them is escaped.
+        The files' names, as the user gave them; bytes that are not text are escaped.
     model, blake3
-        The model's name, and BLAKE3 (hex) of its `model.safetensors`.
+        The model's name, and the BLAKE3 checksum (hex) of its `model.safetensors`.
     warnings
-        What a reader should know, in one line each.
+        What a reader should know, one line each.
 
     Raises
     ------
     ValueError
-        If a score is not finite where the patch is not identical, or something else can't be so.
+        If the map contradicts itself: a score is infinite where the patch is not identical, for example.
 
     Examples
     --------
     >>> one = np.ones((1, 1), np.int8)
-    >>> found = QualityMap(
+    >>> quality_map = QualityMap(
     ...     Grid(20, 20), one * np.inf, one.astype(np.float32), 2 * one, one > 0, None, 1, (0.3, 0.6), None
     ... )
-    >>> made = prediction(found, reference="a.png", distorted="b.png", model="tiny", blake3="ab" * 32)
+    >>> made = prediction(quality_map, reference="a.png", distorted="b.png", model="tiny", blake3="ab" * 32)
     >>> made.patches.score, made.patches.name, made.image.shares["Green"]
     ([None], ['Green'], 1.0)
     """
-    grid, verdict, (orange, green) = found.grid, found.verdict, found.cuts
+    grid, verdict, (orange, green) = quality_map.grid, quality_map.verdict, quality_map.cuts
     corners = grid.corners
-    same = found.identical.ravel().tolist()
+    same = quality_map.identical.ravel().tolist()
     return Prediction(
         pixq=__version__,
         reference=text_of(reference),
         distorted=text_of(distorted),
         model=ModelEntry(name=model, blake3=blake3),
-        calibration=found.calibration,
+        calibration=quality_map.calibration,
         cuts=Cuts(orange=float(orange), green=float(green)),
         grid=GridEntry(
             height=grid.height,
@@ -259,26 +259,27 @@ def prediction(
             unsure=verdict.unsure,
             identical=verdict.identical,
         ),
-        warnings=[text_of(each) for each in warnings],
+        warnings=[text_of(warning) for warning in warnings],
         patches=Patches.model_validate(
             {
                 "y": corners[:, 0].tolist(),
                 "x": corners[:, 1].tolist(),
                 "score": [
-                    None if own else score for own, score in zip(same, found.score.ravel().tolist(), strict=True)
+                    None if identical else score
+                    for identical, score in zip(same, quality_map.score.ravel().tolist(), strict=True)
                 ],
                 # Not 0.8299999833106995.
-                "quality": found.decimals.astype(np.float64).tolist(),
-                "class": [CLASSES[each].name for each in found.classes.ravel().tolist()],
+                "quality": quality_map.decimals.astype(np.float64).tolist(),
+                "class": [NAMES[number] for number in quality_map.classes.ravel().tolist()],
                 "identical": same,
-                "unsure": None if found.unsure is None else found.unsure.ravel().tolist(),
+                "unsure": None if quality_map.unsure is None else quality_map.unsure.ravel().tolist(),
             }
         ),
     )
 
 
 def write_prediction(made: Prediction, path: str | os.PathLike[str]) -> Path:
-    """Write the JSON, whole or not at all, and its folder where there is none. Gives its path.
+    """Write the JSON, whole or not at all, and return its path; folders are created.
 
     Raises
     ------
@@ -293,22 +294,19 @@ def write_prediction(made: Prediction, path: str | os.PathLike[str]) -> Path:
 
 
 def _columns(patches: Patches) -> Iterator[str]:
-    """One at a time, since together they are as large as the images.
-
-    A line a list, not a line a number: what is said of the pair is on the first screen of an editor.
-    """
-    before = "\n"
+    """The lists of the patches, one per line; one at a time, since together they are as large as the images."""
+    separator = "\n"
     for name, field in Patches.model_fields.items():
-        yield f"{before}    {json.dumps(field.alias or name)}: {json.dumps(getattr(patches, name), allow_nan=False)}"
-        before = ",\n"
+        yield f"{separator}    {json.dumps(field.alias or name)}: {json.dumps(getattr(patches, name), allow_nan=False)}"
+        separator = ",\n"
 
 
 def read_prediction(path: str | os.PathLike[str]) -> Prediction:
-    """A prediction.
+    """Read and check the JSON of a prediction.
 
     Raises
     ------
     PixqError
-        If it is missing, of another kind or version, or damaged.
+        If it is missing, damaged, or another kind or version of file.
     """
     return read_model(Prediction, Path(path), "pixq predict")

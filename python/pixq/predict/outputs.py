@@ -1,4 +1,4 @@
-"""What a prediction leaves on disk, and where."""
+"""The files that `pixq predict` writes: where they go, and writing them."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from pixq.scoring.scorer import Scorer
 
 __all__ = ["NO_CALIBRATION", "Outputs", "check_outputs", "write"]
 
-#: What is said of a map whose classes no target domain has set.
+#: The warning about a map whose classes no target domain has set.
 NO_CALIBRATION = (
-    "there is no calibration: Red, Orange and Green are by quality alone; pixq calibrate sets them for a domain"
+    "there is no calibration: Red, Orange and Green follow from quality alone; pixq calibrate sets them for a domain"
 )
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files of a pair, or folders of such of many pairs; `None` is not written.
+    """The files to write for a pair, or the folders to write them to for many pairs; `None` is not written.
 
     Parameters
     ----------
     map, heat, side
-        Pictures, PNG: the classes over the distorted image, quality as a heat map, and both images beside the map.
+        PNG pictures: the classes over the distorted image, quality as a heat map, and both images beside the map.
     values
-        Quality by pixel: `.npy`, `.tif` or `.tiff`; in a folder `.npy`.
+        Quality per pixel: `.npy`, `.tif` or `.tiff`; in a folder `.npy`.
     json
-        Everything, as `pixq.predict.json_file.Prediction`. In a folder, pairs that are done are not computed again; see
+        Everything, as `pixq.predict.json_file.Prediction`. In a folder, pairs that are done are skipped; see
         `pixq.predict.resume_log`.
     csv
-        A line a patch; of many pairs, one file with a line a pair.
+        One row per patch; for many pairs, one file with one row per pair.
     safe
-        Whether pictures have the colours for colour-blind readers.
+        Whether pictures use the colours for colour-blind readers.
     """
 
     map: Path | None = None
@@ -59,48 +59,52 @@ class Outputs:
     safe: bool = False
 
     def check(self, matched: Matched, inputs: tuple[Path, Path]) -> None:
-        """See to it that everything can be written before anything is computed.
+        """Check that everything can be written, before anything is computed.
 
         Raises
         ------
         PixqError
-            If a name has another ending than it must have, or is that of an input or another output.
+            If a name has the wrong ending, or is that of an input or of another output.
         """
-        images = [path for pair in matched.pairs for path in (pair.reference, pair.distorted)] + list(matched.alone)
+        images = [path for pair in matched.pairs for path in (pair.reference, pair.distorted)] + list(matched.unpaired)
         if not matched.folder:
-            check_outputs(self.files(), {name: endings for name, _, endings in self._given()}, images)
+            check_outputs(self.files(), {name: endings for name, _, endings in self._requested()}, images)
             return
         check_outputs({"csv": self.csv}, {"csv": (".csv",)}, images)
         seen: dict[Path, str] = {}
-        for name, path, endings in self._given():
+        for name, path, endings in self._requested():
             if name == "csv":
                 continue
             if path.exists() and not path.is_dir():
-                raise PixqError(f"--{name} {path}: is a file; for folders, give the name of a folder")
+                raise PixqError(f"--{name} {path}: is a file; give the name of a folder, as the images are in folders")
             for folder in inputs:
                 if folder.is_dir() and path.resolve().is_relative_to(folder.resolve()):
-                    raise PixqError(f"--{name} {path}: lies in {folder}, whose images are read; give another folder")
-            # Different things may go into one folder if they end differently.
+                    raise PixqError(
+                        f"--{name} {path}: is inside {folder}, whose images are read; choose another folder"
+                    )
+            # Different outputs may share a folder if their endings differ.
             if (other := seen.setdefault(path.resolve() / endings[0], name)) != name:
-                raise PixqError(f"--{name} {path}: is what --{other} writes; give another name")
-        read = _same(images)
+                raise PixqError(f"--{name} {path}: is also what --{other} writes; choose another name")
+        read = _identities(images)
         for pair in matched.pairs:
             for name, path in self.of(pair).files().items():
-                if _same([path]) & read:
-                    raise PixqError(f"--{name} {getattr(self, name)}: {path} is one of the images; give another folder")
+                if _identities([path]) & read:
+                    raise PixqError(
+                        f"--{name} {getattr(self, name)}: {path} is one of the images; choose another folder"
+                    )
 
     def of(self, pair: Pair) -> Outputs:
-        """Where the outputs of one of many pairs go."""
+        """The files of one of many pairs."""
         files: dict[str, Any] = {
-            name: path / f"{pair.name}{endings[0]}" for name, path, endings in self._given() if name != "csv"
+            name: path / f"{pair.name}{endings[0]}" for name, path, endings in self._requested() if name != "csv"
         }
         return replace(self, **files, csv=None)
 
     def files(self) -> dict[str, Path]:
-        """A pair's outputs by name."""
-        return {name: path for name, path, _ in self._given()}
+        """The files of a pair, by option."""
+        return {name: path for name, path, _ in self._requested()}
 
-    def _given(self) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
+    def _requested(self) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
         endings = {"map": (".png",), "heat": (".png",), "side": (".png",), "values": VALUES, "json": (".json",)}
         for name in (*endings, "csv"):
             path: Path | None = getattr(self, name)
@@ -111,21 +115,21 @@ class Outputs:
 def check_outputs(
     files: Mapping[str, Path | None], endings: Mapping[str, tuple[str, ...]], inputs: Iterable[Path]
 ) -> None:
-    """See to it, before anything is computed, that files can be written, and that none is an input or another output.
+    """Check, before any work, that output files have valid names and overwrite neither inputs nor each other.
 
     Parameters
     ----------
     files
         By option, without its dashes; `None` is not written.
     endings
-        What the name of each may end in, in small letters.
+        The endings that each may have, in lower case.
     inputs
-        Files that are read; through links, too, none of them may be written.
+        Files that are read; none of them may be written to, not even through a link.
 
     Raises
     ------
     PixqError
-        If one is a folder, has another ending, or is an input or what another option writes.
+        If one is a folder, has the wrong ending, or is an input or the file of another option.
 
     Examples
     --------
@@ -133,7 +137,7 @@ def check_outputs(
     Traceback (most recent call last):
     pixq.errors.PixqError: --map a.jpg: give a name that ends in .png
     """
-    read = _same(inputs)
+    read = _identities(inputs)
     seen: dict[Path, str] = {}
     for name, path in files.items():
         if path is None:
@@ -142,24 +146,24 @@ def check_outputs(
             raise PixqError(f"--{name} {path}: is a folder; give the name of a file")
         if path.suffix.lower() not in endings[name]:
             raise PixqError(f"--{name} {path}: give a name that ends in {' or '.join(endings[name])}")
-        if _same([path]) & read:
-            raise PixqError(f"--{name} {path}: is one of the images; give another name")
+        if _identities([path]) & read:
+            raise PixqError(f"--{name} {path}: is one of the images; choose another name")
         if (other := seen.setdefault(path.resolve(), name)) != name:
-            raise PixqError(f"--{name} {path}: is what --{other} writes; give another name")
+            raise PixqError(f"--{name} {path}: is also what --{other} writes; choose another name")
 
 
-def _same(paths: Iterable[Path]) -> set[tuple[int, int]]:
-    """What tells files apart, whatever they are called; of those that exist."""
-    found = set()
+def _identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
+    """Device and inode of each file that exists: the same for all its names."""
+    identities = set()
     for path in paths:
         with suppress(OSError):
             stat = path.stat()
-            found.add((stat.st_dev, stat.st_ino))
-    return found
+            identities.add((stat.st_dev, stat.st_ino))
+    return identities
 
 
-def write(found: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs: Outputs) -> None:
-    """Write the outputs of one pair, each whole or not at all.
+def write(quality_map: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs: Outputs) -> None:
+    """Write the outputs of one pair.
 
     Raises
     ------
@@ -167,25 +171,25 @@ def write(found: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs
         If one can't be written.
     """
     if outputs.map is not None:
-        _picture(outputs.map, map_pictures.overlay(found, opened.distorted, safe=outputs.safe))
+        _picture(outputs.map, map_pictures.overlay(quality_map, opened.distorted, safe=outputs.safe))
     if outputs.heat is not None:
-        _picture(outputs.heat, map_pictures.heat(found, opened.distorted))
+        _picture(outputs.heat, map_pictures.heat(quality_map, opened.distorted))
     if outputs.side is not None:
-        side = map_pictures.side_by_side(found, opened.reference, opened.distorted, safe=outputs.safe)
+        side = map_pictures.side_by_side(quality_map, opened.reference, opened.distorted, safe=outputs.safe)
         _picture(outputs.side, side)
     opened.release()
     if outputs.values is not None:
-        write_values(found, outputs.values)
+        write_values(quality_map, outputs.values)
     if outputs.csv is not None:
-        write_table([Predicted(pair.reference, pair.distorted, found)], outputs.csv)
+        write_table([Predicted(pair.reference, pair.distorted, quality_map)], outputs.csv)
     if outputs.json is not None:
         made = prediction(
-            found,
+            quality_map,
             reference=pair.reference,
             distorted=pair.distorted,
             model=scorer.recipe.model.name,
             blake3=scorer.blake3,
-            warnings=[NO_CALIBRATION] if found.calibration is None else [],
+            warnings=[NO_CALIBRATION] if quality_map.calibration is None else [],
         )
         write_prediction(made, outputs.json)
 

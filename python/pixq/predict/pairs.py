@@ -1,4 +1,4 @@
-"""Which file is compared with which: two files, a file and a folder, or two folders matched by name."""
+"""Match reference files with distorted files: two files, a file and a folder, or two folders by name."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path, PurePosixPath
 from pixq.errors import PixqError
 from pixq.io.image_formats import ENDINGS
 
-__all__ = ["Matched", "Pair", "pairs"]
+__all__ = ["Matched", "Pair", "match_pairs"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two files.
+    """A reference file and a distorted file.
 
     Parameters
     ----------
     reference, distorted
         Their paths.
     name
-        What outputs are called, in a folder of them: the distorted file's path there, without its ending.
+        The stem of its outputs in a folder: the distorted file's relative path without its ending.
     """
 
     reference: Path
@@ -33,31 +33,32 @@ class Pair:
 
 @dataclass(frozen=True)
 class Matched:
-    """What two paths come to.
+    """The pairs that two paths lead to.
 
     Parameters
     ----------
     pairs
         In the order of their names.
-    alone
-        Images that have no partner, which are not compared.
+    unpaired
+        Images without a partner, which are not compared.
     other
-        How many files in the folders are no images by their names.
+        How many files in the folders are not images, going by their names.
     folder
-        Whether a folder was given, and so outputs are folders.
+        Whether a folder was given, so that outputs are folders too.
     """
 
     pairs: tuple[Pair, ...]
-    alone: tuple[Path, ...] = ()
+    unpaired: tuple[Path, ...] = ()
     other: int = 0
     folder: bool = False
 
 
-def pairs(reference: Path, distorted: Path) -> Matched:
-    """Match files.
+def match_pairs(reference: Path, distorted: Path) -> Matched:
+    """Match reference files with distorted files.
 
-    In folders, and theirs, a distorted image goes with the reference of the same relative path; else with the one whose
-    path is the same without its ending; else, in any case of letters. Hidden files are left alone.
+    In folders and their subfolders, a distorted image goes with the reference of the same relative path; otherwise with
+    the one whose path without its ending is the same, and finally regardless of upper and lower case. Hidden files are
+    ignored.
 
     Parameters
     ----------
@@ -67,56 +68,56 @@ def pairs(reference: Path, distorted: Path) -> Matched:
     Raises
     ------
     PixqError
-        If one is missing, the first alone is a folder, one image could go with several, or no two go together.
+        If a path is missing, only the reference is a folder, an image could go with several, or no image has a partner.
     """
     for path in (reference, distorted):
         if not path.exists():
-            raise PixqError(f"{path}: there is no such file or folder")
+            raise PixqError(f"{path}: no such file or folder; check the path")
     if not distorted.is_dir():
         if reference.is_dir():
-            raise PixqError(f"{reference}: is a folder, and {distorted} a file; give two files, or two folders")
+            raise PixqError(f"{reference}: is a folder, but {distorted} is a file; give two files or two folders")
         return Matched((Pair(reference, distorted, distorted.stem),))
     images, other = _images(distorted)
     if reference.is_dir():
         references, more = _images(reference)
-        found = _match(reference, references, distorted, images)
-        alone = [reference / name for name in references if name not in {first for first, _ in found}]
-        alone += [distorted / name for name in images if name not in {second for _, second in found}]
-        together = [(reference / first, second) for first, second in found]
+        matches = _match(reference, references, distorted, images)
+        unpaired = [reference / name for name in references if name not in {first for first, _ in matches}]
+        unpaired += [distorted / name for name in images if name not in {second for _, second in matches}]
+        matched = [(reference / first, second) for first, second in matches]
         other += more
     else:
-        # The reference may lie among them; it is compared with no file that is itself.
-        alone, together = [], [(reference, name) for name in images if not reference.samefile(distorted / name)]
-    if not together:
+        # The reference may be among them; it is not compared with itself.
+        unpaired, matched = [], [(reference, name) for name in images if not reference.samefile(distorted / name)]
+    if not matched:
         raise PixqError(
-            f"{distorted}: no image in it has the name of one in {reference}; give folders whose files are named alike"
+            f"{distorted}: no image has the name of one in {reference}; give folders whose files have the same names"
             if reference.is_dir()
-            else f"{distorted}: holds no image{' but the reference' if images else ''}"
+            else f"{distorted}: holds no{' other' if images else ''} image; give a folder of distorted images"
         )
-    return Matched(_named(together, distorted), tuple(alone), other, True)
+    return Matched(_named(matched, distorted), tuple(unpaired), other, True)
 
 
 def _images(folder: Path) -> tuple[list[str], int]:
-    """The images' paths in a folder, relative, with slashes, sorted; and how many other files there are."""
+    """The sorted relative paths of the images in a folder, with slashes, and the number of other files."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    found, other = [], 0
+    images, other = [], 0
     for where, folders, files in os.walk(folder, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             if name.startswith("."):
                 continue
             if Path(name).suffix.lower() in ENDINGS:
-                found.append((Path(where) / name).relative_to(folder).as_posix())
+                images.append((Path(where) / name).relative_to(folder).as_posix())
             else:
                 other += 1
-    return sorted(found), other
+    return sorted(images), other
 
 
 def _match(reference: Path, references: list[str], distorted: Path, images: list[str]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    matches: list[tuple[str, str]] = []
     left, right = set(references), set(images)
     rules: tuple[Callable[[str], str], ...] = (str, _stem, lambda name: _stem(name).casefold())
     for rule in rules:
@@ -125,13 +126,12 @@ def _match(reference: Path, references: list[str], distorted: Path, images: list
             several = firsts[key] if len(firsts[key]) > 1 else seconds[key]
             if len(several) > 1:
                 one, folder = (seconds[key][0], reference) if several is firsts[key] else (firsts[key][0], distorted)
-                raise PixqError(
-                    f"{folder}: {', '.join(several)} could all go with {one}; keep one of them, or name files alike"
-                )
-            found.append((firsts[key][0], seconds[key][0]))
+                names = ", ".join(several)
+                raise PixqError(f"{folder}: {names} could all go with {one}; keep one of them, or rename the others")
+            matches.append((firsts[key][0], seconds[key][0]))
             left.remove(firsts[key][0])
             right.remove(seconds[key][0])
-    return sorted(found, key=lambda each: each[1])
+    return sorted(matches, key=lambda match: match[1])
 
 
 def _by(rule: Callable[[str], str], names: Iterable[str]) -> dict[str, list[str]]:
@@ -145,17 +145,17 @@ def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def _named(together: Iterable[tuple[Path, str]], folder: Path) -> tuple[Pair, ...]:
-    """Outputs are called as the distorted file is; its ending stays where two differ in nothing else."""
-    all_of_them = list(together)
-    names = {second: _stem(second) for _, second in all_of_them}
-    while alike := {second for second in _alike(names) if names[second] != second}:
-        # A whole name may be what is left of another's: x.png beside x.png.bmp.
-        names |= {second: second for second in alike}
-    return tuple(Pair(first, folder / second, names[second]) for first, second in all_of_them)
+def _named(matched: Iterable[tuple[Path, str]], folder: Path) -> tuple[Pair, ...]:
+    """Name each pair after its distorted file, without the ending unless the names would clash."""
+    matches = list(matched)
+    names = {second: _stem(second) for _, second in matches}
+    while clashing := {second for second in _clashing(names) if names[second] != second}:
+        # A full name may equal the stem of another: x.png beside x.png.bmp.
+        names |= {second: second for second in clashing}
+    return tuple(Pair(first, folder / second, names[second]) for first, second in matches)
 
 
-def _alike(names: Mapping[str, str]) -> list[str]:
-    """Those whose names others have too, in any case of letters: some file systems know no other."""
+def _clashing(names: Mapping[str, str]) -> list[str]:
+    """Files whose names are not unique, ignoring case, as some file systems do."""
     counts = Counter(name.casefold() for name in names.values())
     return [second for second, name in names.items() if counts[name.casefold()] > 1]

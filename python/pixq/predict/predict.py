@@ -1,4 +1,4 @@
-"""`pixq predict`: maps of image files, of one pair or of folders of them, in bounded memory."""
+"""`pixq predict`: maps of one pair of image files, or of folders of them, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.predict.decoding import MEMORY, MIB, Opened, Plan, open_pair, plan
 from pixq.predict.outputs import Outputs, write
-from pixq.predict.pairs import Matched, Pair, pairs
-from pixq.predict.resume_log import Ledger
+from pixq.predict.pairs import Matched, Pair, match_pairs
+from pixq.predict.resume_log import ResumeLog
 from pixq.predict.tables import Predicted, image_table
 from pixq.scoring.grid import STRIDE, Grid
 from pixq.scoring.quality_map import QualityMap, Verdict
@@ -21,24 +22,21 @@ from pixq.scoring.scorer import Scorer
 
 __all__ = ["Report", "Result", "predict"]
 
-#: What is told the stage, how much of it is done, and of how much.
-Stages = Callable[[str, int, int], None]
-
 
 @dataclass(frozen=True)
 class Result:
-    """What is said of one pair.
+    """The result for one pair.
 
     Parameters
     ----------
     pair
         Its files.
     verdict
-        What the model says.
+        The summary of its map.
     calibration
-        Name of the calibration that made the classes; `None` where there is none.
+        Name of the calibration that set the classes; `None` if there is none.
     before
-        Whether an earlier command had computed it.
+        Whether an earlier command computed it.
     """
 
     pair: Pair
@@ -54,11 +52,11 @@ class Report:
     Parameters
     ----------
     matched
-        Which files it compared, and which it could not.
+        The files that it compared, and those without a partner.
     results
-        Of the pairs that could be compared.
+        Results of the pairs that could be compared.
     failed
-        A line for each that could not.
+        One line for each pair that could not.
     """
 
     matched: Matched
@@ -68,11 +66,11 @@ class Report:
 
 @dataclass
 class _Prepared:
-    """A pair on its way: computed before, planned, opened, or refused."""
+    """A pair on its way: finished by an earlier command, planned, opened, or refused."""
 
     pair: Pair
-    made: dict[str, Any] | None = None
-    known: QualityMap | None = None
+    inputs: dict[str, Any] | None = None
+    finished: QualityMap | None = None
     planned: Plan | None = None
     opened: Opened | None = None
     refused: PixqError | None = None
@@ -80,50 +78,78 @@ class _Prepared:
 
 @dataclass(frozen=True)
 class _Work:
-    """What is done with every pair."""
+    """The steps that every pair goes through."""
 
     scorer: Scorer
     outputs: Outputs
     stride: int
     folder: bool
     memory: int
-    ledger: Ledger | None
-    watch: Stages = field(repr=False)
+    log: ResumeLog | None
+    on_progress: ProgressCallback = field(repr=False)
 
     def outputs_of(self, pair: Pair) -> Outputs:
         return self.outputs.of(pair) if self.folder else self.outputs
 
     def prepare(self, pair: Pair, free: int) -> _Prepared:
-        """Everything up to scoring that fits into `free` bytes."""
-        done, outputs = _Prepared(pair), self.outputs_of(pair)
+        """Do everything before scoring that fits into `free` bytes."""
+        prepared, outputs = _Prepared(pair), self.outputs_of(pair)
         try:
-            if self.ledger is not None:
-                done.made = self.ledger.made(pair, outputs)
-                done.known = self.ledger.known(pair, outputs, done.made)
-            if done.known is None:
+            if self.log is not None:
+                prepared.inputs = self.log.inputs(pair, outputs)
+                prepared.finished = self.log.finished(pair, outputs, prepared.inputs)
+            if prepared.finished is None:
                 listed = outputs.json is not None or outputs.csv is not None
-                done.planned = plan(pair, self.scorer.size, self.stride, listed=listed)
-                if done.planned.together <= free:
-                    done.opened = open_pair(done.planned, free)
+                prepared.planned = plan(pair, self.scorer.size, self.stride, listed=listed)
+                if prepared.planned.together <= free:
+                    prepared.opened = open_pair(prepared.planned, free)
         except PixqError as error:
-            done.refused = error
-        return done
+            prepared.refused = error
+        return prepared
 
-    def finish(self, ready: _Prepared, opened: Opened | None) -> QualityMap:
-        """Score a pair and write its outputs."""
-        assert opened is not None
+    def prepare_ahead(self, pairs: tuple[Pair, ...]) -> Iterator[_Prepared]:
+        """Prepare pairs in order; while one is used, the next is prepared on a thread, as far as memory allows."""
+        with ThreadPoolExecutor(1, "pixq-ahead") as pool:
+            coming = pool.submit(self.prepare, pairs[0], self.memory)
+            for number, _ in enumerate(pairs, start=1):
+                prepared = coming.result()
+                if number < len(pairs):
+                    held = 0 if prepared.planned is None else prepared.planned.held + prepared.planned.work
+                    coming = pool.submit(self.prepare, pairs[number], self.memory - held)
+                yield prepared
 
-        def watch(done: int, total: int) -> None:
+    def finish(self, prepared: _Prepared) -> QualityMap:
+        """The map of a pair: from an earlier command, or scored now and its outputs written."""
+        if prepared.finished is not None:
+            return prepared.finished
+        assert prepared.opened is not None
+        # Nothing else holds the pixels, so that they are freed before the next pair is opened.
+        opened, prepared.opened = prepared.opened, None
+
+        def on_progress(stage: str, done: int, total: int, note: str = "") -> None:
             opened.release()
             if not self.folder:
-                self.watch("patches", done, total)
+                self.on_progress(stage, done, total, note)
 
-        found = self.scorer.map(opened.reference, opened.distorted, stride=self.stride, watch=watch)
-        outputs = self.outputs_of(ready.pair)
-        write(found, opened, ready.pair, self.scorer, outputs)
-        if self.ledger is not None and ready.made is not None:
-            self.ledger.add(ready.pair, outputs, ready.made)
-        return found
+        quality_map = self.scorer.map(opened.reference, opened.distorted, stride=self.stride, on_progress=on_progress)
+        outputs = self.outputs_of(prepared.pair)
+        write(quality_map, opened, prepared.pair, self.scorer, outputs)
+        if self.log is not None and prepared.inputs is not None:
+            self.log.add(prepared.pair, outputs, prepared.inputs)
+        return quality_map
+
+    def open(self, prepared: _Prepared) -> None:
+        """Open a pair that is neither finished nor opened yet.
+
+        Raises
+        ------
+        PixqError
+            If it can't be compared.
+        """
+        if prepared.refused is not None:
+            raise prepared.refused
+        if prepared.planned is not None and prepared.opened is None:
+            prepared.opened = open_pair(prepared.planned, self.memory)
 
 
 def predict(
@@ -134,20 +160,20 @@ def predict(
     *,
     stride: int = STRIDE,
     memory: int = MEMORY,
-    watch: Stages | None = None,
-    note: Callable[[str], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
+    warn: Callable[[str], None] | None = None,
 ) -> Report:
     """Compare two files, a reference with a folder of distorted images, or two folders matched by name.
 
-    While a pair is scored, the next is decoded. In folders, a pair that can't be compared is noted, and the others are;
-    where JSON is written, the same command goes on after the pairs that are done.
+    While a pair is scored, the next is decoded. In folders, a pair that can't be compared is reported, and the others
+    go on; where JSON is written, the same command skips the pairs that are done.
 
     Parameters
     ----------
     scorer
-        As `pixq.load` gives it.
+        A model, as `pixq.load` returns it.
     reference, distorted
-        Files or folders; see `pixq.predict.pairs.pairs`.
+        Files or folders; see `pixq.predict.pairs.match_pairs`.
     outputs
         What to write.
     stride
@@ -155,17 +181,17 @@ def predict(
     memory
         MiB for pixels and results at a time; Python and the engine come on top. A pair that needs more is decoded into
         temporary files.
-    watch
-        Is told the stage, and how much of it is done, of how much.
-    note
-        Is told of each pair that can't be compared, in one line.
+    on_progress
+        Called with the stage `patches` for a pair of files, and `pairs` for folders.
+    warn
+        Called with one line for each pair that can't be compared.
 
     Raises
     ------
     PixqError
-        If nothing can be compared: two files, or all pairs of a folder; or an output can't be written.
+        If nothing can be compared, neither the two files nor any pair of the folders, or an output can't be written.
     KeyboardInterrupt
-        That says how to go on.
+        When interrupted; it says how to resume.
 
     Examples
     --------
@@ -173,14 +199,13 @@ def predict(
     0.83
     """
     outputs = outputs or Outputs()
-    # Of any image: a stride that can't be is no matter of a file.
+    # On an image that always fits, so that a wrong stride is not blamed on a file.
     Grid(scorer.size, scorer.size, scorer.size, stride)
     _ = scorer.decision
-    matched = pairs(reference, distorted)
+    matched = match_pairs(reference, distorted)
     outputs.check(matched, (reference, distorted))
-    tell, say = watch or (lambda stage, done, total: None), note or (lambda line: None)
-    ledger = Ledger(outputs.json, scorer, stride) if matched.folder and outputs.json is not None else None
-    work = _Work(scorer, outputs, stride, matched.folder, memory * MIB, ledger, tell)
+    log = ResumeLog(outputs.json, scorer, stride) if matched.folder and outputs.json is not None else None
+    work = _Work(scorer, outputs, stride, matched.folder, memory * MIB, log, on_progress)
     results: list[Result] = []
     failed: list[str] = []
     table: AbstractContextManager[Callable[[Predicted], None]] = nullcontext(lambda row: None)
@@ -188,53 +213,31 @@ def predict(
         table = image_table(outputs.csv)
     try:
         with table as add:
-            for ready in _ahead(work, matched.pairs):
+            for prepared in work.prepare_ahead(matched.pairs):
+                pair = prepared.pair
                 try:
-                    opened = _opened(work, ready)
+                    work.open(prepared)
                 except PixqError as error:
                     if not matched.folder:
                         raise
                     failed.append(str(error))
-                    say(str(error))
+                    if warn is not None:
+                        warn(str(error))
                 else:
-                    # Not of this pair alone if it fails: what can't be written now can't be written for the next.
-                    found = work.finish(ready, opened) if ready.known is None else ready.known
-                    add(Predicted(ready.pair.reference, ready.pair.distorted, found))
-                    before = ready.known is not None
-                    results.append(Result(ready.pair, found.verdict, found.calibration, before))
-                    # Before the next pair is opened, not after.
-                    del opened
+                    # An error here ends the command: what can't be written now can't be written for the next pair.
+                    before = prepared.finished is not None
+                    quality_map = work.finish(prepared)
+                    add(Predicted(pair.reference, pair.distorted, quality_map))
+                    results.append(Result(pair, quality_map.verdict, quality_map.calibration, before))
                 if matched.folder:
-                    tell("pairs", len(results) + len(failed), len(matched.pairs))
+                    on_progress("pairs", len(results) + len(failed), len(matched.pairs))
             if not results:
                 raise PixqError(
-                    f"{distorted}: none of its {len(matched.pairs)} pairs can be compared; the first: {failed[0]}"
+                    f"{distorted}: none of the {len(matched.pairs)} pairs can be compared; the first: {failed[0]}"
                 )
     except KeyboardInterrupt:
         if not matched.folder:
             raise
-        how = "the same command goes on" if outputs.json is not None else "with --json it would go on after these"
-        raise KeyboardInterrupt(f"{len(results)} of {len(matched.pairs)} pairs are done; {how}") from None
+        resume = "the same command resumes here" if outputs.json is not None else "only with --json can it be resumed"
+        raise KeyboardInterrupt(f"{len(results)} of {len(matched.pairs)} pairs are done; {resume}") from None
     return Report(matched, tuple(results), tuple(failed))
-
-
-def _opened(work: _Work, ready: _Prepared) -> Opened | None:
-    """The images of a pair, which are its caller's then; `None` where nothing is to be looked at."""
-    if ready.refused is not None:
-        raise ready.refused
-    if ready.planned is None:
-        return None
-    opened, ready.opened = ready.opened or open_pair(ready.planned, work.memory), None
-    return opened
-
-
-def _ahead(work: _Work, some: tuple[Pair, ...]) -> Iterator[_Prepared]:
-    """Pairs in their order; while one is used, the next is prepared, as far as memory allows."""
-    with ThreadPoolExecutor(1, "pixq-ahead") as pool:
-        coming = pool.submit(work.prepare, some[0], work.memory)
-        for number, _ in enumerate(some, start=1):
-            ready = coming.result()
-            if number < len(some):
-                held = 0 if ready.planned is None else ready.planned.held + ready.planned.work
-                coming = pool.submit(work.prepare, some[number], work.memory - held)
-            yield ready

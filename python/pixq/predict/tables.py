@@ -1,4 +1,4 @@
-"""Predictions as CSV: a line a patch, or a line an image pair."""
+"""Predictions as CSV: one row per patch, or one row per image pair."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pixq.classes import NAMES
-from pixq.io.csv import name_cell, table_of, word
+from pixq.io.csv import bool_cell, csv_writer, name_cell
 from pixq.scoring.quality_map import QualityMap
 
 __all__ = [
@@ -39,26 +39,27 @@ IMAGE_COLUMNS = (
 
 
 class Predicted(NamedTuple):
-    """A pair's file names, as they were given, and its map."""
+    """A pair's file names, as the user gave them, and its map."""
 
     reference: str | os.PathLike[str]
     distorted: str | os.PathLike[str]
-    found: QualityMap
+    map: QualityMap
 
 
 _Add = Callable[[Predicted], None]
 
 
 def write_table(rows: Iterable[Predicted], path: str | os.PathLike[str]) -> None:
-    """Write a line a patch, whole or not at all; maps are taken one by one.
+    """Write one row per patch; maps are taken one by one.
 
     Parameters
     ----------
     rows
         The pairs.
     path
-        Of the CSV file: UTF-8, `PATCH_COLUMNS`. The score is empty where a patch is identical to its reference, unsure
-        where the calibration has no sets. File names that a spreadsheet would take for formulas have `./` before them.
+        The CSV file, in UTF-8, with `PATCH_COLUMNS`. The score is empty where a patch is identical to its reference;
+        unsure is empty where the calibration has no sets. File names that a spreadsheet would take for formulas begin
+        with `./`.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def write_table(rows: Iterable[Predicted], path: str | os.PathLike[str]) -> None
 
     Examples
     --------
-    >>> write_table([Predicted("a.png", "b.png", found)], "patches.csv")  # doctest: +SKIP
+    >>> write_table([Predicted("a.png", "b.png", quality_map)], "patches.csv")  # doctest: +SKIP
     """
     with patch_table(path) as add:
         for row in rows:
@@ -75,7 +76,7 @@ def write_table(rows: Iterable[Predicted], path: str | os.PathLike[str]) -> None
 
 
 def write_image_table(rows: Iterable[Predicted], path: str | os.PathLike[str]) -> None:
-    """Write a line an image pair, `IMAGE_COLUMNS`; otherwise as `write_table`.
+    """Write one row per image pair, with `IMAGE_COLUMNS`; otherwise like `write_table`.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def write_image_table(rows: Iterable[Predicted], path: str | os.PathLike[str]) -
 
     Examples
     --------
-    >>> write_image_table([Predicted("a.png", "b.png", found)], "images.csv")  # doctest: +SKIP
+    >>> write_image_table([Predicted("a.png", "b.png", quality_map)], "images.csv")  # doctest: +SKIP
     """
     with image_table(path) as add:
         for row in rows:
@@ -93,9 +94,9 @@ def write_image_table(rows: Iterable[Predicted], path: str | os.PathLike[str]) -
 
 @contextmanager
 def patch_table(path: str | os.PathLike[str]) -> Iterator[_Add]:
-    """`write_table`, for pairs that come one by one: gives a function that adds a pair.
+    """Like `write_table`, for pairs that come one by one: yields a function that adds a pair.
 
-    The file appears at the end of the block, and not at all where that raises.
+    The file appears at the end of the block, and only if the block does not raise.
 
     Raises
     ------
@@ -105,48 +106,50 @@ def patch_table(path: str | os.PathLike[str]) -> Iterator[_Add]:
     Examples
     --------
     >>> with patch_table("patches.csv") as add:  # doctest: +SKIP
-    ...     add(Predicted("a.png", "b.png", found))
+    ...     add(Predicted("a.png", "b.png", quality_map))
     """
-    with table_of(Path(path), PATCH_COLUMNS) as write:
+    with csv_writer(Path(path), PATCH_COLUMNS) as write:
         yield lambda row: write(_patch_lines(row))
 
 
 @contextmanager
 def image_table(path: str | os.PathLike[str]) -> Iterator[_Add]:
-    """`write_image_table`, for pairs that come one by one; see `patch_table`."""
-    with table_of(Path(path), IMAGE_COLUMNS) as write:
+    """Like `write_image_table`, for pairs that come one by one; see `patch_table`."""
+    with csv_writer(Path(path), IMAGE_COLUMNS) as write:
         yield lambda row: write([_image_line(row)])
 
 
 def _patch_lines(row: Predicted) -> Iterator[Sequence[object]]:
-    found, names = row.found, (name_cell(row.reference), name_cell(row.distorted))
+    quality_map, names = row.map, (name_cell(row.reference), name_cell(row.distorted))
     unsure: Sequence[object] = (
-        [""] * found.classes.size if found.unsure is None else [word(each) for each in found.unsure.ravel().tolist()]
+        [""] * quality_map.classes.size
+        if quality_map.unsure is None
+        else [bool_cell(unsure) for unsure in quality_map.unsure.ravel().tolist()]
     )
     values = (
-        found.grid.corners.tolist(),
-        found.score.ravel().tolist(),
-        found.decimals.tolist(),
-        found.classes.ravel().tolist(),
-        found.identical.ravel().tolist(),
+        quality_map.grid.corners.tolist(),
+        quality_map.score.ravel().tolist(),
+        quality_map.decimals.tolist(),
+        quality_map.classes.ravel().tolist(),
+        quality_map.identical.ravel().tolist(),
         unsure,
     )
     for (y, x), score, quality, number, same, doubt in zip(*values, strict=True):
-        yield (*names, y, x, "" if same else score, quality, NAMES[number], word(same), doubt)
+        yield (*names, y, x, "" if same else score, quality, NAMES[number], bool_cell(same), doubt)
 
 
 def _image_line(row: Predicted) -> Sequence[object]:
-    found, verdict = row.found, row.found.verdict
+    quality_map, verdict = row.map, row.map.verdict
     return (
         name_cell(row.reference),
         name_cell(row.distorted),
-        found.grid.height,
-        found.grid.width,
-        found.classes.size,
+        quality_map.grid.height,
+        quality_map.grid.width,
+        quality_map.classes.size,
         float(verdict.quality),
         verdict.worst,
         *verdict.shares.values(),
         "" if verdict.unsure is None else verdict.unsure,
         verdict.identical,
-        found.calibration or "",
+        quality_map.calibration or "",
     )

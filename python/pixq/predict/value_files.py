@@ -1,4 +1,4 @@
-"""Quality by pixel as a file for further work: NPY, or a 16-bit grey TIFF."""
+"""Quality per pixel as a file for further processing: NPY, or a 16-bit grey TIFF."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pixq.scoring.quality_map import QualityMap
 
 __all__ = ["ENDINGS", "write_values"]
 
-#: What a file of values may end in.
+#: Endings that a file of values may have.
 ENDINGS = (".npy", ".tif", ".tiff")
 
-#: Pixels that are computed at once: 100 megapixels are 400 MB, of which a few MB are in memory.
+#: Pixels that are computed at a time: 100 megapixels would be 400 MB, of which only a few are in memory.
 _BAND = 1 << 20
 
 # TIFF 6.0, June 1992: types of fields, and the tags of baseline bilevel and greyscale images (sections 2, 4 and 6).
@@ -30,12 +30,12 @@ _LARGEST = (1 << 32) - 1
 _Field = tuple[int, int, list[int] | bytes]
 
 
-def write_values(found: QualityMap, path: str | os.PathLike[str]) -> None:
-    """Write `found.per_pixel()`, whole or not at all, without ever having all of it in memory.
+def write_values(quality_map: QualityMap, path: str | os.PathLike[str]) -> None:
+    """Write `quality_map.per_pixel()` without ever having all of it in memory.
 
     Parameters
     ----------
-    found
+    quality_map
         The map.
     path
         `.npy`: float32 (height, width), 0 to 1; `.tif` or `.tiff`: 16-bit grey, uncompressed, quality * 65535, rounded.
@@ -43,11 +43,11 @@ def write_values(found: QualityMap, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     PixqError
-        If the name ends otherwise, the file can't be written, or a TIFF would have more than 4 GB.
+        If the name has another ending, the file can't be written, or a TIFF would exceed 4 GB.
 
     Examples
     --------
-    >>> write_values(found, "quality.npy")  # doctest: +SKIP
+    >>> write_values(quality_map, "quality.npy")  # doctest: +SKIP
     """
     path = Path(path)
     ending = path.suffix.lower()
@@ -55,27 +55,27 @@ def write_values(found: QualityMap, path: str | os.PathLike[str]) -> None:
         raise PixqError(f"{path}: give a name that ends in .npy (float32) or .tif (16 bit)")
     with atomic_write(path) as scratch, scratch.open("wb") as file:
         if ending == ".npy":
-            _write_npy(found, file)
+            _write_npy(quality_map, file)
         else:
-            _write_tiff(found, file, path)
+            _write_tiff(quality_map, file, path)
 
 
-def _bands(found: QualityMap, rows: int) -> Iterator[NDArray[np.float32]]:
-    columns = np.arange(found.grid.width)
-    for top in range(0, found.grid.height, rows):
-        yield found.at(np.arange(top, min(top + rows, found.grid.height)), columns)
+def _bands(quality_map: QualityMap, rows: int) -> Iterator[NDArray[np.float32]]:
+    columns = np.arange(quality_map.grid.width)
+    for top in range(0, quality_map.grid.height, rows):
+        yield quality_map.at(np.arange(top, min(top + rows, quality_map.grid.height)), columns)
 
 
-def _write_npy(found: QualityMap, file: BinaryIO) -> None:
-    shape = (found.grid.height, found.grid.width)
+def _write_npy(quality_map: QualityMap, file: BinaryIO) -> None:
+    shape = (quality_map.grid.height, quality_map.grid.width)
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    for band in _bands(found, max(_BAND // shape[1], 1)):
+    for band in _bands(quality_map, max(_BAND // shape[1], 1)):
         file.write(band.astype("<f4", copy=False).data)
 
 
-def _write_tiff(found: QualityMap, file: BinaryIO, path: Path) -> None:
-    """Pillow writes a TIFF from an array of the whole; a baseline TIFF is a header, and rows."""
-    height, width = found.grid.height, found.grid.width
+def _write_tiff(quality_map: QualityMap, file: BinaryIO, path: Path) -> None:
+    """Write a baseline TIFF, a header and rows: Pillow would need the whole image in memory."""
+    height, width = quality_map.grid.height, quality_map.grid.width
     rows = min(max(_BAND // width, 1), height)
     strips = -(-height // rows)
     sizes = [2 * width * (min(top + rows, height) - top) for top in range(0, height, rows)]
@@ -97,15 +97,15 @@ def _write_tiff(found: QualityMap, file: BinaryIO, path: Path) -> None:
     ]
     first = len(_directory(fields))
     if first + sum(sizes) > _LARGEST:
-        raise PixqError(f"{path}: {width}x{height} pixels are more than a TIFF holds; give a name that ends in .npy")
+        raise PixqError(f"{path}: {width}x{height} pixels exceed the 4 GB of a TIFF; give a name that ends in .npy")
     offsets = [first + sum(sizes[:strip]) for strip in range(strips)]
     file.write(_directory([(tag, kind, offsets if tag == 273 else values) for tag, kind, values in fields]))
-    for band in _bands(found, rows):
+    for band in _bands(quality_map, rows):
         file.write(np.rint(band * np.float64(65535)).astype("<u2").data)
 
 
 def _directory(fields: list[_Field]) -> bytes:
-    """The header and the only directory; values that don't fit into an entry's four bytes follow it."""
+    """The header and the only directory; values longer than an entry's four bytes come after it."""
     entries, further = b"", b""
     after = 8 + 2 + 12 * len(fields) + 4
     for tag, kind, values in fields:

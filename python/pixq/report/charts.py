@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Literal
 
 from pixq.classes import CLASSES
-from pixq.drawing.axes import number
-from pixq.drawing.svg import Scale, Svg
+from pixq.drawing.axes import Scale, number
+from pixq.drawing.svg import Svg
 from pixq.evaluation.evaluation_file import Histogram, ReliabilityBin
 from pixq.statistics.estimates import Cut
 

@@ -1,4 +1,4 @@
-"""Where the patches of a map lie: at every stride, and at the last row and column of pixels."""
+"""The grid of a map's patches: one per stride, and the last ones at the image's edges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pixq.errors import PixqError
 
 __all__ = ["STRIDE", "Grid"]
 
-#: Pixels between neighbouring patches, unless another number is asked for.
+#: Default distance between neighbouring patches, in pixels.
 STRIDE = 10
 
 
@@ -22,16 +22,16 @@ class Grid:
     Parameters
     ----------
     height, width
-        Of the image, in pixels.
+        Size of the image, in pixels.
     size
         Side of a patch, in pixels.
     stride
-        Pixels between neighbouring patches; the last of a row or column lies at the edge, nearer if need be.
+        Pixels between neighbouring patches; the last of a row or column touches the edge and may be nearer.
 
     Raises
     ------
     PixqError
-        If a patch does not fit, or the stride is not 1 to `size`: pixels between patches would never be looked at.
+        If a patch does not fit, or the stride is not 1 to `size`: pixels between patches would be skipped.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         if not 1 <= self.stride <= self.size:
-            raise PixqError(f"the stride {self.stride} is not 1 to {self.size}, the side of a patch")
+            raise PixqError(f"the stride is {self.stride}; give 1 to {self.size} pixels, the side of a patch")
         if min(self.height, self.width) < self.size:
             raise PixqError(
                 f"the image has {self.width}x{self.height} pixels; a patch takes {self.size}x{self.size}: "
@@ -96,6 +96,6 @@ def _starts(length: int, size: int, stride: int) -> NDArray[np.int64]:
 
 
 def _nearest(starts: NDArray[np.int64], length: int, size: int) -> NDArray[np.int64]:
-    # Twice the centres, so that they are whole; a pixel in the middle of two goes to the later.
+    # Twice the centres, which are integers; a pixel halfway between two belongs to the later one.
     between = starts[:-1] + starts[1:] + size
     return np.searchsorted(between, 2 * np.arange(length) + 1, side="right")

@@ -1,4 +1,4 @@
-"""The model `monotone` on the CPU by the core: without PyTorch, and the same bits for any number of threads."""
+"""The model `monotone` on the CPU, computed by the core."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq._core import monotone_score_at
-from pixq.errors import PixqError
+from pixq.io.progress import ProgressCallback
 from pixq.models.spec import ModelSpec
-from pixq.scoring.engines import CORE_BLOCK, Bytes, Scored, Watch, blocks, joined
+from pixq.scoring.engine import CORE_BLOCK, Bytes, CoreEngine, Corners, EngineScores, blocks, flatten_tensors
 
 __all__ = ["MonotoneEngine", "monotone_parameters"]
 
@@ -29,14 +29,14 @@ def monotone_parameters(tensors: Mapping[str, NDArray[Any]], spec: ModelSpec, pa
     tensors
         By name, as `model.safetensors` has them.
     spec
-        Of a monotone model.
+        A monotone model.
     path
         The file, for the message.
 
     Raises
     ------
     PixqError
-        If a tensor is missing, of another shape, or one too many.
+        If a tensor is missing, unknown, or has another shape.
     """
     members = spec.members
     units, hidden, width = _UNITS * members, _HIDDEN * members, _CONTEXTS + _DISTANCES
@@ -57,11 +57,11 @@ def monotone_parameters(tensors: Mapping[str, NDArray[Any]], spec: ModelSpec, pa
     }
     if spec.pooling == "learned":
         shapes |= {"weigh_in.weight": (hidden, _CONTEXTS), "weigh_in.bias": (hidden,), "weigh_out": (members, _HIDDEN)}
-    return joined(tensors, {f"body.{name}": shape for name, shape in shapes.items()}, path)
+    return flatten_tensors(tensors, {f"body.{name}": shape for name, shape in shapes.items()}, path)
 
 
 @dataclass(frozen=True, eq=False)
-class MonotoneEngine:
+class MonotoneEngine(CoreEngine):
     """The monotone model by the core.
 
     Parameters
@@ -69,11 +69,11 @@ class MonotoneEngine:
     parameters
         As `monotone_parameters` gives them.
     scale, shift
-        float32 (9,): what the nine channels are multiplied with, and what is added then.
+        float32 (9,): what the nine channels are multiplied by, and what is then added.
     members
         How many nets the ensemble has.
     learned
-        Whether what a patch counts in its image's score is learned.
+        Whether the weight of a patch in its image's score is learned.
     """
 
     parameters: NDArray[np.float32]
@@ -82,47 +82,41 @@ class MonotoneEngine:
     members: int
     learned: bool
 
-    name = "core"
-    device = "cpu"
+    computes = "monotone"
 
-    @staticmethod
-    def takes(spec: ModelSpec) -> bool:
-        """Whether it computes this model."""
+    @classmethod
+    def takes(cls, spec: ModelSpec) -> bool:
+        """See `CoreEngine`."""
         return spec.name == "monotone"
 
     @classmethod
-    def of(cls, tensors: Mapping[str, NDArray[Any]], spec: ModelSpec, path: Path) -> MonotoneEngine:
-        """The engine of a model's tensors; see `monotone_parameters`."""
+    def open(cls, tensors: Mapping[str, NDArray[Any]], spec: ModelSpec, path: Path) -> MonotoneEngine:
+        """See `CoreEngine`."""
         parameters = monotone_parameters(tensors, spec, path)
         learned = spec.pooling == "learned"
         return cls(parameters, tensors["channels.scale"], tensors["channels.shift"], spec.members, learned)
 
-    def scores(self, reference: Bytes, distorted: Bytes) -> Scored:
+    def scores(self, reference: Bytes, distorted: Bytes) -> EngineScores:
         """See `Engine`."""
         n, height, width = reference.shape[:3]
-        # One below the other they are two images.
+        # Stacked on top of each other, the patches are two images.
         r, d = (np.ascontiguousarray(patches).reshape(n * height, width, 3) for patches in (reference, distorted))
         corners = np.stack([np.arange(n) * height, np.zeros(n, np.int64)], axis=1)
         return self._scores_at(r, d, corners, (height, width))
 
-    def probabilities(self, reference: Bytes, distorted: Bytes) -> NDArray[np.float32]:
-        """See `Engine`; the model has no ordinal head."""
-        raise PixqError("the core gives no probabilities")
-
     def scores_at(
-        self, reference: Bytes, distorted: Bytes, corners: NDArray[np.int64], size: int, watch: Watch | None = None
-    ) -> Scored:
+        self, reference: Bytes, distorted: Bytes, corners: Corners, size: int, on_progress: ProgressCallback
+    ) -> EngineScores:
         """See `Engine`."""
-        n = len(corners)
-        found = Scored(np.empty(n), np.empty(n, np.float32), np.empty(n, np.float32))
-        for here in blocks(n, CORE_BLOCK, watch):
-            block = self._scores_at(reference, distorted, corners[here], (size, size))
-            found.score[here], found.quality[here], found.weight[here] = block
-        return found
+        out = EngineScores.empty(len(corners))
+        for some in blocks(len(corners), CORE_BLOCK, on_progress):
+            block = self._scores_at(reference, distorted, corners[some], (size, size))
+            out.score[some], out.quality[some], out.weight[some] = block
+        return out
 
     def _scores_at(
         self, reference: Bytes, distorted: Bytes, corners: NDArray[np.int64], size: tuple[int, int]
-    ) -> Scored:
+    ) -> EngineScores:
         raw, weight = np.empty((2, len(corners) * self.members), np.float32)
         if len(corners):
             monotone_score_at(
@@ -138,5 +132,5 @@ class MonotoneEngine:
                 raw=raw,
                 weight=weight,
             )
-        score, counts = (each.reshape(len(corners), self.members).mean(axis=1) for each in (raw, weight))
-        return Scored(score.astype(np.float64), np.clip(score, 0.0, 1.0), counts)
+        score, counts = (values.reshape(len(corners), self.members).mean(axis=1) for values in (raw, weight))
+        return EngineScores(score.astype(np.float64), np.clip(score, 0.0, 1.0), counts)

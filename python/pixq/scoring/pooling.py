@@ -1,4 +1,4 @@
-"""How patch scores become an image's score, without PyTorch: the rule of `pixq.models.pooling`, which trains by it."""
+"""Pool the scores of patches into an image's score, without PyTorch but as `pixq.models.pooling` does in training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pool(spec: ModelSpec, score: NDArray[np.floating], weight: NDArray[np.floati
     0.625
     """
     if not len(score):
-        raise ValueError("there is no patch to make an image's score from")
+        raise ValueError("there is no patch to pool into an image's score")
     values = score.astype(np.float64)
     if spec.pooling == "percentile":
         return float(np.percentile(values, spec.percentile))
@@ -36,7 +36,7 @@ def pool(spec: ModelSpec, score: NDArray[np.floating], weight: NDArray[np.floati
 def pool_by(
     spec: ModelSpec, image: NDArray[np.int64], score: NDArray[np.floating], weight: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """The score of each image, float64 (m,), from the patches (n,) whose image's number `image` gives, in its order."""
+    """The score of each image, float64 (m,), by rising image number; `image` (n,) gives the number of each patch."""
     order = np.argsort(image, kind="stable")
     starts = np.unique(image[order], return_index=True)[1][1:]
     parts = zip(np.split(score[order], starts), np.split(weight[order], starts), strict=True)

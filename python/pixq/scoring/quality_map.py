@@ -1,4 +1,4 @@
-"""What a model says of every patch of an image pair."""
+"""The map of an image pair: scores and classes of all its patches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pixq.scoring.grid import Grid
 
 __all__ = ["WORST", "QualityMap", "Verdict"]
 
-#: The percentile of patches' quality that is given as the worst of an image.
+#: The percentile of patches' quality that is reported as an image's worst.
 WORST = 5.0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a whole image pair.
+    """The summary of a whole image pair.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Verdict:
     shares
         The share of patches of each class, by its name, worst first; their sum is 1.
     unsure
-        The share of patches whose class is not sure; `None` where the calibration has no conformal sets.
+        The share of patches whose class is unsure; `None` where the calibration has no conformal sets.
     identical
         The share of patches that equal the reference at 8 bits.
     """
@@ -48,24 +48,24 @@ class QualityMap:
     Parameters
     ----------
     grid
-        Where the patches lie.
+        The positions of the patches.
     score
-        float64: what calibrations cut, on the model's own scale, higher is better; infinite where `identical`.
+        float64: what calibrations cut, on the model's own scale; higher is better, infinite where `identical`.
     quality
         float32, 0 to 1, 1 = nobody notices.
     classes
         int8: numbers of `pixq.classes.CLASSES`, worst first.
     identical
-        bool: the patch equals its reference in every pixel, at 8 bits; differences of deeper pixels that rounding takes
-        away are none. It was not shown to the model: quality 1, Green, sure.
+        bool: the patch equals its reference in every pixel once both are rounded to 8 bits. The model does not score
+        it: it has quality 1, is Green, and is not unsure.
     unsure
-        bool: the conformal set of the patch has not exactly one class; `None` where there are no sets.
+        bool: the patch's conformal set does not have exactly one class; `None` where there are no sets.
     pooled
         The image's quality; see `Verdict`.
     cuts
         The scores from which a patch is Orange, and Green.
     calibration
-        Name of the calibration that the cuts are of; `None`: cuts of quality that no target domain has set.
+        Name of the calibration that set the cuts; `None` if none did, and they apply to quality.
     """
 
     grid: Grid
@@ -80,7 +80,7 @@ class QualityMap:
 
     @property
     def verdict(self) -> Verdict:
-        """What is said of the whole pair."""
+        """The summary of the whole pair."""
         counts = np.bincount(self.classes.ravel(), minlength=len(CLASSES)) / self.classes.size
         return Verdict(
             self.pooled,
@@ -92,23 +92,23 @@ class QualityMap:
 
     @property
     def decimals(self) -> NDArray[np.str_]:
-        """The qualities in as few digits as tell each float32 from its neighbours, (rows * columns,): 0.83."""
+        """The qualities with the fewest digits that identify each float32, (rows * columns,): 0.83."""
         return self.quality.ravel().astype("U")
 
     def per_pixel(self) -> NDArray[np.float32]:
-        """Quality of each pixel, float32 (height, width): between the centres of patches, on straight lines.
+        """The quality of each pixel, float32 (height, width), interpolated linearly between the centres of patches.
 
-        Beyond the outermost centres it is theirs.
+        Beyond the outermost centres it is constant.
         """
         return self.at(np.arange(self.grid.height), np.arange(self.grid.width))
 
     def at(self, ys: ArrayLike, xs: ArrayLike) -> NDArray[np.float32]:
-        """`per_pixel` at some rows and columns alone: of a 100-megapixel image, what is shown, or a band.
+        """`per_pixel` at some rows and columns only, such as a band of a 100-megapixel image.
 
         Parameters
         ----------
         ys, xs
-            Rows (m,) and columns (n,) in pixels; halves lie between two pixels.
+            Rows (m,) and columns (n,) in pixels; fractions lie between two pixels.
 
         Returns
         -------
@@ -137,7 +137,7 @@ _Weights = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 def _weights(starts: NDArray[np.int64], places: NDArray[np.float64], size: int) -> _Weights:
-    """For each place the centre before it, and how far it is on the way to the next, 0 to 1."""
+    """For each place, the centre before it, and the fraction of the way to the next centre, 0 to 1."""
     centres = starts + (size - 1) / 2
     if len(centres) == 1:
         return np.zeros(len(places), np.int64), np.zeros(len(places), np.float32)

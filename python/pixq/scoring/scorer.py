@@ -16,13 +16,15 @@ from pixq.decisions.decision import Decision
 from pixq.decisions.pjnd_cuts import PJND, PJND_CUTS, PjndCuts, read_cuts
 from pixq.errors import PixqError, unknown
 from pixq.io.images import eight_bits
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.models import MODELS
 from pixq.runs.directory import RunDirectory, RunInfo
 from pixq.runs.load import load_model, read_run
 from pixq.runs.recipe import Recipe
-from pixq.scoring.engine_of import engine_of
-from pixq.scoring.engines import ONNX, Engine, EngineName, Scored, Watch, identical_at
+from pixq.scoring.engine import Engine, EngineName, EngineScores, identical_at
+from pixq.scoring.engines import choose_engine
 from pixq.scoring.grid import STRIDE, Grid
+from pixq.scoring.onnx_engine import ONNX
 from pixq.scoring.pooling import pool, pool_by
 from pixq.scoring.quality_map import QualityMap
 
@@ -43,13 +45,13 @@ class Scorer:
     run
         The run's directory.
     recipe
-        What it was trained by; its pooling makes an image's score.
+        How it was trained; its pooling combines patches into an image's score.
     info
-        `run.json` of its run.
+        The run's `run.json`.
     engine
         What computes the scores.
     calibration
-        Name of the calibration that makes classes of scores; the only one if `None`.
+        Name of the calibration that turns scores into classes; the only one if `None`.
     """
 
     def __init__(
@@ -59,15 +61,15 @@ class Scorer:
         self.recipe = recipe
         self.info = info
         self.engine = engine
-        #: The name that was asked for; `None` where none was.
-        self.named = calibration
+        #: The calibration that was asked for; `None` if none was.
+        self.calibration_name = calibration
 
     def __repr__(self) -> str:
         return f"<Scorer {self.recipe.model.name} ({self.kind}) on {self.device}>"
 
     @property
     def kind(self) -> str:
-        """What the head gives: `regression` of quality, or `ordinal`, the order of Red, Orange and Green."""
+        """The head: `regression` of quality, or `ordinal`, the order of Red, Orange and Green."""
         return self.recipe.model.head
 
     @property
@@ -83,78 +85,77 @@ class Scorer:
 
     @property
     def blake3(self) -> str:
-        """Of `model.safetensors`, in hexadecimal."""
+        """Checksum of `model.safetensors`, in hexadecimal."""
         return self.info.model_blake3
 
     @cached_property
     def model(self) -> PatchModel:
-        """The network as a module of PyTorch, which is imported if it is not the engine."""
+        """The network as a PyTorch module; imports PyTorch if another engine computes the scores."""
         model: PatchModel | None = getattr(self.engine, "model", None)
         return load_model(self.run)[0].eval() if model is None else model
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """What makes classes of scores, read from the run when it is first asked for; `None` where `pjnd_cuts` do.
+        """The calibration that turns scores into classes, read from the run on first use.
 
-        It is `None` too where the run has neither.
+        `None` where `pjnd_cuts` do so, or where the run has neither.
 
         Raises
         ------
         PixqError
-            If there are several and none was named, the file is damaged, or its cuts are of other weights.
+            If there are several and none was named, the file is damaged, or it was made for different weights.
         """
-        known = read_calibrations(self.run)
-        if self.named == PJND_CUTS and PJND_CUTS not in known and self.pjnd_cuts is not None:
+        name, calibrations = self.calibration_name, read_calibrations(self.run)
+        if name == PJND_CUTS and PJND_CUTS not in calibrations and self.pjnd_cuts is not None:
             return None
-        if self.named is None and not known:
+        if name is None and not calibrations:
             return None
-        if self.named is not None and self.named not in known and (self.run / PJND).exists():
-            raise unknown("calibration", self.named, [*known, PJND_CUTS])
-        found = get_calibration(self.run, self.named)
-        found.check_weights(self.run, self.blake3)
-        return found
+        if name is not None and name not in calibrations and (self.run / PJND).exists():
+            raise unknown("calibration", name, [*calibrations, PJND_CUTS])
+        calibration = get_calibration(self.run, name)
+        calibration.check_weights(self.run, self.blake3)
+        return calibration
 
     @cached_property
     def pjnd_cuts(self) -> PjndCuts | None:
-        """What ranges of human PJNDs chose, if they did; see `pixq.ladders.pjnd`.
+        """The cuts that ranges of human PJNDs chose, if the run has them; see `pixq.ladders.pjnd`.
 
         Raises
         ------
         PixqError
-            If the file is damaged, or its cuts are of other weights.
+            If the file is damaged, or was made for different weights.
         """
-        found = read_cuts(self.run)
-        if found is not None and found.blake3 != self.blake3:
-            raise PixqError(f"{self.run / PJND}: is of other weights; run pixq calibrate --ladders anew")
-        return found
+        cuts = read_cuts(self.run)
+        if cuts is not None and cuts.blake3 != self.blake3:
+            raise PixqError(f"{self.run / PJND}: was made for different weights; run pixq calibrate --ladders again")
+        return cuts
 
     @cached_property
     def decision(self) -> Decision:
-        """What makes the classes of its maps: `calibration`, or `pjnd_cuts`, or else cuts of quality.
+        """What turns the scores of its maps into classes: `calibration`, or `pjnd_cuts`, or else cuts of quality.
 
         Raises
         ------
         PixqError
-            As of `calibration` and `pjnd_cuts`.
+            As `calibration` and `pjnd_cuts` do.
         """
-        chosen = self.calibration
-        return Decision.choose(chosen, self.pjnd_cuts if chosen is None else None)
+        return Decision.choose(self.calibration, self.pjnd_cuts if self.calibration is None else None)
 
     def with_decision(self, decision: Decision) -> Scorer:
-        """The same model, whose maps have classes by `decision` and not by what its run holds, which is not read.
+        """The same model with another decision; the calibrations of its run are not read.
 
         Examples
         --------
         >>> scorer.with_decision(Decision.choose(None)).map(reference, distorted).cuts  # doctest: +SKIP
         (0.33, 0.66)
         """
-        other = Scorer(self.run, self.recipe, self.info, self.engine, self.named)
+        other = Scorer(self.run, self.recipe, self.info, self.engine, self.calibration_name)
         other.decision = decision
         return other
 
     # Batches of patches.
 
-    def _score(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> Scored:
+    def _score(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> EngineScores:
         self._check(reference, distorted)
         return self.engine.scores(reference, distorted)
 
@@ -162,8 +163,8 @@ class Scorer:
         pair = {"reference": reference, "distorted": distorted}
         for name, patches in pair.items():
             if not isinstance(patches, np.ndarray) or patches.dtype != np.uint8:
-                found = patches.dtype if isinstance(patches, np.ndarray) else type(patches).__name__
-                raise TypeError(f"'{name}' has dtype {found}; expected uint8")
+                dtype = patches.dtype if isinstance(patches, np.ndarray) else type(patches).__name__
+                raise TypeError(f"'{name}' has dtype {dtype}; expected uint8")
             if patches.ndim != 4 or patches.shape[3] != 3:
                 raise ValueError(f"'{name}' has shape {patches.shape}; expected (n, height, width, 3)")
         if reference.shape != distorted.shape:
@@ -180,7 +181,7 @@ class Scorer:
         Parameters
         ----------
         reference, distorted
-            uint8 (n, height, width, 3), 0 to 255, RGB; what is fused is fused already, as `PatchSet.fused` gives it.
+            uint8 (n, height, width, 3), 0 to 255, RGB; already fused, as `PatchSet.fused` gives them.
 
         Returns
         -------
@@ -190,16 +191,16 @@ class Scorer:
         Raises
         ------
         TypeError, ValueError
-            If dtype or shape are others.
+            If the dtype or shape is wrong.
         """
         return self._score(reference, distorted).quality
 
     def scores(
         self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """What calibrations cut: a score of each patch pair that is higher for better ones.
+        """The score that calibrations cut, for each patch pair; higher is better.
 
-        It orders patches as `quality` does, and also those that `quality` clamps to the same end of its scale.
+        It orders patches as `quality` does, and also tells apart those that `quality` clamps to the same value.
 
         Parameters
         ----------
@@ -209,10 +210,10 @@ class Scorer:
         Returns
         -------
         tuple
-            Scores, float64 (n,), on no fixed scale; and what each patch counts in its image's score, float32 (n,).
+            Scores, float64 (n,), on no fixed scale; and each patch's weight in its image's score, float32 (n,).
         """
-        found = self._score(reference, distorted)
-        return found.score, found.weight
+        scores = self._score(reference, distorted)
+        return scores.score, scores.weight
 
     def probabilities(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of Red, Orange and Green, float32 (n, 3), of an ordinal head.
@@ -220,7 +221,7 @@ class Scorer:
         Raises
         ------
         PixqError
-            If the head is another.
+            If the head is not ordinal.
         """
         if self.kind != "ordinal":
             raise PixqError(
@@ -230,15 +231,15 @@ class Scorer:
         return self.engine.probabilities(reference, distorted)
 
     def image_score(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> float:
-        """The score of one image from all of its patch pairs, pooled as the run's recipe says: 0 to 1.
+        """The score of one image from all its patch pairs, pooled as the run's recipe says: 0 to 1.
 
         Raises
         ------
         ValueError
             If there is no patch.
         """
-        found = self._score(reference, distorted)
-        return pool(self.recipe.model, found.quality, found.weight)
+        scores = self._score(reference, distorted)
+        return pool(self.recipe.model, scores.quality, scores.weight)
 
     def image_scores(
         self, image: NDArray[np.int64], score: NDArray[np.float64], weight: NDArray[np.float32]
@@ -248,7 +249,7 @@ class Scorer:
         Parameters
         ----------
         image
-            int64 (n,): the image that each patch is of; the result is in the order of these numbers.
+            int64 (n,): the number of each patch's image; the result is in the order of these numbers.
         score, weight
             (n,) each, as `scores` gives them.
         """
@@ -257,28 +258,34 @@ class Scorer:
     # Whole images.
 
     def map(
-        self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE, watch: Watch | None = None
+        self,
+        reference: NDArray[Any],
+        distorted: NDArray[Any],
+        *,
+        stride: int = STRIDE,
+        on_progress: ProgressCallback = ignore_progress,
     ) -> QualityMap:
-        """Scores and classes of patches that cover an image pair to its edges.
+        """Score and classify patches that cover an image pair to its edges.
 
-        A patch that equals its reference in every pixel, at 8 bits, has quality 1 and is Green; the model is not asked.
+        A patch that equals its reference in every pixel, at 8 bits, has quality 1 and is Green without a look at the
+        model.
 
         Parameters
         ----------
         reference, distorted
-            (height, width, 3) RGB, or (height, width, 1) or (height, width) grey, uint8 or uint16 of one shape. The
-            model takes 8 bits: deeper pixels are rounded to them, and grey has equal channels.
+            (height, width, 3) RGB, or (height, width, 1) or (height, width) grey, uint8 or uint16, both of one shape.
+            The model takes 8 bits: deeper pixels are rounded, and grey becomes three equal channels.
         stride
             Pixels between neighbouring patches, 1 to `size`.
-        watch
-            Is told how many patches are done, of how many.
+        on_progress
+            Called with the stage `patches`.
 
         Raises
         ------
         TypeError, ValueError
-            If dtype or shape are others.
+            If the dtype or shape is wrong.
         PixqError
-            If no patch fits into the images, the stride is out of its range, or the calibration can't be used.
+            If no patch fits into the images, the stride is out of range, or the calibration can't be used.
 
         Examples
         --------
@@ -296,26 +303,10 @@ class Scorer:
         grid = Grid(r.shape[0], r.shape[1], self.size, stride)
         # Before the work, since it may be refused.
         decision = self.decision
-        corners = grid.corners
-        tell = watch or (lambda done, total: None)
-        identical = identical_at(r, d, corners, self.size, lambda _, total: tell(0, total))
-        # Where the model says how much a patch counts, it is asked that of all patches, and of nothing else.
-        asked = np.ones_like(identical) if self.recipe.model.pooling == "learned" else ~identical
-        before = len(corners) - int(np.count_nonzero(asked))
-        found = self.engine.scores_at(
-            r, d, corners[asked], self.size, lambda done, _: tell(before + done, len(corners))
-        )
-        score = np.full(len(corners), np.inf)
-        quality, weight = np.ones((2, len(corners)), np.float32)
-        for column, values in ((score, found.score), (quality, found.quality), (weight, found.weight)):
-            column[asked] = values
-        score[identical], quality[identical] = np.inf, 1.0
-        pooled = pool(self.recipe.model, quality, weight)
-        score, quality, identical = (
-            score.reshape(grid.shape),
-            quality.reshape(grid.shape),
-            identical.reshape(grid.shape),
-        )
+        scores, identical = self._score_grid(r, d, grid, on_progress)
+        pooled = pool(self.recipe.model, scores.quality, scores.weight)
+        score, quality = scores.score.reshape(grid.shape), scores.quality.reshape(grid.shape)
+        identical = identical.reshape(grid.shape)
         return QualityMap(
             grid=grid,
             score=score,
@@ -328,12 +319,32 @@ class Scorer:
             calibration=decision.name,
         )
 
+    def _score_grid(
+        self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8], grid: Grid, on_progress: ProgressCallback
+    ) -> tuple[EngineScores, NDArray[np.bool_]]:
+        """The scores of all patches of a grid, and which are identical: these get the best scores, not the model's."""
+        corners, total = grid.corners, len(grid.corners)
+        identical = identical_at(
+            reference, distorted, corners, self.size, lambda stage, done, total, note="": on_progress(stage, 0, total)
+        )
+        # A model that has learned how much a patch counts says so for identical patches too.
+        scored = np.ones_like(identical) if self.recipe.model.pooling == "learned" else ~identical
+        skipped = total - int(np.count_nonzero(scored))
+        found = self.engine.scores_at(
+            reference, distorted, corners[scored], self.size,
+            lambda stage, done, _, note="": on_progress(stage, skipped + done, total),
+        )  # fmt: skip
+        scores = EngineScores(np.full(total, np.inf), *np.ones((2, total), np.float32))
+        scores.score[scored], scores.quality[scored], scores.weight[scored] = found
+        scores.score[identical], scores.quality[identical] = np.inf, 1.0
+        return scores, identical
+
     def score(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> float:
-        """Quality of an image pair, 0 to 1, 1 = nobody notices, pooled as the run's recipe says; see `map`."""
+        """The quality of an image pair, 0 to 1, 1 = nobody notices, pooled as the run's recipe says; see `map`."""
         return self.map(reference, distorted, stride=stride).pooled
 
     def classify(self, reference: NDArray[Any], distorted: NDArray[Any], *, stride: int = STRIDE) -> NDArray[np.int8]:
-        """Classes of an image pair's patches, int8 (rows, columns): numbers of `pixq.classes.CLASSES`; see `map`."""
+        """The classes of an image pair's patches, int8 (rows, columns), as `pixq.classes` numbers them; see `map`."""
         return self.map(reference, distorted, stride=stride).classes
 
 
@@ -344,36 +355,37 @@ def load(
     calibration: str | None = None,
     engine: EngineName = "auto",
 ) -> Scorer:
-    """The best model of a run.
+    """Load the best model of a run.
 
     Parameters
     ----------
     run
-        A directory that `pixq train` left; the model that comes with pixq if `None`. Nothing in it is executed.
+        A directory that `pixq train` wrote; the model that comes with pixq if `None`. Nothing in it is executed.
     device
         `cpu`, `cuda`, `cuda:0`, or `auto`.
     calibration
-        Name of the calibration that makes classes of scores, or `pjnd` for the cuts of `pjnd.json`; the only one if
-        `None`, or else `pjnd`.
+        Name of the calibration that turns scores into classes, or `pjnd` for the cuts of `pjnd.json`. `None`: the only
+        calibration, or else `pjnd`.
     engine
-        What computes: `core` for the models tiny and monotone, which needs no PyTorch; `onnx`, by the run's
-        `model.onnx`; `torch`; or `auto`, the first of them that can.
+        What computes the scores: `core` (models tiny and monotone, without PyTorch), `onnx` (the run's `model.onnx`),
+        `torch`, or `auto`, the first of these that can.
 
     Raises
     ------
     PixqError
-        If the run is not there, not finished or damaged, or there is no such device, calibration or engine.
+        If the run is missing, not finished or damaged, or there is no such device, calibration or engine.
     """
     files = RunDirectory(DEFAULT if run is None else run)
     if run is None and not files.exists():
         raise PixqError(
-            "this pixq comes without a default model; name the run of one: a directory that pixq train left"
+            "this pixq was installed without its default model; name a run: a directory that pixq train wrote"
         )
     if engine == "onnx" and files.path == DEFAULT and not (DEFAULT / ONNX).exists():
-        raise PixqError("the model that comes with pixq has no ONNX file; choose --engine core, or name a run of yours")
+        raise PixqError(
+            "the model that comes with pixq has no ONNX file; choose --engine core, or name a run of your own"
+        )
     recipe, info = read_run(files)
-    chosen = engine_of(files, recipe, info, device, engine)
-    scorer = Scorer(files.path, recipe, info, chosen, calibration)
+    scorer = Scorer(files.path, recipe, info, choose_engine(files, recipe, info, device, engine), calibration)
     if calibration is not None:
         _ = scorer.decision
     return scorer

@@ -11,20 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pixq.io.progress import ProgressCallback
 from pixq.models.base import CHUNK, PatchModel
 from pixq.models.heads import Ordinal, PatchScores
-from pixq.scoring.engines import Scored, Watch, cut_ahead
+from pixq.scoring.engine import Bytes, Corners, EngineScores, cut_ahead
 
 __all__ = ["DEVICE_BATCH", "TorchEngine", "gather"]
-
-Bytes = NDArray[np.uint8]
 
 #: Patches that a GPU scores at a time: enough to fill it, with some hundred MB of features.
 DEVICE_BATCH = 4096
 #: Rows of pixels that go to a device at a time.
 ROWS = 512
 
-#: PyTorch's switches are the whole process's: what one thread puts back, another would lose.
+#: PyTorch's switches belong to the whole process: one thread must not restore what another relies on.
 _SWITCHES = threading.Lock()
 
 
@@ -53,30 +52,30 @@ class TorchEngine:
         """See `Engine`."""
         return str(self._device)
 
-    def scores(self, reference: Bytes, distorted: Bytes) -> Scored:
+    def scores(self, reference: Bytes, distorted: Bytes) -> EngineScores:
         """See `Engine`."""
-        return self._scored(self._raw(reference, distorted))
+        return self._engine_scores(self._raw(reference, distorted))
 
     def probabilities(self, reference: Bytes, distorted: Bytes) -> NDArray[np.float32]:
         """See `Engine`."""
         scores, head = self._raw(reference, distorted), self.model.head
         assert isinstance(head, Ordinal)
         with torch.inference_mode():
-            found: NDArray[np.float32] = head.probabilities(scores.raw.to(self._device)).cpu().numpy()
-        return found
+            values: NDArray[np.float32] = head.probabilities(scores.raw.to(self._device)).cpu().numpy()
+        return values
 
     def scores_at(
-        self, reference: Bytes, distorted: Bytes, corners: NDArray[np.int64], size: int, watch: Watch | None = None
-    ) -> Scored:
+        self, reference: Bytes, distorted: Bytes, corners: Corners, size: int, on_progress: ProgressCallback
+    ) -> EngineScores:
         """See `Engine`."""
         if self._device.type == "cpu":
-            return self._scored(self._cut(reference, distorted, corners, size, watch))
-        return self._scored(self._gathered(reference, distorted, corners, size, watch))
+            return self._engine_scores(self._cut(reference, distorted, corners, size, on_progress))
+        return self._engine_scores(self._gathered(reference, distorted, corners, size, on_progress))
 
     def _raw(self, reference: Bytes, distorted: Bytes) -> PatchScores:
         raws, weights = [torch.empty(0, self.model.head.outputs)], [torch.empty(0, 1)]
-        for at in range(0, len(reference), CHUNK):
-            parts = (np.ascontiguousarray(patches[at : at + CHUNK]) for patches in (reference, distorted))
+        for start in range(0, len(reference), CHUNK):
+            parts = (np.ascontiguousarray(patches[start : start + CHUNK]) for patches in (reference, distorted))
             # Read-only memory, as that of a patch set, can't become a tensor without a copy.
             r, d = (torch.from_numpy(part if part.flags.writeable else part.copy()) for part in parts)
             scores = self._forward(r.to(self._device), d.to(self._device))
@@ -85,33 +84,31 @@ class TorchEngine:
         return PatchScores(torch.cat(raws), torch.cat(weights))
 
     def _cut(
-        self, reference: Bytes, distorted: Bytes, corners: NDArray[np.int64], size: int, watch: Watch | None
+        self, reference: Bytes, distorted: Bytes, corners: Corners, size: int, on_progress: ProgressCallback
     ) -> PatchScores:
-        """Patches cut by the core, on another thread, ahead of the scoring."""
+        """Score patches that the core cuts ahead on another thread."""
         raws, weights = [torch.empty(0, self.model.head.outputs)], [torch.empty(0, 1)]
-        for at, r, d in cut_ahead(reference, distorted, corners, size):
+        for start, r, d in cut_ahead(reference, distorted, corners, size):
             scores = self._raw(r, d)
             raws.append(scores.raw)
             weights.append(scores.weight)
-            if watch is not None:
-                watch(at + len(r), len(corners))
+            on_progress("patches", start + len(r), len(corners))
         return PatchScores(torch.cat(raws), torch.cat(weights))
 
     def _gathered(
-        self, reference: Bytes, distorted: Bytes, corners: NDArray[np.int64], size: int, watch: Watch | None
+        self, reference: Bytes, distorted: Bytes, corners: Corners, size: int, on_progress: ProgressCallback
     ) -> PatchScores:
-        """Both images go to the device once, and patches are gathered there."""
+        """Copy both images to the device once, and gather patches there."""
         images = [_upload(image, self._device) for image in (reference, distorted)]
-        where = torch.from_numpy(corners).to(self._device)
+        places = torch.from_numpy(corners).to(self._device)
         raws = [torch.empty(0, self.model.head.outputs, device=self._device)]
         weights = [torch.empty(0, 1, device=self._device)]
-        for at in range(0, len(corners), DEVICE_BATCH):
-            here = where[at : at + DEVICE_BATCH]
-            scores = self._forward(*(gather(image, here, size) for image in images))
+        for start in range(0, len(corners), DEVICE_BATCH):
+            some = places[start : start + DEVICE_BATCH]
+            scores = self._forward(*(gather(image, some, size) for image in images))
             raws.append(scores.raw)
             weights.append(scores.weight)
-            if watch is not None:
-                watch(at + len(here), len(corners))
+            on_progress("patches", start + len(some), len(corners))
         return PatchScores(torch.cat(raws).cpu(), torch.cat(weights).cpu())
 
     def _forward(self, reference: Tensor, distorted: Tensor) -> PatchScores:
@@ -119,16 +116,16 @@ class TorchEngine:
             scores = self.model(reference, distorted)
             return PatchScores(scores.raw, scores.weight.mean(dim=1, keepdim=True))
 
-    def _scored(self, scores: PatchScores) -> Scored:
+    def _engine_scores(self, scores: PatchScores) -> EngineScores:
         head = self.model.head
         with torch.inference_mode():
             score: NDArray[np.float64] = head.score(scores.raw).double().numpy()
             quality: NDArray[np.float32] = head.quality(scores.raw.to(self._device)).cpu().numpy()
-        return Scored(score, quality, scores.weight[:, 0].numpy())
+        return EngineScores(score, quality, scores.weight[:, 0].numpy())
 
 
 def gather(image: Tensor, corners: Tensor, size: int) -> Tensor:
-    """The patches of an image on its device: (n, size, size, channels), copied.
+    """Copy the patches of an image on its device: (n, size, size, channels).
 
     Parameters
     ----------
@@ -147,23 +144,23 @@ def gather(image: Tensor, corners: Tensor, size: int) -> Tensor:
     height, width, channels = image.shape
     down, right = height - size + 1, width - size + 1
     row = width * channels
-    # All patches there are, without a copy: what is indexed is copied, and nothing else.
+    # A view of every patch: only those that are indexed are copied.
     windows = image.as_strided((down, right, size, size * channels), (row, channels, row, 1))
     return windows[corners[:, 0], corners[:, 1]].view(-1, size, size, channels)
 
 
 def _upload(image: Bytes, device: torch.device) -> Tensor:
-    """In bands, so that an image that is mapped from a file is never all in memory."""
-    there = torch.empty(image.shape, dtype=torch.uint8, device=device)
-    for at in range(0, len(image), ROWS):
-        band = image[at : at + ROWS]
-        there[at : at + ROWS] = torch.from_numpy(band.copy())
-    return there
+    """Copy an image to a device in bands, so that one that is mapped from a file is never all in memory."""
+    copy = torch.empty(image.shape, dtype=torch.uint8, device=device)
+    for top in range(0, len(image), ROWS):
+        band = image[top : top + ROWS]
+        copy[top : top + ROWS] = torch.from_numpy(band.copy())
+    return copy
 
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
-    """Scores in float32: TF32, which PyTorch takes for convolutions unless it is told not to, has 10 bits."""
+    """Compute in float32: TF32, PyTorch's default for convolutions, has 10 bits."""
     if device.type == "cpu":
         yield
         return

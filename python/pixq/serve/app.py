@@ -1,4 +1,4 @@
-"""The service: a page, what it is told of the model, and the map of two uploads."""
+"""The service behind the page: its files, facts about the model, and maps of uploads."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pixq._version import __version__
-from pixq.http.error_handlers import HANDLERS, told
-from pixq.http.errors import Refused
-from pixq.http.security import Guard
+from pixq.http.error_handlers import EXCEPTION_HANDLERS, error_response
+from pixq.http.errors import RequestError
+from pixq.http.security import SecurityMiddleware
 from pixq.io.image_formats import DECODED
+from pixq.io.progress import ProgressCallback
 from pixq.scoring.grid import STRIDE
-from pixq.serve.response_json import MAX_PATCHES, Mapper, Watch, answer, class_table, compare, picture
+from pixq.serve.response_json import MAX_PATCHES, Mapper, as_png, class_table, map_json, score_uploads
 from pixq.serve.upload import read_form
 
 __all__ = ["PAGE", "Settings", "create_app"]
 
 _T = TypeVar("_T")
 
-#: All files that are served, by path, with their types; there are no others.
+#: The files that are served, and their types, by path.
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -41,34 +42,34 @@ PAGE = {
     },
 }
 
-#: Those that the page of `pixq study` uses too: they lie in `pixq/http/assets`.
+#: Files of `pixq/http/assets`, which the page of `pixq study` uses too.
 SHARED = ("flicker.js", "icon.svg", "page.css")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a service allows, and what it says of its model.
+    """The limits of a service, and facts about its model.
 
     Parameters
     ----------
     hosts
-        What a `Host` header may name; see `pixq.http.security`.
+        Names that a `Host` header may hold; see `pixq.http.security`.
     addresses
-        Whether it may be any numeric address.
+        Whether it may hold any numeric address.
     about
-        Facts of the model that the page shows: `model`, `fingerprint`, `calibration`.
+        Facts about the model for the page: `model`, `fingerprint`, `calibration`.
     max_upload
         The largest file, in bytes.
     max_pixels
         The largest image, in pixels.
     workers
-        Pairs that are scored at a time.
+        The number of pairs that are scored at a time.
     waiting
-        Requests beyond those that may wait; more are answered with 503.
+        The number of further requests that may wait; others get status 503.
     size
         Side of a patch, in pixels.
     strides
-        Those that may be asked for.
+        The strides that may be requested.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
@@ -83,50 +84,52 @@ class Settings:
 
 
 class _Gone(Exception):
-    """Nobody waits for the answer any more, or the service ends."""
+    """The client has disconnected, or the service ends."""
 
 
-class _Desk:
-    """So many are served at a time, so many wait, and the rest are sent away before they have sent anything."""
+class _Queue:
+    """Handles `workers` requests at a time, lets `waiting` others wait, and refuses the rest before they upload."""
 
     def __init__(self, workers: int, waiting: int) -> None:
         self._places = workers + waiting
-        self._inside = 0
+        self._taken = 0
         self.ending = threading.Event()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pixq-serve")
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        if self._inside >= self._places:
-            raise Refused(503, "too many are waiting; try again in a few seconds", headers={"retry-after": "5"})
-        self._inside += 1
+        if self._taken >= self._places:
+            raise RequestError(
+                503, "too many requests are waiting; try again in a few seconds", headers={"retry-after": "5"}
+            )
+        self._taken += 1
         try:
             yield
         finally:
-            self._inside -= 1
+            self._taken -= 1
 
-    async def work(self, request: Request, job: Callable[[Watch], _T]) -> _T:
-        """The result of `job` on a thread; it is ended when the client goes away, or the service does."""
+    async def work(self, request: Request, job: Callable[[ProgressCallback], _T]) -> _T:
+        """Run `job` on a thread; it is stopped when the client disconnects or the service ends."""
         gone = threading.Event()
 
-        def watch(done: int, total: int) -> None:
+        def on_progress(stage: str, done: int, total: int, note: str = "") -> None:
             if gone.is_set() or self.ending.is_set():
                 raise _Gone
 
-        # Work that was given up stays in the pool's queue; with a job, its uploads would.
+        # Work that was given up stays in the pool's queue, but must not keep the uploads of its job.
         held = [job]
 
         def run() -> _T:
             try:
-                own = held.pop()
+                current = held.pop()
             except IndexError:
                 raise _Gone from None
-            return own(watch)
+            return current(on_progress)
 
         work = asyncio.get_running_loop().run_in_executor(self._pool, run)
-        left = asyncio.create_task(_left(request))
+        disconnected = asyncio.create_task(_wait_for_disconnect(request))
         try:
-            either: set[asyncio.Future[Any]] = {work, left}
+            either: set[asyncio.Future[Any]] = {work, disconnected}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise ClientDisconnect
@@ -134,36 +137,36 @@ class _Desk:
         finally:
             gone.set()
             held.clear()
-            left.cancel()
-            # Of work that has not begun; what has begun ends at its next `watch`, and nobody asks how.
+            disconnected.cancel()
+            # Cancels work that has not begun; work that has begun ends at its next `on_progress`, unobserved.
             work.cancel()
             work.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
-async def _left(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
-    """The service as an ASGI application.
+    """Make the service, an ASGI application.
 
-    Nothing that is uploaded is written to a disk, and no file is read for a request.
+    Uploads are never written to disk, and no file is read for a request.
 
     Parameters
     ----------
     mapper
-        What scores, such as `pixq.load` gives; it is called from several threads where `settings.workers` says so.
+        Scores image pairs, as the scorer that `pixq.load` returns does; `settings.workers` threads call it.
     settings
-        What it allows; the defaults of `Settings`.
+        Its limits; the defaults of `Settings` if `None`.
 
     Returns
     -------
     Starlette
-        `state.ending` is a `threading.Event`: once it is set, what is being scored is given up.
+        `state.ending` is a `threading.Event`: setting it stops all scoring.
     """
     settings = settings or Settings()
-    desk = _Desk(settings.workers, settings.waiting)
+    queue = _Queue(settings.workers, settings.waiting)
     package, assets = files("pixq.serve") / "page", files("pixq.http") / "assets"
     loaded = {
         path: (((assets if name in SHARED else package) / name).read_bytes(), kind)
@@ -195,26 +198,26 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
         )
 
     async def predict(request: Request) -> Response:
-        async with desk.place():
+        async with queue.place():
             form = await read_form(request, ("reference", "distorted"), ("stride",), settings.max_upload)
             stride = _stride(form.fields.get("stride"), settings.strides)
             reference, distorted = form.files["reference"], form.files["distorted"]
 
-            def job(watch: Watch) -> bytes:
-                found = compare(
+            def job(on_progress: ProgressCallback) -> bytes:
+                quality_map = score_uploads(
                     mapper, reference, distorted, stride=stride, size=settings.size,
-                    max_pixels=settings.max_pixels, watch=watch,
+                    max_pixels=settings.max_pixels, on_progress=on_progress,
                 )  # fmt: skip
-                # Here and not in the loop: it may be tens of megabytes.
-                return bytes(JSONResponse(answer(found, reference.name, distorted.name)).body)
+                # On this thread and not in the event loop: it may be tens of megabytes.
+                return bytes(JSONResponse(map_json(quality_map, reference.name, distorted.name)).body)
 
-            return Response(await desk.work(request, job), media_type="application/json")
+            return Response(await queue.work(request, job), media_type="application/json")
 
     async def preview(request: Request) -> Response:
-        async with desk.place():
+        async with queue.place():
             form = await read_form(request, ("image",), (), settings.max_upload)
             upload = form.files["image"]
-            png = await desk.work(request, lambda watch: picture(upload, settings.max_pixels))
+            png = await queue.work(request, lambda on_progress: as_png(upload, settings.max_pixels))
             return Response(png, media_type="image/png")
 
     app = Starlette(
@@ -224,22 +227,22 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
             Route("/api/predict", predict, methods=["POST"]),
             Route("/api/picture", preview, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, hosts=settings.hosts, addresses=settings.addresses)],
-        exception_handlers={**HANDLERS, _Gone: _ended},
+        middleware=[Middleware(SecurityMiddleware, hosts=settings.hosts, addresses=settings.addresses)],
+        exception_handlers={**EXCEPTION_HANDLERS, _Gone: _ended},
     )
-    # What is not there is not there with another slash either.
+    # A path with an extra slash is not found either.
     app.router.redirect_slashes = False
-    app.state.ending = desk.ending
+    app.state.ending = queue.ending
     return app
 
 
-def _stride(given: str | None, known: tuple[int, ...]) -> int:
-    if given is None:
+def _stride(text: str | None, strides: tuple[int, ...]) -> int:
+    if text is None:
         return STRIDE
-    if given not in map(str, known):
-        raise Refused(422, f"there is no stride {given!r} here; choose {', '.join(map(str, known))}")
-    return int(given)
+    if text not in map(str, strides):
+        raise RequestError(422, f"the stride {text!r} is not available; choose {', '.join(map(str, strides))}")
+    return int(text)
 
 
 async def _ended(request: Request, error: Exception) -> Response:
-    return told(503, "pixq serve is ending")
+    return error_response(503, "pixq serve is shutting down; start it again")

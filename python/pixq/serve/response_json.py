@@ -1,8 +1,7 @@
-"""From two uploads to what the page shows: numbers and words, in plain JSON."""
+"""Score two uploads, and write their map as the JSON that the page shows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -14,41 +13,41 @@ from pixq._core import probe
 from pixq.classes import CLASSES, GREEN, NAMES
 from pixq.drawing.map_pictures import encode
 from pixq.errors import PixqError
-from pixq.http.errors import Refused
+from pixq.http.errors import RequestError
 from pixq.io.images import eight_bits
+from pixq.io.progress import ProgressCallback
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import WORST, QualityMap, Verdict
 from pixq.serve.upload import Upload
 
-__all__ = ["Mapper", "answer", "class_table", "compare", "headline", "picture"]
+__all__ = ["MAX_PATCHES", "Mapper", "as_png", "class_table", "headline", "map_json", "score_uploads"]
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-Watch = Callable[[int, int], None]
 
-#: Patches of one answer: it is tens of megabytes of JSON.
+#: The most patches per response, which is then tens of megabytes of JSON.
 MAX_PATCHES = 1_000_000
 
 
 class Mapper(Protocol):
-    """What scores: `pixq.load` gives one."""
+    """Scores image pairs, as the scorer that `pixq.load` returns does."""
 
-    def map(self, reference: Any, distorted: Any, *, stride: int, watch: Watch | None) -> QualityMap:
-        """The map of two images of one shape; `watch` is called now and then, and what it raises ends the work."""
+    def map(self, reference: Any, distorted: Any, *, stride: int, on_progress: ProgressCallback) -> QualityMap:
+        """The map of two images of one shape; what `on_progress` raises ends the work."""
 
 
 def decode(upload: Upload, image: str | None, max_pixels: int) -> Pixels:
-    """The pixels of an upload, (height, width, 3).
+    """Decode an upload to (height, width, 3).
 
     Raises
     ------
-    Refused
-        If it is no image that pixq takes, or has more than `max_pixels`; its header is enough to tell the latter.
+    RequestError
+        If it is not an image that pixq reads, or its header says that it has more than `max_pixels`.
     """
     try:
         info = probe(upload.data, max_pixels=1 << 62)
         pixels = info["height"] * info["width"]
         if pixels > max_pixels:
-            raise Refused(
+            raise RequestError(
                 422,
                 f"{upload.name}: is {info['width']}x{info['height']}, {pixels / 1e6:.1f} megapixels; "
                 f"this service takes up to {max_pixels / 1e6:g}: give a smaller image",
@@ -56,68 +55,77 @@ def decode(upload: Upload, image: str | None, max_pixels: int) -> Pixels:
             )
         decoded: Pixels = core_decode(upload.data, max_pixels=max_pixels)
     except ValueError as error:
-        # The core calls bytes by this name; people know theirs by another.
+        # The core does not know the name of the upload.
         reason = " ".join(str(error).split()).removeprefix("<bytes>: ")
-        raise Refused(422, f"{upload.name}: {reason}", image) from None
+        raise RequestError(422, f"{upload.name}: {reason}", image) from None
     return decoded
 
 
-def compare(
-    mapper: Mapper, reference: Upload, distorted: Upload, *, stride: int, size: int, max_pixels: int, watch: Watch
+def score_uploads(
+    mapper: Mapper,
+    reference: Upload,
+    distorted: Upload,
+    *,
+    stride: int,
+    size: int,
+    max_pixels: int,
+    on_progress: ProgressCallback,
 ) -> QualityMap:
-    """The map of two uploads.
+    """Decode and score two uploads.
 
     Raises
     ------
-    Refused
-        If one is no image, they differ in size, or are too small or too large.
+    RequestError
+        If one is not an image, they differ in size, or they are too small or too large.
     """
-    watch(0, 1)
+    on_progress("decoding", 0, 2)
     first = decode(reference, "reference", max_pixels)
-    watch(0, 1)
+    on_progress("decoding", 1, 2)
     second = decode(distorted, "distorted", max_pixels)
-    watch(0, 1)
+    on_progress("decoding", 2, 2)
     for upload, pixels, image in ((reference, first, "reference"), (distorted, second, "distorted")):
         height, width = pixels.shape[:2]
         if min(height, width) < size:
-            raise Refused(
+            raise RequestError(
                 422, f"{upload.name}: is {width}x{height}; a patch takes {size}x{size}: give a larger image", image
             )
     (height, width), (rows, columns) = first.shape[:2], second.shape[:2]
     if (height, width) != (rows, columns):
-        raise Refused(
+        raise RequestError(
             422,
             f"the sizes differ: {reference.name} is {width}x{height}, {distorted.name} {columns}x{rows}; "
-            "give two images of one size",
+            "give two images of the same size",
         )
     patches = int(np.prod(Grid(height, width, size, stride).shape))
     if patches > MAX_PATCHES:
-        raise Refused(422, f"these would be {patches:,} patches; up to {MAX_PATCHES:,} are shown: take a larger stride")
+        raise RequestError(
+            422, f"these images have {patches:,} patches, and at most {MAX_PATCHES:,} are shown; choose a larger stride"
+        )
     try:
-        return mapper.map(first, second, stride=stride, watch=watch)
+        return mapper.map(first, second, stride=stride, on_progress=on_progress)
     except PixqError as error:
-        raise Refused(422, str(error)) from None
+        raise RequestError(422, str(error)) from None
 
 
-def picture(upload: Upload, max_pixels: int) -> bytes:
-    """An upload as 8-bit PNG, for browsers that can't show its format.
+def as_png(upload: Upload, max_pixels: int) -> bytes:
+    """Convert an upload to 8-bit PNG, for browsers that can't show its format.
 
     Raises
     ------
-    Refused
-        If it is no image.
+    RequestError
+        If it is not an image.
     """
-    # As the models see it.
+    # With the pixels that the models see.
     return encode(eight_bits("image", decode(upload, None, max_pixels)), level=1)
 
 
 def class_table() -> list[dict[str, Any]]:
-    """Name, meaning, colours and mark of each class, worst first; patches' `class` counts them from 0."""
-    return [asdict(each) for each in CLASSES]
+    """Name, meaning, colours and mark of each class, worst first; a patch's `class` is an index of this list."""
+    return [asdict(patch_class) for patch_class in CLASSES]
 
 
 def headline(verdict: Verdict, patches: int) -> str:
-    """What to know first of so many patches, in one sentence.
+    """Sum up a map of `patches` patches in one sentence.
 
     Examples
     --------
@@ -130,15 +138,15 @@ def headline(verdict: Verdict, patches: int) -> str:
     """
     if verdict.identical == 1:
         return "The two images are equal in every patch."
-    for each in CLASSES[:GREEN]:
-        if verdict.shares[each.name] > 0:
-            count = round(verdict.shares[each.name] * patches)
-            return f"{each.meaning.capitalize()} in {count:,} of {patches:,} patches."
+    for item in CLASSES[:GREEN]:
+        if verdict.shares[item.name] > 0:
+            count = round(verdict.shares[item.name] * patches)
+            return f"{item.meaning.capitalize()} in {count:,} of {patches:,} patches."
     return f"{CLASSES[GREEN].meaning.capitalize()} any of the {patches:,} patches."
 
 
 def percent(share: float) -> str:
-    """A share in percent, never rounded to nothing or to all.
+    """Write a share in percent; only exact 0 and 1 become 0 % and 100 %.
 
     Examples
     --------
@@ -152,12 +160,12 @@ def percent(share: float) -> str:
     return ">99.9 %" if share > 0.999 else f"{share * 100:.1f} %"
 
 
-def answer(found: QualityMap, reference: str, distorted: str) -> dict[str, Any]:
-    """All that the page shows of a map, as plain JSON.
+def map_json(quality_map: QualityMap, reference: str, distorted: str) -> dict[str, Any]:
+    """Everything that the page shows of a map, as plain JSON values.
 
     Parameters
     ----------
-    found
+    quality_map
         The map.
     reference, distorted
         Names of the uploads.
@@ -165,15 +173,15 @@ def answer(found: QualityMap, reference: str, distorted: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `patches` has a column for each property, row by row of the grid; `score` is `None` where `identical`, and
-        `unsure` is `None` where the calibration has no conformal sets.
+        `patches` holds a list per property, row by row of the grid; scores are `None` where `identical`, and `unsure`
+        is `None` if the calibration has no conformal sets.
     """
-    grid, verdict = found.grid, found.verdict
-    score = found.score.ravel()
+    grid, verdict = quality_map.grid, quality_map.verdict
+    score = quality_map.score.ravel()
     return {
         "reference": reference,
         "distorted": distorted,
-        "calibration": found.calibration,
+        "calibration": quality_map.calibration,
         "verdict": {
             "headline": headline(verdict, score.size),
             "quality": verdict.quality,
@@ -187,10 +195,10 @@ def answer(found: QualityMap, reference: str, distorted: str) -> dict[str, Any]:
             ],
         },
         "classes": class_table(),
-        # Scores that a calibration cuts have no fixed scale; without one, it is quality that is cut.
+        # A calibration cuts scores, which have no fixed scale; without one, quality is cut.
         "cuts": {
-            "of": "quality" if found.calibration is None else "score",
-            "values": [cut if np.isfinite(cut) else None for cut in found.cuts],
+            "of": "quality" if quality_map.calibration is None else "score",
+            "values": [cut if np.isfinite(cut) else None for cut in quality_map.cuts],
         },
         "grid": {
             "height": grid.height,
@@ -204,9 +212,9 @@ def answer(found: QualityMap, reference: str, distorted: str) -> dict[str, Any]:
         },
         "patches": {
             "score": [value if np.isfinite(value) else None for value in score.tolist()],
-            "quality": found.decimals.astype(np.float64).tolist(),
-            "class": found.classes.ravel().tolist(),
-            "identical": found.identical.ravel().tolist(),
-            "unsure": None if found.unsure is None else found.unsure.ravel().tolist(),
+            "quality": quality_map.decimals.astype(np.float64).tolist(),
+            "class": quality_map.classes.ravel().tolist(),
+            "identical": quality_map.identical.ravel().tolist(),
+            "unsure": None if quality_map.unsure is None else quality_map.unsure.ravel().tolist(),
         },
     }

@@ -1,4 +1,4 @@
-"""`pixq serve`: a warning where others can reach it, and an end by Ctrl-C."""
+"""Run `pixq serve`: warn if other machines can reach it, and end on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ import webbrowser
 from typing import TYPE_CHECKING, Any
 
 from pixq.http.security import is_loopback, is_wildcard
-from pixq.http.server import address, answer, listen
+from pixq.http.server import open_socket, page_url, run_server
 from pixq.serve.app import Settings, create_app
 from pixq.serve.response_json import Mapper
 
 if TYPE_CHECKING:
     from pixq.scoring.scorer import Scorer
 
-__all__ = ["about", "serve", "settings_for"]
+__all__ = ["describe_model", "serve", "settings_for"]
 
-#: Connections beyond those that the service answers or lets wait: the page's own files, and browsers that keep some.
+#: Connections beyond requests that are handled or wait: for the page's files, and for browsers that keep some open.
 _CONNECTIONS = 64
-#: Seconds that a running request has after Ctrl-C.
+#: Seconds that running requests have after Ctrl-C.
 _GRACE = 1
 
 
-def about(scorer: Scorer) -> dict[str, str | None]:
-    """What the page says of a model: its name, BLAKE3 of its weights, and its calibration.
-
-    The calibration is called as answers call it.
-    """
+def describe_model(scorer: Scorer) -> dict[str, str | None]:
+    """What the page says about the model: its name, the checksum of its weights, and its calibration."""
     return {
         "model": scorer.recipe.model.name,
         "fingerprint": scorer.blake3,
@@ -35,48 +32,50 @@ def about(scorer: Scorer) -> dict[str, str | None]:
     }
 
 
-def settings_for(host: str, **given: Any) -> Settings:
-    """Settings of a service that listens at `host`, and what else is `given`."""
+def settings_for(host: str, **options: Any) -> Settings:
+    """The settings of a service that listens at `host`, with other `options` of `Settings`."""
     names = ["localhost", "127.0.0.1", "::1", host]
     if is_wildcard(host):
         names.append(socket.gethostname())
-    return Settings(hosts=tuple(dict.fromkeys(names)), addresses=is_wildcard(host), **given)
+    return Settings(hosts=tuple(dict.fromkeys(names)), addresses=is_wildcard(host), **options)
 
 
-def serve(mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_page: bool = False, **given: Any) -> None:
-    """Answer until interrupted.
+def serve(
+    mapper: Mapper, *, host: str = "127.0.0.1", port: int = 8008, open_page: bool = False, **options: Any
+) -> None:
+    """Serve the page until interrupted.
 
-    The page's address goes to stdout, all else to stderr.
+    Its address goes to stdout, everything else to stderr.
 
     Parameters
     ----------
     mapper
-        What scores.
+        Scores image pairs.
     host, port
-        Where; see `pixq.http.server.listen`.
+        Where to listen; see `pixq.http.server.open_socket`.
     open_page
         Whether to open the page in the user's browser.
-    **given
-        Of `Settings`.
+    **options
+        See `Settings`.
 
     Raises
     ------
     PixqError
-        See `pixq.http.server.listen`.
+        See `pixq.http.server.open_socket`.
     KeyboardInterrupt
-        When it was interrupted.
+        When it is interrupted.
     """
-    with listen(host, port) as listening:
-        app = create_app(mapper, settings_for(host, **given))
+    with open_socket(host, port) as listening:
+        app = create_app(mapper, settings_for(host, **options))
         if not is_loopback(host):
             print(
-                f"pixq: warning: {host} can be reached from other machines; whoever reaches it may score images here",
+                f"pixq: warning: other machines can reach {host}, and anyone who does can score images on this one",
                 file=sys.stderr,
             )
-        url = address(host, listening)
+        url = page_url(host, listening)
         print(url, flush=True)
-        print("pixq: Ctrl-C ends it", file=sys.stderr, flush=True)
+        print("pixq: press Ctrl-C to stop", file=sys.stderr, flush=True)
         if open_page:
-            # It waits in the socket's queue until the next line.
+            # The browser's request waits in the socket's queue until the server runs.
             webbrowser.open(url)
-        answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, ending=app.state.ending)
+        run_server(app, listening, connections=_CONNECTIONS, grace=_GRACE, ending=app.state.ending)

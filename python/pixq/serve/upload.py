@@ -1,4 +1,4 @@
-"""Reading what was uploaded: in memory, of limited size, and of known parts only."""
+"""Read an uploaded form: in memory, with a size limit, and with known parts only."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from pixq.http.body import Body
-from pixq.http.errors import Refused
+from pixq.http.errors import RequestError
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 __all__ = ["Form", "Upload", "read_form"]
 
-#: Bytes of a form beside its files: boundaries, headers, short fields.
+#: Bytes of a form besides its files: boundaries, headers, short fields.
 _SLACK = 16 << 10
-#: The longest value of a field that is no file, in bytes.
+#: The longest value of a field that is not a file, in bytes.
 _SHORT = 64
-#: Characters of a file's name that are kept for messages.
+#: The most characters of a file's name in messages.
 _NAME = 80
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as it came: its own name, for messages, and its bytes."""
+    """An uploaded file: its name, for messages, and its bytes."""
 
     name: str
     data: bytes
@@ -35,7 +35,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Form:
-    """Uploads and short texts, by the names of their parts."""
+    """The files and short texts of a form, by the names of their parts."""
 
     files: dict[str, Upload]
     fields: dict[str, str]
@@ -49,72 +49,74 @@ class _Part:
 
 
 async def read_form(request: Request, files: tuple[str, ...], fields: tuple[str, ...], limit: int) -> Form:
-    """The parts of a `multipart/form-data` request.
+    """Read the parts of a `multipart/form-data` request.
 
     Parameters
     ----------
     request
-        Whose body is read.
+        The request.
     files
-        Names of parts that are files; all must be there.
+        Names of the parts that are files; all are required.
     fields
-        Names of other parts that may be there.
+        Names of further parts, which are optional.
     limit
-        Of each file, in bytes.
+        The largest size of a file, in bytes.
 
     Returns
     -------
     Form
-        All of `files`, and those of `fields` that are there.
+        All of `files`, and those of `fields` that were sent.
 
     Raises
     ------
-    Refused
-        If it is no such form, a part is missing, unknown or there twice, or a file is too large.
+    RequestError
+        If it is not such a form, a part is missing, unknown or sent twice, or a file is too large.
     ClientDisconnect
-        If the client went away.
+        If the client disconnects.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         wanted = " and ".join(files)
-        raise Refused(415, f"send {wanted} as multipart/form-data")
-    most = len(files) * limit + _SLACK
+        raise RequestError(415, f"send {wanted} as multipart/form-data")
+    largest = len(files) * limit + _SLACK
     parts, body = _Parts(files, fields, limit), Body(request)
     try:
-        if int(request.headers.get("content-length", 0)) > most:
+        if int(request.headers.get("content-length", 0)) > largest:
             raise _too_large(limit)
         parser = MultipartParser(boundary, parts.callbacks())
         received = 0
         async for chunk in body.chunks():
-            # First, since it can name the file that is too large.
+            # Before the size check, since the parser can name the file that is too large.
             parser.write(chunk)
             received += len(chunk)
-            if received > most:
+            if received > largest:
                 raise _too_large(limit)
         parser.finalize()
     except (FormParserError, ValueError):
         await body.drain()
-        raise Refused(400, "this is no whole multipart/form-data; send it again") from None
-    except Refused:
+        raise RequestError(400, "this is not a complete multipart/form-data body; send it again") from None
+    except RequestError:
         await body.drain()
         raise
     return parts.form()
 
 
-def _too_large(limit: int, name: str = "", image: str | None = None) -> Refused:
-    which = f"{name}: is" if name else "the upload is"
-    return Refused(413, f"{which} larger than the {limit / (1 << 20):g} MiB that a file may have", image)
+def _too_large(limit: int, name: str = "", image: str | None = None) -> RequestError:
+    what = f"{name}: is" if name else "the upload is"
+    return RequestError(
+        413, f"{what} larger than the limit of {limit / (1 << 20):g} MiB per file; send a smaller one", image
+    )
 
 
 class _Parts:
-    """Collects parts as a parser meets them."""
+    """Collects the parts as the parser reports them."""
 
     def __init__(self, files: tuple[str, ...], fields: tuple[str, ...], limit: int) -> None:
         self._files = files
         self._fields = fields
         self._limit = limit
-        self._found: dict[str, _Part] = {}
+        self._by_name: dict[str, _Part] = {}
         self._part = _Part()
         self._header = bytearray()
         self._value = bytearray()
@@ -150,13 +152,13 @@ class _Parts:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if name not in (*self._files, *self._fields):
-            raise Refused(400, f"there is no part {name[:_NAME]!r}; send {', '.join((*self._files, *self._fields))}")
-        if name in self._found:
-            raise Refused(400, f"the part {name} is there twice")
+            raise RequestError(400, f"unknown part {name[:_NAME]!r}; send {', '.join((*self._files, *self._fields))}")
+        if name in self._by_name:
+            raise RequestError(400, f"the part {name} was sent twice; send it once")
         if name in self._files:
-            self._part.filename = _shown(options.get(b"filename", b"").decode("utf-8", "replace")) or name
+            self._part.filename = _short_name(options.get(b"filename", b"").decode("utf-8", "replace")) or name
         self._part.name = name
-        self._found[name] = self._part
+        self._by_name[name] = self._part
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
@@ -164,7 +166,7 @@ class _Parts:
         if part.filename is not None and size > self._limit:
             raise _too_large(self._limit, part.filename, part.name)
         if part.filename is None and size > _SHORT:
-            raise Refused(400, f"the part {part.name} is too long")
+            raise RequestError(400, f"the part {part.name} is too long; send at most {_SHORT} bytes")
         part.data += data[start:end]
 
     def _end(self) -> None:
@@ -172,12 +174,12 @@ class _Parts:
 
     def form(self) -> Form:
         if not self._ended:
-            raise Refused(400, "the upload was cut short; send it again")
+            raise RequestError(400, "the upload is incomplete; send it again")
         for name in self._files:
-            if name not in self._found:
-                raise Refused(400, f"the {name} image is missing; send it as the part {name}", name)
+            if name not in self._by_name:
+                raise RequestError(400, f"the {name} image is missing; send it as the part {name}", name)
         uploads, texts = {}, {}
-        for name, part in self._found.items():
+        for name, part in self._by_name.items():
             if part.filename is not None:
                 uploads[name] = Upload(part.filename, bytes(part.data))
             else:
@@ -185,8 +187,8 @@ class _Parts:
         return Form(uploads, texts)
 
 
-def _shown(name: str) -> str:
-    """A file's own name, without folders, on one line, cut where it is long."""
+def _short_name(name: str) -> str:
+    """A file's name without folders, on one line, and shortened if it is long."""
     last = name.replace("\\", "/").rpartition("/")[2]
     plain = "".join(character if character.isprintable() else "�" for character in last)
     return plain if len(plain) <= _NAME else f"{plain[: _NAME - 1]}…"

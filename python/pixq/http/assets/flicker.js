@@ -1,20 +1,20 @@
 // @ts-check
 /**
- * Pictures that alternate in step with the display.
+ * Alternate pictures in step with the display.
  *
- * What is shown changes only in `requestAnimationFrame`: timers drift against the display, and a picture would stay now
- * one refresh longer, now one shorter. A display of r Hz shows each picture for round(r / hertz) refreshes, 8
- * of them at 60 Hz; r is measured, since browsers don't tell it. Nothing here knows of the page it is on.
+ * Pictures change only in `requestAnimationFrame`: timers drift against the display, so that pictures would now and then
+ * stay one refresh more or less. A display of r Hz shows each picture for round(r / hertz) refreshes, 8 of them at
+ * 60 Hz; r is measured, since browsers don't reveal it. This module does not depend on the page that uses it.
  */
 
-/** Pictures a second, unless another number is asked for. */
+/** Default number of pictures per second. */
 export const HERTZ = 8;
 
-/** Refreshes from which the rate of a display is measured. */
+/** The number of refreshes that the rate of a display is measured from. */
 const MEASURED = 31;
-/** A gap between refreshes from which nobody was looking (another tab, a machine asleep), in milliseconds. */
+/** A gap between refreshes, in milliseconds, that means a pause (another tab, a sleeping machine). */
 const PAUSE = 500;
-/** How many of the last pictures the log has the refreshes of. */
+/** The number of last pictures whose refreshes the log keeps. */
 const KEPT = 512;
 
 /**
@@ -25,31 +25,31 @@ const KEPT = 512;
 
 /**
  * @typedef {object} Log
- * @property {number} hertz Pictures a second that were asked for.
- * @property {number} rate Refreshes of the display a second, as measured; 0 before.
- * @property {number} frames Refreshes that each picture is to stay.
- * @property {number} planned Pictures a second that this makes.
- * @property {number} achieved Pictures a second that there were; 0 before the second change.
- * @property {number} late Refreshes that were missed: a picture stayed longer, or the page did nothing at them.
- * @property {number} pauses Times that nothing was shown for long; they count nowhere else.
- * @property {number} changes Changes from a picture to the next.
+ * @property {number} hertz Requested pictures per second.
+ * @property {number} rate Measured refreshes of the display per second; 0 before the measurement.
+ * @property {number} frames Refreshes that each picture should stay.
+ * @property {number} planned Pictures per second that follow from `frames`.
+ * @property {number} achieved Pictures per second that were shown; 0 before the second change.
+ * @property {number} late Refreshes that were missed, so that a picture may have stayed longer.
+ * @property {number} pauses Long gaps between refreshes; nothing else counts them.
+ * @property {number} changes Changes from one picture to the next.
  * @property {number[]} held Refreshes that each of the last pictures stayed.
  */
 
 /**
- * How many refreshes a picture stays: rate / hertz, rounded. Near a half it is the larger number: 60 Hz and 8 make 7.5,
- * and what is measured as 59.9 one time and as 60.1 the next must not be 7 once and 8 then.
- * @param {number} rate Refreshes a second.
- * @param {number} hertz Pictures a second.
+ * The refreshes that a picture stays: rate / hertz, rounded; values near a half are rounded up. 60 Hz and 8 give 7.5, and
+ * a display that measures 59.9 Hz once and 60.1 Hz the next time must not get 7 and then 8.
+ * @param {number} rate Refreshes per second.
+ * @param {number} hertz Pictures per second.
  */
 export function framesPerImage(rate, hertz = HERTZ) {
   return Math.max(1, Math.floor(rate / hertz + 0.6));
 }
 
 /**
- * Refreshes a second: the median of some, so that one that came late tells nothing.
+ * Measure refreshes per second, by the median of gaps, so that a late one does not matter.
  * @param {Clock} clock
- * @param {AbortSignal} [signal] Ends it; it is then never resolved.
+ * @param {AbortSignal} [signal] Ends the measurement; the promise then never resolves.
  * @returns {Promise<number>}
  */
 export function measureRate(clock = window, signal) {
@@ -75,22 +75,22 @@ export function measureRate(clock = window, signal) {
 export class Flicker {
   /**
    * @param {object} options
-   * @param {HTMLCanvasElement} options.canvas Where; its size is its owner's.
-   * @param {ImageBitmap[]} options.images Two or more, decoded before; they stay their owner's, who closes them.
-   * @param {number} [options.hertz] Pictures a second.
+   * @param {HTMLCanvasElement} options.canvas Where to draw; the caller sets its size.
+   * @param {ImageBitmap[]} options.images Two or more decoded images; the caller closes them.
+   * @param {number} [options.hertz] Pictures per second.
    * @param {(log: Readonly<Log>, shown: number) => void} [options.watch] Called after each change.
-   * @param {Clock} [options.clock] Of the display; tests give their own.
+   * @param {Clock} [options.clock] The display's clock; tests replace it.
    */
   constructor({ canvas, images, hertz = HERTZ, watch = () => {}, clock = window }) {
-    if (images.length < 2) throw new RangeError("give two images or more");
+    if (images.length < 2) throw new RangeError("give at least two images");
     const context = canvas.getContext("2d");
-    if (!context) throw new Error("this browser draws nothing");
+    if (!context) throw new Error("this browser can't draw on a canvas");
     this.context = context;
     this.images = images;
     this.hertz = hertz;
     this.watch = watch;
     this.clock = clock;
-    /** Which of the images is on the canvas. */
+    /** The number of the image on the canvas. */
     this.shown = 0;
     this.running = false;
     this.disposed = false;
@@ -108,10 +108,10 @@ export class Flicker {
     return { hertz: this.hertz, rate: this.rate, frames, planned, achieved: 0, late: 0, pauses: 0, changes: 0, held: [] };
   }
 
-  /** Begin, with the picture that is shown and a new log; the display is measured first, once. */
+  /** Start with the picture that is shown and a new log; the first start measures the display. */
   async start() {
     if (this.running || this.measuring || this.disposed) return;
-    // Each is drawn before, so that no change pays for bringing one to the graphics card. The last one stays.
+    // Draw each picture once, so that no change has to upload one to the graphics card; end with the current one.
     const { shown, images } = this;
     for (let step = 1; step <= images.length; step++) this.#paint((shown + step) % images.length);
     if (!this.rate) {
@@ -134,7 +134,7 @@ export class Flicker {
       if (!this.running) return;
       this.handle = this.clock.requestAnimationFrame(tick);
       if (!last || now - last > PAUSE) {
-        // From here on it is as at the start: this picture begins anew.
+        // As at the start: the time of this picture is counted from here.
         if (last) this.log.pauses++;
         last = now;
         stayed = 0;
@@ -142,7 +142,7 @@ export class Flicker {
         counted = 0;
         return;
       }
-      // Time stamps tell of refreshes at which the page was not asked.
+      // Time stamps reveal refreshes without a callback.
       const passed = Math.max(1, Math.round((now - last) / period));
       last = now;
       this.log.late += passed - 1;
@@ -162,7 +162,7 @@ export class Flicker {
     this.handle = this.clock.requestAnimationFrame(tick);
   }
 
-  /** End; the picture that is shown stays. */
+  /** Stop; the current picture stays. */
   stop() {
     this.measuring?.abort();
     this.measuring = null;
@@ -171,7 +171,7 @@ export class Flicker {
   }
 
   /**
-   * Go on with other pictures, as many as before, such as the same ones at another zoom.
+   * Continue with other pictures, as many as before, such as the same ones at another zoom.
    * @param {ImageBitmap[]} images
    */
   replace(images) {
@@ -179,7 +179,7 @@ export class Flicker {
     this.#paint(this.shown % images.length);
   }
 
-  /** End for good. */
+  /** Stop for good. */
   dispose() {
     this.stop();
     this.disposed = true;

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the service answers.
+ * Requests to the service, and the types of its responses.
  *
  * @typedef {object} PatchClass
  * @property {string} name
@@ -58,7 +58,7 @@
  * @property {Patches} patches
  */
 
-/** What the service refused, and of which image. */
+/** A request that the service refused, and the image that is at fault. */
 export class Refusal extends Error {
   /**
    * @param {string} message
@@ -80,11 +80,11 @@ async function ask(path, options) {
     response = await fetch(path, options);
   } catch (error) {
     if (options?.signal?.aborted) throw error;
-    throw new Refusal("pixq serve does not answer; is it still running, and is the file still there?");
+    throw new Refusal("pixq serve does not respond; is it still running, and does the file still exist?");
   }
   if (response.ok) return response;
-  const told = await response.json().catch(() => ({}));
-  throw new Refusal(told.error ?? `pixq serve answers ${response.status}`, told.image ?? null);
+  const reply = await response.json().catch(() => ({}));
+  throw new Refusal(reply.error ?? `pixq serve responded with status ${response.status}`, reply.image ?? null);
 }
 
 /** @returns {Promise<Model>} */
@@ -107,20 +107,20 @@ export async function predict(files, stride, signal) {
 }
 
 /**
- * A file's pixels as pixq sees them: colour profiles aside, turned as its EXIF says. What the browser can't show, such
- * as TIFF, the service turns into PNG.
+ * Decode a file to the pixels that pixq sees: colour profiles are ignored, and its EXIF orientation is applied. The
+ * service converts formats that the browser can't show, such as TIFF, to PNG.
  * @param {File} file
  * @returns {Promise<ImageBitmap>}
  */
 export async function decode(file) {
   /** @type {ImageBitmapOptions} */
-  const plainly = { colorSpaceConversion: "none", imageOrientation: "from-image" };
+  const asStored = { colorSpaceConversion: "none", imageOrientation: "from-image" };
   try {
-    return await createImageBitmap(file, plainly);
+    return await createImageBitmap(file, asStored);
   } catch {
     const form = new FormData();
     form.set("image", file);
     const response = await ask("/api/picture", { method: "POST", body: form });
-    return createImageBitmap(await response.blob(), plainly);
+    return createImageBitmap(await response.blob(), asStored);
   }
 }

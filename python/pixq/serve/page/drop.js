@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * A place for one image: by button, by drag and drop, or pasted.
+ * A zone that takes one image: chosen by button, dropped, or pasted.
  */
 export class Zone {
   /**
@@ -18,7 +18,7 @@ export class Zone {
     this.#part(".choose").addEventListener("click", () => input.click());
     input.addEventListener("change", () => {
       const files = [...(input.files ?? [])];
-      // The same file may be chosen again, after it was mended.
+      // The same file may be chosen again after it was changed.
       input.value = "";
       if (files.length) onFiles(this, files);
     });
@@ -56,7 +56,7 @@ export class Zone {
     this.root.classList.add("full");
   }
 
-  /** Without its picture; whoever has that closes it. */
+  /** Remove the image; its owner closes the bitmap. */
   empty() {
     this.file = null;
     this.bitmap = null;
@@ -73,7 +73,7 @@ export class Zone {
     name.hidden = !text;
   }
 
-  /** @param {string} message What is wrong with its file; empty: nothing. */
+  /** @param {string} message What is wrong with the file; empty if nothing is. */
   complain(message) {
     const error = this.#part(".error");
     error.textContent = message;

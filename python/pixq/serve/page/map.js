@@ -1,22 +1,22 @@
 // @ts-check
 /**
- * From a prediction to colours: which pixels a patch's colour covers, and drawing them.
+ * The coloured map of a prediction: which pixels each patch covers, and drawing them.
  *
  * @typedef {import("./api.js").Prediction} Prediction
  * @typedef {import("./api.js").PatchClass} PatchClass
  *
- * @typedef {object} Frame Where an image lies on a canvas, in the canvas's pixels.
+ * @typedef {object} Frame The position of an image on a canvas, in canvas pixels.
  * @property {number} x
  * @property {number} y
- * @property {number} scale Canvas pixels of a pixel of the image.
+ * @property {number} scale Canvas pixels per image pixel.
  */
 
 /**
- * The first pixel of each cell, and the end of the last: a pixel has the colour of the patch whose centre is nearest,
- * and one in the middle of two that of the later.
+ * The first pixel of each cell, and the end of the last one. A pixel belongs to the patch whose centre is nearest; one
+ * halfway between two belongs to the later one.
  * @param {number[]} starts First pixels of patches.
- * @param {number} length Pixels there are.
- * @param {number} size Pixels of a patch.
+ * @param {number} length Number of pixels.
+ * @param {number} size Side of a patch, in pixels.
  */
 export function edges(starts, length, size) {
   const between = starts.slice(1).map((start, at) => Math.ceil((starts[at] + start + size - 1) / 2));
@@ -24,8 +24,8 @@ export function edges(starts, length, size) {
 }
 
 /**
- * The cell that a pixel is in.
- * @param {number[]} borders As `edges` gives them.
+ * The cell that contains a pixel.
+ * @param {number[]} borders As returned by `edges`.
  * @param {number} pixel
  */
 export function cellAt(borders, pixel) {
@@ -78,7 +78,7 @@ export class Overlay {
   }
 
   /**
-   * The number of the patch that a pixel of the image shows, row by row; -1 outside.
+   * The number of the patch at a pixel of the image, counted row by row; -1 outside.
    * @param {number} x
    * @param {number} y
    */
@@ -89,7 +89,7 @@ export class Overlay {
   }
 
   /**
-   * A picture of one pixel a patch.
+   * A picture with one pixel per patch.
    * @param {boolean} safe
    */
   #cells(safe) {
@@ -107,16 +107,16 @@ export class Overlay {
   }
 
   /**
-   * Draw it over an image.
+   * Draw the cells over an image.
    * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
    * @param {Frame} frame
-   * @param {{safe: boolean, opacity: number, unit: number}} how `opacity` 0 to 1; `unit`: canvas pixels of a CSS pixel.
+   * @param {{safe: boolean, opacity: number, unit: number}} how `opacity` 0 to 1; `unit`: canvas pixels per CSS pixel.
    */
   draw(context, frame, { safe, opacity, unit }) {
     const cells = this.#cells(safe);
     context.globalAlpha = opacity;
     context.imageSmoothingEnabled = false;
-    // Cells are of one size but for those at the edges: a few pieces make the whole, at whole pixels, without seams.
+    // All cells but those at the edges have one size, so a few pieces cover them, at whole pixels and without seams.
     for (const [top, bottom] of runs(this.rows)) {
       for (const [left, right] of runs(this.columns)) {
         const x = Math.round(frame.x + this.columns[left] * frame.scale);
@@ -131,7 +131,7 @@ export class Overlay {
   }
 
   /**
-   * What tells classes, and patches that are not sure, without colour, where cells are large enough.
+   * Mark classes and unsure patches without colour, where cells are large enough.
    * @param {CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D} context
    * @param {Frame} frame
    * @param {boolean} safe
@@ -154,7 +154,7 @@ export class Overlay {
         const number = row * grid.columns + column;
         const each = patches.class[number];
         const unsure = patches.unsure?.[number] ?? false;
-        // The best class is left plain: it is what nobody looks for.
+        // The best class has no mark: nobody looks for it.
         const sign = marked && each < classes.length - 1;
         if (!sign && !unsure) continue;
         const x = frame.x + this.columns[column] * frame.scale;
@@ -178,7 +178,7 @@ export class Overlay {
 }
 
 /**
- * First and last border of neighbouring cells of one width.
+ * The first and last borders of runs of cells that have the same width.
  * @param {number[]} borders
  */
 function runs(borders) {
@@ -194,7 +194,7 @@ function runs(borders) {
 }
 
 /**
- * The map as a picture of the image's size, with a legend under it.
+ * The map as a picture in the size of the image, with a legend below it.
  * @param {ImageBitmap} distorted
  * @param {Overlay} overlay
  * @param {{safe: boolean, opacity: number}} how
@@ -234,6 +234,6 @@ export function mapPicture(distorted, overlay, { safe, opacity }) {
     if (wide) x += widths[at];
   });
   return new Promise((resolve, reject) =>
-    canvas.toBlob(blob => (blob ? resolve(blob) : reject(new Error("this browser writes no PNG of that size"))), "image/png"),
+    canvas.toBlob(blob => (blob ? resolve(blob) : reject(new Error("this browser can't write a PNG of that size"))), "image/png"),
   );
 }

@@ -6,7 +6,7 @@ import { hidePatch, patchWords, showPatch, showVerdict } from "./verdict.js";
 import { Viewer } from "./viewer.js";
 
 /**
- * What ties the parts of the page together.
+ * Connects the parts of the page.
  *
  * @typedef {import("./api.js").Model} Model
  * @typedef {import("./api.js").Prediction} Prediction
@@ -18,7 +18,7 @@ function element(id) {
   return /** @type {HTMLElement} */ (document.getElementById(id));
 }
 
-/** Keys of the views, in their order. */
+/** The keys of the views. */
 const KEYS = /** @type {Record<string, View>} */ ({
   1: "reference", 2: "distorted", 3: "map", 4: "flip", r: "reference", d: "distorted", m: "map", f: "flip",
 });
@@ -47,7 +47,7 @@ const viewer = new Viewer({
   picture: /** @type {HTMLCanvasElement} */ (element("picture")),
   cursor: /** @type {HTMLCanvasElement} */ (element("cursor")),
   onPatch(number, byKey) {
-    telling(number);
+    updatePatch(number);
     if (!byKey || !prediction) return;
     const words = patchWords(prediction, number);
     element("said").textContent = `${words.each.name} ${words.sure}, quality ${words.quality}, ${words.place}`;
@@ -55,8 +55,8 @@ const viewer = new Viewer({
   onFlip(log, shown, running) {
     element("hold").setAttribute("aria-pressed", String(!running));
     const now = element(`${zones[shown].name}-title`).textContent;
-    const pace = log && log.achieved ? `${log.achieved.toFixed(1)} images a second: ${log.frames} refreshes each of a ` +
-      `${log.rate.toFixed(0)} Hz display; ${log.late} late` : running ? "Measuring the display…" : "";
+    const pace = log && log.achieved ? `${log.achieved.toFixed(1)} images per second: ${log.frames} refreshes each on a ` +
+      `${log.rate.toFixed(0)} Hz display, ${log.late} of them late` : running ? "Measuring the display…" : "";
     element("pace").textContent = running ? pace : `Held at: ${now}. ${pace}`;
   },
   onZoom(scale, fits) {
@@ -65,14 +65,14 @@ const viewer = new Viewer({
   },
 });
 
-/** @param {number} number A patch; -1: none. */
-function telling(number) {
+/** @param {number} number A patch, or -1 for none. */
+function updatePatch(number) {
   if (number < 0 || !prediction || !reference.bitmap || !distorted.bitmap) hidePatch();
   else showPatch(prediction, number, { reference: reference.bitmap, distorted: distorted.bitmap }, safe.checked);
 }
 
 /**
- * Files for a zone: the first is its own, a second is for the other.
+ * Put files into zones: the first into this one, and a second into the other.
  * @param {Zone} zone
  * @param {File[]} files
  */
@@ -95,7 +95,7 @@ async function load(zone, file) {
   zone.root.setAttribute("aria-busy", "true");
   try {
     if (model && file.size > model.limits.bytes) {
-      throw new Refusal(`${file.name}: is larger than the ${model.limits.bytes / 2 ** 20} MiB that a file may have`);
+      throw new Refusal(`${file.name}: is larger than the limit of ${model.limits.bytes / 2 ** 20} MiB per file; choose a smaller one`);
     }
     const bitmap = await decode(file);
     if (newest.get(zone) !== wanted) {
@@ -127,7 +127,7 @@ function refuse(zone, error) {
   zone.complain(error instanceof Error ? error.message : String(error));
 }
 
-/** The result is of other images than those that are there now. */
+/** Hide the result, which no longer matches the images. */
 function conceal() {
   prediction = null;
   element("result").hidden = true;
@@ -141,8 +141,8 @@ function arrange() {
 }
 
 /**
- * Score what is in the zones, if both are full.
- * @param {boolean} same Whether the images are those of the result that is shown.
+ * Score the images, if both zones have one.
+ * @param {boolean} same Whether the result that is shown is for these images.
  */
 async function score(same) {
   asking.abort();
@@ -182,7 +182,7 @@ function show(answer, same) {
   element("result").hidden = false;
   showVerdict(answer, safe.checked);
   viewer.show({ reference: reference.bitmap, distorted: distorted.bitmap, overlay }, same);
-  // What flipped before is of other images: it begins anew when it is asked for again.
+  // A flip does not go on with other images: it starts when it is chosen again.
   setView(same && viewer.view !== "flip" ? viewer.view : "map");
 }
 
@@ -192,7 +192,7 @@ function setView(view) {
     /** @type {HTMLInputElement} */ (input).checked = /** @type {HTMLInputElement} */ (input).value === view;
   }
   element("flip").hidden = view !== "flip";
-  // A system that is to keep still asks for one more press.
+  // On systems that prefer reduced motion, the flip starts only after one more press.
   viewer.setView(view, calm.matches);
 }
 
@@ -218,7 +218,7 @@ function zoneAt(target) {
   return zones.find(zone => target instanceof Node && zone.root.contains(target));
 }
 
-/** Where a file goes that was given to no zone: to the first that is empty. */
+/** The zone for a file that was not dropped on one: the first that is empty. */
 function free() {
   return zones.find(zone => !zone.file) ?? distorted;
 }
@@ -246,7 +246,7 @@ function listen() {
   element("swap").addEventListener("click", () => {
     const [first, second] = zones.map(({ file, bitmap }) => ({ file, bitmap }));
     if (!first.file || !first.bitmap || !second.file || !second.bitmap) return;
-    // Neither picture is closed: each goes to the other zone.
+    // Neither bitmap is closed: each goes to the other zone.
     for (const zone of zones) zone.bitmap = null;
     reference.fill(second.file, second.bitmap);
     distorted.fill(first.file, first.bitmap);
@@ -265,7 +265,7 @@ function listen() {
   safe.addEventListener("change", () => {
     viewer.setHow({ safe: safe.checked });
     if (prediction) showVerdict(prediction, safe.checked);
-    telling(viewer.patch);
+    updatePatch(viewer.patch);
   });
   stride.addEventListener("change", () => void score(true));
   element("save-json").addEventListener("click", () => {
@@ -284,7 +284,7 @@ function pressed(event) {
   if (!prediction || event.ctrlKey || event.metaKey || event.altKey) return;
   const target = /** @type {HTMLElement} */ (event.target);
   const stage = target === element("stage");
-  // What has keys of its own keeps them.
+  // Controls that use keys themselves keep them.
   if (!stage && target.closest("select, textarea, input:not([type=radio])")) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (key in KEYS) setView(KEYS[key]);
@@ -314,8 +314,8 @@ async function begin() {
   const { limits, size } = model;
   const formats = limits.formats.slice(0, -1).join(", "), last = limits.formats.at(-1);
   element("limits").textContent = `${formats} or ${last}; ${size} × ${size} pixels or more, up to ` +
-    `${limits.pixels / 1e6} megapixels and ${+(limits.bytes / 2 ** 20).toFixed(2)} MiB a file. ` +
-    "Both go to the pixq that serves this page, and nowhere else; it keeps nothing.";
+    `${limits.pixels / 1e6} megapixels and ${+(limits.bytes / 2 ** 20).toFixed(2)} MiB per file. ` +
+    "Both are sent only to the pixq that serves this page, which does not keep them.";
   const facts = [`pixq ${model.pixq}`];
   if (model.model) facts.push(`model ${model.model}`);
   if (model.fingerprint) facts.push(`weights ${model.fingerprint.slice(0, 12)}`);

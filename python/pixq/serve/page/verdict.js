@@ -2,7 +2,7 @@
 import { colorOf, inkOn } from "./map.js";
 
 /**
- * Numbers and words: of the whole pair, and of one patch.
+ * The texts and numbers about the whole pair, and about one patch.
  *
  * @typedef {import("./api.js").Prediction} Prediction
  * @typedef {import("./api.js").PatchClass} PatchClass
@@ -26,7 +26,7 @@ function make(tag, text, kind = "") {
 }
 
 /**
- * A class by its mark, its name and its colour.
+ * A label with the mark, name and colour of a class.
  * @param {PatchClass} each
  * @param {boolean} safe
  */
@@ -70,12 +70,12 @@ export function showVerdict({ verdict, classes, calibration, grid }, safe) {
   /** @type {[string, string, string][]} */
   const facts = [
     ["Image quality", verdict.quality.toFixed(3), "0 to 1; higher is better"],
-    ["Worst", verdict.worst.toFixed(3), `quality that ${verdict.worst_percentile} % of the patches are below`],
+    ["Worst", verdict.worst.toFixed(3), `${verdict.worst_percentile} % of the patches have this quality or less`],
     ["Unchanged", percent(verdict.identical), "patches equal to the reference in every pixel"],
   ];
-  if (verdict.unsure !== null) facts.push(["Unsure", percent(verdict.unsure), "patches that may be of another class; struck through on the map"]);
+  if (verdict.unsure !== null) facts.push(["Unsure", percent(verdict.unsure), "patches whose class may be another; struck through on the map"]);
   const patches = (grid.rows * grid.columns).toLocaleString("en");
-  const cuts = calibration === null ? "cuts of quality; no calibration" : `calibration ${calibration}`;
+  const cuts = calibration === null ? "no calibration, so quality decides" : `calibration ${calibration}`;
   facts.push(["Patches", patches, `${grid.size} × ${grid.size} pixels, one every ${grid.stride}; ${cuts}`]);
   for (const [name, value, note] of facts) {
     const box = document.createElement("div");
@@ -85,7 +85,7 @@ export function showVerdict({ verdict, classes, calibration, grid }, safe) {
 }
 
 /**
- * What is said of a patch.
+ * The texts about a patch.
  * @param {Prediction} prediction
  * @param {number} number
  */
@@ -94,13 +94,13 @@ export function patchWords({ grid, patches, classes, cuts }, number) {
   const column = number % grid.columns;
   const score = patches.score[number];
   const sure = patches.unsure === null ? "" : patches.unsure[number] ? "unsure" : "sure";
-  const known = cuts.values.map((cut, at) => (cut === null ? "" : `${classes[at + 1].name} from ${cut.toFixed(3)}`)).filter(Boolean);
+  const words = cuts.values.map((cut, at) => (cut === null ? "" : `${classes[at + 1].name} from ${cut.toFixed(3)}`)).filter(Boolean);
   return {
     each: classes[patches.class[number]],
     sure,
     quality: patches.quality[number].toFixed(3),
     score: patches.identical[number] || score === null ? "none: equal to the reference" : score.toFixed(4),
-    cuts: { [cuts.of]: known.join(", ") },
+    cuts: { [cuts.of]: words.join(", ") },
     place: `y ${grid.ys[row]}, x ${grid.xs[column]}`,
     cell: `row ${row + 1} of ${grid.rows}, column ${column + 1} of ${grid.columns}`,
   };

@@ -2,7 +2,7 @@
 import { Flicker } from "./flicker.js";
 
 /**
- * The picture: views, zoom, moving, and the patch that is looked at.
+ * The picture: its views, zooming and moving, and the selected patch.
  *
  * @typedef {import("./map.js").Overlay} Overlay
  * @typedef {import("./map.js").Frame} Frame
@@ -11,15 +11,15 @@ import { Flicker } from "./flicker.js";
  * @typedef {{reference: ImageBitmap, distorted: ImageBitmap, overlay: Overlay}} Pair
  */
 
-/** Canvas pixels of a pixel of the image, at most. */
+/** The most canvas pixels per image pixel. */
 const CLOSEST = 32;
 /** How far a pointer moves before it drags, in CSS pixels. */
 const SLACK = 4;
-/** The stage's height, in heights of the window, at most. */
+/** The largest height of the stage, as a share of the window's. */
 const TALLEST = 0.76;
 
 /**
- * The scale at which all of a picture is seen.
+ * The scale at which a whole picture fits.
  * @param {number} across Room for it, in canvas pixels.
  * @param {number} down
  * @param {number} width The picture, in its own pixels.
@@ -27,16 +27,16 @@ const TALLEST = 0.76;
  */
 function fitting(across, down, width, height) {
   const most = Math.min(across / width, down / height);
-  // A larger picture has whole pixels, so that all of them are of one size.
+  // Enlarged by a whole factor, so that all pixels have the same size.
   return most >= 1 ? Math.min(Math.floor(most), CLOSEST) : most;
 }
 
 export class Viewer {
   /**
    * @param {object} options
-   * @param {HTMLElement} options.stage What has the focus, and holds both canvases.
+   * @param {HTMLElement} options.stage The element that takes the focus and holds both canvases.
    * @param {HTMLCanvasElement} options.picture
-   * @param {HTMLCanvasElement} options.cursor Lies over `picture`: the outline of the patch does not disturb the flip.
+   * @param {HTMLCanvasElement} options.cursor Lies over `picture`, so that the outline of the patch does not disturb the flip.
    * @param {(number: number, byKey: boolean) => void} options.onPatch
    * @param {(log: Log | null, shown: number, running: boolean) => void} options.onFlip
    * @param {(scale: number, fits: boolean) => void} options.onZoom
@@ -55,27 +55,27 @@ export class Viewer {
     this.how = { safe: false, opacity: 0.5 };
     /** @type {number | "fit"} */
     this.zoom = "fit";
-    /** Where in the image the middle of the stage is. */
+    /** The point of the image at the middle of the stage. */
     this.middle = { x: 0, y: 0 };
     this.patch = -1;
     /** @type {Flicker | null} */
     this.flicker = null;
     this.asked = 0;
-    // Not at once: it may change the size that is observed.
+    // Delayed, since resizing may change the size that is observed.
     const resize = () => requestAnimationFrame(() => this.#resize());
     new ResizeObserver(resize).observe(stage);
     window.addEventListener("resize", resize);
     this.#listen();
   }
 
-  /** Canvas pixels of a CSS pixel. */
+  /** Canvas pixels per CSS pixel. */
   get unit() {
     return window.devicePixelRatio || 1;
   }
 
   /**
-   * @param {Pair} pair What is shown from now on.
-   * @param {boolean} same Whether it is the same images: zoom and patch stay.
+   * @param {Pair} pair The images and the map to show.
+   * @param {boolean} same Whether the images are the same as before, so that the zoom stays.
    */
   show(pair, same) {
     this.pair = pair;
@@ -89,7 +89,7 @@ export class Viewer {
     this.#resize();
   }
 
-  /** Show nothing, and let go of the images. */
+  /** Show nothing, and release the images. */
   clear() {
     this.#endFlip();
     this.pair = null;
@@ -147,7 +147,7 @@ export class Viewer {
     this.flicker = null;
   }
 
-  /** Canvas pixels of a pixel of the image. */
+  /** Canvas pixels per image pixel. */
   get scale() {
     if (this.zoom !== "fit" || !this.pair) return Number(this.zoom) || 1;
     const { width, height } = this.pair.overlay.prediction.grid;
@@ -171,8 +171,8 @@ export class Viewer {
   }
 
   /**
-   * @param {number | "fit" | "in" | "out"} zoom Canvas pixels of a pixel of the image.
-   * @param {{x: number, y: number}} [at] What stays where it is, in canvas pixels; the middle by default.
+   * @param {number | "fit" | "in" | "out"} zoom Canvas pixels per image pixel, or a step.
+   * @param {{x: number, y: number}} [at] The point that stays fixed, in canvas pixels; the middle by default.
    */
   setZoom(zoom, at) {
     if (!this.pair) return;
@@ -181,7 +181,7 @@ export class Viewer {
     const wanted = zoom === "in" ? before.scale * 1.5 : zoom === "out" ? before.scale / 1.5 : zoom;
     this.zoom = "fit";
     if (wanted !== "fit") {
-      // Smaller than the whole picture, or than its own pixels, shows nothing more.
+      // A smaller scale than that of the whole picture, or than 1, would show nothing more.
       const smallest = Math.min(this.scale, 1);
       if (wanted > smallest || zoom === 1) this.zoom = Math.min(wanted, CLOSEST);
       const { scale } = this;
@@ -195,13 +195,13 @@ export class Viewer {
     this.draw();
   }
 
-  /** What moving beyond the edge left over is forgotten. */
+  /** Forget how far the image was dragged beyond its edge. */
   #settle() {
     const { x, y, scale } = this.frame;
     this.middle = { x: (this.picture.width / 2 - x) / scale, y: (this.picture.height / 2 - y) / scale };
   }
 
-  /** Draw soon: many changes, one drawing. */
+  /** Draw at the next refresh, once for any number of changes. */
   draw() {
     if (this.asked || !this.pair) return;
     this.asked = requestAnimationFrame(() => {
@@ -226,7 +226,7 @@ export class Viewer {
     this.#outline();
   }
 
-  /** Both images as they are on the stage: the flip only has to copy them. */
+  /** Both images as they appear on the stage, so that the flip only copies them. */
   #both() {
     const { reference, distorted } = /** @type {Pair} */ (this.pair);
     return [reference, distorted].map(image => {
@@ -258,7 +258,7 @@ export class Viewer {
     const { x, y, scale } = this.frame;
     const left = x + xs[this.patch % columns] * scale;
     const top = y + ys[Math.floor(this.patch / columns)] * scale;
-    // Black and white: one of them stands out from whatever lies under it.
+    // Black and white: one of them contrasts with any background.
     const { unit } = this;
     for (const [color, out] of /** @type {[string, number][]} */ ([["#000000", 2.5], ["#ffffff", 1]])) {
       context.strokeStyle = color;
@@ -267,7 +267,7 @@ export class Viewer {
     }
   }
 
-  /** The picture as large as the stage may be, and the stage no higher than that. */
+  /** Make the stage as high as the image needs, and the canvases as large as the stage. */
   #resize() {
     const { unit } = this;
     if (this.pair) {
@@ -281,7 +281,7 @@ export class Viewer {
       if (canvas.width !== width) canvas.width = width;
       if (canvas.height !== height) canvas.height = height;
     }
-    // At once: a canvas of a new size is empty.
+    // At once, since a resized canvas is empty.
     if (this.pair) this.#draw();
   }
 
@@ -294,7 +294,7 @@ export class Viewer {
   }
 
   /**
-   * Look at a neighbour of the patch; at the one in the middle of the stage where there is none.
+   * Select a neighbour of the patch, or the patch at the middle of the stage if none is selected.
    * @param {number} down
    * @param {number} right
    */
@@ -322,7 +322,7 @@ export class Viewer {
     this.#choose(number, true);
   }
 
-  /** @param {MouseEvent} event In canvas pixels. */
+  /** The position of an event in canvas pixels. @param {MouseEvent} event */
   #at(event) {
     const box = this.picture.getBoundingClientRect();
     return { x: (event.clientX - box.left) * this.unit, y: (event.clientY - box.top) * this.unit };
@@ -371,7 +371,7 @@ export class Viewer {
     stage.addEventListener("wheel", event => {
       const before = this.scale;
       this.setZoom(before * 2 ** (-Math.max(-150, Math.min(150, event.deltaY)) / 200), this.#at(event));
-      // The page scrolls where there is nothing left to zoom.
+      // If nothing is left to zoom, the page scrolls.
       if (this.scale !== before) event.preventDefault();
     }, { passive: false });
   }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixq.io.images import pixels_of
+from pixq.io.images import load_pixels
 from pixq.ladders.difference import difference
 from pixq.study.design.config import PLACEHOLDER, Study, TruthSource
 from pixq.study.design.image_metadata import metadata_kinds
@@ -124,7 +124,7 @@ def suspicious_levels(study: Study, opened: OpenedSource, ladder: LadderCheck) -
 
 def reversed_levels(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
     """Find sources whose levels run the wrong way round, or whose reference belongs to another picture."""
-    reference = pixels_of(opened.levels[0].path)
+    reference = load_pixels(opened.levels[0].path)
     lowest, highest = (
         difference(reference, opened.levels[level].path) for level in (sorted(opened.levels)[1], max(opened.levels))
     )

@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from pixq.errors import PixqError
 from pixq.io.atomic import write_text
 from pixq.io.image_formats import SHOWN
-from pixq.io.images import pixels_of
+from pixq.io.images import load_pixels
 from pixq.ladders.difference import difference
-from pixq.ladders.ground_truth import RULE, read_truth
+from pixq.ladders.ground_truth import RULE, read_ground_truth
 from pixq.ladders.level_rule import is_rule
 from pixq.study.design.config import PLACEHOLDER, STUDY_FILE, read_study
 from pixq.study.design.study_files import levels_of
@@ -88,7 +88,7 @@ def find_ladders(root: Path) -> list[FoundLadder]:
                 truth.range,
                 truth.points,
             )
-            for truth in read_truth(root)
+            for truth in read_ground_truth(root)
         ]
     if not root.is_dir():
         raise PixqError(f"{root}: there is no such folder; put references and their levels there")
@@ -235,7 +235,7 @@ def _ruled(root: Path, ladder: FoundLadder, level: str | None) -> FoundLadder:
     if level is not None or ladder.rule:
         return replace(ladder, rule=level or ladder.rule)
     numbered = sorted(ladder.files, key=lambda name: int(_NUMBER.findall(PurePosixPath(name).stem)[-1]))
-    reference = pixels_of(root / ladder.reference)
+    reference = load_pixels(root / ladder.reference)
     errors = [difference(reference, root / name) for name in (numbered[0], numbered[-1])]
     return replace(ladder, rule="n" if errors[1] >= errors[0] else RULE)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
-from pixq.io.csv import FORMULA, long_cells
+from pixq.io.csv import FORMULA, allow_long_cells
 from pixq.study.offline.build_page import Drawer
 from pixq.study.session.parse_event import parse_event
 from pixq.study.session.platforms import Person
@@ -137,7 +137,7 @@ def _from_json(path: Path, text: str) -> Mapping[str, Any]:
 
 def _from_csv(path: Path, text: str) -> Mapping[str, Any]:
     try:
-        with long_cells(_LARGEST):
+        with allow_long_cells(_LARGEST):
             rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise PixqError(f"{path}: is no whole CSV ({error}), so it was cut off or edited; {_AGAIN}") from None

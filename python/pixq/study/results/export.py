@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pixq.errors import PixqError
 from pixq.io.atomic import atomic_write, save_json
-from pixq.io.csv import table_of
+from pixq.io.csv import csv_writer
 from pixq.io.optional import require
 from pixq.study.design.config import Study
 from pixq.study.design.survey import Question
@@ -320,7 +320,7 @@ def _write_table(
     path: Path, columns: Sequence[Column], rows: Sequence[Any], meanings: dict[str, Any], *, parquet: bool
 ) -> list[Path]:
     """Write the CSV file and, beside it, the Parquet file."""
-    with table_of(path, [column.name for column in columns]) as write:
+    with csv_writer(path, [column.name for column in columns]) as write:
         write([_cell(column.value(row)) for column in columns] for row in rows)
     if not parquet:
         return [path]

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pixq.errors import PixqError
-from pixq.io.csv import long_cells
+from pixq.io.csv import allow_long_cells
 from pixq.study.design.study_files import OpenedSource, OpenedStudy
 from pixq.study.results.answers import Answer, with_flags
 from pixq.study.session.judge import judge_source
@@ -149,7 +149,7 @@ def places_of(text: str, width: int, height: int) -> list[tuple[float, float]]:
 def _sessions(path: Path, pseudonym: Callable[[str, str], str], skipped: list[str]) -> Iterable[_Given]:
     try:
         # A slider's track may be longer than what csv takes by default.
-        with path.open(encoding="utf-8-sig", newline="") as file, long_cells(2**31 - 1):
+        with path.open(encoding="utf-8-sig", newline="") as file, allow_long_cells(2**31 - 1):
             table = list(csv.reader(file))
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; give a CSV file of results") from None

@@ -9,8 +9,8 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from pixq.http.error_handlers import HANDLERS
-from pixq.http.security import Guard
+from pixq.http.error_handlers import EXCEPTION_HANDLERS
+from pixq.http.security import SecurityMiddleware
 from pixq.study.server import routes_admin, routes_images, routes_page, routes_session
 from pixq.study.server.limits import Limits, RateLimiter
 from pixq.study.server.services import Services
@@ -44,7 +44,7 @@ def create_app(
         Hash of the experimenter's token, and a function that computes the statistics; `None`: there is no
         experimenter's page.
     hosts, addresses
-        See `pixq.http.security.Guard`.
+        See `pixq.http.security.SecurityMiddleware`.
     proxy
         Whether a trusted proxy sets `X-Forwarded-For`, which then ends with the client's address.
     limits
@@ -71,8 +71,8 @@ def create_app(
             *(routes_admin.page_routes() if admin else ()),
             routes_admin.statistics_route,
         ],
-        middleware=[Middleware(Guard, hosts=hosts, addresses=addresses)],
-        exception_handlers={**HANDLERS, **routes_session.ERROR_HANDLERS},
+        middleware=[Middleware(SecurityMiddleware, hosts=hosts, addresses=addresses)],
+        exception_handlers={**EXCEPTION_HANDLERS, **routes_session.ERROR_HANDLERS},
     )
     app.state.services = services
     # A path with another slash is not found either.

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pixq.http.errors import Refused
+from pixq.http.errors import RequestError
 from pixq.study.server.routes_page import MEDIA_TYPES
 from pixq.study.server.services import bearer_token, services_of
 from pixq.study.store.keys import hash_token
@@ -52,7 +52,7 @@ async def _statistics(request: Request) -> Response:
     if token is None or not hmac.compare_digest(hash_token(token), services.admin_token):
         services.limit_start(request)
         message = "this is not the token of this study; copy it from admin.token"
-        raise Refused(401, message, headers={"www-authenticate": "Bearer"})
+        raise RequestError(401, message, headers={"www-authenticate": "Bearer"})
     statistics, age = await services.statistics()
     return JSONResponse(statistics, headers={"age": str(int(age))})
 

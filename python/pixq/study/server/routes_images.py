@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pixq.http.errors import Refused
+from pixq.http.errors import RequestError
 from pixq.study.server.services import services_of
 from pixq.study.store.records import UnknownSession
 
@@ -37,7 +37,7 @@ async def _image(request: Request) -> Response:
         raise HTTPException(404) from None
     except OSError:
         message = "this image can't be read at the moment; try again"
-        raise Refused(503, message, headers={"retry-after": "5"}) from None
+        raise RequestError(503, message, headers={"retry-after": "5"}) from None
     return Response(content, media_type=image.media, headers={"cache-control": _FOREVER})
 
 

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pixq.http.body import read_body
-from pixq.http.error_handlers import told
-from pixq.http.errors import Refused
+from pixq.http.error_handlers import error_response
+from pixq.http.errors import RequestError
 from pixq.study.server.services import StoredSize, bearer_token, retry_after, services_of
 from pixq.study.session.parse_event import parse_event
 from pixq.study.session.service import UnexpectedEvent
@@ -34,7 +34,7 @@ async def _start(request: Request) -> Response:
     body = _parse_object(await read_body(request, 16 << 10))
     platform, language, again = body.get("platform", {}), body.get("language", ""), body.get("again", False)
     if not isinstance(platform, dict) or not isinstance(language, str) or not isinstance(again, bool):
-        raise Refused(422, "platform must be an object, language a string, and again a boolean")
+        raise RequestError(422, "platform must be an object, language a string, and again a boolean")
     parameters = {name: value for name, value in platform.items() if isinstance(value, str)}
 
     def job() -> tuple[dict[str, Any], str, StoredSize | None]:
@@ -45,7 +45,7 @@ async def _start(request: Request) -> Response:
     try:
         started, token_hash, size = await services.run(job)
     except ValueError as error:
-        raise Refused(422, str(error)) from None
+        raise RequestError(422, str(error)) from None
     if size is not None:
         # So the session continues even when its address may start no more: a whole class may have started at once.
         services.sizes.setdefault(token_hash, size)
@@ -70,7 +70,7 @@ async def _events(request: Request) -> Response:
         services.limit_session(token, len(body) / _COUNTED_BYTES)
     batch = _parse_events(_parse_object(body))
     if stored.size + _new_bytes(batch, stored) > services.limits.session_bytes:
-        raise Refused(413, f"this session has reached its limit of {services.limits.session_bytes >> 20} MiB")
+        raise RequestError(413, f"this session has reached its limit of {services.limits.session_bytes >> 20} MiB")
 
     def job() -> tuple[int, bytes]:
         # The response is encoded in the thread too: a trial lists hundreds of images.
@@ -96,8 +96,8 @@ def _new_bytes(batch: list[Event], stored: StoredSize) -> int:
     return sum(len(event.data) for event in batch if event.number >= stored.next)
 
 
-def _conflict(message: str, next: int, **details: Any) -> Refused:
-    return Refused(409, message, stored=next - 1, **details)
+def _conflict(message: str, next: int, **details: Any) -> RequestError:
+    return RequestError(409, message, stored=next - 1, **details)
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:
@@ -107,22 +107,22 @@ def _parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
-        raise Refused(400, "the request is not valid JSON; send it again") from None
+        raise RequestError(400, "the request is not valid JSON; send it again") from None
     if not isinstance(value, dict):
-        raise Refused(400, "the request must be a JSON object")
+        raise RequestError(400, "the request must be a JSON object")
     return value
 
 
 def _parse_events(body: dict[str, Any]) -> list[Event]:
     values = body.get("events")
     if not isinstance(values, list) or not 1 <= len(values) <= _BATCH:
-        raise Refused(422, f"events must be a list of 1 to {_BATCH} events")
+        raise RequestError(422, f"events must be a list of 1 to {_BATCH} events")
     try:
         batch = [parse_event(value) for value in values]
     except ValueError as error:
-        raise Refused(422, str(error)) from None
+        raise RequestError(422, str(error)) from None
     if any(later.number != event.number + 1 for event, later in pairwise(batch)):
-        raise Refused(422, "events must be in the order of their numbers, without gaps")
+        raise RequestError(422, "events must be in the order of their numbers, without gaps")
     return batch
 
 
@@ -134,13 +134,13 @@ async def _unknown_session(request: Request, error: Exception) -> Response:
         services.sizes.pop(hash_token(token), None)
     wait = services.by_start.take(services.client(request))
     if wait:
-        return told(429, "too many requests; try again later", headers=retry_after(wait))
-    return told(401, "this token is not valid; reopen the study", headers={"www-authenticate": "Bearer"})
+        return error_response(429, "too many requests; try again later", headers=retry_after(wait))
+    return error_response(401, "this token is not valid; reopen the study", headers={"www-authenticate": "Bearer"})
 
 
 async def _database_unavailable(request: Request, error: Exception) -> Response:
     message = "answers can't be stored at the moment; the page sends them again"
-    return told(503, message, headers={"retry-after": "2"})
+    return error_response(503, message, headers={"retry-after": "2"})
 
 
 ROUTES = [

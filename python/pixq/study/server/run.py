@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pixq.errors import PixqError
 from pixq.http.security import is_loopback, is_wildcard
-from pixq.http.server import address, answer, listen
+from pixq.http.server import open_socket, page_url, run_server
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import study_statistics
 from pixq.study.server.app import create_app
@@ -70,7 +70,7 @@ def serve(
     database
         Database of answers; see `pixq.study.store.store.open_store`.
     host, port
-        Where to listen; see `pixq.http.server.listen`.
+        Where to listen; see `pixq.http.server.open_socket`.
     url
         Address that participants open if a reverse proxy forwards it, such as `https://study.example.org`.
     proxy
@@ -112,7 +112,10 @@ def serve(
         with explain_database_errors(store):
             check_key(key, store)
             service.check()
-        with listen(host, port) as listening, ThreadPoolExecutor(THREADS, thread_name_prefix="pixq-study") as threads:
+        with (
+            open_socket(host, port) as listening,
+            ThreadPoolExecutor(THREADS, thread_name_prefix="pixq-study") as threads,
+        ):
             app = create_app(
                 service, threads, page, admin=(hash_token(admin), lambda: study_statistics(service)),
                 hosts=_hosts(host, url), addresses=is_wildcard(host), proxy=proxy, limits=limits,
@@ -123,7 +126,7 @@ def serve(
                     "server in front of it, and pass its address with --url",
                     file=sys.stderr,
                 )
-            local = address(host, listening)
+            local = page_url(host, listening)
             print(url or local, flush=True)
             print(f"pixq: statistics at {local}admin, with the token in {folder / ADMIN_FILE}", file=sys.stderr)
             print("pixq: press Ctrl-C to stop", file=sys.stderr, flush=True)
@@ -131,7 +134,7 @@ def serve(
                 # The request waits in the socket's queue until the server runs.
                 webbrowser.open(local)
             with _catch_sigterm(terminated):
-                answer(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP_ALIVE)
+                run_server(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP_ALIVE)
     finally:
         store.close()
     if terminated:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from cachetools import LRUCache
 from starlette.requests import Request
 
-from pixq.http.errors import Refused
+from pixq.http.errors import RequestError
 from pixq.study.server.limits import AddressHasher, Limits, RateLimiter
 from pixq.study.session.service import SessionService
 from pixq.study.store.keys import hash_token
@@ -90,7 +90,7 @@ class Services:
 
         Raises
         ------
-        Refused
+        RequestError
             If the address sends too many requests.
         """
         _refuse_if(self.by_address.take(self.client(request)))
@@ -113,7 +113,7 @@ class Services:
 
         Raises
         ------
-        Refused
+        RequestError
             If the token is missing, or there are too many requests.
         UnknownSession
             If no session has this token.
@@ -122,7 +122,7 @@ class Services:
         token = bearer_token(request)
         if token is None:
             headers = {"www-authenticate": "Bearer"}
-            raise Refused(401, "the session token is missing; reopen the study", headers=headers)
+            raise RequestError(401, "the session token is missing; reopen the study", headers=headers)
         token_hash = hash_token(token)
         size = self.sizes.get(token_hash)
         if size is None:
@@ -153,4 +153,4 @@ def retry_after(seconds: float) -> dict[str, str]:
 
 def _refuse_if(seconds: float) -> None:
     if seconds:
-        raise Refused(429, "too many requests; try again later", headers=retry_after(seconds))
+        raise RequestError(429, "too many requests; try again later", headers=retry_after(seconds))
