@@ -26,6 +26,7 @@ from pixq.study.design.config import TruthSource
 from pixq.study.design.study_files import open_study
 from pixq.study.server import run
 from pixq.study.session.judge import SIGMA, SIGMAS, judge_source
+from support import taking_part
 
 NAMES = ("astronaut", "coffee", "ihc", "rocket", "retina")
 
@@ -150,7 +151,7 @@ def test_the_page_is_opened_unless_it_is_not_to_be(folder: Path, monkeypatch: py
 
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent otherwise on Windows")
 def test_it_serves_until_it_is_interrupted(folder: Path) -> None:
-    if not (Path(run.__file__).parent / "page" / "page.js").is_file():
+    if not (taking_part.PAGE / "page.js").is_file():
         pytest.skip("the study's page is not bundled; `make build` does it")
     command = [sys.executable, "-m", "pixq", "study", "demo", "--out", str(folder), "--no-open", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

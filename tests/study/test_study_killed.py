@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,13 @@ def number_of(process: subprocess.Popen[str]) -> int:
     raise AssertionError("it ended by itself")
 
 
+def wait_until(there: Callable[[], Any]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not there():
+        assert time.monotonic() < until, "nobody gets any further"
+        time.sleep(0.002)
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
@@ -156,7 +164,11 @@ def attack(folder: Path, database: str, kills: int, also: Any = lambda n: None) 
                 each.start()
             store = open_store(database)
             for n in range(kills):
-                time.sleep(draws.uniform(0.0, 0.3))
+                if n % 2 == 0:
+                    # It listens; killed at any moment once some more answers are confirmed, however slow the machine.
+                    confirmed = sum(len(page.sent) for page in people) + draws.randrange(4, 24)
+                    wait_until(lambda wanted=confirmed: failed or sum(len(page.sent) for page in people) >= wanted)
+                time.sleep(draws.uniform(0.0, 0.1))
                 also(n)
                 assert killed(child)
                 for session in store.sessions():
