@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from pixq.cli import app
-from support.documents import DOCUMENTS, ROOT, prose
+from pixq.study.design.config import TruthSource
+from pixq.study.design.survey import QUESTION_KINDS, check_survey, parse_survey
+from support.documents import DOCUMENTS, ROOT, blocks, prose
 
 #: Options of other programs than pixq.
 FOREIGN_OPTIONS = {"--nproc-per-node", "--format", "--bundle"}
@@ -88,6 +91,18 @@ def test_lines_are_short(document: str) -> None:
         if len(line) > 100 and not line.startswith(("|", "![", "#"))
     ]
     assert long == []
+
+
+def test_tables_of_study_toml_are_valid() -> None:
+    for _, text in blocks("docs/study.md", "toml"):
+        tables = tomllib.loads(text)
+        for source in tables.get("test", []):
+            TruthSource.model_validate(source)
+        questions = parse_survey(tables.get("survey", []))
+        check_survey(questions, ["en"])
+        if questions:
+            assert {question.kind for question in questions} == set(QUESTION_KINDS)
+        assert set(tables) <= {"test", "survey"}
 
 
 def test_readme_is_short() -> None:
