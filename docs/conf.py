@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from inspect import getdoc
 from pathlib import Path
 from pkgutil import walk_packages
 
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import NumpyDocstring
 
 import pixq
 from pixq import __version__
@@ -40,7 +44,7 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True, "no-value": True}
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
@@ -59,12 +63,22 @@ html_copy_source = False
 html_favicon = "../python/pixq/http/assets/icon.svg"
 
 
-def keep_first_line(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Keep napoleon from reading a property's first line up to a colon as its type."""
+def read_property(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Read a property's docstring as a function's: napoleon takes what stands before a colon for its type."""
     if what == "property":
-        lines.insert(0, "")
+        lines[:] = NumpyDocstring(getdoc(obj) or "", app.config).lines()
+
+
+def shorten_values(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
+    """Leave out the values of constants that are long, or depend on the machine."""
+    if content.parent is not None and kind in ("data", "attribute"):
+        for annotation in list(content.parent.findall(addnodes.desc_annotation)):
+            text = annotation.astext()
+            if text.startswith(" =") and (len(text) > 60 or "Path(" in text):
+                annotation.parent.remove(annotation)
 
 
 def setup(app: Sphinx) -> None:
-    """Run before napoleon, whose priority is 500."""
-    app.connect("autodoc-process-docstring", keep_first_line, priority=400)
+    """Register what reads and shortens docstrings; napoleon, whose priority is 500, comes first."""
+    app.connect("autodoc-process-docstring", read_property, priority=600)
+    app.connect("object-description-transform", shorten_values)
