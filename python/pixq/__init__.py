@@ -1,8 +1,8 @@
 """Would a person notice this local change in an image?
 
-`pixq.PatchSet` opens a patch set, `pixq.build` makes one from a dataset of human scores, `pixq.load` gives the scorer
-that `pixq train` left in a run, and `pixq.tile`, `pixq.fuse`,
-`pixq.psnr` and their like work on arrays. Those are the core's own functions: `pixq._core` serves by itself.
+`pixq.load` loads a trained model, by default the one that comes with pixq. `pixq.build` makes a patch set from a dataset
+of human scores, and `pixq.PatchSet` opens it. `pixq.tile`, `pixq.fuse`, `pixq.psnr` and the others work on arrays: they
+are functions of the compiled core, `pixq._core`.
 """
 
 from __future__ import annotations

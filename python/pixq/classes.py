@@ -1,7 +1,7 @@
-"""Red, Orange and Green: their order, names, labels, colours and meaning, all from here.
+"""The classes Red, Orange and Green: their order, names, colours and meaning, defined once for the whole package.
 
-A class is a number, worst first, so it grows with quality: 0 is Red, 1 is Orange, 2 is Green. Two cut points of a score
-that is higher for better patches make classes of it; `classify` is the only place that does.
+A class is a number that grows with quality: 0 is Red, 1 is Orange, 2 is Green. `classify` is the only function that
+turns scores into classes, by two cuts. Scores are higher for better patches.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ __all__ = ["CLASSES", "GREEN", "NAMES", "ORANGE", "QUALITY_CUTS", "RED", "PatchC
 
 @dataclass(frozen=True)
 class PatchClass:
-    """One of the three.
+    """One of the three classes.
 
     Parameters
     ----------
     name
-        As people read it, and as files have it.
+        The name in files and for people.
     quality
-        The quality that stands for it: 0, 0.5 or 1; the label of Samsung-style triplets.
+        The quality that represents it: 0, 0.5 or 1, the labels of triplets in Samsung's layout.
     meaning
         Who would notice.
     color
-        For screens and paper, as `#rrggbb`.
+        Its colour on screens and paper, as `#rrggbb`.
     safe_color
-        The same for colour-blind readers: of Okabe and Ito's palette, 2008.
+        Its colour for colour-blind readers, from Okabe and Ito's palette (2008).
     mark
-        A sign that tells it without any colour.
+        A sign that identifies it without colour.
     """
 
     name: str
@@ -52,21 +52,21 @@ CLASSES = (
     PatchClass("Green", 1.0, "nobody notices", "#3a9a4b", "#0072b2", "●"),
 )
 RED, ORANGE, GREEN = range(3)
-NAMES = tuple(each.name for each in CLASSES)
+NAMES = tuple(patch_class.name for patch_class in CLASSES)
 
 #: The qualities from which a patch is Orange, and Green, where a dataset's labels are finer than classes.
 QUALITY_CUTS = (0.33, 0.66)
 
 
 def classify(score: ArrayLike, cuts: tuple[float, float] = QUALITY_CUTS) -> NDArray[np.int8]:
-    """The class of each score: how many of the cuts it reaches.
+    """Turn scores into classes: the class of a score is the number of cuts that it reaches.
 
     Parameters
     ----------
     score
-        Of any shape; higher is better.
+        Scores in an array of any shape; higher is better.
     cuts
-        The scores from which a patch is Orange, and Green, in this order; infinite where a class is never given.
+        The scores from which a patch is Orange, and Green, in this order; infinite if a class is never given.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def classify(score: ArrayLike, cuts: tuple[float, float] = QUALITY_CUTS) -> NDAr
 
     Examples
     --------
-    >>> [NAMES[each] for each in classify([0.1, 0.33, 0.6, 0.66, 1.0])]
+    >>> [NAMES[number] for number in classify([0.1, 0.33, 0.6, 0.66, 1.0])]
     ['Red', 'Orange', 'Orange', 'Green', 'Green']
     """
     orange, green = (float(cut) for cut in cuts)
@@ -92,19 +92,19 @@ def classify(score: ArrayLike, cuts: tuple[float, float] = QUALITY_CUTS) -> NDAr
 
 
 def class_of_label(name: str) -> int:
-    """The class called `name`, in any case.
+    """The number of the class with this name, in upper or lower case.
 
     Raises
     ------
     PixqError
-        If there is none.
+        If there is no such class.
 
     Examples
     --------
     >>> class_of_label("GREEN") == GREEN
     True
     """
-    for number, known in enumerate(NAMES):
-        if known.lower() == name.strip().lower():
+    for number, class_name in enumerate(NAMES):
+        if class_name.lower() == name.strip().lower():
             return number
     raise PixqError(f"there is no class {name!r}; the classes are {', '.join(NAMES)}")

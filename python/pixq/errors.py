@@ -1,4 +1,4 @@
-"""The exception that means: the user can mend this."""
+"""The exception for mistakes that the user can fix."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["PixqError", "one_line", "printable", "unknown"]
 
 
 class PixqError(Exception):
-    """A mistake in the input that its user can mend.
+    """A mistake in the input that the user can fix.
 
-    The message is one line: what is wrong, in which file or option, and what mends it. The command line prints it
-    and exits with code 2; it never shows a traceback for one.
+    The message is one line: what is wrong, in which file or option, and how to fix it. The command line prints it
+    without a traceback and exits with code 2.
     """
 
 
 def one_line(error: Exception) -> str:
-    r"""What another package's error says, on one line of at most 160 characters; its type's name if it says nothing.
+    r"""The message of another package's error on one line of at most 160 characters, or the name of its type.
 
     Examples
     --------
@@ -28,18 +28,18 @@ def one_line(error: Exception) -> str:
 
 
 def printable(text: str) -> str:
-    r"""`text` in one line, with characters that can't be seen escaped: a name may hold any, and steer a terminal.
+    r"""Escape characters of a text that can't be printed: a file name may hold some, and they could steer a terminal.
 
     Examples
     --------
     >>> printable("a\x1b[2Jb")
     'a\\x1b[2Jb'
     """
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> PixqError:
-    """The error that `name` is no `kind`: it gives the closest of `known`, if one is close, and all of them.
+    """Make the error for an unknown name: it suggests the closest of the known names, and lists all of them.
 
     Examples
     --------
