@@ -1,8 +1,8 @@
 """Would a person notice this local change in an image?
 
-`pixq.load` loads a trained model, by default the one that comes with pixq. `pixq.build` makes a patch set from a dataset
-of human scores, and `pixq.PatchSet` opens it. `pixq.tile`, `pixq.fuse`, `pixq.psnr` and the others work on arrays: they
-are functions of the compiled core, `pixq._core`.
+`pixq.load` loads a trained model, by default the one that comes with pixq. `pixq.build` makes a patch set from a
+dataset of human scores, and `pixq.PatchSet` opens it. `pixq.tile`, `pixq.fuse`, `pixq.psnr` and the others work on
+arrays: they are functions of the compiled core, `pixq._core`.
 """
 
 from __future__ import annotations
