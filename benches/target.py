@@ -27,7 +27,7 @@ from pixq.evaluation.evaluation_file import EvaluationFile, Method, write_evalua
 from pixq.runs.recipe import read_recipe
 from pixq.train import loop
 from pixq.train.adapt import adapt
-from pixq.train.init_from_run import Start
+from pixq.train.init_from_run import InitialRun
 from pixq.train.partition import by_split
 
 #: The seed recipe takes its patches at random, as many of each image an epoch; with all 475 it would take an hour.
@@ -60,7 +60,7 @@ def main() -> None:
         fusions = {"none": (Fusion("none"),), "none and paste": (Fusion("none"), Fusion("paste"))}
         runs: dict[str, Path] = {}
 
-        def train(name: str, patches: PatchSet, recipe: str = "seed", start: Start | None = None) -> None:
+        def train(name: str, patches: PatchSet, recipe: str = "seed", start: InitialRun | None = None) -> None:
             overrides = SEED if recipe == "seed" and patches is not target else ()
             runs[name] = out / f"run-{len(runs):02}"
             loop.train(
@@ -82,9 +82,9 @@ def main() -> None:
         make("seed, adapt norm", lambda to: adapt(source, target, "norm", to))
         make("seed, adapt coral", lambda to: adapt(source, target, "coral", to))
         make("strong, adapt norm", lambda to: adapt(strong, target, "norm", to))
-        train("seed, head fine-tuned", target, start=Start.of(source, "head"))
-        train("seed, net fine-tuned", target, start=Start.of(source))
-        train("seed, adapt norm, net fine-tuned", target, start=Start.of(runs["seed, adapt norm"]))
+        train("seed, head fine-tuned", target, start=InitialRun.of(source, "head"))
+        train("seed, net fine-tuned", target, start=InitialRun.of(source))
+        train("seed, adapt norm, net fine-tuned", target, start=InitialRun.of(runs["seed, adapt norm"]))
         train("tiny on the target alone", target)
         print(f"{len(target.select(split='test')):,} patches of the test split; 95 % intervals over groups")
         print(f"{'':34}" + "".join(f"{name.replace('_', ' '):>23}" for name in SHOWN) + "   less boosted trees")

@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from pixq import _core
 from pixq.patches.store import PatchSet
-from support import databases, judging, trees
+from support import databases, judging, training, trees
 from support.made_once import made_once
 
 settings.register_profile("default", deadline=None)  # a shared machine stalls now and then
@@ -50,6 +50,18 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
 def levels(tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
     """Images of many patches; see `judging.make_levels`."""
     return PatchSet(made_once(tmp_path_factory, "levels", judging.make_levels) / "out")
+
+
+@pytest.fixture(scope="session")
+def patch_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small patch set that tests must leave as it is; see `training.make_set`."""
+    return made_once(tmp_path_factory, "patch-set", training.make_set) / "patches"
+
+
+@pytest.fixture(scope="session")
+def finished(patch_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on `patch_set` that tests must leave as it is; see `training.run`."""
+    return made_once(tmp_path_factory, "finished", lambda root: training.run(patch_set, root / "run")) / "run"
 
 
 @pytest.fixture

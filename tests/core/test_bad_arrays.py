@@ -75,27 +75,27 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "every other column": (
         lambda: _core.tile(U8[:, ::2]),
         ValueError,
-        "'image' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray of it",
+        "'image' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray(...)",
     ),
     "BGR": (
         lambda: _core.psnr(U8, U8[..., ::-1]),
         ValueError,
-        "'distorted' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray of it",
+        "'distorted' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray(...)",
     ),
     "planes first": (
         lambda: _core.tile(np.zeros((3, 20, 20), np.uint8).transpose(1, 2, 0)),
         ValueError,
-        "'image' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray of it",
+        "'image' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray(...)",
     ),
     "odd address": (
         lambda: _core.tile(misaligned((20, 20))),
         ValueError,
-        "'image' is not aligned to its dtype in memory; pass a copy of it (numpy.array)",
+        "'image' is not aligned to its dtype in memory; pass a copy (numpy.array)",
     ),
     "odd stride": (
         lambda: _core.local_variance(between_samples(), size=1),
         ValueError,
-        "'image' is not aligned to its dtype in memory; pass a copy of it (numpy.array)",
+        "'image' is not aligned to its dtype in memory; pass a copy (numpy.array)",
     ),
     "corner outside": (
         lambda: _core.tile(U8, coords=np.array([[0, 0], [21, 5]])),
@@ -125,17 +125,17 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "corner dtype": (
         lambda: _core.tile(U8, coords=np.zeros((1, 2), np.int32)),
         TypeError,
-        "'coords' has dtype int32 and shape (1, 2); expected an int64 array of shape (n, 2): y, x of each patch",
+        "'coords' has dtype int32 and shape (1, 2); expected an int64 array of shape (n, 2), the y and x of each patch",
     ),
     "corner shape": (
         lambda: _core.tile(U8, coords=np.zeros((2, 3), np.int64)),
         ValueError,
-        "'coords' has shape (2, 3); expected an int64 array of shape (n, 2): y, x of each patch",
+        "'coords' has shape (2, 3); expected an int64 array of shape (n, 2), the y and x of each patch",
     ),
     "corner list": (
         lambda: _core.tile(U8, coords=[[0, 0]]),
         TypeError,
-        "'coords' is a list; expected a numpy array: an int64 array of shape (n, 2): y, x of each patch",
+        "'coords' is a list; expected a numpy array, an int64 array of shape (n, 2), the y and x of each patch",
     ),
     "corners and patches": (
         lambda: _core.untile(BATCH, ORIGIN, 40, 40),
@@ -145,12 +145,12 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "too many corners": (
         lambda: _core.tile(U8, coords=np.broadcast_to(ORIGIN, (2**40, 2))),
         ValueError,
-        "that is more than 67108864 patches; cut fewer at a time",
+        "that is more than 67108864 patches; cut fewer patches per call",
     ),
     "too many rows": (
         lambda: _core.fuse_rows(BATCH, BATCH, np.broadcast_to(ROWS[:1], (2**40,)), ROWS),
         ValueError,
-        "that is more than 67108864 patches; cut fewer at a time",
+        "that is more than 67108864 patches; cut fewer patches per call",
     ),
     "too large an image": (
         lambda: _core.untile(BATCH[:0], ORIGIN[:0], 2**62, 2**62),
@@ -160,13 +160,13 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "masks shape": (
         lambda: _core.fuse_at(U8, U8, ORIGIN, masks=[MASK, MASK[1:]]),
         ValueError,
-        "'masks[1]' has shape (19, 20); expected (20, 20), that of a patch",
+        "'masks[1]' has shape (19, 20); expected (20, 20), the size of a patch",
     ),
     "masks dtype": (
         lambda: _core.fuse_rows(BATCH, BATCH, ROWS, ROWS, masks=[MASK.astype(np.float32)]),
         TypeError,
-        "'masks[0]' has dtype float32 and shape (20, 20); expected a float64 array of shape (height, width): "
-        "a weight for each pixel",
+        "'masks[0]' has dtype float32 and shape (20, 20); expected a float64 array of shape (height, width), "
+        "one weight per pixel",
     ),
     "masks weight": (
         lambda: _core.fuse_rows(BATCH, BATCH, ROWS, ROWS, masks=[MASK, MASK + 1.5]),
@@ -181,8 +181,8 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "one mask for masks": (
         lambda: _core.fuse_at(U8, U8, ORIGIN, masks=MASK),
         TypeError,
-        "'masks[0]' has dtype float64 and shape (20,); expected a float64 array of shape (height, width): "
-        "a weight for each pixel",
+        "'masks[0]' has dtype float64 and shape (20,); expected a float64 array of shape (height, width), "
+        "one weight per pixel",
     ),
     "which of masks": (
         lambda: _core.fuse_rows(BATCH, BATCH, ROWS, ROWS, masks=[MASK], which=np.array([0, 1], np.uint8)),
@@ -192,18 +192,18 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "masks need a roi to measure": (
         lambda: _core.fuse_at(U8, U8, ORIGIN, size=8, masks=[MASK[:8, :8]]),
         ValueError,
-        "'roi' is needed for patches of 8x8; give (y, x, height, width)",
+        "'roi' is required for patches of 8x8; pass (y, x, height, width)",
     ),
     "mask shape": (
         lambda: _core.fuse(BATCH, BATCH, mask=np.zeros((20, 21))),
         ValueError,
-        "'mask' has shape (20, 21); expected (20, 20), that of a patch",
+        "'mask' has shape (20, 21); expected (20, 20), the size of a patch",
     ),
     "mask dtype": (
         lambda: _core.fuse(BATCH, BATCH, mask=np.zeros((20, 20), np.float32)),
         TypeError,
-        "'mask' has dtype float32 and shape (20, 20); expected a float64 array of shape (height, width): "
-        "a weight for each pixel",
+        "'mask' has dtype float32 and shape (20, 20); expected a float64 array of shape (height, width), "
+        "one weight per pixel",
     ),
     "mask NaN": (
         lambda: _core.fuse(BATCH, BATCH, mask=np.full((20, 20), math.nan)),
@@ -213,12 +213,12 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "row": (
         lambda: _core.fuse_rows(BATCH, BATCH, ROWS, np.array([0, 3])),
         IndexError,
-        "'distorted_rows' has row 3, but there are 3",
+        "'distorted_rows' has row 3, but there are only 3 rows",
     ),
     "negative row": (
         lambda: _core.fuse_rows(BATCH, BATCH, -ROWS, ROWS),
         IndexError,
-        "'reference_rows' has row -1, but there are 3",
+        "'reference_rows' has row -1, but there are only 3 rows",
     ),
     "row dtype": (
         lambda: _core.fuse_rows(BATCH, BATCH, ROWS.astype(np.int32), ROWS),

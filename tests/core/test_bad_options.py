@@ -50,7 +50,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "stride and corners": (
         lambda: _core.tile(U8, stride=5, coords=ORIGIN),
         ValueError,
-        "'coords' takes the place of 'stride'; give only one of them",
+        "'coords' replaces 'stride'; pass only one of them",
     ),
     "side": (lambda: _core.grid(-1, 10), ValueError, f"'height' is -1; expected a whole number {SIDES}"),
     "half a side": (lambda: _core.grid(10, 9.5), TypeError, f"'width' is a float; expected a whole number {SIDES}"),
@@ -67,12 +67,12 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "too many patches": (
         lambda: _core.grid(2**31 - 1, 2**31 - 1, size=1),
         ValueError,
-        "that is more than 67108864 patches; cut fewer at a time",
+        "that is more than 67108864 patches; cut fewer patches per call",
     ),
     "too many patches to choose": (
         lambda: _core.sample_random(2**30, 2**30, 2**62, seed=0, key=""),
         ValueError,
-        "that is more than 67108864 patches; cut fewer at a time",
+        "that is more than 67108864 patches; cut fewer patches per call",
     ),
     "roi outside": (
         lambda: _core.fuse(BATCH, BATCH, roi=(9, 0, 12, 12)),
@@ -92,7 +92,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "negative roi height": (
         lambda: _core.mse(U8, U8, roi=(0, 0, -2, 12)),
         ValueError,
-        "the RoI is -2x12; expected at least 1x1",
+        "'roi' is -2x12; expected at least 1x1",
     ),
     "half a roi": (
         lambda: _core.fuse(BATCH, BATCH, roi=(4.0, 4, 12, 12)),
@@ -114,7 +114,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "no roi": (
         lambda: _core.fuse(U8, U8),
         ValueError,
-        "'roi' is needed for patches of 40x50; give (y, x, height, width)",
+        "'roi' is required for patches of 40x50; pass (y, x, height, width)",
     ),
     "alpha": (
         lambda: _core.fuse(BATCH, BATCH, fusion="blend", alpha=1.5),
@@ -139,7 +139,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "endless alpha": (
         lambda: _core.fuse(BATCH, BATCH, alpha=10**400),
         ValueError,
-        "'alpha' is beyond what a float holds; expected a smaller number",
+        "'alpha' is too large for a float; expected a smaller number",
     ),
     "alpha NaN": (
         lambda: _core.fuse_at(U8, U8, ORIGIN, fusions=[("blend", math.nan)]),
@@ -159,22 +159,22 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "fusions that are no pairs": (
         lambda: _core.fuse_at(U8, U8, ORIGIN, fusions=["copy"]),
         TypeError,
-        "'fusions' is not a sequence of (name, alpha); give for example [(\"blend\", 0.5)]",
+        "'fusions' is not a sequence of (name, alpha); pass, for example, [(\"blend\", 0.5)]",
     ),
     "mask and fusion": (
         lambda: _core.fuse(BATCH, BATCH, mask=MASK, fusion="nonsense"),
         ValueError,
-        "'mask' takes the place of 'fusion'; give only one of them",
+        "'mask' replaces 'fusion'; pass only one of them",
     ),
     "mask and alpha": (
         lambda: _core.fuse(BATCH, BATCH, mask=MASK, alpha=0.5),
         ValueError,
-        "'mask' takes the place of 'alpha'; give only one of them",
+        "'mask' replaces 'alpha'; pass only one of them",
     ),
     "mask and roi": (
         lambda: _core.fuse(BATCH, BATCH, mask=MASK, roi=(4, 4, 12, 12)),
         ValueError,
-        "'mask' takes the place of 'roi'; give only one of them",
+        "'mask' replaces 'roi'; pass only one of them",
     ),
     "which": (
         lambda: _core.fuse_rows(BATCH, BATCH, ROWS, ROWS, which=np.array([0, 1], np.uint8)),
@@ -184,7 +184,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "no fusions": (
         lambda: _core.fuse_rows(BATCH, BATCH, ROWS, ROWS, fusions=[]),
         ValueError,
-        "fusions is empty; expected at least one, or a mask",
+        "fusions is empty; expected at least one fusion or mask",
     ),
     "data_range": (
         lambda: _core.psnr(U8, U8, data_range=0.0),
@@ -249,7 +249,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "key of surrogates": (
         lambda: _core.sample_random(40, 40, 1, seed=0, key="\ud800"),
         ValueError,
-        "'key' holds surrogates; expected text that is valid Unicode",
+        "'key' contains surrogates; expected valid Unicode text",
     ),
     "threads": (lambda: _core.set_num_threads(0), ValueError, "the number of threads is 0; expected 1 to 1024"),
     "negative threads": (

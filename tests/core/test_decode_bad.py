@@ -46,7 +46,7 @@ def two_pages() -> bytes:
 
 # A file, and what its message says.
 BAD = {
-    "empty": (b"", r"is empty; get a whole copy"),
+    "empty": (b"", r"is empty; get an intact copy"),
     "text": (b"hello, world", r"is not a PNG, JPEG, BMP, WebP or TIFF image; convert it"),
     "gif": (saved(photo(8, 9).convert("P"), "GIF"), r"is not a PNG, JPEG, BMP, WebP or TIFF image; convert it"),
     "png rgba": (saved(photo(8, 9).convert("RGBA"), "PNG"), r"has an alpha channel; flatten it first"),
@@ -58,13 +58,13 @@ BAD = {
         r"has an alpha channel; flatten it first",
     ),
     "apng": (saved(photo(8, 9), "PNG", **FRAMES), r"is an animated PNG; save the frame you want"),
-    "png without palette": (png(GREY, 8, 3), r"is a corrupt PNG \(.*palette.*\); get a whole copy"),
+    "png without palette": (png(GREY, 8, 3), r"is a corrupt PNG \(.*palette.*\); get an intact copy"),
     "png of 3 bits": (png(GREY % 8, 4, 0).replace(ihdr(7, 6, 4, 0), ihdr(7, 6, 3, 0)), r"colour type 0 with 3 bits"),
     "png of no width": (SIGNATURE + ihdr(0, 6) + DATA + END, r"has no pixels \(its header says 0x6\)"),
-    "png without data": (SIGNATURE + ihdr(7, 6) + END, r"is a corrupt PNG \(its data end after 0 of 6 rows\)"),
+    "png without data": (SIGNATURE + ihdr(7, 6) + END, r"is a corrupt PNG \(its data ends after 0 of 6 rows\)"),
     "png with half its data": (
         SIGNATURE + ihdr(7, 6) + chunk(b"IDAT", zlib.compress(bytes(66))) + END,
-        r"its data end after 3 of 6 rows",
+        r"its data ends after 3 of 6 rows",
     ),
     "png of another filter": (
         SIGNATURE + ihdr(7, 6) + chunk(b"IDAT", zlib.compress(b"\5" * 132)) + END,
@@ -83,13 +83,13 @@ BAD = {
     "png of no deflate": (SIGNATURE + ihdr(7, 6) + chunk(b"IDAT", b"x" * 99) + END, r"its data can't be inflated"),
     "png with two headers": (png(GREY, 8, 0, before=ihdr(7, 6, 8, 0)), r"is a corrupt PNG"),
     "cmyk jpeg": (saved(photo(8, 9).convert("CMYK"), "JPEG"), r"is a CMYK JPEG; convert it to RGB first"),
-    "jpeg with an early end": (JPEG[:-40] + JPEG[-2:], r"is a truncated JPEG; get a whole copy"),
-    "jpeg without its end": (JPEG[:-2], r"is a truncated JPEG; get a whole copy"),
+    "jpeg with an early end": (JPEG[:-40] + JPEG[-2:], r"is a truncated JPEG; get an intact copy"),
+    "jpeg without its end": (JPEG[:-2], r"is a truncated JPEG; get an intact copy"),
     "jpeg of no scan": (JPEG[:2] + b"\xff\xd9", r"is a corrupt JPEG \(it ends before its first scan\)"),
     "jpeg of no height": (forged(JPEG, 0, 31), r"has no pixels"),
     "jpeg of 12 bits": (
         JPEG[: make.frame(JPEG)] + b"\x0c" + JPEG[make.frame(JPEG) + 1 :],
-        r"is a JPEG with 12 bits a channel; save it with 8",
+        r"is a JPEG with 12 bits per channel; save it with 8",
     ),
     "jpeg with a wrong restart": (
         saved(photo(40, 56), "JPEG", restart_marker_blocks=1).replace(b"\xff\xd2", b"\xff\xd5", 1),
@@ -101,7 +101,7 @@ BAD = {
     ),
     "bmp of 2 bits": (
         bmp(3, 2, 2, bytes(8), colours=bytes(16)),
-        r"is a BMP of 2 bits a pixel and compression 0; save it",
+        r"is a BMP with 2 bits per pixel and compression 0; save it",
     ),
     "bmp of odd masks": (
         bmp(3, 2, 32, bytes(24), compression=3, masks=(1, 2, 4)),
@@ -123,7 +123,7 @@ BAD = {
         r"has an alpha channel; flatten it first",
     ),
     "webp with a larger frame": (webp(vp8x(1, 1), vp8(999, 999)), r"its frame differs in size from its canvas"),
-    "tiff of two pages": (two_pages(), r"is a TIFF of several pages; save the page you want"),
+    "tiff of two pages": (two_pages(), r"is a TIFF with several pages; save the page you want"),
     "tiff with alpha": (saved(photo(8, 9).convert("RGBA"), "TIFF"), r"has an alpha channel; flatten it first"),
     "tiff of 32 bits": (
         saved(photo(8, 9).convert("I"), "TIFF"),
@@ -135,10 +135,10 @@ BAD = {
     ),
     "cmyk tiff": (saved(photo(8, 9).convert("CMYK"), "TIFF"), r"is a CMYK TIFF; convert it to RGB first"),
     "lab tiff": (saved(photo(8, 9).convert("LAB"), "TIFF"), r"is a TIFF that is not grey, RGB or palette; convert it"),
-    "tiff by jpeg": (saved(photo(8, 9), "TIFF", compression="jpeg"), r"is a TIFF of compression 7; save it with LZW"),
+    "tiff by jpeg": (saved(photo(8, 9), "TIFF", compression="jpeg"), r"is a TIFF with compression 7; save it with LZW"),
     "tiff of 12 bits": (
         tiff({256: (4,), 257: (1,), 262: (1,), 258: (12,)}, bytes(6)),
-        r"12 bits a channel; convert it to 8 or 16",
+        r"12 bits per channel; convert it to 8 or 16",
     ),
     "tiff of no size": (tiff({262: (1,), 258: (8,)}, bytes(6)), r"has no pixels"),
 }
@@ -252,8 +252,8 @@ def test_forged_sizes_within_the_limit_take_no_memory_either(tmp_path: Path) -> 
         assert any(word in line for word in ("truncated", "corrupt")), (name, line)
         # A WebP of one colour may be as small as these; of the others the header alone tells.
         if "webp" not in name:
-            assert "is truncated or forged (it says 16000x16000 but holds" in line, (name, line)
-            with pytest.raises(ValueError, match=r"is truncated or forged \(it says 16000x16000 but holds \d+ bytes\)"):
+            assert "is truncated or forged (its header says 16000x16000 but it has" in line, (name, line)
+            with pytest.raises(ValueError, match=r"is truncated or forged \(its header says 16000x16000 but it has \d+ bytes\)"):
                 probe(LARGE[name])
 
 
@@ -263,7 +263,7 @@ def test_no_memory_is_an_error(tmp_path: Path) -> None:
     files["BMP"] = bmp(16000, 16000, 8, b"\xff\1" * 16000 * 63, compression=1, colours=bytes(1024))
     _, said = in_child(files, tmp_path, limit_mib=700)
     for name, line in zip(files, said, strict=True):
-        assert "MiB, which this machine does not have free" in line, (name, line)
+        assert "MiB, more memory than this machine has free" in line, (name, line)
 
 
 def samples() -> dict[str, bytes]:

@@ -126,7 +126,7 @@ BAD: dict[str, tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = {
         (IMAGE, IMAGE[:, ::-1], ORIGIN),
         {},
         ValueError,
-        "'distorted' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray of it",
+        "'distorted' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray(...)",
     ),
     "outside": (
         (IMAGE, IMAGE, ORIGIN + 21),
@@ -144,7 +144,7 @@ BAD: dict[str, tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = {
         (IMAGE, IMAGE, [[0, 0]]),
         {},
         TypeError,
-        "'coords' is a list; expected a numpy array: an int64 array of shape (n, 2): y, x of each patch",
+        "'coords' is a list; expected a numpy array, an int64 array of shape (n, 2), the y and x of each patch",
     ),
     "no size": (
         (IMAGE, IMAGE, ORIGIN),

@@ -90,8 +90,8 @@ def test_too_little_memory_is_an_error() -> None:
     # Rust's own vectors would abort the process.
     done = subprocess.run([sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "64000000 numbers of 64 bytes do not fit memory",
-        "67108864 numbers of 64 bytes do not fit memory",
+        "64000000 items of 64 bytes do not fit in memory",
+        "67108864 items of 64 bytes do not fit in memory",
     ]
 
 

@@ -224,7 +224,7 @@ RAW, WEIGHT = np.zeros((2, 2), np.float32)
 LOCKED = np.zeros(2, np.float32)
 LOCKED.flags.writeable = False
 VECTOR = "expected a float32 array of shape (n,)"
-ROOM = "a score of each patch and member"
+ROOM = "one score per patch and member"
 BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "outside": (
         {"coords": np.array([[0, 0], [11, 0]])},
@@ -249,12 +249,12 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "other members": (
         {"members": 2},
         ValueError,
-        "'parameters' has shape (1198,); expected (2359,): the parameters of such an ensemble",
+        "'parameters' has shape (1198,); expected (2359,): the parameters of an ensemble of this size",
     ),
     "learned": (
         {"learned": True},
         ValueError,
-        "'parameters' has shape (1198,); expected (1226,): the parameters of such an ensemble",
+        "'parameters' has shape (1198,); expected (1226,): the parameters of an ensemble of this size",
     ),
     "parameters in double": (
         {"parameters": P.astype(float)},
@@ -264,7 +264,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "parameters not packed": (
         {"parameters": np.zeros(2 * 1198, np.float32)[::2]},
         ValueError,
-        "'parameters' is not contiguous; pass a contiguous array (numpy.ascontiguousarray)",
+        "'parameters' is not contiguous; pass numpy.ascontiguousarray(...)",
     ),
     "float images": (
         {"reference": IMAGE / 1},
@@ -289,7 +289,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "every other column": (
         {"reference": IMAGE[:, ::2], "distorted": IMAGE[:, ::2]},
         ValueError,
-        "'reference' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray of it",
+        "'reference' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray(...)",
     ),
     "eight numbers": ({"scale": [1.0] * 8}, ValueError, "'scale' has length 8; expected nine numbers"),
     "a number": ({"shift": 1.0}, TypeError, "'shift' is a float; expected nine numbers"),
@@ -297,13 +297,13 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "short weights": (
         {"weight": WEIGHT[:1]},
         ValueError,
-        "'weight' has shape (1,); expected (2,): a weight of each patch and member",
+        "'weight' has shape (1,); expected (2,): one weight per patch and member",
     ),
     "long scores": ({"raw": np.zeros(3, np.float32)}, ValueError, f"'raw' has shape (3,); expected (2,): {ROOM}"),
     "scores not packed": (
         {"raw": np.zeros(4, np.float32)[::2]},
         ValueError,
-        "'raw' is not contiguous; pass a contiguous array (numpy.ascontiguousarray)",
+        "'raw' is not contiguous; pass numpy.ascontiguousarray(...)",
     ),
     "read-only scores": ({"raw": LOCKED}, ValueError, "'raw': The given array is not writeable"),
     "read-only weights": ({"weight": LOCKED}, ValueError, "'weight': The given array is not writeable"),

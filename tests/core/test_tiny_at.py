@@ -199,7 +199,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "BGR": (
         {"reference": IMAGE[..., ::-1]},
         ValueError,
-        "'reference' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray of it",
+        "'reference' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray(...)",
     ),
     "outside": (
         {"coords": COORDS + np.array([1, 0])},
@@ -214,7 +214,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "int32": (
         {"coords": COORDS.astype(np.int32)},
         TypeError,
-        "'coords' has dtype int32 and shape (2, 2); expected an int64 array of shape (n, 2): y, x of each patch",
+        "'coords' has dtype int32 and shape (2, 2); expected an int64 array of shape (n, 2), the y and x of each patch",
     ),
     "small": ({"size": (4, 20)}, ValueError, "the patch size is 4x20; expected at least 5x5"),
     "half a size": (
@@ -230,13 +230,13 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "eight numbers": (
         {"scale": [1.0] * 8},
         ValueError,
-        "'scale' has length 8; expected nine numbers, three each of the reference, the distorted and their difference",
+        "'scale' has length 8; expected nine numbers: three each for reference, distorted and difference",
     ),
-    "short out": ({"out": OUT[:1]}, ValueError, "'out' has shape (1,); expected (2,): a score of each pair"),
+    "short out": ({"out": OUT[:1]}, ValueError, "'out' has shape (1,); expected (2,): one score per pair"),
     "every other out": (
         {"out": np.zeros(4, np.float32)[::2]},
         ValueError,
-        "'out' is not contiguous; pass a contiguous array (numpy.ascontiguousarray)",
+        "'out' is not contiguous; pass numpy.ascontiguousarray(...)",
     ),
     "read-only out": ({"out": LOCKED}, ValueError, "'out': The given array is not writeable"),
     "double out": (
@@ -276,7 +276,7 @@ def call(arguments: dict[str, Any], positional: tuple[str, ...]) -> None:
 def test_what_does_not_fit_memory_is_refused() -> None:
     size = (2**31 - 1, 2**16)
     image = np.broadcast_to(np.zeros((1, size[1], 3), np.uint8), (*size, 3))
-    with pytest.raises(MemoryError, match="do not fit memory"):
+    with pytest.raises(MemoryError, match="do not fit in memory"):
         _core.tiny_score_at(
             P, image, image, COORDS[:1], size=size, norm=True, scale=[1.0] * 9, shift=[0.0] * 9, out=OUT[:1]
         )

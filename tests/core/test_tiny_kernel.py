@@ -210,13 +210,13 @@ def test_a_tape_is_used_again_and_again() -> None:
 P, PAIR, OUT = np.zeros(4417, np.float32), np.zeros((2, 20, 20, 3), np.uint8), np.zeros(2, np.float32)
 LOCKED = np.zeros(2, np.float32)
 LOCKED.flags.writeable = False
-NINE = "expected nine numbers, three each of the reference, the distorted and their difference"
+NINE = "expected nine numbers: three each for reference, distorted and difference"
 SHAPE = "expected (n, height, width, 3), at least 5x5"
 BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "list": (
         {"parameters": [0.0]},
         TypeError,
-        "'parameters' is a list; expected a numpy array: a float32 array of shape (n,)",
+        "'parameters' is a list; expected a numpy array, a float32 array of shape (n,)",
     ),
     "float64": (
         {"parameters": P.astype(float)},
@@ -236,7 +236,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "not packed": (
         {"parameters": np.zeros(8834, np.float32)[::2]},
         ValueError,
-        "'parameters' is not contiguous; pass a contiguous array (numpy.ascontiguousarray)",
+        "'parameters' is not contiguous; pass numpy.ascontiguousarray(...)",
     ),
     "float images": (
         {"reference": PAIR / 1},
@@ -276,12 +276,12 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "every other column": (
         {"reference": PAIR[:, :, ::2], "distorted": PAIR[:, :, ::2]},
         ValueError,
-        "'reference' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray of it",
+        "'reference' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray(...)",
     ),
     "eight numbers": ({"scale": [1.0] * 8}, ValueError, f"'scale' has length 8; {NINE}"),
     "a number": ({"shift": 1.0}, TypeError, f"'shift' is a float; {NINE}"),
     "words": ({"shift": ["a"] * 9}, TypeError, f"'shift' is a list; {NINE}"),
-    "short out": ({"out": OUT[:1]}, ValueError, "'out' has shape (1,); expected (2,): a score of each pair"),
+    "short out": ({"out": OUT[:1]}, ValueError, "'out' has shape (1,); expected (2,): one score per pair"),
     "read-only out": ({"out": LOCKED}, ValueError, "'out': The given array is not writeable"),
     "double out": (
         {"out": OUT.astype(float)},
@@ -313,7 +313,7 @@ def test_messages(case: str) -> None:
 def test_messages_of_backward() -> None:
     tape = _core.TinyTape(norm=False)
     with pytest.raises(
-        ValueError, match=r"^'grad_output' has shape \(2,\); expected \(0,\): a number for each pair of"
+        ValueError, match=r"^'grad_output' has shape \(2,\); expected \(0,\): one number per pair of"
     ):
         tape.backward(OUT, P[:4321])
     tape.forward(P[:4321], PAIR, PAIR, scale=[1.0] * 9, shift=[0.0] * 9, out=OUT)
@@ -327,7 +327,7 @@ def test_messages_of_backward() -> None:
 
 def test_what_does_not_fit_memory_is_refused() -> None:
     tall = np.broadcast_to(np.zeros((1, 1, 100_000, 3), np.uint8), (1, 2**31 - 1, 100_000, 3))
-    with pytest.raises(MemoryError, match="do not fit memory"):
+    with pytest.raises(MemoryError, match="do not fit in memory"):
         _core.tiny_score(P, tall, tall, norm=True, scale=[1.0] * 9, shift=[0.0] * 9, out=OUT[:1])
 
 

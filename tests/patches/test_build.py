@@ -320,7 +320,7 @@ DAMAGES = {
     damage_truncated: "",
     damage_empty: "empty",
     damage_text: "",
-    damage_size: "is 50x40 pixels but its reference clean/scene1.png is 64x48",
+    damage_size: "is 50x40 pixels, but its reference clean/scene1.png is 64x48",
     damage_alpha: "alpha",
     damage_sixteen_bits: "16 bits",
     damage_huge: "60000",

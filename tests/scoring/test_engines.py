@@ -142,7 +142,7 @@ def test_an_engine_that_can_not(run_of: Callable[[str], Path], tiny: Path) -> No
     mistake("there is no device 'abacus'; choose auto, cpu, cuda or cuda:0", tiny, "abacus")
     assert load(tiny, "auto", engine="core").engine.name == "core"
     if not torch.cuda.is_available():
-        mistake("there is no device 'cuda': PyTorch finds no GPU; choose cpu", tiny, "cuda")
+        mistake("there is no device 'cuda', because PyTorch finds no GPU; choose cpu", tiny, "cuda")
 
 
 def test_the_default_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: Path) -> None:

@@ -268,7 +268,7 @@ def rewrite(path: Path, **changes: Any) -> None:
 
 
 def test_what_is_not_a_run(tmp_path: Path, patches: PatchSet) -> None:
-    assert "holds no run.json; give the directory of a run of pixq train" in mistake(tmp_path)
+    assert "holds no run.json; give the directory of a pixq train run" in mistake(tmp_path)
     assert "holds no run.json" in mistake(tmp_path / "absent")
     assert "holds no run.json" in mistake(patches.directory)
     (tmp_path / "file").write_text("")
@@ -278,7 +278,7 @@ def test_what_is_not_a_run(tmp_path: Path, patches: PatchSet) -> None:
 @pytest.mark.parametrize("status", ["running", "interrupted"])
 def test_an_unfinished_run(copy: Path, status: str) -> None:
     rewrite(copy / "run.json", status=status)
-    assert mistake(copy) == f"{copy}: is not finished; go on with pixq train --resume"
+    assert mistake(copy) == f"{copy}: is not finished; continue it with pixq train --resume"
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "{}", '{"format": "pixq run"}', "\0" * 9, "[" * 100_000])
@@ -321,7 +321,7 @@ def test_weights_that_are_damaged_or_missing(copy: Path) -> None:
         path.write_bytes(damaged)
         assert "model.safetensors: is damaged (" in mistake(copy)
     path.unlink()
-    assert "model.safetensors: is missing; train anew, or take the whole directory of the run" in mistake(copy)
+    assert "model.safetensors: is missing; copy the whole run directory, or train again" in mistake(copy)
     path.mkdir()
     assert "model.safetensors: is damaged (" in mistake(copy)
 

@@ -28,7 +28,7 @@ from pixq.runs.recipe import read_recipe
 from pixq.train import adapt as adapting
 from pixq.train import loop
 from pixq.train.adapt import adapt, moments
-from pixq.train.init_from_run import Start, finetuning_recipe
+from pixq.train.init_from_run import InitialRun, finetuning_recipe
 from pixq.train.partition import by_fold, by_split
 from support import built, trees
 
@@ -223,7 +223,7 @@ def test_an_adapted_run_is_a_finished_run(
     assert export_onnx(run, tmp_path / "model.onnx").patches > 0
     # What is trained further starts from the adapted weights.
     further = loop.train(
-        by_split(target), tmp_path / "further", finetuning_recipe(run), device="cpu", start=Start.of(run, "head")
+        by_split(target), tmp_path / "further", finetuning_recipe(run), device="cpu", start=InitialRun.of(run, "head")
     )
     assert further.started_from is not None
     assert further.adapted is None
@@ -264,7 +264,7 @@ def test_mistakes_are_one_line(runs: dict[str, Path], patches: PatchSet, target:
     refused("--how is 'best'; choose norm or coral", run, target, "best", tmp_path / "a")
     refused("holds a run already", run, target, "norm", runs["ordinal"])
     adapt(run, target, "norm", tmp_path / "adapted")
-    refused("is adapted already; adapt .*regression", tmp_path / "adapted", target, "norm", tmp_path / "a")
+    refused("is already adapted; adapt .*regression", tmp_path / "adapted", target, "norm", tmp_path / "a")
     refused("is not the patch set that the run was trained on", run, target, "norm", tmp_path / "a", target)
     monotone = train(patches, tmp_path / "monotone", "model.name=monotone", "model.members=2")
     refused("monotone has no linear head for coral", monotone, target, "coral", tmp_path / "a")
@@ -301,7 +301,7 @@ def test_a_patch_set_that_moved_is_named(
     info = json.loads((run / "run.json").read_text())
     info["patches"]["directory"] = str(tmp_path / "gone")
     (run / "run.json").write_text(json.dumps(info))
-    with pytest.raises(PixqError, match=rf"{re.escape(str(tmp_path))}/gone: .* is not there any more; name it: --so"):
+    with pytest.raises(PixqError, match=rf"{re.escape(str(tmp_path))}/gone: .* is gone; give it: --so"):
         adapt(run, target, "coral", tmp_path / "run")
     adapt(run, target, "coral", tmp_path / "run", patches)
     adapt(runs["regression"], target, "coral", tmp_path / "same")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +14,15 @@ import pixq
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
 from pixq.io.atomic import checksum
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.plan import BuildSettings
 from pixq.runs.directory import RunDirectory, RunInfo
 from pixq.runs.recipe import Recipe, read_recipe
 from pixq.train import loop
-from pixq.train.init_from_run import Start, finetuning_recipe
+from pixq.train.init_from_run import InitialRun, finetuning_recipe
 from pixq.train.partition import by_split
 from support import built, trees
+from support.training import interrupt_at
 
 QUICK = ("train.epochs=2", "train.batch=16", "train.threads=1", "train.patches=2")
 SAME_BYTES = ("recipe.toml", "model.safetensors", "last.safetensors", "metrics.jsonl", "predictions.safetensors")
@@ -37,12 +37,12 @@ def train(
     patches: Path,
     out: Path,
     recipe: Recipe,
-    start: Start | None = None,
+    start: InitialRun | None = None,
     resume: bool = False,
-    watch: Callable[[loop.Progress], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> RunInfo:
-    parts = by_split(pixq.PatchSet(patches))
-    return loop.train(parts, out, recipe, device="cpu", resume=resume, start=start, watch=watch)
+    partition = by_split(pixq.PatchSet(patches))
+    return loop.train(partition, out, recipe, device="cpu", resume=resume, start=start, on_progress=on_progress)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def weights(run: Path, name: str = "model.safetensors") -> dict[str, np.ndarray]
 
 
 def test_a_run_starts_from_the_best_weights_of_another(patches: Path, source: Path, tmp_path: Path) -> None:
-    info = train(patches, tmp_path / "run", finetuning_recipe(source, None, ["train.epochs=0"]), Start.of(source))
+    info = train(patches, tmp_path / "run", finetuning_recipe(source, None, ["train.epochs=0"]), InitialRun.of(source))
     for name, values in weights(source).items():
         np.testing.assert_array_equal(weights(tmp_path / "run")[name], values)
     best = RunDirectory(source).read_info().best
@@ -84,8 +84,8 @@ def test_a_run_starts_from_the_best_weights_of_another(patches: Path, source: Pa
 
 def test_what_the_source_has_seen_is_not_forgotten(source: Path, target: pixq.PatchSet, tmp_path: Path) -> None:
     """Not by a run on other photos, nor by one that starts from that."""
-    train(target.directory, tmp_path / "second", finetuning_recipe(source), Start.of(source))
-    train(target.directory, tmp_path / "third", finetuning_recipe(source), Start.of(tmp_path / "second"))
+    train(target.directory, tmp_path / "second", finetuning_recipe(source), InitialRun.of(source))
+    train(target.directory, tmp_path / "third", finetuning_recipe(source), InitialRun.of(tmp_path / "second"))
     first = RunDirectory(source).read_info().seen()
     assert set(first) == {"train", "validation"}
     for run in ("second", "third"):
@@ -99,20 +99,12 @@ def test_scales_of_the_source_are_kept(monotone: Path, tmp_path: Path) -> None:
     # Other training patches, which give other scales to a run of their own.
     trees.write_kadid10k(tmp_path / "kadid", references=5, levels=2)
     built.make("kadid10k", tmp_path / "kadid", tmp_path / "patches", BuildSettings(fusions=(Fusion("paste"),)))
-    train(tmp_path / "patches", tmp_path / "run", finetuning_recipe(monotone), Start.of(monotone))
+    train(tmp_path / "patches", tmp_path / "run", finetuning_recipe(monotone), InitialRun.of(monotone))
     train(tmp_path / "patches", tmp_path / "anew", finetuning_recipe(monotone))
     before, after, anew = weights(monotone), weights(tmp_path / "run"), weights(tmp_path / "anew")
     for name in ("body.context_mean", "body.context_scale", "body.distance_scale"):
         np.testing.assert_array_equal(after[name], before[name])
     assert (anew["body.distance_scale"] != before["body.distance_scale"]).all()
-
-
-def stop_at(epoch: int, step: int) -> Callable[[loop.Progress], None]:
-    def watch(progress: loop.Progress) -> None:
-        if (progress.epoch, progress.step) == (epoch, step):
-            signal.raise_signal(signal.SIGINT)
-
-    return watch
 
 
 @pytest.mark.parametrize("only", [None, "head"])
@@ -122,12 +114,12 @@ def test_an_interrupted_run_ends_with_the_bytes_of_an_unbroken_one(
 ) -> None:
     head = ("model.head=ordinal", "model.cuts=[0.2, 0.4]") if model == "ordinal" else ()
     train(patches, tmp_path / "source", read_recipe("seed", [*QUICK, "train.epochs=1", *head]))
-    start = Start.of(tmp_path / "source", only)  # type: ignore[arg-type]
+    start = InitialRun.of(tmp_path / "source", only)  # type: ignore[arg-type]
     recipe = finetuning_recipe(tmp_path / "source", None, ["train.epochs=3"])
     train(patches, tmp_path / "whole", recipe, start)
     for number, (epoch, step) in enumerate([(1, 2), (3, 1)]):
         with pytest.raises(KeyboardInterrupt):
-            train(patches, tmp_path / "broken", recipe, start, resume=number > 0, watch=stop_at(epoch, step))
+            train(patches, tmp_path / "broken", recipe, start, resume=number > 0, on_progress=interrupt_at(epoch, step))
     # A run knows where it started from, and what it needs of that is in its checkpoint.
     (tmp_path / "source").rename(tmp_path / "gone")
     train(patches, tmp_path / "broken", recipe, resume=True)
@@ -143,7 +135,7 @@ def test_only_the_head_is_trained(patches: Path, tmp_path: Path, head: str) -> N
     form = (f"model.head={head}", "model.cuts=[0.2, 0.4]")
     train(patches, tmp_path / "source", read_recipe("seed", [*QUICK, "train.epochs=1", *form]))
     recipe = finetuning_recipe(tmp_path / "source", None, ["train.epochs=2", "optimiser.weight_decay=0.1"])
-    info = train(patches, tmp_path / "run", recipe, Start.of(tmp_path / "source", "head"))
+    info = train(patches, tmp_path / "run", recipe, InitialRun.of(tmp_path / "source", "head"))
     assert info.parameters == {"regression": 9, "ordinal": 10}[head]
     before, after = weights(tmp_path / "source"), weights(tmp_path / "run", "last.safetensors")
     changed = {name for name, values in before.items() if values.tobytes() != after[f"model.{name}"].tobytes()}
@@ -162,14 +154,14 @@ def test_what_weighs_patches_is_trained_with_the_head(patches: Path, tmp_path: P
     form = ("train.unit=images", "train.bag=2", "model.pooling=learned", "train.epochs=1", "train.threads=1")
     train(patches, tmp_path / "source", read_recipe("seed", form))
     recipe = finetuning_recipe(tmp_path / "source")
-    train(patches, tmp_path / "run", recipe, Start.of(tmp_path / "source", "head"))
+    train(patches, tmp_path / "run", recipe, InitialRun.of(tmp_path / "source", "head"))
     before, after = weights(tmp_path / "source"), weights(tmp_path / "run", "last.safetensors")
     changed = {name for name, values in before.items() if values.tobytes() != after[f"model.{name}"].tobytes()}
     assert changed == {"head.linear.weight", "head.linear.bias", "weigh.weight", "weigh.bias"}
 
 
 def test_all_is_trained_without_only(patches: Path, source: Path, tmp_path: Path) -> None:
-    train(patches, tmp_path / "run", finetuning_recipe(source, None, ["train.epochs=1"]), Start.of(source))
+    train(patches, tmp_path / "run", finetuning_recipe(source, None, ["train.epochs=1"]), InitialRun.of(source))
     before, after = weights(source), weights(tmp_path / "run", "last.safetensors")
     same = {name for name, values in before.items() if values.tobytes() == after[f"model.{name}"].tobytes()}
     assert same == {"channels.scale", "channels.shift"}
@@ -205,26 +197,26 @@ def test_a_recipe_that_asks_for_another_model_is_one_line(source: Path, monotone
 def test_resume_is_of_the_same_start(patches: Path, source: Path, tmp_path: Path) -> None:
     recipe = finetuning_recipe(source)
     with pytest.raises(KeyboardInterrupt):
-        train(patches, tmp_path / "run", recipe, Start.of(source), watch=stop_at(1, 1))
+        train(patches, tmp_path / "run", recipe, InitialRun.of(source), on_progress=interrupt_at(1, 1))
     other = tmp_path / "other"
     train(patches, other, read_recipe("seed", [*QUICK, "train.seed=3"]))
     with pytest.raises(PixqError, match="was begun from another model, that of "):
-        train(patches, tmp_path / "run", recipe, Start.of(other), resume=True)
-    with pytest.raises(PixqError, match="was begun without --only; go on with that"):
-        train(patches, tmp_path / "run", recipe, Start.of(source, "head"), resume=True)
+        train(patches, tmp_path / "run", recipe, InitialRun.of(other), resume=True)
+    with pytest.raises(PixqError, match="was begun without --only; continue it like that"):
+        train(patches, tmp_path / "run", recipe, InitialRun.of(source, "head"), resume=True)
     plain = RunDirectory(source).recipe_of(RunDirectory(source).read_info())
     with pytest.raises(PixqError, match="was begun from random weights; leave out --from"):
-        train(patches, source, plain, Start.of(other), resume=True)
+        train(patches, source, plain, InitialRun.of(other), resume=True)
     # Where the source lies does not matter.
     shutil.copytree(source, tmp_path / "copy")
-    assert train(patches, tmp_path / "run", recipe, Start.of(tmp_path / "copy"), resume=True).status == "epochs"
+    assert train(patches, tmp_path / "run", recipe, InitialRun.of(tmp_path / "copy"), resume=True).status == "epochs"
 
 
 def test_a_source_that_changed_before_the_first_checkpoint_is_noticed(
     patches: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(source, tmp_path / "source")
-    recipe, start = finetuning_recipe(tmp_path / "source"), Start.of(tmp_path / "source")
+    recipe, start = finetuning_recipe(tmp_path / "source"), InitialRun.of(tmp_path / "source")
 
     def fail(*_: object) -> None:
         raise RuntimeError("killed")
@@ -236,7 +228,7 @@ def test_a_source_that_changed_before_the_first_checkpoint_is_noticed(
             train(patches, tmp_path / "run", recipe, start)
     shutil.rmtree(tmp_path / "source")
     train(patches, tmp_path / "source", read_recipe("seed", [*QUICK, "train.seed=3"]))
-    with pytest.raises(PixqError, match="holds another model than this run was begun from"):
+    with pytest.raises(PixqError, match="no longer holds the model that this run was begun from"):
         train(patches, tmp_path / "run", recipe, resume=True)
 
 

@@ -126,21 +126,21 @@ def test_what_can_not_be_exported(run: Path, patches: PatchSet, tmp_path: Path) 
     write_tid(tmp_path / "tid", references=5, types=(1,), levels=1)
     settings = BuildSettings(geometry=PatchGeometry(16, 12))
     make("tid2013", tmp_path / "tid", tmp_path / "other", settings)
-    mistake("its patches have 16 pixels, those of the run 20", run, out, PatchSet(tmp_path / "other"))
+    mistake("has patches of 16 pixels, but the run has 20", run, out, PatchSet(tmp_path / "other"))
 
     info = json.loads((run / "run.json").read_text(encoding="utf-8"))
     moved = tmp_path / "moved"
     moved.mkdir()
     (moved / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
     for changes, expected in (
-        ({"directory": str(tmp_path / "gone")}, "gone: the run's patch set is not there any more; name one to check"),
-        ({"directory": str(tmp_path / "other")}, "other: is not the patch set of the run any more; name one to check"),
+        ({"directory": str(tmp_path / "gone")}, "gone: the run's patch set is gone; give one to check"),
+        ({"directory": str(tmp_path / "other")}, "other: is no longer the patch set of the run; give one to check"),
     ):
         changed = info | {"patches": info["patches"] | changes}
         (moved / "run.json").write_text(json.dumps(changed), encoding="utf-8")
         mistake(expected, moved, out)
     out.mkdir()
-    with pytest.raises(PixqError, match="exists already; choose another --out or delete it"):
+    with pytest.raises(PixqError, match="already exists; choose another --out or delete it"):
         export_onnx(run, out)
 
 

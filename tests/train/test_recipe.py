@@ -227,7 +227,7 @@ def test_a_recipe_is_written_so_that_it_reads_the_same(tables: dict[str, Any]) -
         ("[model]\ncuts = [0, 0.5]\n", "model.cuts is [0.0, 0.5]; give two rising qualities"),
         ("[model]\ncuts = ['0.2', 0.5]\n", "model.cuts.0: input should be a valid number, not '0.2'"),
         ("[model]\ncuts = [false, true]\n", "model.cuts.0: input should be a valid number, not False"),
-        ("[model]\nweights = 'saved'\n", "model.weights is 'saved', a word of pixq's own"),
+        ("[model]\nweights = 'saved'\n", "model.weights is 'saved', which pixq reserves"),
         ('[model]\nweights = "a\\u007fb"\n', "model.weights is 'a\\x7fb', which holds what can't be written"),
         ("[model]\npooling = 'learned'\n", 'model.pooling "learned" is trained on images; set train.unit = "images"'),
         ("[loss]\ncorrelation = 0.1\n", 'loss.correlation is of image scores; set train.unit = "images"'),

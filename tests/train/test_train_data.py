@@ -25,7 +25,7 @@ from pixq.patches.plan import BuildSettings, Sampling
 from pixq.patches.store import PatchSet
 from pixq.runs.recipe import read_recipe
 from pixq.train.data import Draw, Pool, fuse, turn, turns
-from pixq.train.partition import Parts, by_fold, by_split, folds_of
+from pixq.train.partition import Partition, by_fold, by_split, folds_of
 from pixq.train.sampling import balance, batches_of
 from support.built import make
 from support.strategies import ALPHAS
@@ -287,7 +287,7 @@ def test_an_image_larger_than_the_memory(tree: Path, tmp_path: Path) -> None:
     assert len(Pool(patches, CPU, 2).pieces) == len(patches.images)
 
 
-# Parts.
+# Partition.
 
 
 def edited(directory: Path, out: Path, image: str, **changes: object) -> Path:
@@ -333,11 +333,11 @@ def test_a_set_with_a_group_in_two_folds_is_refused(directory: Path, patches: Pa
 
 def test_parts_that_share_a_photo_are_refused(patches: PatchSet) -> None:
     train, validation = patches.select(split="train"), patches.select(split="validation")
-    Parts(patches, train, validation, None, {})
+    Partition(patches, train, validation, None, {})
     with pytest.raises(PixqError, match="a leak: group"):
-        Parts(patches, train, train[:1], None, {})
+        Partition(patches, train, train[:1], None, {})
     with pytest.raises(PixqError, match=r"a leak: group .* held out"):
-        Parts(patches, train, validation, validation[-1:], {})
+        Partition(patches, train, validation, validation[-1:], {})
 
 
 def references(part: PatchSet | None) -> set[str]:
@@ -366,7 +366,7 @@ def test_a_plain_run_looks_at_train_and_validation_alone(patches: PatchSet) -> N
     assert len(parts.train.photos()) == len({patches.images[i]["reference_id"] for i in parts.train.records.image})
 
 
-def every_fold(patches: PatchSet, left_out: str | None = None) -> Iterator[Parts]:
+def every_fold(patches: PatchSet, left_out: str | None = None) -> Iterator[Partition]:
     for fold in folds_of(patches):
         yield by_fold(patches, fold, left_out)
 
@@ -406,14 +406,14 @@ def test_parts_that_can_not_be_made(patches: PatchSet, tree: Path, tmp_path: Pat
     with pytest.raises(PixqError, match="has no distortion type 'fog'; it has "):
         by_fold(patches, folds_of(patches)[0], "fog")
     make("tid2013", tree, tmp_path / "all", BuildSettings(ratio=(1.0, 0.0, 0.0), folds=2))
-    with pytest.raises(PixqError, match="its validation split is empty; build it with shares of both"):
+    with pytest.raises(PixqError, match="its validation split is empty; build it with both, for example --split"):
         by_split(PatchSet(tmp_path / "all"))
-    with pytest.raises(PixqError, match="has 2 folds outside of its test split, and three are needed"):
+    with pytest.raises(PixqError, match="has 2 folds outside its test split, but three are needed"):
         folds_of(PatchSet(tmp_path / "all"))
     make("tid2013", tree, tmp_path / "test", BuildSettings(ratio=(0.0, 0.0, 1.0)))
     with pytest.raises(PixqError, match="its train split is empty"):
         by_split(PatchSet(tmp_path / "test"))
-    with pytest.raises(PixqError, match="has 0 folds outside of its test split"):
+    with pytest.raises(PixqError, match="has 0 folds outside its test split"):
         by_fold(PatchSet(tmp_path / "test"), 0)
 
 
@@ -422,5 +422,5 @@ def test_nothing_left_to_train_with(tmp_path: Path) -> None:
     make("tid2013", tmp_path / "tid", tmp_path / "out", BuildSettings(ratio=(0.5, 0.5, 0.0), folds=4))
     patches = PatchSet(tmp_path / "out")
     (kind,) = kinds(patches)
-    with pytest.raises(PixqError, match=r"nothing is left to train with in fold \d without "):
+    with pytest.raises(PixqError, match=r"nothing is left to train with for fold \d without "):
         by_fold(patches, folds_of(patches)[0], kind)

@@ -31,8 +31,8 @@ def adapt(
     to
         Directory of the target's patch set; the pixels of its train split are used, and no label.
     how
-        norm: its contrast and the size of its differences become those of the patches trained on; coral: mean and
-        covariance of its features do.
+        norm: match the contrast of the target and the size of its differences to those of the training patches;
+        coral: match the mean and covariance of its features.
     out
         Directory of the new run.
     source

@@ -27,7 +27,7 @@ def export(
     patches: Path | None = None,
     selection: Selection = EVERYTHING,
 ) -> int:
-    """Write fused patches, or a trained model, for other programs.
+    """Export fused patches, or a trained model, for other programs.
 
     Parameters
     ----------
@@ -38,18 +38,20 @@ def export(
     format
         png: the notebooks' folders with metadata.json; parquet: one table with pixels; npy: plain arrays. Default: png.
     onnx
-        Write the best model of a run as one ONNX file, checked against PyTorch on real patches.
+        Export the best model of a run as one ONNX file, checked against PyTorch on real patches.
     patches
         With --onnx: the patch set to check on. Default: the run's.
     """
     if onnx:
         if format is not None or selection != EVERYTHING:
-            raise PixqError("--onnx writes a model: leave out --format, and what selects patches")
+            raise PixqError("--onnx exports a model; remove --format and the options that select patches")
         return _model(source, out, patches)
     if patches is not None:
-        raise PixqError("--patches belongs to --onnx; the patch set to export is the first argument")
+        raise PixqError(
+            "--patches only has an effect together with --onnx; give the patch set to export as the first argument"
+        )
     if (source / "run.json").exists() and not (source / "manifest.json").exists():
-        raise PixqError(f"{source}: is a run, not a patch set; to write its model, add --onnx")
+        raise PixqError(f"{source}: is a run, not a patch set; add --onnx to export its model")
     selected = selection.of(source)
     with progress_bar() as on_progress:
         exporting.export(selected, format or "png", out, on_progress)

@@ -6,18 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pixq.io.progress import ProgressCallback
 
-if TYPE_CHECKING:
-    from pixq.train.loop import Progress as TrainState
-
-__all__ = ["TrainProgress", "counted", "progress_bar", "staged"]
+__all__ = ["counted", "progress_bar", "staged"]
 
 #: Seconds between two lines where stderr is not a terminal.
 LINE_EVERY = 10.0
@@ -101,60 +96,3 @@ def staged() -> Iterator[Callable[[str, int, int], None]]:
                 print(f"pixq: {stage}: {done} of {total}", file=sys.stderr, flush=True)
 
         yield update
-
-
-class TrainProgress:
-    """Shows the state of training: a bar an epoch on a terminal, a line an epoch everywhere."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
-        self._bar: Progress | None = None
-        self._drawn = 0.0
-        self._last_line = time.monotonic()
-
-    def __enter__(self) -> TrainProgress:
-        self._console = Console(stderr=True)
-        if self._console.is_terminal and not self._quiet:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("training", total=None)
-        return self
-
-    def update(self, state: TrainState, name: str = "") -> None:
-        """Show how far training is; `name` is that of one run among several."""
-        if self._quiet:
-            return
-        now = time.monotonic()
-        where = f"{name} " if name else ""
-        if state.step == 0:
-            self._say(f"{where}epoch {state.epoch - 1} of {state.epochs}: {_validation(state)}")
-            self._last_line = now
-        elif self._bar is not None and (now - self._drawn >= 0.1 or state.step == state.steps):
-            self._drawn = now
-            description = f"{where}epoch {state.epoch} of {state.epochs}"
-            self._bar.update(self._task, description=description, completed=state.step, total=state.steps)
-        elif self._bar is None and now - self._last_line >= LINE_EVERY:
-            self._last_line = now
-            self._say(f"{where}epoch {state.epoch} of {state.epochs}: step {state.step} of {state.steps}")
-
-    def _say(self, line: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(f"pixq: {line}", highlight=False, markup=False)
-        else:
-            print(f"pixq: {line}", file=sys.stderr, flush=True)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-def _validation(state: TrainState) -> str:
-    def number(key: str) -> str:
-        value = state.validation.get(key)
-        return "-" if value is None else f"{value:.4f}"
-
-    kept = ", kept" if state.best_epoch == state.epoch - 1 else ""
-    return f"validation loss {number('loss')}, SRCC {number('srcc')} of patches, {number('image_srcc')} of images{kept}"

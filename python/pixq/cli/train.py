@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pixq.cli.progress import TrainProgress
+from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.io.optional import require
 from pixq.patches.store import PatchSet
@@ -40,43 +40,43 @@ def train(
     out
         Directory of the run.
     recipe
-        seed, strong, or a TOML file. Default: seed; with --resume, the run's own; with --from, that of the run started
-        from.
+        seed, strong, or a TOML file. Default: seed; with --resume, the run's own; with --from, that of the other run.
     source
         Directory of a finished run: start from its best model instead of random weights.
     only
-        With --from: train the head alone, and leave the body as it is.
+        With --from: train only the head, and leave the body as it is.
     overrides
-        A key of the recipe and its value, as optimiser.lr=0.001 or 'balance.by=["quality"]'; may be given more than
-        once. README lists the keys.
+        A key of the recipe and its value, like optimiser.lr=0.001 or 'balance.by=["quality"]'. Repeat it to set
+        several keys. The documentation lists the keys.
     folds
-        Train one run a fold, and pool their predictions of the images held out.
+        Train one run per fold, and pool their predictions of the held-out images.
     leave_out
-        As --folds, for each type of distortion, which training is not shown: folds times types runs.
+        Like --folds, once for each type of distortion, which is left out of training: folds times types runs.
     resume
-        Go on with a run that was interrupted; begin it if it was not begun.
+        Continue a run that was interrupted, or begin it.
     device
         auto, cpu, cuda or cuda:0.
     """
     require("torch")
-    # torchrun starts several processes, and the first of them speaks for all.
+    # torchrun starts several processes, of which only the first one prints.
     first = os.environ.get("RANK", "0") == "0"
     from pixq.runs.directory import RunDirectory
     from pixq.runs.recipe import check_used, read_recipe
     from pixq.train import folds as cross
-    from pixq.train import loop, partition
-    from pixq.train.init_from_run import Start, finetuning_recipe
+    from pixq.train import loop
+    from pixq.train.init_from_run import InitialRun, finetuning_recipe
+    from pixq.train.partition import by_split
 
     if source is not None and (folds or leave_out is not None):
         raise PixqError("--from starts one run; leave out --folds and --leave-out")
     if only is not None and source is None:
-        raise PixqError(f"--only {only} belongs to --from RUN; name the run to start from, or leave out --only")
+        raise PixqError(f"--only {only} needs --from RUN; add the run to start from, or remove --only")
     opened = PatchSet(patches)
     opened.check_not_empty()
     several = folds or leave_out is not None
     begun = RunDirectory(out / cross.plan(opened, leave_out)[0].name if several else out)
     if resume and first and not begun.exists():
-        print(f"pixq: {out}: holds no run yet; one is begun", file=sys.stderr)
+        print(f"pixq: {out}: holds no run yet; beginning one", file=sys.stderr)
     if resume and recipe is None and not overrides and begun.exists():
         chosen = begun.recipe_of(begun.read_info())
     elif source is not None:
@@ -85,26 +85,19 @@ def train(
         chosen = read_recipe(recipe or "seed", overrides)
         check_used(chosen, overrides)
     if several:
-        with TrainProgress(quiet=not first) as progress:
+        with progress_bar(quiet=not first) as on_progress:
             summary = cross.train_folds(
-                opened,
-                out,
-                chosen,
-                leave_out=leave_out,
-                device=device,
-                resume=resume,
-                watch=lambda run, number, count, state: progress.update(state, f"{run.name} ({number + 1} of {count})"),
+                opened, out, chosen, leave_out=leave_out, device=device, resume=resume, on_progress=on_progress
             )
         if first:
             print("\n".join(_folds(summary)))
         return 0
     if (out / cross.FOLDS).exists():
         raise PixqError(f"{out}: holds runs of --folds; choose another --out")
-    with TrainProgress(quiet=not first) as progress:
-        start = None if source is None else Start.of(source, only)
-        info = loop.train(
-            partition.by_split(opened), out, chosen, device=device, resume=resume, start=start, watch=progress.update
-        )
+    with progress_bar(quiet=not first) as on_progress:
+        start = None if source is None else InitialRun.of(source, only)
+        partition = by_split(opened)
+        info = loop.train(partition, out, chosen, device=device, resume=resume, start=start, on_progress=on_progress)
     best = info.best or {"epoch": 0, "loss": float("nan")}
     if first:
         print(

@@ -1,4 +1,6 @@
-"""Models that score patch pairs: one file each, and the registry.
+"""Models that score patch pairs, and the registry of them.
+
+To add a model, write a module with its body and add an entry to `MODELS`.
 
 Importing this package does not import PyTorch; `build` does.
 """
@@ -30,17 +32,20 @@ class ModelEntry:
     body
         Module and class of its body: nine channels (n, 9, height, width) in, features (n, `features`) out.
     what
-        One line for people who choose.
+        One line that helps to choose.
     smallest
         Rows and columns of the smallest patch it takes.
     multiple
-        What rows and columns must be a multiple of.
+        Rows and columns must be multiples of this.
+    options
+        The keys of a recipe's `[model]` that only this model, or some models, use.
     """
 
     body: str
     what: str
     smallest: int
     multiple: int = 1
+    options: tuple[str, ...] = ("norm",)
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -48,8 +53,12 @@ MODELS: dict[str, ModelEntry] = {
     "residual": ModelEntry("pixq.models.residual:Residual", "residual blocks at two scales", 4),
     "inception": ModelEntry("pixq.models.inception:Inception", "parallel 1x1, 3x3 and 5x5 convolutions", 4),
     "dual": ModelEntry("pixq.models.dual:Dual", "separate branches for reference, distorted and difference", 4),
-    "monotone": ModelEntry("pixq.models.monotone:Monotone", "scores that can only fall as a distance grows", 4, 4),
-    "pretrained": ModelEntry("pixq.models.pretrained:Pretrained", "features of a frozen backbone from timm", 8),
+    "monotone": ModelEntry(
+        "pixq.models.monotone:Monotone", "scores that can only fall as a distance grows", 4, 4, ("members", "dropout")
+    ),
+    "pretrained": ModelEntry(
+        "pixq.models.pretrained:Pretrained", "features of a frozen backbone from timm", 8, 1, ("backbone", "weights")
+    ),
 }
 
 
@@ -59,7 +68,7 @@ def build(spec: ModelSpec) -> PatchModel:
     Raises
     ------
     PixqError
-        If no model has that name, PyTorch is missing, or the weights of a backbone are not there.
+        If no model has that name, PyTorch is missing, or the weights of a backbone are missing.
 
     Examples
     --------
@@ -79,5 +88,5 @@ def build(spec: ModelSpec) -> PatchModel:
 
 
 def parameters(module: nn.Module) -> int:
-    """The number of weights that training changes."""
+    """The number of trainable weights."""
     return sum(weight.numel() for weight in module.parameters() if weight.requires_grad)

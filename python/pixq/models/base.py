@@ -1,4 +1,4 @@
-"""What every model does the same way: from bytes to nine channels, from features to a score."""
+"""What all models share: from bytes to nine channels, and from features to a score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from pixq.errors import PixqError
 from pixq.models.heads import Members, Ordinal, PatchScores, Regression
 from pixq.models.spec import ModelSpec
-from pixq.models.tiny import Tiny, TinyKernel
 
 __all__ = ["CHANNELS", "CHUNK", "NineChannels", "PatchModel"]
 
@@ -55,7 +54,8 @@ class PatchModel(nn.Module):
     spec
         The recipe's `[model]`.
     body
-        Nine channels (n, 9, height, width) to features (n, `body.features`); one with `members` gives `PatchScores`.
+        Turns nine channels (n, 9, height, width) into features (n, `body.features`), or, if it has `members`, into
+        `PatchScores`. A body may have `make_kernel`, which gives a `TinyKernel` that computes it on a CPU.
 
     Examples
     --------
@@ -75,15 +75,16 @@ class PatchModel(nn.Module):
         self.weigh = None
         if isinstance(getattr(body, "members", None), int):
             if spec.head != "regression" or spec.link != "identity":
-                raise PixqError(f"{spec.name} gives quality itself; set model.head=regression and model.link=identity")
+                raise PixqError(f"{spec.name} has its own head; set model.head=regression and model.link=identity")
             self.head = Members(int(body.members))  # type: ignore[arg-type]
         else:
             features: int = body.features  # type: ignore[assignment]
             self.head = Ordinal(features, spec.cuts) if spec.head == "ordinal" else Regression(features, spec.link)
             self.weigh = nn.Linear(features, 1) if spec.pooling == "learned" else None
         self.kernel = None
-        if isinstance(body, Tiny) and isinstance(self.head, Regression) and self.weigh is None:
-            self.kernel = TinyKernel(norm=spec.norm == "group")
+        make_kernel = getattr(body, "make_kernel", None)
+        if make_kernel is not None and isinstance(self.head, Regression) and self.weigh is None:
+            self.kernel = make_kernel()
             # Looked up once: walking through the modules takes a tenth of a step.
             self._weights = [*body.parameters(), *self.head.parameters()]
         self.to(memory_format=torch.channels_last)
@@ -96,8 +97,8 @@ class PatchModel(nn.Module):
         reference, distorted
             uint8 (n, height, width, 3) on the model's device, 0 to 255.
         shown
-            In training, for a body that has `hidden` numbers: float32 (items, hidden), what dropout leaves of each
-            item's, 0 for what is hidden. It is drawn with the batch, so that it depends on no generator's state.
+            In training, for a body with `hidden` numbers: float32 (items, hidden), the factor that dropout gives to
+            each, 0 if it is hidden. It is drawn with the batch, so that it depends on no generator's state.
         """
         if self.kernel is not None and self._on_core(reference):
             raw = self.kernel.score(reference, distorted, self.channels.scale, self.channels.shift, self._weights)
@@ -115,23 +116,23 @@ class PatchModel(nn.Module):
         return PatchScores(self.head(features).float(), weight)
 
     def _on_core(self, reference: Tensor) -> bool:
-        """Whether the core computes: on a CPU, where nobody traces or exports PyTorch's own layers."""
+        """Whether the core computes the model: on a CPU, unless PyTorch's own layers are traced or exported."""
         traced = torch.compiler.is_compiling()
         lowered = torch.is_autocast_enabled("cpu") or self.channels.scale.dtype != torch.float32
         return reference.device.type == "cpu" and not traced and not lowered
 
     def quality(self, scores: PatchScores) -> Tensor:
-        """Quality (n,), 0 to 1, 1 = nobody notices."""
+        """Quality (n,) from 0 to 1, which means that nobody notices."""
         return self.head.quality(scores.raw)
 
     @property
     def hidden(self) -> int:
-        """How many numbers of an item dropout can hide; 0 for most models."""
+        """The number of inputs per item that dropout can hide; 0 for most models."""
         return int(getattr(self.body, "hidden", 0)) if self.spec.dropout > 0.0 else 0
 
     @torch.no_grad()
     def calibrate(self, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Let a body that asks for it set its scales, from training patches as `forward` takes them."""
+        """Let a body that needs it set its scales from training patches, given as `forward` takes them."""
         if (calibrate := getattr(self.body, "calibrate", None)) is not None:
             calibrate(self.channels(reference, distorted) for reference, distorted in pairs)
 

@@ -12,12 +12,12 @@ __all__ = ["choose_device"]
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`: `cpu`, `cuda`, `cuda:1`, or `auto`, the first GPU if there is one.
+    """The device with a name: `cpu`, `cuda`, `cuda:1`, or `auto`, which is the first GPU if there is one.
 
     Raises
     ------
     PixqError
-        If there is none.
+        If there is no such device.
 
     Examples
     --------
@@ -33,9 +33,9 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise PixqError(f"pixq does not train on {name!r}; choose auto, cpu, cuda or cuda:0")
     if device.type == "cuda" and not _cuda():
-        raise PixqError(f"there is no device {name!r}: PyTorch finds no GPU; choose cpu")
+        raise PixqError(f"there is no device {name!r}, because PyTorch finds no GPU; choose cpu")
     if device.index is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise PixqError(f"several processes can't share {name!r}; choose cuda, and each takes its own")
+        raise PixqError(f"several processes can't share {name!r}; choose cuda, so that each takes its own GPU")
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda" and device.index >= torch.cuda.device_count():
@@ -44,7 +44,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _cuda() -> bool:
-    # A CUDA build without a driver warns; that there is none is the answer.
+    # A CUDA build warns if there is no driver, which is all that is asked here.
     import warnings
 
     with warnings.catch_warnings():

@@ -12,14 +12,14 @@ __all__ = ["Members", "Ordinal", "PatchScores", "Regression"]
 
 
 class PatchScores(NamedTuple):
-    """What a model says of patch pairs.
+    """The output of a model for patch pairs.
 
     Parameters
     ----------
     raw
-        float32 (n, k): what the head computes with; `PatchModel.quality` turns it into quality.
+        float32 (n, k): the head's output, which `PatchModel.quality` turns into quality.
     weight
-        float32 (n, 1), or (n, members): how much each patch counts where patch scores become an image score, above 0.
+        float32 (n, 1), or (n, members): the weight of each patch in an image's score, above 0.
         All 1 unless the pooling is learned.
     """
 
@@ -28,12 +28,12 @@ class PatchScores(NamedTuple):
 
 
 class Regression(nn.Module):
-    """Quality itself.
+    """A head that predicts quality itself.
 
     Parameters
     ----------
     features
-        The number of features it gets.
+        The number of input features.
     link
         `identity`: the linear output is trained as it is, and clamped to [0, 1] when it is read; `sigmoid`: squeezed
         into (0, 1) in both.
@@ -50,7 +50,7 @@ class Regression(nn.Module):
         return self.linked(self.linear(features))
 
     def linked(self, linear: Tensor) -> Tensor:
-        """The link of what the linear layer gives."""
+        """The link of the linear layer's output."""
         return torch.sigmoid(linear.float()) if self.link == "sigmoid" else linear
 
     def score(self, raw: Tensor) -> Tensor:
@@ -62,18 +62,18 @@ class Regression(nn.Module):
         return self.score(raw).clamp(0.0, 1.0)
 
     def loss(self, raw: Tensor, quality: Tensor, error: nn.Module) -> Tensor:
-        """The loss of each patch (n,): `error` between what is predicted and `quality` (n,)."""
+        """The loss of each patch (n,): `error` between the prediction and `quality` (n,)."""
         each: Tensor = error(raw[:, 0], quality)
         return each
 
 
 class Members(nn.Module):
-    """Qualities of an ensemble, which its body gives itself: each member is trained alone, and their mean is the score.
+    """The qualities of an ensemble, which its body computes: each member is trained alone, and their mean is the score.
 
     Parameters
     ----------
     members
-        How many there are.
+        The number of members.
     """
 
     def __init__(self, members: int) -> None:
@@ -102,7 +102,7 @@ class Ordinal(nn.Module):
     Parameters
     ----------
     features
-        The number of features it gets.
+        The number of input features.
     cuts
         The qualities from which a patch is Orange, and Green.
     """
@@ -138,6 +138,6 @@ class Ordinal(nn.Module):
         return torch.sigmoid(raw).mean(dim=1)
 
     def loss(self, raw: Tensor, quality: Tensor, error: nn.Module) -> Tensor:
-        """The loss of each patch (n,): the cross-entropy of both comparisons. `error` is of regression, and unused."""
+        """The loss of each patch (n,): the cross-entropy of both comparisons. `error` is not used."""
         above = (quality[:, None] >= self.cuts).to(raw.dtype)
         return functional.binary_cross_entropy_with_logits(raw, above, reduction="none").sum(dim=1)

@@ -29,7 +29,7 @@ class Mixed(nn.Module):
 
 
 class Inception(nn.Module):
-    """Two mixed blocks at the patch's scale, one at half of it; the mean and the greatest of each feature."""
+    """Two mixed blocks at the patch's scale, one at half of it; mean and maximum of each feature."""
 
     features = 192
 

@@ -1,4 +1,4 @@
-"""A score that can only fall as a distance grows: small, and sane on distortions that it was never shown."""
+"""A small model whose score can only fall as a distance grows, so that it is sane on unknown distortions."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def _haar(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Statistics(nn.Module):
-    """What a patch pair is like, in numbers with a meaning; nothing here is trained.
+    """Statistics of a patch pair, each with a meaning; nothing here is trained.
 
-    `contexts` numbers tell what the reference shows: contrast of three bands of its luma, mean luma, and saturation.
-    More would tell which photograph it is. `distances` numbers, below 0.01 for identical patches, tell what differs:
+    `contexts` numbers describe the reference: contrast of three bands of its luma, mean luma, and saturation. More
+    would identify the photograph. `distances` numbers, below 0.01 for identical patches, describe the difference:
     of each band and channel the contrast that was lost, and the energy of what is no multiple of the reference, as
     masked by the reference's own; the mean's shift up and down; the saturation that was lost, and the shift of chroma.
     """
@@ -77,7 +77,7 @@ class Statistics(nn.Module):
 
 
 class Monotone(nn.Module):
-    """An ensemble of small nets on `Statistics`, each with a score and a weight of its own.
+    """An ensemble of small nets on `Statistics`, each with its own score and weight.
 
     A member's score is `top - sum_u V_u sigmoid(gain_u * (W_u . distance) + bias_u) + bend`: W and V are positive, so
     that the sum can only grow with a distance, gain and bias depend on the context alone, and `bend`, of both, is
@@ -85,7 +85,7 @@ class Monotone(nn.Module):
     """
 
     UNITS, HIDDEN, BEND_HIDDEN, WEIGH_HIDDEN = 16, 4, 16, 4
-    #: The greatest share of quality that is not monotone.
+    #: The largest share of quality that is not monotone.
     BEND = 0.2
 
     hidden = Statistics.distances
@@ -118,14 +118,14 @@ class Monotone(nn.Module):
 
     def _measure(self, channels: Tensor) -> tuple[Tensor, Tensor]:
         reference, distorted = channels[:, 0:3] * 255.0, channels[:, 3:6] * 255.0
-        found: tuple[Tensor, Tensor]
+        statistics: tuple[Tensor, Tensor]
         if torch.is_autocast_enabled(channels.device.type):
             # Half a grey level, to which bf16 rounds luma, is as much as the finest distances tell.
             with torch.autocast(channels.device.type, enabled=False):
-                found = self.statistics(reference, distorted)
+                statistics = self.statistics(reference, distorted)
         else:
-            found = self.statistics(reference, distorted)
-        return found
+            statistics = self.statistics(reference, distorted)
+        return statistics
 
     def _of(self, values: Tensor) -> Tensor:
         """(n, members * k) to (n, members, k)."""
@@ -133,15 +133,15 @@ class Monotone(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Set the scales of the statistics from training patches, nine channels (n, 9, height, width) a batch.
+        """Set the scales of the statistics from batches of training patches, nine channels (n, 9, height, width).
 
-        They are buffers: they go where the weights go.
+        They are buffers, so they are saved with the weights.
         """
         count, sums = 0, [torch.zeros(0)] * 3
         for channels in batches:
             context, distance = self._measure(channels)
-            own = [context.double().sum(dim=0), context.double().square().sum(dim=0), distance.double().sum(dim=0)]
-            sums = [a + b for a, b in zip(sums, own, strict=True)] if count else own
+            batch = [context.double().sum(dim=0), context.double().square().sum(dim=0), distance.double().sum(dim=0)]
+            sums = [a + b for a, b in zip(sums, batch, strict=True)] if count else batch
             count += len(context)
         mean = sums[0] / count
         self.context_mean.copy_(mean)
@@ -151,8 +151,7 @@ class Monotone(nn.Module):
     def forward(self, channels: Tensor, shown: Tensor | None = None) -> PatchScores:
         """(n, 9, height, width), both multiples of 4, to scores: raw and weight (n, members).
 
-        What is hidden of an image, by a 0 in `shown` (images, distances), is hidden of all of its patches, which
-        follow one another.
+        A 0 in `shown` (images, distances) hides a distance in all patches of an image, which follow one another.
         """
         context, distance = self._measure(channels)
         c = ((context - self.context_mean) / self.context_scale).clamp(-3, 3)

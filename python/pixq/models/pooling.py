@@ -1,4 +1,4 @@
-"""How patch scores become an image's score. It is part of the run, not of whoever reads it."""
+"""How patch scores become an image's score, as the run's recipe says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pool(spec: ModelSpec, quality: Tensor, weight: Tensor) -> Tensor:
     ----------
     spec
         `spec.pooling`: `mean`; `percentile`, the `spec.percentile`-th of the patches, between the two nearest;
-        `learned`, the mean weighted by what the model says a patch counts.
+        `learned`, the mean weighted by the model's weight of each patch.
     quality, weight
         (images, patches), as a model's `quality` and the mean of `PatchScores.weight`.
 

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone that was trained on photographs."""
+"""A model on the features of a frozen backbone that was trained on photographs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Pretrained(nn.Module):
-    """The first two stages of a backbone of timm, frozen, for reference and distorted; a small net judges the two.
+    """The first two stages of a backbone of timm, frozen, for reference and distorted; a small net compares the two.
 
     `spec.backbone` names the backbone. Its weights come from `spec.weights`, a safetensors file; without one, timm
-    fetches them when the model is made for the first time. They become part of the run: reading a run needs neither.
+    downloads them when the model is built for the first time. They become part of the run, which then needs neither.
     The distance of unit-length features follows LPIPS (Zhang et al. 2018).
     """
 
@@ -40,7 +40,7 @@ class Pretrained(nn.Module):
         self.judge = nn.Sequential(nn.Linear(2 * sum(counts), 64), nn.ReLU(inplace=True))
 
     def train(self, mode: bool = True) -> Pretrained:
-        """Training mode for the judge; the backbone's own statistics stay as they are."""
+        """Set the training mode of the small net; the backbone's own statistics stay as they are."""
         super().train(mode)
         self.backbone.eval()
         return self
@@ -63,15 +63,17 @@ def _backbone(spec: ModelSpec) -> nn.Module:
     make = {"features_only": True, "out_indices": (0, 1)}
     # A name like hf-hub:owner/model would look for its network elsewhere, even where a run is only read.
     if not timm.is_model(spec.backbone):
-        raise PixqError(f"model.backbone is {spec.backbone!r}, which timm does not have; choose of timm.list_models()")
+        raise PixqError(
+            f"model.backbone is {spec.backbone!r}, which timm does not have; choose one of timm.list_models()"
+        )
     try:
         backbone: nn.Module = timm.create_model(spec.backbone, pretrained=False, **make)
         _check_maps(backbone)
     except Exception as error:
         # Each family of timm has its own way to refuse small images, or to have no maps.
         raise PixqError(
-            f"model.backbone is {spec.backbone!r}, which gives no maps of a patch ({one_line(error)}); "
-            "choose one of convolutions, like mobilenetv3_small_100"
+            f"model.backbone is {spec.backbone!r}, which has no feature maps for a patch ({one_line(error)}); "
+            "choose a convolutional network, like mobilenetv3_small_100"
         ) from None
     if spec.weights == "saved":
         return backbone
@@ -82,8 +84,9 @@ def _backbone(spec: ModelSpec) -> nn.Module:
     except Exception as error:
         # timm and the hub raise many kinds of errors where there is no network, all with one meaning here.
         raise PixqError(
-            f"the weights of {spec.backbone} are not there, and could not be fetched ({one_line(error)}); "
-            "download them as safetensors and name the file: --set model.weights=FILE"
+            f"the weights of {spec.backbone} could not be downloaded ({one_line(error)}); "
+            "download them as safetensors, "
+            "and give the file: --set model.weights=FILE"
         ) from None
     return backbone
 
@@ -93,7 +96,7 @@ def _check_maps(backbone: nn.Module) -> None:
     size = MODELS["pretrained"].smallest
     with torch.no_grad():
         maps = backbone.eval()(torch.zeros(1, 3, size, size))
-    if [each.shape[1] for each in maps] != counts or any(each.dim() != 4 for each in maps):
+    if [features.shape[1] for features in maps] != counts or any(features.dim() != 4 for features in maps):
         raise ValueError("its channels don't come first")
 
 
@@ -102,14 +105,19 @@ def _load(backbone: nn.Module, path: Path) -> nn.Module:
     try:
         found = safetensors.load_file(path)
     except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; name the weights: --set model.weights=FILE") from None
+        raise PixqError(
+            f"{path}: {error.strerror or error}; give the file of the weights: --set model.weights=FILE"
+        ) from None
     except Exception as error:
-        raise PixqError(f"{path}: is not a whole safetensors file ({one_line(error)}); download it again") from None
+        raise PixqError(f"{path}: is not a complete safetensors file ({one_line(error)}); download it again") from None
     # timm renames the layers of some networks when it cuts them short: `stem.0.weight` becomes `stem_0.weight`.
     found = {name.replace(".", "_"): weight for name, weight in found.items()}
     wanted = {name: (name.replace(".", "_"), weight.shape) for name, weight in backbone.state_dict().items()}
     missing = [name for name, (key, shape) in wanted.items() if key not in found or found[key].shape != shape]
     if missing:
-        raise PixqError(f"{path}: has not the weights of this backbone: {missing[0]} is missing or of another shape")
+        raise PixqError(
+            f"{path}: does not have the weights of this backbone: {missing[0]} is missing or has another shape; "
+            "give another file"
+        )
     backbone.load_state_dict({name: found[key] for name, (key, _) in wanted.items()})
     return backbone

@@ -6,17 +6,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Cell", "ModelSpec", "Unit"]
+__all__ = ["Cell", "ModelSpec", "RecipeTable", "Unit"]
 
-
+#: What `balance` counts.
 Cell = Literal["quality", "distortion"]
 
-
+#: What one item of a batch is.
 Unit = Literal["patches", "images"]
 
 
 class RecipeTable(BaseModel):
-    """A table of a recipe: every key has a default, an unknown one is an error."""
+    """A table of a recipe: every key has a default, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -33,7 +33,7 @@ class ModelSpec(RecipeTable):
     head
         `regression` of quality, or `ordinal`: the order of Red, Orange and Green.
     link
-        What a regression's output goes through: `identity` or `sigmoid`.
+        The function applied to a regression's output: `identity` or `sigmoid`.
     cuts
         For `ordinal`, the qualities from which a patch is Orange, and Green.
     pooling
@@ -41,9 +41,9 @@ class ModelSpec(RecipeTable):
     percentile
         For `percentile`: 0 is the worst patch, 100 the best.
     members, dropout
-        For `monotone`: nets in the ensemble, and the share of an image's distances that training hides at a time.
+        For `monotone`: the number of nets, and the share of an image's distances that training hides at a time.
     backbone, weights
-        For `pretrained`: a backbone of timm, and a safetensors file with its weights; timm's own if empty.
+        For `pretrained`: a timm backbone, and a safetensors file with its weights; if empty, timm downloads them.
     """
 
     name: str = "tiny"

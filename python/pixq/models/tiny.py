@@ -25,6 +25,7 @@ class Tiny(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
+        self.norm = spec.norm == "group"
 
         def norm(channels: int, groups: int) -> nn.Module:
             return nn.GroupNorm(groups, channels) if spec.norm == "group" else nn.Identity()
@@ -40,6 +41,10 @@ class Tiny(nn.Module):
             nn.ReLU(inplace=True),
         )
 
+    def make_kernel(self) -> TinyKernel:
+        """The kernel that computes this network with a linear layer after it."""
+        return TinyKernel(norm=self.norm)
+
     def forward(self, channels: Tensor) -> Tensor:
         """(n, 9, height, width), at least 5x5, to features (n, 8)."""
         features: Tensor = self.layers(channels).mean(dim=(2, 3))
@@ -47,10 +52,10 @@ class Tiny(nn.Module):
 
 
 class TinyKernel:
-    """The same network and its gradients, computed by the core: for CPUs, several times as fast.
+    """The same network and its gradients, computed by the core on a CPU, which is several times as fast.
 
-    PyTorch's layers stay what the weights live in, what other devices and exports use, and what tests hold this
-    against. Sums are in an order that does not depend on the number of threads.
+    PyTorch's layers hold the weights, serve other devices and exports, and are what tests compare this with. The order
+    of sums does not depend on the number of threads.
 
     Parameters
     ----------
@@ -60,7 +65,8 @@ class TinyKernel:
 
     def __init__(self, *, norm: bool) -> None:
         self.norm = norm
-        # Tapes whose backward pass is done. A tape holds one forward pass, so those that wait for theirs are not here.
+        # Tapes whose backward pass is done. A tape holds one forward pass, so one that waits for its backward is
+        # not here.
         self._free: list[TinyTape] = []
 
     def score(
@@ -77,13 +83,14 @@ class TinyKernel:
         weights
             All weights of the network and of its linear layer, in the order of `parameters()`.
         """
-        # Asked here: inside of `forward` gradients are always off, and `needs_input_grad` does not know of no_grad.
+        # Checked here, because inside of `forward` gradients are always off, and `needs_input_grad` does not
+        # know of no_grad.
         keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         score: Tensor = _Score.apply(self, keep, reference, distorted, scale, shift, *weights)
         return score
 
     def tape(self) -> TinyTape:
-        """What takes one forward pass, and its gradient then."""
+        """A tape for one forward pass and its gradient."""
         return self._free.pop() if self._free else TinyTape(norm=self.norm)
 
 
@@ -114,7 +121,7 @@ class _Score(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.tape is None:
-            raise RuntimeError("the backward pass of tiny was taken already; score the patches again")
+            raise RuntimeError("the backward pass of tiny has already been taken; score the patches again")
         sizes = [shape.numel() for shape in ctx.shapes]
         flat = torch.empty(sum(sizes))
         ctx.tape.backward(grads[0].reshape(-1).contiguous().numpy(), flat.numpy())

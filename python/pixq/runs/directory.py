@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pixq._version import __version__
 from pixq.errors import PixqError, one_line
-from pixq.io.atomic import checksum, write_json, write_picture, write_text
+from pixq.io.atomic import checksum, explain_os_errors, save_bytes, save_json, save_text
 from pixq.io.optional import require
 from pixq.patches.store import PatchSet
 from pixq.runs.recipe import Recipe, parse_recipe
@@ -26,15 +25,18 @@ __all__ = ["FINISHED", "FORMAT", "RUN", "RunDirectory", "RunInfo", "StartedFrom"
 RUN = "run.json"
 FORMAT: Literal["pixq run"] = "pixq run"
 
-#: The statuses of a run that is finished.
+#: The statuses of a finished run.
 FINISHED = ("epochs", "patience")
 
-#: What `run.json` says of the patch set.
+#: The keys that `run.json` has for the patch set.
 PATCHES_KEYS = ("directory", "fingerprint", "dataset", "label", "label_contract", "geometry", "fusions")
+
+#: How to fix a failed write, for the end of a message.
+_FIX = "free some disk space or make it writable, and continue with --resume"
 
 
 class StartedFrom(BaseModel):
-    """What `run.json` says of the run whose best model a run started from."""
+    """The run whose best model another run started from, as `run.json` describes it."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -54,20 +56,20 @@ class RunInfo(BaseModel):
     patches
         The patch set: directory as it was given, `fingerprint`, dataset, label, geometry, fusions.
     split
-        What was trained, validated and, for a fold, predicted on: the rule, the images' counts, and their photos.
+        The images for training, validation and, for a fold, prediction: the rule, their numbers and their photos.
     parameters
-        Number of weights that training changes.
+        The number of trainable weights.
     status
-        `running`, `interrupted`, or why it ended: `epochs`, all were done; `patience`, stopped early.
+        `running`, `interrupted`, or the reason why it ended: `epochs` (all were trained) or `patience` (early stop).
     best
         Epoch and validation loss of `model.safetensors`; epoch 0 is before the first step.
     files
         Size and BLAKE3 of the files of a finished run.
     started_from
-        The run whose best model it started from, and `only`, what alone was trained; `None`: from random weights.
+        The run whose best model it started from; `None` for random weights.
     adapted
-        For a model that `pixq adapt` made without any training: `how`, `from` (directory and `model_blake3`), and
-        `to`, the target's directory and `fingerprint`.
+        For a model made by `pixq adapt`, which does not train: `how`, `from` (directory and `model_blake3`), and `to`,
+        the target's directory and `fingerprint`.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
@@ -89,14 +91,14 @@ class RunInfo(BaseModel):
 
     @property
     def model_blake3(self) -> str:
-        """Of `model.safetensors`, in hexadecimal."""
+        """The BLAKE3 checksum of `model.safetensors`, in hexadecimal."""
         digest: str = self.files[RunDirectory(".").model.name]["blake3"]
         return digest
 
     def seen(self) -> dict[str, list[str]]:
-        """The photos that the model has learned from, by `train`, `validation` and `held_out`; see `PatchSet.photos`.
+        """The photos that the model has seen, by `train`, `validation` and `held_out`; see `PatchSet.photos`.
 
-        Those of the run it started from are among them. Empty for a run of before these were kept.
+        Those of the run that it started from are included. Empty for a run from before photos were recorded.
         """
         photos: dict[str, list[str]] = self.split.get("photos", {})
         before = {} if self.started_from is None else self.started_from.photos
@@ -104,7 +106,7 @@ class RunInfo(BaseModel):
 
 
 class RunDirectory:
-    """The files of a run, each written whole or not at all.
+    """The files of a run, each of which is written completely or not at all.
 
     Parameters
     ----------
@@ -124,7 +126,7 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
 
     def exists(self) -> bool:
-        """Whether a run was begun here."""
+        """Whether the directory holds a run, finished or not."""
         return (self.path / RUN).exists()
 
     def create(self) -> None:
@@ -135,20 +137,14 @@ class RunDirectory:
         PixqError
             If something else is there.
         """
-        try:
+        with explain_os_errors(self.path, "choose an --out that can be written"):
             self.path.mkdir(parents=True, exist_ok=True)
             if any(self.path.iterdir()) and not self.exists():
-                raise PixqError(f"{self.path}: is not empty and holds no run; choose another --out")
-        except OSError as error:
-            raise PixqError(f"{self.path}: {error.strerror or error}; choose an --out that can be written") from None
-
-    def _scratch(self, path: Path) -> Path:
-        return path.with_name(f".{path.name}.partial")
+                raise PixqError(f"{self.path}: is not empty and does not hold a run; choose another --out")
 
     def write_info(self, info: RunInfo) -> None:
         """Write `run.json`."""
-        with _writing(self.path / RUN):
-            write_json(self._scratch(self.path / RUN), self.path / RUN, info.model_dump(mode="json"))
+        save_json(self.path / RUN, info.model_dump(mode="json"), _FIX)
 
     def read_info(self) -> RunInfo:
         """`run.json`, checked.
@@ -164,20 +160,23 @@ class RunDirectory:
         except FileNotFoundError:
             if (self.path / "folds.json").exists():
                 raise PixqError(
-                    f"{self.path}: holds runs of --folds; give one of them, like {self.path}/fold-0"
+                    f"{self.path}: holds the runs of --folds; give one of them, like {self.path}/fold-0"
                 ) from None
-            raise PixqError(f"{self.path}: holds no {RUN}; give the directory of a run of pixq train") from None
+            raise PixqError(f"{self.path}: holds no {RUN}; give the directory of a pixq train run") from None
         except OSError as error:
-            raise PixqError(f"{path}: {error.strerror or error}") from None
+            raise PixqError(f"{path}: {error.strerror or error}; make it readable") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
             raise PixqError(
-                f"{path}: {where}{first['msg']}; it is damaged or of another version of pixq: take the whole "
-                "directory of the run from where it was trained, or train anew"
+                f"{path}: {where}{first['msg']}; the file is damaged or from another version of pixq; copy the "
+                "whole run directory from where it was trained, or train again"
             ) from None
         if missing := [key for key in PATCHES_KEYS if key not in info.patches]:
-            raise PixqError(f"{path}: patches.{missing[0]}: is missing; it is damaged or of another version of pixq")
+            raise PixqError(
+                f"{path}: patches.{missing[0]}: is missing; the file is damaged or from another version of pixq: train "
+                "again"
+            )
         return info
 
     def recipe_of(self, info: RunInfo) -> Recipe:
@@ -186,23 +185,13 @@ class RunDirectory:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write `recipe.toml`; `pixq train --recipe` takes it."""
-        self._write_text(self.recipe, [recipe.text()])
+        save_text(self.recipe, [recipe.text()], _FIX)
 
     def write_tensors(self, path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """Write a safetensors file; `metadata` is kept as JSON in its header."""
         save = require("safetensors", "safetensors.torch").save
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        self._write(path, save(contiguous, metadata={"pixq": json.dumps(metadata, allow_nan=False)}))
-
-    def _write(self, path: Path, data: bytes) -> None:
-        scratch = self._scratch(path)
-        with _writing(path):
-            scratch.write_bytes(data)
-            scratch.replace(path)
-
-    def _write_text(self, path: Path, parts: Iterable[str]) -> None:
-        with _writing(path):
-            write_text(self._scratch(path), path, parts)
+        save_bytes(path, save(contiguous, metadata={"pixq": json.dumps(metadata, allow_nan=False)}), _FIX)
 
     def read_tensors(
         self, path: Path, framework: Literal["pt", "numpy"] = "pt"
@@ -220,17 +209,17 @@ class RunDirectory:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
                 return tensors, json.loads((file.metadata() or {}).get("pixq", "{}"))
         except FileNotFoundError:
-            raise PixqError(f"{path}: is missing; train anew, or take the whole directory of the run") from None
+            raise PixqError(f"{path}: is missing; copy the whole run directory, or train again") from None
         except Exception as error:
-            raise PixqError(f"{path}: is damaged ({one_line(error)}); train anew") from None
+            raise PixqError(f"{path}: is damaged ({one_line(error)}); train again") from None
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add a line to `metrics.jsonl`."""
-        with _writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
+        with explain_os_errors(self.metrics, _FIX), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl`, up to one that is cut short."""
+        """The lines of `metrics.jsonl`, up to the first incomplete one."""
         if not self.metrics.exists():
             return []
         lines = []
@@ -242,37 +231,27 @@ class RunDirectory:
         return lines
 
     def keep_metrics(self, lines: int) -> None:
-        """Drop what follows the first `lines` lines: epochs that are run again."""
+        """Keep only the first `lines` lines, because the epochs after them are trained again."""
         kept = self.read_metrics()[:lines]
-        self._write_text(self.metrics, (json.dumps(line, allow_nan=False) + "\n" for line in kept))
+        save_text(self.metrics, (json.dumps(line, allow_nan=False) + "\n" for line in kept), _FIX)
 
     def write_predictions(self, predictions: Any, patches: PatchSet) -> None:
-        """Write `predictions.safetensors`, a column a tensor, and `predictions.jsonl`, a line an image."""
+        """Write `predictions.safetensors`, one tensor per column, and `predictions.jsonl`, one line per image."""
         columns = {name: getattr(predictions, name) for name in ("row", "image", "quality", "predicted", "weight")}
         save = require("safetensors", "safetensors.numpy").save
-        self._write(self.predictions, save({name: np.ascontiguousarray(values) for name, values in columns.items()}))
-        self._write_text(self.images, _image_lines(predictions, patches))
+        contiguous = {name: np.ascontiguousarray(values) for name, values in columns.items()}
+        save_bytes(self.predictions, save(contiguous), _FIX)
+        save_text(self.images, _image_lines(predictions, patches), _FIX)
 
     def write_curves(self, png: bytes) -> None:
         """Write `curves.png`."""
-        write_picture(self.curves, png, "make the run's directory writable")
+        save_bytes(self.curves, png, _FIX)
 
     def checksums(self) -> dict[str, dict[str, Any]]:
         """Size and BLAKE3 of the files that `run.json` lists."""
         listed = (self.recipe, self.model, self.metrics, self.predictions, self.images)
         found = {path.name: checksum(path) for path in listed if path.exists()}
         return {name: {"bytes": info.bytes, "blake3": info.blake3} for name, info in found.items()}
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """A full disk tells no name by itself."""
-    try:
-        yield
-    except OSError as error:
-        raise PixqError(
-            f"{path}: {error.strerror or error}; make room or make it writable, and go on with --resume"
-        ) from None
 
 
 def _image_lines(predictions: Any, patches: PatchSet) -> Iterator[str]:
@@ -294,7 +273,7 @@ def versions(packages: Iterable[str] = ("torch", "numpy", "safetensors")) -> dic
 
 
 def describe_hardware(device: Any, threads: int, world: int) -> dict[str, Any]:
-    """What a run is computed on."""
+    """The hardware that a run is computed on."""
     torch = require("torch")
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {

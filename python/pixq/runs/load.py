@@ -1,4 +1,4 @@
-"""What is read of a run: its recipe, its weights as a network, and the engine that scores by them."""
+"""Reading a run: its recipe, its weights, and its model as a PyTorch module."""
 
 from __future__ import annotations
 
@@ -31,28 +31,32 @@ def read_run(files: RunDirectory) -> tuple[Recipe, RunInfo]:
     Raises
     ------
     PixqError
-        If the run is not there, not finished or damaged.
+        If the run is missing, not finished or damaged.
     """
     info = files.read_info()
     recipe = files.recipe_of(info)
     if info.status not in FINISHED:
-        raise PixqError(f"{files.path}: is not finished; go on with pixq train --resume")
+        raise PixqError(f"{files.path}: is not finished; continue it with pixq train --resume")
     return recipe, info
 
 
 def read_tensors(files: RunDirectory, info: RunInfo, framework: Literal["pt", "numpy"]) -> dict[str, Any]:
+    """The weights of a run's best model, checked against the checksum in `run.json`."""
     tensors, _ = files.read_tensors(files.model, framework)
     if asdict(checksum(files.model)) != info.files.get(files.model.name):
-        raise PixqError(f"{files.model}: its checksum is not that of {RUN}; take the whole directory of the run")
+        raise PixqError(f"{files.model}: does not match its checksum in {RUN}; copy the whole run directory again")
     return tensors
 
 
 def build_model(files: RunDirectory, recipe: Recipe, info: RunInfo) -> PatchModel:
+    """The best model of a run, whose recipe and `run.json` have been read, as a PyTorch module on the CPU."""
     tensors = read_tensors(files, info, "pt")
-    # The weights of a frozen backbone are in the run: they are not looked for again.
+    # The weights of a frozen backbone are in the run, and not read from their source again.
     model = build(recipe.model.model_copy(update={"weights": "saved"}))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise PixqError(f"{files.model}: does not fit its recipe ({one_line(error)})") from None
+        raise PixqError(
+            f"{files.model}: does not fit its recipe ({one_line(error)}); copy the whole run directory again"
+        ) from None
     return model

@@ -1,4 +1,4 @@
-"""A trained model as one ONNX file, preprocessing inside, checked against PyTorch on real patches."""
+"""Exporting a trained model as one ONNX file that includes preprocessing, checked against PyTorch on real patches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pixq.classes import NAMES
 from pixq.errors import PixqError
-from pixq.io.atomic import write_picture
+from pixq.io.atomic import save_bytes
 from pixq.io.optional import require
 from pixq.models.base import PatchModel
 from pixq.models.heads import Ordinal
@@ -26,25 +26,25 @@ from pixq.runs.load import load_model
 
 __all__ = ["TOLERANCE", "OnnxReport", "export_onnx"]
 
-#: The greatest difference from PyTorch that passes.
+#: The largest difference from PyTorch that is accepted.
 TOLERANCE = 1e-4
 
-#: Real patches that the file is checked on.
+#: How many real patches the file is checked on.
 CHECKED = 512
 
 
 @dataclass(frozen=True)
 class OnnxReport:
-    """What was written, and how far it is from PyTorch.
+    """The file that was written, and how much it differs from PyTorch.
 
     Parameters
     ----------
     out
         The file.
     patches
-        How many real patch pairs both scored.
+        The number of real patch pairs that were compared.
     difference
-        The greatest absolute difference of any output.
+        The largest absolute difference of any output.
     """
 
     out: Path
@@ -72,28 +72,28 @@ def export_onnx(
     """Write the best model of a run as one ONNX file.
 
     Its inputs are `reference` and `distorted`, uint8 (n, size, size, 3) for any n; its outputs are `quality`, float32
-    (n,), 0 to 1; `weight`, float32 (n,), what each patch counts in an image's score; `score`, float32 (n,), what
-    calibrations cut; and for an ordinal head `probabilities`, float32 (n, 3) of Red, Orange and Green. What it is, and
-    the BLAKE3 of the weights it was made from, stand in its metadata, as JSON under `pixq`.
+    (n,), 0 to 1; `weight`, float32 (n,), the weight of each patch in an image's score; `score`, float32 (n,), which
+    calibrations cut; and for an ordinal head `probabilities`, float32 (n, 3) of Red, Orange and Green. Its
+    metadata describes the model and has the BLAKE3 of the weights, as JSON under `pixq`.
 
     Parameters
     ----------
     run
-        A directory that `pixq train` left.
+        The directory of a finished run.
     out
-        The file; it must not exist, and appears only if the check passes.
+        The file. It must not exist, and is only written if the check passes.
     patches
-        Real patches for the check: the patch set of the run by default.
+        A patch set to check on. Default: that of the run.
 
     Raises
     ------
     PixqError
-        If the run or its patch set is not there, `out` exists, or the file's outputs differ from PyTorch's by more
+        If the run or its patch set is missing, `out` exists, or the file's outputs differ from PyTorch's by more
         than `TOLERANCE`.
     """
     out = Path(out)
     if out.exists():
-        raise PixqError(f"{out}: exists already; choose another --out or delete it")
+        raise PixqError(f"{out}: already exists; choose another --out or delete it")
     model, recipe, info = load_model(run)
     require("onnxscript")
     onnx, runtime = require("onnx"), require("onnxruntime")
@@ -103,7 +103,8 @@ def export_onnx(
     size = info.patches["geometry"]["size"]
     if patches.geometry.size != size:
         raise PixqError(
-            f"{patches.directory}: its patches have {patches.geometry.size} pixels, those of the run {size}"
+            f"{patches.directory}: has patches of {patches.geometry.size} pixels, but the run has {size}; "
+            "give another patch set"
         )
     chosen = np.linspace(0, len(patches) - 1, min(CHECKED, len(patches))).astype(np.int64)
     records = patches[chosen].records
@@ -116,27 +117,29 @@ def export_onnx(
 
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     if isinstance(session.get_inputs()[0].shape[0], int):
-        raise PixqError(f"{out}: not written: the exporter fixed the number of patches; choose another model.backbone")
+        raise PixqError(
+            f"{out}: was not written: the exporter fixed the number of patches; choose another model.backbone"
+        )
     found = session.run(names, {"reference": reference, "distorted": distorted})
     with torch.inference_mode():
         expected = [value.numpy() for value in outputs(*pairs)]
-    # NumPy's, since Python's max loses a NaN.
+    # NumPy's max, because Python's loses a NaN.
     difference = float(np.max([np.abs(a - b).max() for a, b in zip(found, expected, strict=True)]))
     if not difference <= TOLERANCE:
         raise PixqError(
-            f"{out}: not written: its outputs differ from PyTorch's by {difference:.2g} on {len(chosen)} patches"
+            f"{out}: was not written: its outputs differ from PyTorch's by {difference:.2g} on {len(chosen)} patches"
         )
-    write_picture(out, data, "choose an --out that can be written")
+    save_bytes(out, data, "choose an --out that can be written")
     return OnnxReport(out, len(chosen), difference)
 
 
 def _patches_of(described: dict[str, Any]) -> PatchSet:
     directory = Path(described["directory"])
     if not directory.exists():
-        raise PixqError(f"{directory}: the run's patch set is not there any more; name one to check on: --patches DIR")
+        raise PixqError(f"{directory}: the run's patch set is gone; give one to check on: --patches DIR")
     patches = PatchSet(directory)
     if fingerprint(patches) != described["fingerprint"]:
-        raise PixqError(f"{directory}: is not the patch set of the run any more; name one to check on: --patches DIR")
+        raise PixqError(f"{directory}: is no longer the patch set of the run; give one to check on: --patches DIR")
     return patches
 
 
@@ -153,13 +156,13 @@ def _metadata(model: dict[str, Any], info: Any) -> dict[str, Any]:
 def _export(
     outputs: nn.Module, pairs: tuple[Tensor, Tensor], names: list[str], onnx: Any, metadata: dict[str, Any]
 ) -> bytes:
-    """The file's bytes. The exporter talks on stdout and warns of its own parts; only an error is of interest."""
+    """The bytes of the file. What the exporter prints and warns of is suppressed; only its errors matter."""
     n = torch.export.Dim("n")
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             outputs,
-            # Two, even of a single patch: an exporter that sees one takes n for 1 always.
+            # Two patches even if there is one: an exporter that sees one patch takes n for a constant 1.
             tuple(values[[0, -1]] for values in pairs),
             input_names=["reference", "distorted"],
             output_names=names,

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides what a training run does, as TOML."""
+"""Recipes: everything that determines a training run, as TOML."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from pixq.errors import PixqError
 from pixq.geometry import FUSIONS, Fusion
+from pixq.models import MODELS
 from pixq.models.spec import Cell, ModelSpec, RecipeTable, Unit
 
 __all__ = ["RECIPES", "Recipe", "check_used", "read_recipe"]
@@ -22,28 +23,28 @@ RECIPES = ("seed", "strong")
 
 
 class TrainSpec(RecipeTable):
-    """`[train]`: how long, on what at a time, and the seed of everything random.
+    """`[train]`: how long to train, what a batch is, and the seed of everything random.
 
     Parameters
     ----------
     unit
-        What one item of a batch is: a patch with the quality of its record, or an image, of which `bag` patches are
-        drawn and pooled into one score.
+        One item of a batch: `patches`, a patch with the quality of its record; or `images`, an image of which `bag`
+        patches are drawn and pooled into one score.
     batch
-        Items of a batch, over all processes.
+        Items per batch, over all processes.
     bag
-        For `images`: patches drawn of each image.
+        For `images`: patches drawn per image.
     patches
-        For `patches`: how many of each image an epoch draws; 0 takes all.
+        For `patches`: patches per image that an epoch draws; 0 for all.
     visits
         For `images`: how often an epoch draws each image.
     validation_patches
-        Patches of each image that validation scores, the same ones each time; 0 takes all.
+        Patches per image that validation scores, the same ones each time; 0 for all.
     precision
         `fp32`; `tf32` and `bf16` for CUDA.
     threads
-        Threads of PyTorch on a CPU. It is part of the recipe since sums depend on it. What the core computes itself
-        (`tiny` on a CPU) takes all cores instead, and does not depend on their number.
+        Threads of PyTorch on a CPU, part of the recipe because sums depend on it. What the core computes itself (`tiny`
+        on a CPU) uses all cores instead, and does not depend on their number.
     memory
         MiB of patches on the device at a time, of training and of validation each. A larger set streams, piece by
         piece, and is shuffled and balanced within a piece.
@@ -63,7 +64,7 @@ class TrainSpec(RecipeTable):
 
 
 class LossSpec(RecipeTable):
-    """`[loss]`: what a regression minimises; an ordinal head has a loss of its own.
+    """`[loss]`: the loss of a regression; an ordinal head has its own.
 
     Parameters
     ----------
@@ -72,7 +73,8 @@ class LossSpec(RecipeTable):
     beta
         For `smooth_l1`: the error from which it is linear.
     correlation
-        For `train.unit = "images"`: this times 1 - PLCC of a batch's image scores is added. Validation leaves it out.
+        For `train.unit = "images"`: the weight of a term 1 - PLCC over a batch's image scores. Validation leaves
+        it out.
     """
 
     name: Literal["smooth_l1", "mse", "mae"] = "smooth_l1"
@@ -81,14 +83,14 @@ class LossSpec(RecipeTable):
 
 
 class OptimiserSpec(RecipeTable):
-    """`[optimiser]`: what changes the weights, and how fast.
+    """`[optimiser]`: how the weights are changed.
 
     Parameters
     ----------
     schedule
         `constant`, or `cosine` down to 0 over all epochs; both rise from 0 over the first `warmup` epochs.
     clip
-        The greatest norm of the gradient; 0 leaves it as it is.
+        The largest norm of the gradient; 0 for no limit.
     """
 
     name: Literal["adam", "adamw"] = "adam"
@@ -110,7 +112,7 @@ class StoppingSpec(RecipeTable):
 
 
 class AugmentSpec(RecipeTable):
-    """`[augment]`: drawn anew for each item, and the same for both patches of a pair.
+    """`[augment]`: random changes, drawn again for each item, and the same for both patches of a pair.
 
     Parameters
     ----------
@@ -134,12 +136,12 @@ class AugmentSpec(RecipeTable):
 
 
 class BalanceSpec(RecipeTable):
-    """`[balance]`: makes up for some qualities or distortion types being rare.
+    """`[balance]`: compensates for qualities or distortion types that are rare.
 
     Parameters
     ----------
     how
-        `none`; `weights`, rare ones count more in the loss; `sampler`, rare ones are drawn more often.
+        `none`; `weights`: rare ones count more in the loss; `sampler`: rare ones are drawn more often.
     by
         What is counted: `quality`, in `bins` bins of equal width, `distortion`, or both.
     """
@@ -150,7 +152,7 @@ class BalanceSpec(RecipeTable):
 
 
 class Recipe(RecipeTable):
-    """A recipe: what `pixq train` does with a patch set.
+    """A recipe: the complete configuration of `pixq train`.
 
     Examples
     --------
@@ -178,7 +180,7 @@ class Recipe(RecipeTable):
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe `name`, with `overrides`.
+    """Read a recipe, with some keys overridden.
 
     Parameters
     ----------
@@ -190,7 +192,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises
     ------
     PixqError
-        If there is no such recipe, it can't be read, or a key or a value is wrong.
+        If the recipe is unknown or can't be read, or a key or a value is wrong.
     """
     where, tables = read_tables(name, overrides)
     return parse_recipe(tables, where)
@@ -199,9 +201,9 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 def read_tables(
     name: str, overrides: Sequence[str] = (), base: dict[str, Any] | None = None
 ) -> tuple[str, dict[str, Any]]:
-    """The source of a recipe for messages, and its tables with `overrides`, not checked yet; see `read_recipe`.
+    """The name of a recipe in messages, and its tables with `overrides`, not checked yet; see `read_recipe`.
 
-    With `base`, those are the tables, and `name` is what messages call them.
+    With `base`, these are the tables, and `name` is only used in messages.
     """
     where, tables = (name, base) if base is not None else _read(name)
     for override in overrides:
@@ -219,7 +221,7 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
         except OSError as error:
             raise PixqError(f"{name}: {error.strerror or error}; choose {', '.join(RECIPES)} or a TOML file") from None
         except UnicodeDecodeError:
-            raise PixqError(f"{name}: is not text in UTF-8; choose {', '.join(RECIPES)} or a TOML file") from None
+            raise PixqError(f"{name}: is not UTF-8 text; choose {', '.join(RECIPES)} or a TOML file") from None
     else:
         raise PixqError(f"no recipe is called {name!r}; choose {', '.join(RECIPES)} or a file that ends in .toml")
     try:
@@ -231,12 +233,12 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def check_used(recipe: Recipe, overrides: Sequence[str]) -> None:
-    """Make sure that each of `overrides`, as `read_recipe` takes them, changes what `recipe` does.
+    """Check that each of `overrides`, as `read_recipe` takes them, has an effect on `recipe`.
 
     Raises
     ------
     PixqError
-        If one is of a key that this recipe doesn't use.
+        If a key is not used by this recipe.
 
     Examples
     --------
@@ -244,9 +246,17 @@ def check_used(recipe: Recipe, overrides: Sequence[str]) -> None:
     """
     for override in overrides:
         table, _, key = override.partition("=")[0].strip().partition(".")
-        used, where = _USED.get(f"{table}.{key.strip()}", (lambda _: True, ""))
+        used, where = _use_of(table, key.strip())
         if not used(recipe):
-            raise PixqError(f"--set {override} does nothing with this recipe: it is for {where}")
+            raise PixqError(f"--set {override} has no effect with this recipe; it needs {where}")
+
+
+def _use_of(table: str, key: str) -> tuple[Callable[[Recipe], bool], str]:
+    """Whether a recipe uses a key, as a function and in words."""
+    models = [name for name, entry in MODELS.items() if key in entry.options]
+    if table == "model" and models:
+        return lambda recipe: recipe.model.name in models, f"model.name={' or '.join(models)}"
+    return _USED.get(f"{table}.{key}", (lambda _: True, ""))
 
 
 def parse_recipe(tables: dict[str, Any], where: str) -> Recipe:
@@ -282,43 +292,42 @@ def _message(error: Any, key: str) -> str:
 
 
 def _checked(recipe: Recipe, where: str) -> Recipe:
-    """What one key asks of another."""
+    """The recipe, if its keys fit together."""
     model, augment = recipe.model, recipe.augment
     if not 0.0 < model.cuts[0] < model.cuts[1] <= 1.0:
-        raise PixqError(f"{where}: model.cuts is {list(model.cuts)}; give two rising qualities, above 0, to 1")
+        raise PixqError(f"{where}: model.cuts is {list(model.cuts)}; give two rising qualities above 0 and up to 1")
     if model.pooling == "learned" and recipe.train.unit != "images":
-        raise PixqError(f'{where}: model.pooling "learned" is trained on images; set train.unit = "images"')
+        raise PixqError(f'{where}: model.pooling = "learned" is trained on images; set train.unit = "images"')
     if model.head == "ordinal" and recipe.train.unit == "images":
         raise PixqError(f'{where}: an ordinal head is trained on patches; set train.unit = "patches"')
     if recipe.loss.correlation > 0.0 and recipe.train.unit != "images":
-        raise PixqError(f'{where}: loss.correlation is of image scores; set train.unit = "images"')
+        raise PixqError(f'{where}: loss.correlation needs image scores; set train.unit = "images"')
     if not 0.0 <= augment.alpha[0] <= augment.alpha[1] <= 1.0:
-        raise PixqError(f"{where}: augment.alpha is {list(augment.alpha)}; give a range inside 0 to 1, lower end first")
+        raise PixqError(f"{where}: augment.alpha is {list(augment.alpha)}; give a range within 0 to 1, lower end first")
     for fusion in augment.fusions:
         try:
             Fusion.parse(fusion)
         except PixqError as error:
             raise PixqError(f"{where}: augment.fusions: {error}") from None
     for key, text in (("name", model.name), ("backbone", model.backbone), ("weights", model.weights)):
-        # JSON's way to write these is not TOML's, or there is none: `text` could not be read again.
+        # JSON writes these differently from TOML, or not at all, so the recipe's text could not be read again.
         if "\x7f" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise PixqError(f"{where}: model.{key} is {text!r}, which holds what can't be written; rename it")
+            raise PixqError(
+                f"{where}: model.{key} is {text!r}, which has characters that can't be written to TOML; rename it"
+            )
     if model.weights == "saved":
-        raise PixqError(f"{where}: model.weights is 'saved', a word of pixq's own; name a file like ./saved")
+        raise PixqError(f"{where}: model.weights is 'saved', which pixq reserves; name the file ./saved")
     if recipe.balance.how != "none" and not recipe.balance.by:
-        raise PixqError(f"{where}: balance.by is empty; name {' or '.join(get_args(Cell))}, or set balance.how = none")
+        raise PixqError(
+            f"{where}: balance.by is empty; choose {' or '.join(get_args(Cell))}, or set balance.how = none"
+        )
     return recipe
 
 
-#: Keys that not every recipe uses: when they are, and that in words.
+#: Keys that not every recipe uses: when they are used, as a function and in words.
 _USED: dict[str, tuple[Callable[[Recipe], bool], str]] = {
-    "model.norm": (lambda r: r.model.name not in ("monotone", "pretrained"), "tiny, residual, inception and dual"),
     "model.cuts": (lambda r: r.model.head == "ordinal", "model.head=ordinal"),
     "model.percentile": (lambda r: r.model.pooling == "percentile", "model.pooling=percentile"),
-    "model.members": (lambda r: r.model.name == "monotone", "model.name=monotone"),
-    "model.dropout": (lambda r: r.model.name == "monotone", "model.name=monotone"),
-    "model.backbone": (lambda r: r.model.name == "pretrained", "model.name=pretrained"),
-    "model.weights": (lambda r: r.model.name == "pretrained", "model.name=pretrained"),
     "train.bag": (lambda r: r.train.unit == "images", "train.unit=images"),
     "train.visits": (lambda r: r.train.unit == "images", "train.unit=images"),
     "train.patches": (lambda r: r.train.unit == "patches", "train.unit=patches"),
@@ -340,11 +349,11 @@ def _override(tables: dict[str, Any], override: str) -> None:
         read = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         read = {}
-    # More keys than one came from a line of its own in `text`, which is no TOML value then.
+    # More than one key means that `text` has several lines, so it is not a TOML value.
     value = read["value"] if len(read) == 1 else text.strip()
     known = Recipe.model_fields
     if table not in known:
-        raise PixqError(f"--set {override!r}: a recipe has no table {table!r}; choose {', '.join(known)}")
+        raise PixqError(f"--set {override!r}: there is no table {table!r}; choose {', '.join(known)}")
     held = tables.setdefault(table, {})
     if isinstance(held, dict):
         held[key] = value

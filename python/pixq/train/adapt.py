@@ -35,11 +35,11 @@ __all__ = ["MOST", "RIDGE", "adapt", "align", "moments", "renormalise"]
 How = Literal["norm", "coral"]
 Array = NDArray[np.float64]
 
-#: Patches that statistics are taken of, evenly over a split that has more.
+#: The largest number of patches that statistics are computed from; a split with more is sampled evenly.
 MOST = 50_000
 
-#: What is added to every variance of features before roots are taken, in shares of the source's mean variance: a
-#: feature that a target never shows would be blown up without end.
+#: What is added to every variance of features before its root is taken, as a share of the source's mean variance.
+#: Without it, a feature that never varies in the target would be scaled up without limit.
 RIDGE = 0.01
 
 
@@ -50,7 +50,7 @@ def adapt(
     out: str | os.PathLike[str],
     source: PatchSet | None = None,
 ) -> RunInfo:
-    """Adapt the best model of a run to a target, and leave a finished run without any training.
+    """Adapt the best model of a run to a target without any training, and write a finished run.
 
     Parameters
     ----------
@@ -61,21 +61,21 @@ def adapt(
     how
         `norm` or `coral`.
     out
-        Directory of the new run: `run.json`, `recipe.toml` and `model.safetensors`. There was no training, so there
-        are no metrics, and no label was read, so there are no predictions to hold against one.
+        Directory of the new run: `run.json`, `recipe.toml` and `model.safetensors`. There are no metrics,
+        because nothing is trained, and no predictions, because no label is read.
     source
-        The patch set of the run; the one that its `run.json` names by default.
+        The patch set of the run. Default: the one that its `run.json` names.
 
     Returns
     -------
     RunInfo
-        What `run.json` holds; `adapted` says from what, to what and how.
+        What `run.json` holds; `adapted` describes the adaptation.
 
     Raises
     ------
     PixqError
-        If the run or its patch set is not there, `out` is, the target has no `train` split or other patches, or the
-        model has no linear head, for `coral`.
+        If the run or its patch set is missing, `out` exists, the target has no `train` split or patches of another
+        size, or the model has no linear head, for `coral`.
     """
     if how not in ("norm", "coral"):
         raise PixqError(f"--how is {how!r}; choose norm or coral")
@@ -84,22 +84,27 @@ def adapt(
     if files.exists():
         raise PixqError(f"{files.path}: holds a run already; choose another --out")
     if info.adapted is not None:
-        raise PixqError(f"{run}: is adapted already; adapt {info.adapted['from']['directory']}, which it was made from")
+        raise PixqError(f"{run}: is already adapted; adapt {info.adapted['from']['directory']}, from which it was made")
     if how == "coral" and isinstance(model.head, Members):
         raise PixqError(f"{run}: {model.spec.name} has no linear head for coral to fold into; choose --how norm")
-    shown = target.select(split="train")
-    if len(shown) == 0:
-        raise PixqError(f"{target.directory}: its train split is empty; build it with a share of it, like 0.6,0.2,0.2")
+    selected = target.select(split="train")
+    if len(selected) == 0:
+        raise PixqError(
+            f"{target.directory}: its train split is empty; build it with one, for example --split 0.6,0.2,0.2"
+        )
     size = info.patches["geometry"]["size"]
     if target.geometry.size != size:
-        raise PixqError(f"{target.directory}: its patches have {target.geometry.size} pixels, those of the run {size}")
+        raise PixqError(
+            f"{target.directory}: has patches of {target.geometry.size} pixels, but the run has {size}; "
+            "build it with the same size"
+        )
     trained = _trained_on(info, source)
     # Sums of floats depend on how many threads share them.
     torch.set_num_threads(recipe.train.threads)
     if how == "norm":
-        renormalise(model, trained, shown)
+        renormalise(model, trained, selected)
     else:
-        align(model, trained, shown)
+        align(model, trained, selected)
     made = {
         "how": how,
         "from": {"directory": text_of(run), "model_blake3": info.model_blake3},
@@ -107,7 +112,7 @@ def adapt(
             "directory": text_of(target.directory),
             "fingerprint": fingerprint(target),
             "dataset": target.manifest["dataset"]["name"],
-            "patches": min(len(shown), MOST),
+            "patches": min(len(selected), MOST),
         },
     }
     files.create()
@@ -124,13 +129,13 @@ def _trained_on(info: RunInfo, source: PatchSet | None) -> PatchSet:
     if source is None:
         directory = Path(info.patches["directory"])
         if not directory.exists():
-            raise PixqError(f"{directory}: the run's patch set is not there any more; name it: --source DIR")
+            raise PixqError(f"{directory}: the run's patch set is gone; give it: --source DIR")
         source = PatchSet(directory)
     if fingerprint(source) != info.patches["fingerprint"]:
-        raise PixqError(f"{source.directory}: is not the patch set that the run was trained on; name it: --source DIR")
+        raise PixqError(f"{source.directory}: is not the patch set that the run was trained on; give it: --source DIR")
     rule = info.split
-    parts = by_split(source) if rule["rule"] == "split" else by_fold(source, rule["fold"], rule.get("left_out"))
-    return parts.train
+    partition = by_split(source) if rule["rule"] == "split" else by_fold(source, rule["fold"], rule.get("left_out"))
+    return partition.train
 
 
 def _pairs(patches: PatchSet) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:

@@ -1,11 +1,11 @@
-"""Cross-validation: one run a fold, and the predictions of all images by models that never saw them."""
+"""Cross-validation: one run per fold, and predictions of all images by models that never saw them."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ import numpy as np
 from pixq.errors import PixqError
 from pixq.io.atomic import write_json, write_text
 from pixq.io.optional import require
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.models.device import choose_device
 from pixq.patches.store import PatchSet, fingerprint
 from pixq.runs.directory import RunDirectory
 from pixq.runs.recipe import Recipe
-from pixq.train.loop import Progress, train
+from pixq.train.loop import train
 from pixq.train.metrics import agreement, finite, srcc
 from pixq.train.parallel import join
 from pixq.train.partition import by_fold, folds_of
@@ -31,7 +32,7 @@ FOLDS = "folds.json"
 
 @dataclass(frozen=True)
 class Fold:
-    """One run of a cross-validation: its directory's name, the fold it predicts, and the type it was not shown."""
+    """One run of a cross-validation: its directory's name, the fold it predicts, and the type it is not trained on."""
 
     name: str
     fold: int
@@ -46,7 +47,7 @@ def plan(patches: PatchSet, leave_out: str | None = None) -> list[Fold]:
     patches
         The patch set.
     leave_out
-        `None`: a run a fold. `distortion`: a run for each fold and type of distortion, which is left out of its
+        `None`: one run per fold. `distortion`: one run per fold and type of distortion, which is left out of its
         training and validation.
 
     Raises
@@ -61,7 +62,7 @@ def plan(patches: PatchSet, leave_out: str | None = None) -> list[Fold]:
         raise PixqError(f"--leave-out is {leave_out!r}; choose distortion")
     kinds = sorted({image["distortion_type"] for image in patches.images if image["split"] != "test"})
     if len(kinds) < 2:
-        raise PixqError(f"{patches.directory}: has one type of distortion; leaving it out leaves nothing to train on")
+        raise PixqError(f"{patches.directory}: has only one type of distortion; without it nothing is left to train on")
     runs = []
     for number, kind in enumerate(kinds):
         # A type's name may hold anything; the number keeps two that look alike apart.
@@ -78,23 +79,23 @@ def train_folds(
     leave_out: str | None = None,
     device: str = "auto",
     resume: bool = False,
-    watch: Callable[[Fold, int, int, Progress], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> dict[str, Any]:
-    """Train one run a fold, and pool the predictions of their held-out images.
+    """Train one run per fold, and pool the predictions of the held-out images.
 
-    Each run's early stopping and checkpoint look at the next fold, so what is pooled are predictions of images that
-    played no part in training. Images of the patch set's test split play none at all.
+    Each run uses the next fold for early stopping and for choosing its best weights, so the pooled predictions are of
+    images that played no part in training. The images of the patch set's test split are not used at all.
 
     Parameters
     ----------
     patches, recipe, device, resume
-        As in `train`; `resume` also goes on with the runs that were not begun.
+        As in `train`; `resume` also begins the runs that were not begun.
     out
         Directory of the runs; `folds.json` and `predictions.jsonl` are pooled over them.
     leave_out
         See `plan`.
-    watch
-        Told the run, its number from 0, how many there are, and its progress.
+    on_progress
+        As in `train`; the stage begins with the run and its number, like `fold-0 (1 of 5)`.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def train_folds(
     runs = plan(patches, leave_out)
     summary_path = out / FOLDS
     if summary_path.exists() and not resume:
-        raise PixqError(f"{out}: holds runs already; go on with --resume, or choose another --out")
+        raise PixqError(f"{out}: holds runs already; continue them with --resume, or choose another --out")
     _check_same_plan(summary_path, leave_out)
     if RunDirectory(out).exists():
         raise PixqError(f"{out}: holds a run without --folds; choose another --out")
@@ -118,19 +119,19 @@ def train_folds(
     patch_quality, patch_predicted = [], []
     # Several processes meet once for all runs.
     with join(choose_device(device)):
-        for number, run in enumerate(runs):
+        for number, run in enumerate(runs, 1):
             info = train(
                 by_fold(patches, run.fold, run.left_out),
                 out / run.name,
                 recipe,
                 device=device,
                 resume=resume,
-                watch=None if watch is None else lambda progress, r=run, n=number: watch(r, n, len(runs), progress),  # type: ignore[misc]
+                on_progress=_named(on_progress, f"{run.name} ({number} of {len(runs)})"),
             )
             files = RunDirectory(out / run.name)
             if files.checksums() != info.files:
                 raise PixqError(
-                    f"{files.path}: its files are not those of its run.json; delete it, and go on with --resume"
+                    f"{files.path}: its files are not those of its run.json; delete it, and continue with --resume"
                 )
             mine = [json.loads(line) for line in files.images.read_text("utf-8").splitlines()]
             lines += [{**line, "fold": run.fold, "left_out": run.left_out} for line in mine]
@@ -154,17 +155,22 @@ def train_folds(
     return summary
 
 
+def _named(on_progress: ProgressCallback, name: str) -> ProgressCallback:
+    """The callback, with the name of a run before each stage."""
+    return lambda stage, done, total, note="": on_progress(f"{name} {stage}", done, total, note)
+
+
 def _check_same_plan(path: Path, leave_out: str | None) -> None:
-    """What was pooled before is overwritten by the same runs alone."""
+    """An error if the summary that would be overwritten is of other runs."""
     if not path.exists():
         return
     try:
         before = json.loads(path.read_text("utf-8"))["leave_out"]
     except (ValueError, KeyError, TypeError):
-        raise PixqError(f"{path}: is damaged; delete it, and go on with --resume") from None
+        raise PixqError(f"{path}: is damaged; delete it, and continue with --resume") from None
     if before != leave_out:
         kind = "--folds" if before is None else f"--leave-out {before}"
-        raise PixqError(f"{path.parent}: holds runs of {kind}; go on with that, or choose another --out")
+        raise PixqError(f"{path.parent}: holds runs of {kind}; continue with that, or choose another --out")
 
 
 def _srcc(lines: Sequence[dict[str, Any]]) -> float | None:

@@ -1,4 +1,4 @@
-"""Where a run starts from when not from random weights: the best model of another run."""
+"""Starting a run from the best model of another run instead of from random weights."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pixq.runs.directory import RUN, RunDirectory, StartedFrom
 from pixq.runs.load import load_model
 from pixq.runs.recipe import Recipe, parse_recipe, read_tables
 
-__all__ = ["Start", "finetuning_recipe"]
+__all__ = ["InitialRun", "finetuning_recipe"]
 
 Only = Literal["head"]
 
 
 @dataclass(frozen=True)
-class Start:
-    """The best model of a finished run, that another one starts from.
+class InitialRun:
+    """The finished run whose best model another run starts from.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ class Start:
     blake3
         Checksum of its `model.safetensors`.
     only
-        `head`: the body is frozen, and only what makes a score of its features is trained. `None`: all is trained.
+        `head`: the body is frozen, and only the head that turns its features into a score is trained. `None`:
+        everything is trained.
     photos
-        What tells the photos that the model has seen from others, by the part they were seen in; see
-        `PatchSet.photos`.
+        The photos that the model has seen, by the part in which it saw them; see `PatchSet.photos`.
 
     Examples
     --------
-    >>> Start(Path("runs/one"), "0f", "head").describe().model_dump()
+    >>> InitialRun(Path("runs/one"), "0f", "head").describe().model_dump()
     {'directory': 'runs/one', 'model_blake3': '0f', 'only': 'head', 'photos': {}}
     """
 
@@ -50,31 +50,31 @@ class Start:
     photos: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: Path, only: Only | None = None) -> Start:
-        """The start from the finished run in `run`.
+    def of(cls, run: Path, only: Only | None = None) -> InitialRun:
+        """The finished run in directory `run`.
 
         Raises
         ------
         PixqError
-            If the run is not there, not finished or damaged, or `only` is of no use to its model.
+            If the run is missing, not finished or damaged, or its model has no part that `only` names.
         """
         model, _, info = load_model(run)
-        start = cls(run, info.model_blake3, only, info.seen())
-        start.freeze(model)
-        return start
+        initial = cls(run, info.model_blake3, only, info.seen())
+        initial.freeze(model)
+        return initial
 
     @classmethod
-    def described(cls, described: StartedFrom) -> Start:
-        """What `describe` gave, as `run.json` keeps it; the run itself is not looked for yet."""
+    def described(cls, described: StartedFrom) -> InitialRun:
+        """The initial run as `run.json` describes it; its directory is not read yet."""
         return cls(Path(described.directory), described.model_blake3, described.only, described.photos)
 
     def describe(self) -> StartedFrom:
-        """For `run.json`."""
-        photos = {part: list(each) for part, each in self.photos.items()}
+        """Its description in `run.json`."""
+        photos = {part: list(names) for part, names in self.photos.items()}
         return StartedFrom(directory=text_of(self.directory), model_blake3=self.blake3, only=self.only, photos=photos)
 
     def check_same(self, described: StartedFrom | None, run: Path) -> None:
-        """An error, unless the run in `run` was begun from here; the source may have moved since."""
+        """An error unless the run in directory `run` was begun from this one, which may have moved since."""
         if described is None:
             raise PixqError(f"{run}: was begun from random weights; leave out --from, or choose another --out")
         if described.model_blake3 != self.blake3:
@@ -84,26 +84,26 @@ class Start:
             )
         if described.only != self.only:
             before = "without --only" if described.only is None else f"with --only {described.only}"
-            raise PixqError(f"{run}: was begun {before}; go on with that, or choose another --out")
+            raise PixqError(f"{run}: was begun {before}; continue it like that, or choose another --out")
 
     def weights(self) -> dict[str, Tensor]:
-        """Every weight and buffer of the model that is started from.
+        """All weights and buffers of its best model.
 
         Raises
         ------
         PixqError
-            If the run is not there any more, or holds another model by now.
+            If the run is gone, or holds another model now.
         """
         model, _, info = load_model(self.directory)
         if info.model_blake3 != self.blake3:
-            raise PixqError(f"{self.directory}: holds another model than this run was begun from; train anew")
+            raise PixqError(f"{self.directory}: no longer holds the model that this run was begun from; train again")
         return dict(model.state_dict())
 
     def freeze(self, model: PatchModel) -> None:
-        """Leave only what `only` names to training.
+        """Freeze everything but the part that `only` names.
 
-        The head is the layer that makes a score of the body's features; the one that weighs patches, where the
-        pooling is learned, goes with it.
+        The head is the layer that turns the body's features into a score, and, with learned pooling, the layer that
+        weighs patches.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Start:
         if self.only is None:
             return
         if isinstance(model.head, Members):
-            raise PixqError(f"--only {self.only}: {model.spec.name} has no head apart from its body; leave out --only")
+            raise PixqError(f"--only {self.only}: {model.spec.name} has no separate head; leave out --only")
         model.requires_grad_(False)
         for part in (model.head, model.weigh):
             if part is not None:
@@ -121,7 +121,7 @@ class Start:
 
 
 def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a run that starts from the run in `run`: that run's own, unless another is named.
+    """The recipe of a run that starts from another run: that run's recipe, unless another is named.
 
     A lower learning rate, as is usual, was no better. From TID2013 to interpolated pixels, `tiny` got a balanced
     accuracy of 0.844, 0.850, 0.864, 0.862 and 0.860 with a tenth, 0.3 times, once, 3 times and 10 times the rate;
@@ -130,7 +130,7 @@ def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[st
     Parameters
     ----------
     run
-        The run that is started from: its model is kept as it is.
+        The run to start from; its model stays as it is.
     name
         One of `RECIPES`, or the path of a TOML file, for all but the model. Default: that of `run`.
     overrides
@@ -139,7 +139,7 @@ def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[st
     Raises
     ------
     PixqError
-        If a recipe can't be read, or asks for another model.
+        If a recipe can't be read, or describes another model.
     """
     files = RunDirectory(run)
     source = files.recipe_of(files.read_info())
@@ -155,7 +155,7 @@ def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[st
     for key, value in recipe.model.model_dump(mode="json").items():
         if value != known[key]:
             raise PixqError(
-                f"{where}: model.{key} is {value!r}, that of {run} is {known[key]!r}; leave it out: a model that is "
-                "started from stays as it is"
+                f"{where}: model.{key} is {value!r}, but {run} has {known[key]!r}; leave it out, because a run "
+                "that starts from another keeps its model"
             )
     return recipe

@@ -4,102 +4,66 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from pixq.errors import PixqError, one_line
-from pixq.io.optional import require
-from pixq.io.paths import text_of
-from pixq.models import MODELS, build, parameters
-from pixq.models.base import CHUNK, PatchModel
+from pixq.errors import PixqError
+from pixq.io.progress import ProgressCallback, ignore_progress
+from pixq.models.base import CHUNK
 from pixq.models.device import choose_device
-from pixq.patches.store import fingerprint
-from pixq.runs.directory import FINISHED, FORMAT, RunDirectory, RunInfo, describe_hardware, versions
+from pixq.runs.directory import FINISHED, RunDirectory, RunInfo
 from pixq.runs.recipe import Recipe
 from pixq.train import curves
-from pixq.train.data import Pool
-from pixq.train.init_from_run import Start
+from pixq.train.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from pixq.train.data import Piece, Pool
+from pixq.train.init_from_run import InitialRun
 from pixq.train.parallel import World, join
-from pixq.train.partition import Parts
+from pixq.train.partition import Partition
 from pixq.train.predict import predict, validate
-from pixq.train.sampling import balance, batches_of, generator, steps_of
+from pixq.train.sampling import Batch, balance, batches_of, generator, steps_of
+from pixq.train.setup import check_before, check_same_run, describe_run, initial_model, prepare_torch
+from pixq.train.signals import interruptible
 from pixq.train.step import kind_of_step, learning_rate, make_optimiser
+from pixq.train.tensorboard import Board
 
-__all__ = ["Progress", "train"]
+__all__ = ["Trainer", "train"]
 
 #: Seconds between two checkpoints inside a long epoch.
 SAVE_EVERY = 60.0
 
 
-@dataclass
-class Progress:
-    """Where training stands; with the weights and the optimiser's state, all that a checkpoint holds.
-
-    Parameters
-    ----------
-    epoch
-        The epoch that is being trained, from 1; epoch 0 is validation before the first step.
-    step
-        Steps of it that are done.
-    total
-        The loss summed over the items of these steps.
-    best_epoch, best_loss
-        The lowest validation loss yet. A loss that is not finite is no loss.
-    mark, stale
-        The validation loss that patience counts from, and the epochs since that did not fall below it by
-        `min_delta`.
-    """
-
-    epoch: int = 1
-    step: int = 0
-    total: float = 0.0
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    mark: float = math.inf
-    stale: int = 0
-    #: For whoever watches; not part of a checkpoint's meaning.
-    steps: int = field(default=0, compare=False)
-    epochs: int = field(default=0, compare=False)
-    validation: dict[str, Any] = field(default_factory=dict, compare=False)
-
-
 def train(
-    parts: Parts,
+    partition: Partition,
     out: str | os.PathLike[str],
     recipe: Recipe,
     *,
     device: str = "auto",
     resume: bool = False,
-    start: Start | None = None,
-    watch: Callable[[Progress], None] | None = None,
+    start: InitialRun | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> RunInfo:
-    """Train a model on a patch set, and leave a run directory.
+    """Train a model on a patch set, and write a run directory.
 
     Parameters
     ----------
-    parts
+    partition
         What to train and validate on: `by_split(patches)` or `by_fold(patches, fold)`.
     out
         The run's directory.
     recipe
-        What to do.
+        The recipe to follow.
     device
         `auto`, `cpu`, `cuda` or `cuda:0`.
     resume
-        Go on with a run that was interrupted; on a CPU it ends with the bytes of an unbroken one. A finished run is
-        left as it is.
+        Continue a run that was interrupted; on a CPU it ends with the same bytes as an uninterrupted one. A finished
+        run is left as it is.
     start
-        The model to start from, instead of random weights; a run that is resumed knows its own.
-    watch
-        Told after each step and each epoch how far it is.
+        The model to start from instead of random weights; a resumed run remembers its own.
+    on_progress
+        Called after each step with stage `epoch 3 of 40`, and after each epoch with the validation numbers as its note.
 
     Returns
     -------
@@ -112,369 +76,267 @@ def train(
         If a checksum of the patch set is wrong, the loss stops being a number, `out` holds something else, or a run
         can't be resumed.
     KeyboardInterrupt
-        After Ctrl-C: the checkpoint is written, `resume` goes on.
+        After Ctrl-C: the checkpoint is written, and `resume` continues from it.
     """
-    with join(choose_device(device)) as world, _interruptible() as interrupted:
+    with join(choose_device(device)) as world, interruptible() as interrupted:
         run = RunDirectory(out)
-        _check(parts, recipe, world)
-        begun = resume and run.exists()
-        restored = begun and run.last.exists()
-        if run.exists() and not resume:
-            raise PixqError(f"{run.path}: holds a run already; go on with --resume, or choose another --out")
+        check_before(partition, recipe, world)
+        begun = run.exists()
+        if begun and not resume:
+            raise PixqError(f"{run.path}: holds a run already; continue it with --resume, or choose another --out")
+        # Every process has looked before the first one creates the run.
         world.wait()
-        if begun:
-            before = _same_run(run, parts, recipe, start)
-            start = None if before.started_from is None else Start.described(before.started_from)
-            if before.status in FINISHED:
-                return before
-            if before.best is not None and not restored:
-                raise PixqError(f"{run.last}: is missing, so the run can't go on; choose another --out and train anew")
+        before = check_same_run(run, partition, recipe, start) if begun else None
+        if before is not None and before.status in FINISHED:
+            return before
+        return Trainer(run, partition, recipe, world, interrupted, start, before, on_progress).run()
 
-        # The same weights for one seed, whatever was drawn before.
-        torch.manual_seed(recipe.train.seed)
-        model = _begin(recipe, start, restored).to(world.device)
-        _prepare(model, recipe, world)
-        optimiser = make_optimiser(model, recipe.optimiser, world.device)
-        training = Pool(parts.train, world.device, recipe.train.memory)
-        validation = Pool(parts.validation, world.device, recipe.train.memory)
-        weights = balance(training, recipe.balance, recipe.train.unit == "images")
-        steps = steps_of(training, recipe)
-        progress = Progress(steps=steps, epochs=recipe.train.epochs)
-        info = _describe(parts, recipe, model, world, start)
-        if world.first and not restored:
-            # Not before all that can be refused was: what is here from now on can be resumed.
-            run.create()
-            run.write_info(info)
-            run.write_recipe(recipe)
-        kind = kind_of_step(model, recipe, world.device, world.size)
-        step = kind(model, world.wrap(model), optimiser, recipe, world=world.size)
-        spent, clock = 0.0, time.perf_counter()
 
-        def note(status: str) -> None:
-            nonlocal info
-            seconds = spent + time.perf_counter() - clock
-            best = {"epoch": progress.best_epoch, "loss": progress.best_loss}
-            timings = {"seconds": round(seconds, 3), "steps_an_epoch": steps}
-            known = math.isfinite(progress.best_loss)
-            info = info.model_copy(update={"status": status, "best": best if known else None, "timings": timings})
-            if world.first:
-                _save(run, model, optimiser, progress)
-                files = run.checksums() if status in FINISHED else {}
-                run.write_info(info.model_copy(update={"files": files}))
+class Trainer:
+    """Trains one model, and keeps its run directory up to date.
 
-        def finish_epoch(train_loss: float | None, lr: float) -> None:
-            """Validate, write the metrics, keep the best weights."""
-            scores = predict(model, validation, recipe.train.validation_patches, rank=world.rank, world=world.size)
-            progress.validation = validate(model, recipe, scores)
-            loss = progress.validation["loss"]
-            if loss is None:
-                raise PixqError(_not_a_number(run, "validation", progress.epoch))
-            if loss < progress.best_loss:
-                progress.best_loss, progress.best_epoch = loss, progress.epoch
-                if world.first:
-                    run.write_tensors(run.model, model.state_dict(), {"epoch": progress.epoch, "loss": loss})
-            progress.stale = 0 if loss < progress.mark - recipe.stopping.min_delta else progress.stale + 1
-            progress.mark = min(progress.mark, loss) if progress.stale == 0 else progress.mark
-            line = {
-                "epoch": progress.epoch,
-                "lr": lr,
-                "train": None if train_loss is None else {"loss": train_loss},
-                "validation": progress.validation,
-            }
-            if world.first:
-                run.keep_metrics(progress.epoch)
-                run.append_metrics(line)
-                board.add(line)
-            progress.epoch, progress.step, progress.total = progress.epoch + 1, 0, 0.0
-            stop = world.any(bool(interrupted))
-            note("interrupted" if stop else "running")
-            if watch is not None:
-                watch(progress)
-            if stop:
-                raise KeyboardInterrupt("go on with --resume")
+    Parameters
+    ----------
+    directory
+        The run's directory.
+    partition, recipe, start, on_progress
+        As in `train`.
+    world
+        The processes that train together.
+    interrupted
+        Becomes true when training has to stop after the current step.
+    before
+        What `run.json` holds of the run that is resumed.
+    """
 
-        board = _Board(run, world)
-        if restored:
-            _load(run, model, optimiser, progress)
-            spent = float(before.timings.get("seconds", 0.0))
-            lines = run.read_metrics()[: progress.epoch]
-            if len(lines) < progress.epoch:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        partition: Partition,
+        recipe: Recipe,
+        world: World,
+        interrupted: list[int],
+        start: InitialRun | None = None,
+        before: RunInfo | None = None,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> None:
+        self.directory, self.partition, self.recipe, self.world = directory, partition, recipe, world
+        self.interrupted, self.on_progress = interrupted, on_progress
+        self.restored = before is not None and directory.last.exists()
+        if before is not None:
+            start = None if before.started_from is None else InitialRun.described(before.started_from)
+            if before.best is not None and not self.restored:
                 raise PixqError(
-                    f"{run.metrics}: is cut short: it has {len(lines)} lines of {progress.epoch}; train anew"
+                    f"{directory.last}: is missing, so the run can't continue; choose another --out and train again"
                 )
-            board.fill(lines)
+        # One seed gives the same weights, whatever was drawn before.
+        torch.manual_seed(recipe.train.seed)
+        self.model = initial_model(recipe, start, self.restored).to(world.device)
+        prepare_torch(self.model, recipe, world)
+        self.optimiser = make_optimiser(self.model, recipe.optimiser, world.device)
+        self.training = Pool(partition.train, world.device, recipe.train.memory)
+        self.validation = Pool(partition.validation, world.device, recipe.train.memory)
+        self.weights = balance(self.training, recipe.balance, recipe.train.unit == "images")
+        self.steps, self.epochs = steps_of(self.training, recipe), recipe.train.epochs
+        self.state = TrainingState()
+        self.info = describe_run(partition, recipe, self.model, world, start)
+        if world.first and not self.restored:
+            # Only after everything that can be refused was checked: a directory that exists can be resumed.
+            directory.create()
+            directory.write_info(self.info)
+            directory.write_recipe(recipe)
+        step = kind_of_step(self.model, recipe, world.device, world.size)
+        self.step = step(self.model, world.wrap(self.model), self.optimiser, recipe, world=world.size)
+        self.total = torch.zeros((), dtype=torch.float64, device=world.device)
+        self.lr, self.items, self.saved = 0.0, 0, 0.0
+        self.spent = float(before.timings.get("seconds", 0.0)) if before is not None and self.restored else 0.0
+        self.began = time.perf_counter()
+        self.board = Board(directory, world)
+
+    def run(self) -> RunInfo:
+        """Train from where the run stands to its end."""
+        if self.restored:
+            self.restore()
         else:
-            if start is None:
-                model.calibrate(_training_patches(training))
-            progress.epoch = 0
-            finish_epoch(None, 0.0)
+            self.begin()
+        while self.state.epoch <= self.epochs and not self.patience_is_over():
+            self.model.train()
+            for piece, batch in self.batches():
+                self.step.set_learning_rate(self.lr)
+                self.total += self.step(piece, self.share(batch), len(batch.rows))
+                self.state.step += 1
+                self.checkpoint_if_due()
+                self.on_progress(self.stage(), self.state.step, self.steps)
+            self.finish_epoch(self.training_loss(), self.lr)
+        self.finish()
+        return self.directory.read_info()
 
-        total = torch.zeros((), dtype=torch.float64, device=world.device)
-        while progress.epoch <= recipe.train.epochs and not _patience_is_over(progress, recipe):
-            model.train()
-            lr, seen, saved = 0.0, 0, time.monotonic()
-            # What was summed before an interruption is counted by one process alone.
-            total.fill_(progress.total if world.first else 0.0)
-            # Nothing random is carried from one epoch to the next, so resuming needs the epoch's number alone.
-            number = 0
-            for piece_number in _piece_order(training, recipe, progress.epoch):
-                batches = batches_of(training, piece_number, recipe, weights, epoch=progress.epoch, hidden=model.hidden)
-                piece = None
-                for batch in batches:
-                    number += 1
-                    seen += len(batch.rows)
-                    at = (progress.epoch - 1) * steps + number - 1
-                    lr = learning_rate(recipe.optimiser, at, steps, recipe.train.epochs)
-                    if number <= progress.step:
-                        continue
-                    if piece is None:
-                        piece = training.load(piece_number)
-                    step.set_learning_rate(lr)
-                    own = batch if world.size == 1 else batch.part(world.rank, world.size)
-                    total += step(piece, own, len(batch.rows))
-                    progress.step = number
-                    stop = world.any(bool(interrupted))
-                    if stop or world.any(time.monotonic() - saved > SAVE_EVERY):
-                        progress.total, saved = float(world.sum(total)), time.monotonic()
-                        total.fill_(progress.total if world.first else 0.0)
-                        _finite(run, progress.total, progress.epoch)
-                        note("interrupted" if stop else "running")
-                        if stop:
-                            raise KeyboardInterrupt("go on with --resume")
-                    if watch is not None:
-                        watch(progress)
-            loss = float(world.sum(total)) / seen
-            _finite(run, loss, progress.epoch)
-            finish_epoch(loss, lr)
+    def restore(self) -> None:
+        """Continue from the checkpoint."""
+        self.state = load_checkpoint(self.directory, self.model, self.optimiser)
+        lines = self.directory.read_metrics()[: self.state.epoch]
+        if len(lines) < self.state.epoch:
+            raise PixqError(
+                f"{self.directory.metrics}: is cut short: it has {len(lines)} lines instead of {self.state.epoch}; "
+                "train again"
+            )
+        self.board.fill(lines)
 
-        _finish(run, parts, recipe, model, validation, world)
+    def begin(self) -> None:
+        """Calibrate a model with random weights, and validate it before the first step, as epoch 0."""
+        if self.info.started_from is None:
+            self.model.calibrate(self.training_patches())
+        self.state.epoch = 0
+        self.finish_epoch(None, 0.0)
+
+    def patience_is_over(self) -> bool:
+        """Whether the validation loss has not fallen for as many epochs as the recipe waits."""
+        return 0 < self.recipe.stopping.patience <= self.state.stale
+
+    def stage(self) -> str:
+        """What progress is reported as."""
+        return f"epoch {self.state.epoch} of {self.epochs}"
+
+    def batches(self) -> Iterator[tuple[Piece, Batch]]:
+        """The batches of the epoch that are still to do, each with the piece of the data that it is from.
+
+        Nothing random is carried from one epoch to the next, so resuming needs the epoch's number alone.
+        """
+        epoch, done = self.state.epoch, self.state.step
+        # What was summed before an interruption is counted by one process alone.
+        self.total.fill_(self.state.total if self.world.first else 0.0)
+        self.lr, self.items, self.saved = 0.0, 0, time.monotonic()
+        number = 0
+        order: list[int] = generator(self.recipe.train.seed, epoch).permutation(len(self.training.pieces)).tolist()
+        for piece_number in order:
+            piece = None
+            for batch in batches_of(
+                self.training, piece_number, self.recipe, self.weights, epoch=epoch, hidden=self.model.hidden
+            ):
+                self.items += len(batch.rows)
+                position = (epoch - 1) * self.steps + number
+                self.lr = learning_rate(self.recipe.optimiser, position, self.steps, self.epochs)
+                number += 1
+                if number > done:
+                    piece = self.training.load(piece_number) if piece is None else piece
+                    yield piece, batch
+
+    def share(self, batch: Batch) -> Batch:
+        """The part of a batch that this process takes."""
+        return batch if self.world.size == 1 else batch.part(self.world.rank, self.world.size)
+
+    def checkpoint_if_due(self) -> None:
+        """Write a checkpoint once a minute, and when training has to stop."""
+        stop = self.world.any(bool(self.interrupted))
+        if stop or self.world.any(time.monotonic() - self.saved > SAVE_EVERY):
+            self.state.total, self.saved = float(self.world.sum(self.total)), time.monotonic()
+            self.total.fill_(self.state.total if self.world.first else 0.0)
+            self.check_loss("training", self.state.total)
+            self.save("interrupted" if stop else "running")
+            if stop:
+                raise KeyboardInterrupt("continue with --resume")
+
+    def training_loss(self) -> float:
+        """The mean loss of the epoch's items."""
+        loss = float(self.world.sum(self.total)) / self.items
+        self.check_loss("training", loss)
+        return loss
+
+    def check_loss(self, which: str, loss: float | None) -> None:
+        """An error unless a loss is a finite number."""
+        if loss is None or not math.isfinite(loss):
+            raise PixqError(
+                f"{self.directory.path}: the {which} loss is not a number in epoch {self.state.epoch}; lower "
+                "optimiser.lr and choose another --out. model.safetensors holds the best weights before that"
+            )
+
+    def finish_epoch(self, training_loss: float | None, lr: float) -> None:
+        """Validate, keep the best weights, and write the metrics and a checkpoint."""
+        state, world, stage, steps = self.state, self.world, self.stage(), self.state.step
+        patches = self.recipe.train.validation_patches
+        scores = predict(self.model, self.validation, patches, rank=world.rank, world=world.size)
+        metrics = validate(self.model, self.recipe, scores)
+        self.check_loss("validation", metrics["loss"])
+        best = state.note_validation(metrics["loss"], self.recipe.stopping.min_delta)
+        line = {
+            "epoch": state.epoch,
+            "lr": lr,
+            "train": None if training_loss is None else {"loss": training_loss},
+            "validation": metrics,
+        }
         if world.first:
-            board.close()
-            run.write_curves(curves.png(curves.draw(run.read_metrics(), progress.best_epoch)))
-        # Last of all: a run that says it is finished has all of its files.
-        note("patience" if _patience_is_over(progress, recipe) else "epochs")
-        if world.any(bool(interrupted)):
-            # This run is done; of several folds the next one is not begun.
-            raise KeyboardInterrupt("go on with --resume")
-        world.wait()
-        return run.read_info()
+            if best:
+                kept = {"epoch": state.epoch, "loss": metrics["loss"]}
+                self.directory.write_tensors(self.directory.model, self.model.state_dict(), kept)
+            self.directory.keep_metrics(state.epoch)
+            self.directory.append_metrics(line)
+            self.board.add(line)
+        state.epoch, state.step, state.total = state.epoch + 1, 0, 0.0
+        stop = world.any(bool(self.interrupted))
+        self.save("interrupted" if stop else "running")
+        self.on_progress(stage, steps, steps, _summary(metrics, best))
+        if stop:
+            raise KeyboardInterrupt("continue with --resume")
+
+    def finish(self) -> None:
+        """Write the predictions of the best weights and the curves, and mark the run as finished."""
+        self.write_predictions()
+        if self.world.first:
+            self.board.close()
+            metrics = self.directory.read_metrics()
+            self.directory.write_curves(curves.png(curves.draw(metrics, self.state.best_epoch)))
+        # Last of all: a run that is marked as finished has all of its files.
+        self.save("patience" if self.patience_is_over() else "epochs")
+        if self.world.any(bool(self.interrupted)):
+            # This run is done, but the next fold is not begun.
+            raise KeyboardInterrupt("continue with --resume")
+        self.world.wait()
+
+    def save(self, status: str) -> None:
+        """Write the checkpoint and `run.json`."""
+        seconds = self.spent + time.perf_counter() - self.began
+        best = {"epoch": self.state.best_epoch, "loss": self.state.best_loss}
+        update: dict[str, Any] = {
+            "status": status,
+            "best": best if math.isfinite(self.state.best_loss) else None,
+            "timings": {"seconds": round(seconds, 3), "steps_an_epoch": self.steps},
+        }
+        self.info = self.info.model_copy(update=update)
+        if self.world.first:
+            save_checkpoint(self.directory, self.model, self.optimiser, self.state)
+            files = self.directory.checksums() if status in FINISHED else {}
+            self.directory.write_info(self.info.model_copy(update={"files": files}))
+
+    def write_predictions(self) -> None:
+        """Predict with the best weights: the held-out fold, or the validation images."""
+        self.world.wait()
+        tensors, _ = self.directory.read_tensors(self.directory.model)
+        last = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(tensors)
+        held_out = self.partition.held_out
+        pool = self.validation
+        if held_out is not None:
+            pool = Pool(held_out, self.world.device, self.recipe.train.memory)
+        predictions = predict(self.model, pool, rank=self.world.rank, world=self.world.size)
+        if self.world.first:
+            self.directory.write_predictions(predictions, self.partition.patches)
+        self.model.load_state_dict(last)
+
+    def training_patches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """All patch pairs that are trained on, once."""
+        for number, span in enumerate(self.training.pieces):
+            piece = self.training.load(number)
+            for rows in torch.split(torch.arange(span.stop - span.start, device=self.training.device), CHUNK):
+                pairs = piece.pairs(rows)
+                yield pairs.reference, pairs.fused
 
 
-def _training_patches(pool: Pool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """All patch pairs that are trained on, once."""
-    for number, span in enumerate(pool.pieces):
-        piece = pool.load(number)
-        for rows in torch.split(torch.arange(span.stop - span.start, device=pool.device), CHUNK):
-            pairs = piece.pairs(rows)
-            yield pairs.reference, pairs.fused
+def _summary(metrics: dict[str, Any], best: bool) -> str:
+    """The validation numbers of an epoch, in a line."""
 
+    def number(key: str) -> str:
+        value = metrics.get(key)
+        return "-" if value is None else f"{value:.4f}"
 
-def _patience_is_over(progress: Progress, recipe: Recipe) -> bool:
-    return 0 < recipe.stopping.patience <= progress.stale
-
-
-def _piece_order(pool: Pool, recipe: Recipe, epoch: int) -> list[int]:
-    """The pieces in another order each epoch."""
-    order: list[int] = generator(recipe.train.seed, epoch).permutation(len(pool.pieces)).tolist()
-    return order
-
-
-def _check(parts: Parts, recipe: Recipe, world: World) -> None:
-    """What must hold before a long run begins."""
-    patches = parts.patches
-    name, size = recipe.model.name, patches.geometry.size
-    # Some are only used at the end: to miss one then would cost the run.
-    for package in ("safetensors", "scipy", "tensorboard", "matplotlib"):
-        require(package)
-    if name not in MODELS:
-        raise PixqError(f"unknown model {name!r}; choose {', '.join(MODELS)}")
-    smallest = MODELS[name].smallest
-    if size % MODELS[name].multiple:
-        wanted = MODELS[name].multiple
-        raise PixqError(f"{patches.directory}: its patches have {size} pixels, {name} needs a multiple of {wanted}")
-    if size < smallest:
-        raise PixqError(f"{patches.directory}: its patches have {size} pixels, {name} needs {smallest}")
-    if recipe.train.precision != "fp32" and world.device.type != "cuda":
-        raise PixqError(f"train.precision is {recipe.train.precision}, which needs CUDA; set train.precision=fp32")
-    if problems := patches.verify():
-        raise PixqError(f"{problems[0]}; delete {patches.directory} and build the patch set anew")
-
-
-def _begin(recipe: Recipe, start: Start | None, restored: bool) -> PatchModel:
-    """The model, with random weights, those of `start`, or any, where a checkpoint is read next."""
-    if start is None:
-        return build(recipe.model)
-    # The weights of a frozen backbone are in the run, too.
-    model = build(recipe.model.model_copy(update={"weights": "saved"}))
-    if not restored:
-        model.load_state_dict(start.weights())
-    start.freeze(model)
-    return model
-
-
-def _prepare(model: PatchModel, recipe: Recipe, world: World) -> None:
-    """Precision on CUDA, threads on a CPU."""
-    if world.device.type == "cuda":
-        precision = "tf32" if recipe.train.precision == "tf32" else "ieee"
-        torch.backends.cuda.matmul.fp32_precision = precision
-        torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
-    else:
-        # The core has threads of its own. Two of PyTorch's would only wait for one another between small operations.
-        torch.set_num_threads(1 if model.kernel is not None else recipe.train.threads)
-
-
-def _same_run(run: RunDirectory, parts: Parts, recipe: Recipe, start: Start | None) -> RunInfo:
-    """The run that is resumed, if it is of the same recipe, patches and start."""
-    info = run.read_info()
-    if run.recipe_of(info) != recipe:
-        raise PixqError(
-            f"{run.path}: was begun with another recipe; leave out --recipe and --set, or choose another --out"
-        )
-    if info.patches["fingerprint"] != fingerprint(parts.patches):
-        raise PixqError(f"{run.path}: was begun on another patch set; name that one, or choose another --out")
-    if {key: info.split[key] for key in parts.rule if key in info.split} != parts.rule:
-        raise PixqError(f"{run.path}: was begun on other splits or folds; resume as it was begun")
-    if start is not None:
-        start.check_same(info.started_from, run.path)
-    return info
-
-
-def _describe(parts: Parts, recipe: Recipe, model: PatchModel, world: World, start: Start | None) -> RunInfo:
-    patches = parts.patches
-    manifest = patches.manifest
-    return RunInfo(
-        format=FORMAT,
-        schema_version=1,
-        versions=versions(),
-        recipe=recipe.model_dump(mode="json"),
-        patches={
-            # Of a name that is not text, `pixq export --onnx` asks for the patch set by --patches.
-            "directory": text_of(patches.directory),
-            "fingerprint": fingerprint(patches),
-            "dataset": manifest["dataset"],
-            "label": manifest["label"],
-            "label_contract": manifest["label_contract"],
-            "geometry": {"size": patches.geometry.size, "roi": patches.geometry.roi},
-            "fusions": manifest["fusions"],
-        },
-        split=parts.describe(),
-        parameters=parameters(model),
-        status="running",
-        best=None,
-        hardware=describe_hardware(world.device, recipe.train.threads, world.size),
-        timings={},
-        files={},
-        started_from=None if start is None else start.describe(),
-    )
-
-
-def _save(run: RunDirectory, model: PatchModel, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    """One file, so that weights, optimiser and progress are always of the same step."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value).clone() for name, value in state.items()}
-    kept = asdict(progress)
-    del kept["validation"], kept["steps"], kept["epochs"]
-    run.write_tensors(run.last, tensors, {name: value for name, value in kept.items() if _is_json(value)})
-
-
-def _is_json(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def _load(run: RunDirectory, model: PatchModel, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    tensors, kept = run.read_tensors(run.last)
-    try:
-        model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
-        state = optimiser.state_dict()
-        state["state"] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimiser."):
-                _, index, key = name.split(".")
-                weight = optimiser.param_groups[0]["params"][int(index)]
-                # Fused kernels go through memory in order: moments must lie as their weight does, channels last.
-                like = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
-                state["state"].setdefault(int(index), {})[key] = like
-        optimiser.load_state_dict(state)
-        loaded = replace(progress, **kept)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise PixqError(f"{run.last}: does not fit this run ({one_line(error)}); train anew") from None
-    progress.__dict__.update(loaded.__dict__)
-
-
-def _finite(run: RunDirectory, loss: float, epoch: int) -> None:
-    if not math.isfinite(loss):
-        raise PixqError(_not_a_number(run, "training", epoch))
-
-
-def _not_a_number(run: RunDirectory, which: str, epoch: int) -> str:
-    return (
-        f"{run.path}: the {which} loss is not a number in epoch {epoch}; lower optimiser.lr and "
-        "choose another --out. model.safetensors holds the best weights before that"
-    )
-
-
-def _finish(run: RunDirectory, parts: Parts, recipe: Recipe, model: PatchModel, validation: Pool, world: World) -> None:
-    """Predictions of the best weights: of the held-out fold, or of validation."""
-    world.wait()
-    tensors, _ = run.read_tensors(run.model)
-    last = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(tensors)
-    pool = validation if parts.held_out is None else Pool(parts.held_out, world.device, recipe.train.memory)
-    predictions = predict(model, pool, rank=world.rank, world=world.size)
-    if world.first:
-        run.write_predictions(predictions, parts.patches)
-    model.load_state_dict(last)
-
-
-class _Board:
-    """TensorBoard's files, of the process that writes."""
-
-    def __init__(self, run: RunDirectory, world: World) -> None:
-        self._writer = None
-        if world.first:
-            require("tensorboard")
-            shutil.rmtree(run.tensorboard, ignore_errors=True)
-            self._writer = require("tensorboard", "torch.utils.tensorboard").SummaryWriter(str(run.tensorboard))
-
-    def add(self, line: dict[str, Any]) -> None:
-        """The numbers of a line of `metrics.jsonl`."""
-        if self._writer is None:
-            return
-        for part in ("train", "validation"):
-            for name, value in (line[part] or {}).items():
-                if value is not None:
-                    self._writer.add_scalar(f"{name}/{part}", value, line["epoch"])
-        self._writer.add_scalar("lr", line["lr"], line["epoch"])
-        self._writer.flush()
-
-    def fill(self, lines: list[dict[str, Any]]) -> None:
-        """What was written before an interruption, once more: epochs that are run again must not show twice."""
-        for line in lines:
-            self.add(line)
-
-    def close(self) -> None:
-        """Write what is left."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """A list that is filled by Ctrl-C or SIGTERM, so that a step is never cut in half; the second Ctrl-C does."""
-    caught: list[int] = []
-
-    def catch(number: int, _: Any) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    kept = ", kept" if best else ""
+    return f"validation loss {number('loss')}, SRCC {number('srcc')} of patches, {number('image_srcc')} of images{kept}"

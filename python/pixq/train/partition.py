@@ -1,4 +1,4 @@
-"""Which images a run trains, validates and predicts on; no photo is ever in two of them."""
+"""Which images a run trains, validates and predicts on; no photo is in two of these parts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pixq.datasets import splits
 from pixq.errors import PixqError
 from pixq.patches.store import PatchSet
 
-__all__ = ["Parts", "by_fold", "by_split", "folds_of"]
+__all__ = ["Partition", "by_fold", "by_split", "folds_of"]
 
 
 @dataclass(frozen=True)
-class Parts:
+class Partition:
     """The images of a run.
 
     Parameters
@@ -23,12 +23,12 @@ class Parts:
     patches
         The whole patch set.
     train, validation
-        What weights are fitted to, and what early stopping and the choice of the checkpoint look at.
+        The images that the weights are fitted to, and those that early stopping and the choice of the best weights use.
     held_out
-        For a fold: the images predicted at the end, which nothing else has seen. `None` for a plain run: the test
-        split is not looked at.
+        For a fold, the images that are predicted at the end and used for nothing else. `None` for a plain run, which
+        does not use the test split.
     rule
-        How they were chosen, for `run.json`.
+        How the images were chosen, for `run.json`.
     """
 
     patches: PatchSet
@@ -48,7 +48,7 @@ class Parts:
         )
 
     def describe(self) -> dict[str, Any]:
-        """The rule, the counts of images and records of each part, and its photos, which no judge may use."""
+        """The rule, and the numbers of images and records and the photos of each part, for `run.json`."""
         named = {"train": self.train, "validation": self.validation, "held_out": self.held_out}
         parts = {name: part for name, part in named.items() if part is not None}
         counts = {
@@ -58,8 +58,8 @@ class Parts:
         return {**self.rule, **counts, "photos": photos}
 
 
-def by_split(patches: PatchSet) -> Parts:
-    """Train and validation as the patch set was split.
+def by_split(patches: PatchSet) -> Partition:
+    """The training and validation splits of the patch set.
 
     Raises
     ------
@@ -69,35 +69,37 @@ def by_split(patches: PatchSet) -> Parts:
     for split in ("train", "validation"):
         if len(patches.select(split=split)) == 0:
             raise PixqError(
-                f"{patches.directory}: its {split} split is empty; build it with shares of both, like "
-                "--split 0.6,0.2,0.2, or train by --folds"
+                f"{patches.directory}: its {split} split is empty; build it with both, for example "
+                "--split 0.6,0.2,0.2, or train with --folds"
             )
-    return Parts(patches, patches.select(split="train"), patches.select(split="validation"), None, {"rule": "split"})
+    return Partition(
+        patches, patches.select(split="train"), patches.select(split="validation"), None, {"rule": "split"}
+    )
 
 
 def folds_of(patches: PatchSet) -> list[int]:
-    """The folds that have images outside of the test split, which folds never touch.
+    """The folds that have images outside the test split, which cross-validation never uses.
 
     Raises
     ------
     PixqError
-        If there are fewer than three: one is predicted, one validates, the others train.
+        If there are fewer than three: one to predict, one to validate and one to train.
     """
-    found = sorted({image["fold"] for image in patches.images if image["split"] != "test" and image["records"]})
-    if len(found) < 3:
+    folds = sorted({image["fold"] for image in patches.images if image["split"] != "test" and image["records"]})
+    if len(folds) < 3:
         raise PixqError(
-            f"{patches.directory}: has {len(found)} folds outside of its test split, and three are needed: one to "
-            "predict, one to validate, one to train; build it with more references or more --folds"
+            f"{patches.directory}: has {len(folds)} folds outside its test split, but three are needed: one to "
+            "predict, one to validate and one to train; build it with more references or more --folds"
         )
-    return found
+    return folds
 
 
-def by_fold(patches: PatchSet, fold: int, left_out: str | None = None) -> Parts:
-    """One fold is held out, the next one validates, the others train.
+def by_fold(patches: PatchSet, fold: int, left_out: str | None = None) -> Partition:
+    """A partition that holds one fold out, validates on the next one and trains on the others.
 
-    Early stopping and the checkpoint look at the validating fold alone, so predictions of the held-out fold are of
-    images that played no part. With `left_out`, a type of distortion is taken out of training and validation as
-    well: the held-out fold tells how the model does on a distortion that it has never seen.
+    Early stopping and the choice of the best weights use the validating fold alone, so the images of the held-out fold
+    play no part in training. With `left_out`, a type of distortion is also excluded from training and validation: the
+    held-out fold then shows how well the model does on a distortion that it has never seen.
 
     Raises
     ------
@@ -120,19 +122,19 @@ def by_fold(patches: PatchSet, fold: int, left_out: str | None = None) -> Parts:
             ],
             dtype=bool,
         )
-        found = patches[keep[patches.records.image]]
-        if len(found) == 0:
+        chosen_patches = patches[keep[patches.records.image]]
+        if len(chosen_patches) == 0:
             raise PixqError(
-                f"{patches.directory}: nothing is left to {name} with in fold {fold}"
+                f"{patches.directory}: nothing is left to {name} with for fold {fold}"
                 + ("" if without is None else f" without {without!r}")
             )
-        return found
+        return chosen_patches
 
     rule: dict[str, Any] = {"rule": "fold", "fold": fold, "folds": folds, "validation_fold": next_fold}
     if left_out is not None:
         rule["left_out"] = left_out
-    others = [each for each in folds if each not in (fold, next_fold)]
-    return Parts(
+    others = [other for other in folds if other not in (fold, next_fold)]
+    return Partition(
         patches,
         part("train", others, left_out),
         part("validate", [next_fold], left_out),

@@ -6,11 +6,11 @@ use crate::parallel;
 use crate::tile::check_corners;
 use crate::view::{Sample, View};
 
-/// Samples that are compared before it is looked at whether they were equal.
+/// Samples compared between two tests for a difference.
 const CHUNK: usize = 1024;
 
 /// Whether the patches of `size` at `corners` of two images are equal in every sample, to `out`. Floats are compared as
-/// numbers: -0 equals 0, and NaN nothing.
+/// numbers: -0 equals 0, and NaN equals nothing.
 ///
 /// # Errors
 /// [`Error::Shape`] if the images differ in shape or `out` has another length, [`Error::OutOfBounds`] for a patch that does not

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// What every fallible function of this crate returns.
+/// The result of every function of this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong here.
@@ -71,12 +71,12 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A file or buffer is not a picture that pixq takes.
+    /// A file or buffer is not an image that pixq takes.
     #[error("{name}: {reason}")]
     Decode {
         /// The file, or `<bytes>`.
         name: String,
-        /// What is wrong and what mends it.
+        /// What is wrong, and how to fix it.
         reason: String,
     },
     /// A file of a patch set does not follow its format.

@@ -74,7 +74,7 @@ impl Mix for f32 {
     }
 }
 
-/// Where the samples of one region of a fused patch come from.
+/// The source of the samples in one region of a fused patch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Source {
     Reference,
@@ -83,7 +83,7 @@ pub(crate) enum Source {
     Weight(f64),
 }
 
-/// A fusion made ready for one patch shape.
+/// A fusion prepared for one patch shape.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Recipe {
     /// `outside` is never a mean.
@@ -132,7 +132,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// 20x20 RGB with a RoI of 12x12 in the middle. Kernels are compiled for it apart: with constant lengths a row
+    /// 20x20 RGB with a RoI of 12x12 in the middle. Kernels are compiled for it separately: with constant lengths a row
     /// is copied by vector moves, not by a call.
     pub(crate) const DEFAULT: Shape = Shape { rows: 20, row: 60, top: 4, bottom: 16, left: 12, right: 48 };
 
@@ -150,7 +150,7 @@ impl Shape {
     }
 }
 
-/// Fusions made ready for patches of one shape.
+/// Fusions prepared for patches of one shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     pub(crate) size: (usize, usize),
@@ -170,7 +170,7 @@ impl Plan {
     }
 
     /// The plan with one more fusion after its others: `weights` of the reference for each pixel, packed rows of (height,
-    /// width). The RoI plays no part in it, but is measured as it is for the others.
+    /// width). The mask does not depend on the RoI, which is still measured.
     ///
     /// # Errors
     /// [`Error::Shape`] if there are not `size` weights, [`Error::Value`] if one lies outside [0, 1].
@@ -191,7 +191,7 @@ impl Plan {
             return Err(Error::Value {
                 what: "the patch size",
                 value,
-                expected: "at least one channel, and to fit memory",
+                expected: "at least one channel, and a patch that fits in memory",
             });
         }
         Ok(Shape {

@@ -21,13 +21,13 @@ use crate::parallel;
 use crate::tile::check_corners;
 use crate::view::{Region, View};
 
-/// What rows and columns of a patch must be a multiple of: the statistics halve it twice.
+/// Rows and columns of a patch must be multiples of this, because the statistics halve it twice.
 pub const MULTIPLE: usize = 4;
 
-/// Patches that a thread takes at a time.
+/// Patches in one job.
 const JOB: usize = 64;
 
-/// A model.
+/// An ensemble of nets.
 #[derive(Clone, Copy, Debug)]
 pub struct Ensemble<'a> {
     /// How many nets there are.
@@ -38,7 +38,7 @@ pub struct Ensemble<'a> {
     pub parameters: &'a [f32],
     /// Factors of the channels of reference and distorted; the rest is not used.
     pub scale: &'a [f32; 9],
-    /// What is added to them then.
+    /// Offsets of those channels, added after the factors.
     pub shift: &'a [f32; 9],
 }
 

@@ -21,10 +21,10 @@ use crate::error::{Error, Result};
 /// waiting for it takes 10 to 50 microseconds, in which one thread gets through about this much.
 pub const PARALLEL_SAMPLES: usize = 1 << 18;
 
-/// The most threads that can be asked for.
+/// The largest number of threads that can be set.
 pub const MAX_THREADS: usize = 1024;
 
-/// Threads asked for; 0 until someone asks.
+/// The number of threads that was set; 0 until then.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 struct Slot {
@@ -50,7 +50,7 @@ pub fn set_num_threads(threads: usize) -> Result<()> {
     Ok(())
 }
 
-/// The number of threads that kernels use: what [`set_num_threads`] said, else the environment variable
+/// The number of threads that kernels use: the number given to [`set_num_threads`], else the environment variable
 /// `PIXQ_NUM_THREADS`, else one for each processor this process may use.
 pub fn num_threads() -> usize {
     match THREADS.load(Ordering::Relaxed) {
@@ -60,7 +60,7 @@ pub fn num_threads() -> usize {
                 .filter(|n| (1..=MAX_THREADS).contains(n))
                 .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
                 .unwrap_or(1);
-            // Someone may have set it meanwhile; theirs counts.
+            // If another thread has set it meanwhile, that number counts.
             match THREADS.compare_exchange(0, threads, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => threads,
                 Err(set) => set,
@@ -72,7 +72,7 @@ pub fn num_threads() -> usize {
 
 thread_local!(static ALONE: Cell<bool> = const { Cell::new(false) });
 
-/// Runs `work` with every kernel it calls on this thread: for work that is one of several parts done at a time.
+/// Runs `work` with every kernel it calls on this thread, for work that is itself one of several parallel parts.
 pub fn alone<R>(work: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
@@ -84,7 +84,7 @@ pub fn alone<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// This process's pool, unless one thread is asked for or no thread can be had.
+/// This process's pool; none if the number of threads is 1 or no thread can be started.
 pub fn pool() -> Option<&'static ThreadPool> {
     let (process, threads) = (std::process::id(), num_threads());
     if threads < 2 {
@@ -164,7 +164,7 @@ pub(crate) fn arch() -> pulp::Arch {
 
 /// Runs `kernel` compiled for the widest vectors this processor has. Rust never contracts or reorders
 /// floating-point operations, so the result does not depend on which they are. What `kernel` calls has to be
-/// `#[inline(always)]`, and so has the closure, or it is compiled apart, for the least of processors.
+/// `#[inline(always)]`, and so has the closure, or it is compiled separately, for the oldest processors.
 #[inline(always)]
 pub(crate) fn vectorised<R>(kernel: impl FnMut() -> R) -> R {
     arch().dispatch(Inline(kernel))

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// A pixel sample: `u8`, `u16` or `f32`.
 pub trait Sample: Copy + Default + PartialEq + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
-    /// The distance from black to white: 255, 65535 or 1.0.
+    /// The range from black to white: 255, 65535 or 1.0.
     const DATA_RANGE: f64;
     /// NumPy's name of the type.
     const NAME: &'static str;
@@ -160,7 +160,7 @@ impl<'a, T> View<'a, T> {
     pub fn width(&self) -> usize {
         self.width
     }
-    /// Samples a pixel.
+    /// Samples per pixel.
     #[inline]
     pub fn channels(&self) -> usize {
         self.channels
@@ -196,7 +196,7 @@ impl<'a, T> View<'a, T> {
         let origin = self.origin.wrapping_add_signed(self.row_stride.wrapping_mul(r.y as isize)) + r.x * self.channels;
         Ok(Self { origin, height: r.height, width: r.width, ..*self })
     }
-    /// The `height` x `width` pixels at (`y`, `x`), which the caller has found to lie inside.
+    /// The `height` x `width` pixels at (`y`, `x`), which the caller has checked to lie inside.
     #[inline(always)]
     pub(crate) fn at(&self, y: usize, x: usize, height: usize, width: usize) -> Self {
         debug_assert!(y + height <= self.height && x + width <= self.width);

@@ -9,7 +9,7 @@
 //! A call reads its inputs while other Python threads run, and nothing in NumPy lets it lock an array. Until the call
 //! returns, no other thread may write to an input, or free its memory under it (`resize(refcheck=False)`, a closed or
 //! truncated file behind a memory map). A write is a data race: in practice the call sees a mixture of old and new
-//! pixels, but neither Rust nor C promise that. Freed memory is read after it was freed. Both are so for NumPy's own
+//! pixels, but neither Rust nor C promise that. Freed memory is read after it was freed. The same holds for NumPy's own
 //! functions that release the GIL.
 
 use std::marker::PhantomData;
@@ -172,7 +172,7 @@ impl<'a, 'py> Pixels<'a, 'py> {
         let packed = |axis: usize, step: usize| shape[axis] == 1 || strides[axis] == step as isize * item;
         if !packed(free, channels) || (has_channels && !packed(free + 1, 1)) {
             return Err(PyValueError::new_err(format!(
-                "'{}' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray of it",
+                "'{}' has pixels that are not contiguous within rows; pass numpy.ascontiguousarray(...)",
                 self.name
             )));
         }
@@ -190,7 +190,7 @@ impl<'a, 'py> Pixels<'a, 'py> {
 
     fn unaligned(&self) -> PyErr {
         PyValueError::new_err(format!(
-            "'{}' is not aligned to its dtype in memory; pass a copy of it (numpy.array)",
+            "'{}' is not aligned to its dtype in memory; pass a copy (numpy.array)",
             self.name
         ))
     }
@@ -223,7 +223,7 @@ impl<'a, 'py> Pixels<'a, 'py> {
     }
 }
 
-/// A small array of another type, such as coordinates, as a read-only borrow; `expected` says what it should be.
+/// A small array of another type, such as coordinates, as a read-only borrow; `expected` describes it in messages.
 pub fn readonly<'py, T: Element, D: Dimension>(
     name: &str,
     object: &Bound<'py, PyAny>,
@@ -253,14 +253,14 @@ fn aligned<'a, 'py, T: Element, D: Dimension>(
             let (shape, dtype) = (tuple(array.shape()), array.dtype());
             PyTypeError::new_err(format!("'{name}' has dtype {dtype} and shape {shape}; expected {expected}"))
         }
-        Err(_) => PyTypeError::new_err(format!("'{name}' is a {}; expected a numpy array: {expected}", kind(object))),
+        Err(_) => PyTypeError::new_err(format!("'{name}' is a {}; expected a numpy array, {expected}", kind(object))),
     };
     let array = object.cast::<PyArray<T, D>>().map_err(|_| wrong())?;
     // SAFETY: `array` is an ndarray object that is alive.
     let flags = unsafe { (*array.as_array_ptr()).fields.flags };
     if flags & npyffi::NPY_ARRAY_ALIGNED == 0 {
         return Err(PyValueError::new_err(format!(
-            "'{name}' is not aligned to its dtype in memory; pass a copy of it"
+            "'{name}' is not aligned to its dtype in memory; pass a copy (numpy.array)"
         )));
     }
     Ok(array)
@@ -291,7 +291,7 @@ impl<'py, T: Element> Output<'py, T> {
         let mut dims = Vec::with_capacity(shape.len());
         for &len in shape {
             let len = npyffi::npy_intp::try_from(len);
-            dims.push(len.map_err(|_| PyValueError::new_err("the result is larger than memory can be"))?);
+            dims.push(len.map_err(|_| PyValueError::new_err("the result is larger than any memory"))?);
         }
         // SAFETY: `dims` holds as many lengths as are announced and outlives the call, which steals the reference to
         // the dtype that `into_dtype_ptr` gives away, and returns a new reference to an ndarray of that dtype or null

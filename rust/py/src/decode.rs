@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 
 use crate::error::to_py;
 
-/// What is decoded: a file, or bytes that are in memory already.
+/// The input: a file, or bytes in memory.
 enum Source {
     Path(PathBuf),
     Bytes(PyBackedBytes),
@@ -32,12 +32,12 @@ impl<'py> FromPyObject<'_, 'py> for Source {
     }
 }
 
-/// The name of bytes in messages.
+/// What bytes are called in messages.
 const BYTES: &str = "<bytes>";
 
 /// Decode an image to RGB.
 ///
-/// The format (PNG, JPEG, BMP, WebP or TIFF) is told by the first bytes, never by the name. PNG, BMP and JPEG
+/// The first bytes tell the format (see ``formats``); the name plays no part. PNG, BMP and JPEG
 /// equal Pillow's ``convert("RGB")`` bit for bit. Grey and palettes become RGB, 16-bit PNG and TIFF stay
 /// 16-bit, an ICC profile is neither applied nor an error. The orientation is applied (as
 /// ``PIL.ImageOps.exif_transpose`` does) where an EXIF block has it; one in XMP, or in a PNG's text
@@ -48,7 +48,7 @@ const BYTES: &str = "<bytes>";
 /// source : str, os.PathLike or bytes
 ///     A file, or the bytes of one.
 /// max_pixels : int, keyword-only
-///     The largest height * width that is decoded; 268435456 (2**28) unless given. A header that claims more
+///     The largest height * width that is decoded; 268435456 (2**28) by default. A header that claims more
 ///     is an error before any memory is taken. Pass the size of your largest image to be strict, or more
 ///     than 2**28 for larger images from a source that you trust.
 ///
@@ -61,7 +61,7 @@ const BYTES: &str = "<bytes>";
 /// ------
 /// ValueError
 ///     If it is not an image, truncated, corrupt, too large, animated, CMYK, has alpha, or is deeper than 16
-///     bits a channel. The message is one line: the name, what is wrong, and what mends it.
+///     bits a channel. The message is one line: the name, what is wrong, and how to fix it.
 /// OSError
 ///     If the file can't be read: ``FileNotFoundError``, ``IsADirectoryError``, ``PermissionError``.
 /// TypeError
@@ -104,8 +104,8 @@ fn decode_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Py<PyA
 /// Returns
 /// -------
 /// dict
-///     ``height`` and ``width`` (after the orientation is applied), ``format`` ("png", "jpeg", "bmp", "webp" or
-///     "tiff"), ``bit_depth`` (8 or 16), ``orientation`` (of the EXIF block, 1..8), ``icc_profile`` (whether one is embedded).
+///     ``height`` and ``width`` (after the orientation is applied), ``format`` (a ``name`` of
+///     ``formats``), ``bit_depth`` (8 or 16), ``orientation`` (of the EXIF block, 1..8), ``icc_profile`` (whether one is embedded).
 ///
 /// Raises
 /// ------
@@ -149,8 +149,8 @@ fn probe_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Bound<'
 ///
 /// Examples
 /// --------
-/// >>> [row["title"] for row in formats() if row["decoded"]]
-/// ['PNG', 'JPEG', 'BMP', 'WebP', 'TIFF']
+/// >>> formats()[0]["title"], formats()[0]["endings"], formats()[0]["decoded"]
+/// ('PNG', ['.png', '.apng'], True)
 #[pyfunction(name = "formats")]
 fn formats_py(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     let row = |format: &Format| {

@@ -29,7 +29,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// An (n, 2) int64 array of corners.
 fn corners(object: &Bound<'_, PyAny>) -> PyResult<Vec<(usize, usize)>> {
-    let expected = "an int64 array of shape (n, 2): y, x of each patch";
+    let expected = "an int64 array of shape (n, 2), the y and x of each patch";
     let array = readonly::<i64, Ix2>("coords", object, expected)?;
     if array.shape()[1] != 2 {
         let found = crate::array::tuple(array.shape());

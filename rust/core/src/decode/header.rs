@@ -31,7 +31,7 @@ impl Header {
 
 /// How files of a format are recognised and opened.
 pub(super) struct Decoder {
-    /// Whether a file starts as those of this format do, judging by its first [`MAGIC`] bytes.
+    /// Whether the first [`MAGIC`] bytes of a file are those of this format.
     pub matches: fn(&[u8]) -> bool,
     /// Reads the header of a file of at most so many pixels, and checks it.
     pub open: for<'a> fn(&'a [u8], u64) -> Reason<Image<'a>>,
@@ -53,7 +53,7 @@ impl<'a> Image<'a> {
 pub(super) const MAGIC: usize = 12;
 
 /// How to fix a file that ends early or holds damaged data.
-pub(super) const WHOLE: &str = "get a whole copy of the file";
+pub(super) const WHOLE: &str = "get an intact copy of the file";
 /// What is wrong with a file that has alpha, and how to fix it.
 pub(super) const FLATTEN: &str =
     "has an alpha channel; flatten it first (put it on a background and save it without alpha)";
@@ -85,7 +85,9 @@ pub(super) fn checked_size(height: u64, width: u64, max_pixels: u64) -> Reason<(
 pub(super) fn checked_claim(header: &Header, needed: u64, available: usize, most: u64) -> Reason<()> {
     if needed > (available as u64).saturating_mul(most) {
         let Header { height, width, .. } = header;
-        return Err(format!("is truncated or forged (it says {width}x{height} but holds {available} bytes); {WHOLE}"));
+        return Err(format!(
+            "is truncated or forged (its header says {width}x{height} but it has {available} bytes); {WHOLE}"
+        ));
     }
     Ok(())
 }
@@ -104,5 +106,5 @@ pub(super) fn room<T>(len: usize) -> Reason<()> {
 }
 
 pub(super) fn no_memory(bytes: usize) -> String {
-    format!("needs {} MiB, which this machine does not have free; lower max_pixels or free memory", bytes >> 20)
+    format!("needs {} MiB, more memory than this machine has free; lower max_pixels or free some memory", bytes >> 20)
 }

@@ -5,9 +5,9 @@
 //! taken for pixels. A header that claims more pixels than the file's bytes could hold is refused as well,
 //! so a forged header costs nothing but the bytes of the file.
 //!
-//! PNG, BMP and JPEG give Pillow's `convert("RGB")` bit for bit. Grey and palettes become RGB; 16-bit PNG and
+//! PNG, BMP and JPEG give the pixels of Pillow's `convert("RGB")`, bit for bit. Grey and palettes become RGB; 16-bit PNG and
 //! TIFF stay 16-bit; alpha is an error, as there is no one right background. The EXIF orientation is applied,
-//! an ICC profile is noted and left alone.
+//! an ICC profile is noted but not applied.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -53,7 +53,7 @@ pub struct Decoded {
     pub info: Info,
 }
 
-/// The largest image that is decoded unless the caller says otherwise: 2^28 pixels.
+/// The largest image that is decoded by default: 2^28 pixels.
 ///
 /// That is 16384x16384, 768 MiB of 8-bit RGB, and above every photograph that the datasets of this field
 /// hold. A progressive JPEG takes up to three times as much again while it is decoded.
@@ -62,15 +62,15 @@ pub const DEFAULT_MAX_PIXELS: u64 = 1 << 28;
 /// Decodes the file at `path`.
 ///
 /// # Errors
-/// [`Error::Io`] if it can't be read, [`Error::Decode`] if it is not a picture pixq takes.
+/// [`Error::Io`] if it can't be read, [`Error::Decode`] if it is not an image that pixq takes.
 pub fn decode_path(path: &Path, max_pixels: u64) -> Result<Decoded> {
     with_file(path, |name, bytes| decode_bytes(name, bytes, max_pixels))
 }
 
-/// Decodes `bytes`; `name` stands in messages.
+/// Decodes `bytes`; `name` is used in messages.
 ///
 /// # Errors
-/// [`Error::Decode`] if they are not a picture pixq takes.
+/// [`Error::Decode`] if they are not an image that pixq takes.
 pub fn decode_bytes(name: &str, bytes: &[u8], max_pixels: u64) -> Result<Decoded> {
     guarded(name, || {
         let (format, image) = formats::open(bytes, max_pixels)?;
@@ -89,7 +89,7 @@ pub fn probe_path(path: &Path, max_pixels: u64) -> Result<Info> {
     with_file(path, |name, bytes| probe_bytes(name, bytes, max_pixels))
 }
 
-/// Reads the header of `bytes`; `name` stands in messages.
+/// Reads the header of `bytes`; `name` is used in messages.
 ///
 /// # Errors
 /// As [`decode_bytes`].

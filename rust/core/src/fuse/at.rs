@@ -9,7 +9,7 @@ use crate::psnr::{Squares, Total, data_range, psnrs_from_sums};
 use crate::tile::check_corners;
 use crate::view::{Sample, View};
 
-/// Where [`fuse_at`] puts what it makes. The first index is the fusion, in the plan's order.
+/// The outputs of [`fuse_at`]. The first index is the fusion, in the plan's order.
 #[derive(Debug)]
 pub struct Measured<'o, T> {
     /// For each fusion, the fused patches, packed.
@@ -106,8 +106,8 @@ fn run_bytes<T: Sample>(
     }
 }
 
-/// Fuses the patches at `corners` to `out`, and tells `measure` fusion, patch, and squared errors outside and inside the RoI.
-/// Patches some way `ahead` are asked for from memory.
+/// Fuses the patches at `corners` to `out`, and calls `measure` with the fusion, the patch, and the squared errors outside and
+/// inside the RoI. Patches some way `ahead` are prefetched.
 #[inline(always)]
 fn run_block<L: Lanes>(
     lanes: L,
@@ -154,14 +154,14 @@ fn run_block<L: Lanes>(
 const COPY: (Source, Source) = (Source::Distorted, Source::Reference);
 const BLEND: (Source, Source) = (Source::Distorted, Source::Average);
 
-/// Patches that are made in the cache before they are copied out, [`STAGED`]: 77 kB of each fusion.
+/// Patches that are fused in the cache before they are copied out (see [`STAGED`]): 77 kB per fusion.
 const STAGE: usize = 64;
 
-/// Outputs larger than this, in bytes, are made in the cache, some patches at a time, and copied out: the C library copies long
-/// pieces without reading what they overwrite, which single rows can't be stored without.
+/// Outputs larger than this, in bytes, are fused in the cache, some patches at a time, and copied out: the C library copies long
+/// pieces without first reading the memory that they overwrite, which is impossible for single rows.
 const STAGED: usize = 8 << 20;
 
-/// Patches from the one in work to the one that is fetched from memory.
+/// How many patches ahead of the current one are prefetched.
 const AHEAD: usize = 8;
 
 /// Corners, and the part of each output that is theirs.
@@ -257,7 +257,7 @@ fn gather<T: Sample>(s: Shape, image: &View<'_, T>, y: usize, x: usize, patch: &
     }
 }
 
-/// Squared errors of the distorted patch against its reference, of which those of most fusions are parts.
+/// Squared errors of the distorted patch against its reference; those of most fusions are parts of them.
 struct Sums<S> {
     inside: S,
     outside: S,

@@ -61,7 +61,7 @@ pub fn fuse_rows<T: Mix>(
 
 fn check_plan(plan: &Plan) -> Result<()> {
     if plan.is_empty() {
-        return Err(Error::Value { what: "fusions", value: "empty".into(), expected: "at least one, or a mask" });
+        return Err(Error::Value { what: "fusions", value: "empty".into(), expected: "at least one fusion or mask" });
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ impl<L: Lanes> Sums<L> {
 /// Lanes of the right half of a row that are not in the left half.
 const NOT_IN_LEFT: [i32; 16] = [0, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1];
 
-/// What is summed over one patch pair.
+/// Sums over one patch pair.
 #[derive(Clone, Copy)]
 pub(crate) struct PatchErrors {
     /// Squared errors outside the RoI.
@@ -110,7 +110,7 @@ pub(crate) struct PatchErrors {
     pub largest: u8,
 }
 
-/// Sums over one patch pair; `halved` and `largest` only if asked for.
+/// Sums over one patch pair; `halved` and `largest` are computed only with `HALVED` and `LARGEST`.
 #[inline(always)]
 pub(crate) fn patch_errors<L: Lanes, const HALVED: bool, const LARGEST: bool>(
     lanes: L,

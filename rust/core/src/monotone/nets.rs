@@ -1,6 +1,6 @@
-//! The ensemble: from statistics to a score and a weight a member.
+//! The ensemble: from statistics to one score and one weight per member.
 
-/// Numbers that tell what the reference shows, and what differs.
+/// How many statistics describe the reference, and how many the difference.
 pub(super) const CONTEXTS: usize = 5;
 pub(super) const DISTANCES: usize = 27;
 pub(super) const WIDTH: usize = CONTEXTS + DISTANCES;
@@ -11,7 +11,7 @@ const HIDDEN: usize = 4;
 /// The greatest share of quality that is not monotone.
 const BEND: f32 = 0.2;
 
-/// A number a unit.
+/// One number per unit.
 type Units = [f32; UNITS];
 
 /// Means and scales of the statistics, then the parameters.
@@ -58,7 +58,7 @@ fn softplus(x: f32) -> f32 {
 }
 
 impl Nets {
-    /// Takes as many parameters as [`parameter_count`] says.
+    /// The ensemble with these parameters, of which there must be [`parameter_count`].
     pub fn new(members: usize, learned: bool, parameters: &[f32]) -> Self {
         let mut rest = parameters;
         let mut take = |count: usize| {

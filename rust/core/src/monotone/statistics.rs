@@ -1,4 +1,4 @@
-//! What a patch pair is like, in numbers; `pixq.models.monotone.Statistics` says what each means.
+//! Statistics of a patch pair; `pixq.models.monotone.Statistics` documents what each number means.
 
 use super::nets::{CONTEXTS, WIDTH};
 use crate::view::View;

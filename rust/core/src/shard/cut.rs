@@ -194,7 +194,7 @@ fn fused_errors(fusion: Fusion, sums: &PatchSums, blend: impl FnOnce(f64) -> u64
     Errors { patch: outside + inside, roi: inside }
 }
 
-/// The quality of a fused patch. One that equals its reference has quality 1 whatever people said of the image.
+/// The quality of a fused patch. A patch that equals its reference has quality 1 whatever the image's score.
 fn quality(label: Label, image: f64, errors: &Errors, sums: &PatchSums) -> f64 {
     match label {
         _ if errors.patch == 0 => 1.0,

@@ -2,8 +2,8 @@
 //!
 //! A shard is three files: `NAME.reference.npy` and `NAME.distorted.npy`, `uint8` of shape (rows, size, size, 3),
 //! hold every reference and every unfused distorted patch once; `NAME.jsonl` has a line for each fused patch.
-//! They are written beside each other under temporary names and renamed when all three are complete, so a shard
-//! that was cut short leaves nothing that could be taken for one. The same spec gives the same bytes.
+//! They are written beside each other under temporary names and renamed when all three are complete, so an
+//! interrupted build leaves nothing that could be mistaken for a shard. The same spec gives the same bytes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,7 +54,7 @@ pub struct Built {
     pub skipped: Vec<Skipped>,
 }
 
-/// Shared between the threads that build and the one that watches.
+/// Shared between the threads that build and the thread that reports progress.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Image pairs done.

@@ -31,7 +31,7 @@ impl Image {
         match decoded.pixels {
             Pixels::U8(data) => Ok(Self { data, height, width, icc, blake3 }),
             Pixels::U16(_) => {
-                Err((file.into(), "has 16 bits a channel; a patch set holds 8: convert the image first".into()))
+                Err((file.into(), "has 16 bits per channel, but a patch set stores 8; convert the image first".into()))
             }
         }
     }
@@ -44,7 +44,9 @@ impl Image {
 /// The message of an error without the file name, which stands beside it.
 fn reason(error: Error) -> String {
     match error {
-        Error::Io { source, .. } => format!("can't be read: {}; make it readable", crate::error::os_message(&source)),
+        Error::Io { source, .. } => {
+            format!("can't be read: {}; check the file and its permissions", crate::error::os_message(&source))
+        }
         Error::Decode { reason, .. } => reason,
         other => other.to_string(),
     }
@@ -92,7 +94,7 @@ impl<'a> Pair<'a> {
                 return Ok(());
             }
             let what = format!(
-                "is {}x{} pixels but its reference {} is {}x{}",
+                "is {}x{} pixels, but its reference {} is {}x{}; make them the same size",
                 image.width, image.height, spec.reference, reference.width, reference.height
             );
             Err((file.to_string(), what))
@@ -110,7 +112,7 @@ impl<'a> Pair<'a> {
         }
         if reference.height < shard.size || reference.width < shard.size {
             let what = format!(
-                "is {}x{} pixels, smaller than a patch of {}x{}",
+                "is {}x{} pixels, smaller than a patch of {}x{}; choose a smaller patch size",
                 distorted.width, distorted.height, shard.size, shard.size
             );
             return Err((spec.distorted.clone(), what));

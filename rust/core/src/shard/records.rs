@@ -15,7 +15,7 @@ use super::spec::ImageSpec;
 use crate::error::{Error, Result};
 use crate::fuse::{Fusion, KINDS};
 
-/// What one line says beyond its image.
+/// The fields of a record that differ within an image.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
     /// Index of the patch among the places sampled in its image.
@@ -47,7 +47,7 @@ pub struct ImagePart {
     middle: String,
 }
 
-/// Writes records, a line each.
+/// Writes records, one per line.
 #[derive(Debug)]
 pub struct LineWriter<W: Write> {
     out: W,
@@ -92,7 +92,7 @@ impl<W: Write> LineWriter<W> {
     /// Writes one line.
     ///
     /// # Errors
-    /// Whatever the writer under it gives.
+    /// Any error of the underlying writer.
     pub fn write(&mut self, image: &ImagePart, record: &Line) -> io::Result<()> {
         let line = &mut self.line;
         line.clear();
@@ -124,7 +124,7 @@ impl<W: Write> LineWriter<W> {
         self.out.write_all(line)
     }
 
-    /// The writer under it, not flushed.
+    /// The underlying writer, not flushed.
     pub fn into_inner(self) -> W {
         self.out
     }
@@ -305,7 +305,7 @@ impl Columns {
     }
 }
 
-/// Reads the records file at `path`; `image_ids` gives the numbers that stand in [`Columns::image`].
+/// Reads the records file at `path`; [`Columns::image`] holds positions in `image_ids`.
 ///
 /// # Errors
 /// [`Error::Io`] if it can't be read, [`Error::Format`] with the line number if a line is not a record or names an
@@ -314,7 +314,7 @@ pub fn read(path: &Path, image_ids: &[String]) -> Result<Columns> {
     let fail = |source| Error::Io { path: path.to_path_buf(), source };
     let wrong = |number: usize, what: &str| Error::Format {
         name: path.to_path_buf(),
-        reason: format!("line {number}: {what}; build the patch set anew"),
+        reason: format!("line {number}: {what}; build the patch set again"),
     };
     let index: HashMap<&str, u32> = image_ids.iter().zip(0..).map(|(id, i)| (id.as_str(), i)).collect();
     let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(fail)?);

@@ -16,14 +16,14 @@ pub enum Sampling {
         /// Pixels from one patch to the next.
         stride: usize,
     },
-    /// Distinct places, each as likely as the next.
+    /// Distinct random places, all equally likely.
     Random {
-        /// Patches an image.
+        /// Patches per image.
         n: usize,
     },
     /// Distinct places, likely where the reference's local variance is high.
     Texture {
-        /// Patches an image.
+        /// Patches per image.
         n: usize,
     },
 }
@@ -38,7 +38,7 @@ pub enum Label {
     Energy,
 }
 
-/// What becomes of patches in which nothing changed.
+/// What to do with patches in which nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unchanged {
@@ -64,7 +64,7 @@ pub struct ImageSpec {
     pub distortion_type: String,
     /// The score as the dataset has it.
     pub mos: f64,
-    /// The score as quality, 0..=1, 1 = nobody notices.
+    /// The score as quality, 0..=1; 1 means that nobody notices.
     pub quality: f64,
 }
 
@@ -78,7 +78,7 @@ pub struct Spec {
     pub size: usize,
     /// The region of interest inside a patch.
     pub roi: Region,
-    /// A record is written for each of these.
+    /// The fusions; each patch gets one record per fusion.
     pub fusions: Vec<Fusion>,
     /// What the quality of a fused patch means.
     pub label: Label,
@@ -88,7 +88,7 @@ pub struct Spec {
     pub seed: u64,
     /// Patches whose samples all agree within this many grey levels count as unchanged.
     pub min_difference: u8,
-    /// What becomes of those.
+    /// What to do with those.
     pub unchanged: Unchanged,
     /// Larger images are refused.
     pub max_pixels: u64,

@@ -1,4 +1,4 @@
-//! What each kind of processor does with 16 floats at once.
+//! Vector operations on 16 floats for each kind of processor.
 
 /// 16 floats, a cache line.
 pub(super) type Line = [f32; 16];

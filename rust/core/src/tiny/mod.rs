@@ -7,7 +7,7 @@
 //!
 //! A patch pair goes through the whole network before the next one, as all it becomes on the way stays in the second cache.
 //! The score is one number, so the gradient of any loss is the sum over pairs of the loss's gradient by the score times the
-//! score's by the parameters. [`Tape::forward`] takes the latter while everything is at hand and keeps nothing else:
+//! score's by the parameters. [`Tape::forward`] computes the latter while all activations are in memory and keeps nothing else:
 //! 18 kB a pair where the activations would be 70 kB; [`Tape::backward`] is a small product.
 //!
 //! # Determinism
@@ -46,7 +46,7 @@ pub const MIN_SIDE: usize = 5;
 /// what it takes to wake another thread.
 pub const PARALLEL_PIXELS: usize = 4 * 400;
 
-/// Bytes that a thread works on for each pixel of a patch, at most.
+/// The most memory, in bytes, that a thread needs per pixel of a patch.
 pub const BYTES_PER_PIXEL: usize = 700;
 
 /// Parameters of a network with group normalisation, or of one without.
@@ -54,17 +54,17 @@ pub const fn parameter_count(norm: bool) -> usize {
     pack::count(norm)
 }
 
-/// A network: what makes a score of a pair of patches.
+/// A network that scores pairs of patches.
 #[derive(Clone, Copy, Debug)]
 pub struct Network<'a> {
-    /// Whether there is a group normalisation.
+    /// Whether it has group normalisations.
     pub norm: bool,
     /// In the order of the model: weight and bias of the 3x3 to 32 (of shape (output, input, row, column)), of its
     /// normalisation if there is one, of the 1x1, of its normalisation, of the 3x3 to 8, of the linear layer.
     pub parameters: &'a [f32],
     /// Factors of the nine channels.
     pub scale: &'a [f32; 9],
-    /// What is added to them then.
+    /// Offsets of the nine channels, added after the factors.
     pub shift: &'a [f32; 9],
 }
 
@@ -108,13 +108,13 @@ impl Tape {
         self.pairs
     }
 
-    /// Bytes that a call keeps a pair.
+    /// Bytes that a call keeps per pair.
     pub const BYTES_PER_PAIR: usize = LINES * size_of::<Line>();
 
     /// Scores of pairs of patches, as [`score`], of which gradients can be taken then.
     ///
     /// # Errors
-    /// As [`score`], and if the network has a normalisation and the tape has none or the other way round.
+    /// As [`score`], and if only one of network and tape has normalisations.
     pub fn forward(
         &mut self,
         network: &Network<'_>,
@@ -178,7 +178,7 @@ impl Tape {
     }
 }
 
-/// An error unless everything fits together.
+/// An error unless network, patches and outputs fit together.
 fn check(network: &Network<'_>, reference: &Batch<'_, u8>, distorted: &Batch<'_, u8>, out: usize) -> Result<()> {
     reference.same_shape("distorted", distorted)?;
     let [n, height, width, channels] = reference.shape();
@@ -251,7 +251,7 @@ impl State {
     }
 }
 
-/// Threads take one pair after another, as they may not be equally fast.
+/// Scores pairs on all threads: each takes the next pair when it is free, as threads may not be equally fast.
 fn share<'a>(
     arch: pulp::Arch,
     weights: &Weights,

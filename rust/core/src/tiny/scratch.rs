@@ -3,14 +3,14 @@
 use super::lanes::Line;
 use super::pack::Buffer;
 
-/// What a patch pair becomes on its way through the network. The first two layers' channels are innermost; the third's are
-/// those of two rows of pixels, one after the other.
+/// The activations of a patch pair on its way through the network. In the first two layers channels are innermost; the third
+/// holds the channels of two rows of pixels, one after the other.
 #[derive(Default)]
 pub(super) struct Scratch {
     /// Rows and columns of a patch.
     pub size: (usize, usize),
-    /// Those of the part of the images that is worked on: the patch itself, or a block of patches, of which the inputs are, and
-    /// the sums of the first layer.
+    /// Rows and columns of the part of the images in work, whose inputs and first-layer sums are stored: the patch itself, or a
+    /// block of patches.
     pub block: (usize, usize),
     /// Scaled inputs: reference, distorted, |difference|, rows of (column, channel).
     pub inputs: Buffer,
@@ -38,7 +38,7 @@ impl Scratch {
             self.raw[1].resize(pixels);
             self.out[0].resize(2 * pixels);
             // A pair of rows of the third layer reads four rows: one below the last, where their number is odd. It counts for
-            // nothing, but 0 times what is no number would be none.
+            // nothing, but 0 times NaN would be NaN.
             self.out[1].resize(pixels + width - 2);
             self.out[1].lines_mut()[pixels..][..width - 2].fill([0.0; 16]);
             self.last.resize((height - 4).div_ceil(2) * (width - 4));
@@ -52,12 +52,12 @@ impl Scratch {
     }
 }
 
-/// Floats of one scaled image: a chunk more than it has, as the last one may be written whole.
+/// Floats to allocate for one scaled image: a chunk more than it needs, because the last chunk is written whole.
 pub(super) fn plane((height, width): (usize, usize)) -> usize {
     (height * width * 3 + CHUNK).next_multiple_of(16)
 }
 
-/// What scales the inputs: factors and offsets of 16 pixels' channels, for each of the three images.
+/// Factors and offsets of the channels of 16 pixels, for each of the three images.
 pub(super) type Scaling = [[[Line; 3]; 3]; 2];
 
 /// The scaling by factors and offsets of the nine channels.

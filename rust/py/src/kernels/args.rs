@@ -1,4 +1,4 @@
-//! Arguments to values. Every error is one line that names the argument and what is expected.
+//! Converts arguments to values. Every error is one line that names the argument and what is expected.
 
 use std::ops::RangeInclusive;
 
@@ -17,10 +17,10 @@ pub const MAX_SIDE: i128 = i32::MAX as i128;
 /// The most patches a call cuts or chooses: 2^26, whose corners take 1 GB.
 pub const MAX_CORNERS: usize = 1 << 26;
 
-/// An argument that may be left out.
+/// An optional argument.
 pub type Maybe<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
-/// A whole number in a range. `what` says what else is expected of it, such as "a whole number".
+/// A whole number in a range; `what` describes it in messages, such as "a whole number".
 fn whole(name: &str, object: &Bound<'_, PyAny>, range: RangeInclusive<i128>, what: &str) -> PyResult<i128> {
     let wide = |_| object.extract::<u64>().map(i128::from);
     let expected = || format!("expected {what} from {} to {}", range.start(), range.end());
@@ -99,7 +99,7 @@ pub fn roi(object: Maybe<'_, '_>, height: usize, width: usize) -> PyResult<Optio
             outer_height: height,
             outer_width: width,
         })),
-        _ => Err(PyValueError::new_err(format!("the RoI is {h}x{w}; expected at least 1x1"))),
+        _ => Err(PyValueError::new_err(format!("'roi' is {h}x{w}; expected at least 1x1"))),
     }
 }
 
@@ -107,7 +107,7 @@ pub fn roi(object: Maybe<'_, '_>, height: usize, width: usize) -> PyResult<Optio
 pub fn real(name: &str, object: Maybe<'_, '_>, default: f64) -> PyResult<f64> {
     let Some(object) = object else { return Ok(default) };
     object.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(object.py()) {
-        true => PyValueError::new_err(format!("'{name}' is beyond what a float holds; expected a smaller number")),
+        true => PyValueError::new_err(format!("'{name}' is too large for a float; expected a smaller number")),
         false => PyTypeError::new_err(format!("'{name}' is a {}; expected a number", kind(object))),
     })
 }
@@ -116,7 +116,7 @@ pub fn real(name: &str, object: Maybe<'_, '_>, default: f64) -> PyResult<f64> {
 pub fn text(name: &str, object: &Bound<'_, PyAny>) -> PyResult<String> {
     object.extract().map_err(|error: PyErr| match error.is_instance_of::<PyTypeError>(object.py()) {
         true => PyTypeError::new_err(format!("'{name}' is a {}; expected a str", kind(object))),
-        false => PyValueError::new_err(format!("'{name}' holds surrogates; expected text that is valid Unicode")),
+        false => PyValueError::new_err(format!("'{name}' contains surrogates; expected valid Unicode text")),
     })
 }
 
@@ -128,11 +128,11 @@ pub fn fusion(name: &str, alpha: f64) -> PyResult<Fusion> {
     kind.fusion(alpha).map_err(to_py)
 }
 
-/// Pairs of a name and an alpha. Where there are none: `default`, or nothing beside masks.
+/// Pairs of a name and an alpha; without them `default`, or none if there are masks.
 pub fn fusions(object: Maybe<'_, '_>, masked: bool, default: &[Fusion]) -> PyResult<Vec<Fusion>> {
     let Some(object) = object else { return Ok(if masked { Vec::new() } else { default.to_vec() }) };
     let pairs: Vec<(String, f64)> = object.extract().map_err(|_| {
-        PyTypeError::new_err("'fusions' is not a sequence of (name, alpha); give for example [(\"blend\", 0.5)]")
+        PyTypeError::new_err("'fusions' is not a sequence of (name, alpha); pass, for example, [(\"blend\", 0.5)]")
     })?;
     pairs.iter().map(|(name, alpha)| fusion(name, *alpha)).collect()
 }
@@ -147,21 +147,21 @@ pub fn masks<'py>(object: Maybe<'_, 'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     object.try_iter().map_err(wrong)?.collect()
 }
 
-/// An error unless so many patches are within what a call takes, and their corners fit memory.
+/// An error if there are more patches than a call takes, or their corners do not fit in memory.
 pub fn check_count(count: Option<usize>) -> PyResult<()> {
     match count {
         // Corners, the array of them, and the set that a sampler chooses from.
         Some(count @ 0..=MAX_CORNERS) => room(count, 64),
-        _ => Err(PyValueError::new_err(format!("that is more than {MAX_CORNERS} patches; cut fewer at a time"))),
+        _ => Err(PyValueError::new_err(format!("that is more than {MAX_CORNERS} patches; cut fewer patches per call"))),
     }
 }
 
-/// MemoryError where `count` things of `bytes` do not fit: the core would abort.
+/// MemoryError if `count` items of `bytes` do not fit in memory, where the core would abort.
 pub fn room(count: usize, bytes: usize) -> PyResult<()> {
     const SMALL: usize = 1 << 24;
     match count.checked_mul(bytes) {
         Some(0..SMALL) => Ok(()),
         Some(total) if Vec::<u8>::new().try_reserve_exact(total).is_ok() => Ok(()),
-        _ => Err(PyMemoryError::new_err(format!("{count} numbers of {bytes} bytes do not fit memory"))),
+        _ => Err(PyMemoryError::new_err(format!("{count} items of {bytes} bytes do not fit in memory"))),
     }
 }

@@ -56,10 +56,12 @@ fn fusions_py(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
 
 /// The plan with one more fusion, by weights of the reference for each pixel.
 fn with_mask(plan: Plan, name: &str, mask: &Bound<'_, PyAny>, size: (usize, usize), channels: usize) -> PyResult<Plan> {
-    let array = readonly::<f64, Ix2>(name, mask, "a float64 array of shape (height, width): a weight for each pixel")?;
+    let array = readonly::<f64, Ix2>(name, mask, "a float64 array of shape (height, width), one weight per pixel")?;
     if array.shape() != [size.0, size.1] {
         let (found, expected) = (tuple(array.shape()), tuple(&[size.0, size.1]));
-        return Err(PyValueError::new_err(format!("'{name}' has shape {found}; expected {expected}, that of a patch")));
+        return Err(PyValueError::new_err(format!(
+            "'{name}' has shape {found}; expected {expected}, the size of a patch"
+        )));
     }
     room(array.len(), (1 + channels) * size_of::<f64>())?;
     let weights: Vec<f64> = array.as_array().iter().copied().collect();
@@ -71,8 +73,8 @@ fn with_mask(plan: Plan, name: &str, mask: &Bound<'_, PyAny>, size: (usize, usiz
     })
 }
 
-/// Fusions, and masks after them, for patches of `size`. Where there is no RoI it is the default patch's: 12x12 in the
-/// middle of 20x20. Where it plays no part the whole patch stands for it.
+/// The plan of fusions, followed by masks, for patches of `size`. The default RoI of patches of 20x20 is 12x12 in the middle;
+/// where no fusion uses the RoI, it is the whole patch.
 fn plan(
     fusions: &[Fusion],
     masks: &[Bound<'_, PyAny>],
@@ -89,7 +91,7 @@ fn plan(
         None => {
             let (height, width) = size;
             return Err(PyValueError::new_err(format!(
-                "'roi' is needed for patches of {height}x{width}; give (y, x, height, width)"
+                "'roi' is required for patches of {height}x{width}; pass (y, x, height, width)"
             )));
         }
     };
@@ -115,7 +117,7 @@ fn plan(
 /// roi
 ///     (y, x, height, width) inside the patch; (4, 4, 12, 12) for patches of 20x20, otherwise needed by all but `none`.
 /// mask
-///     (height, width) float64: weights of the reference, 0 to 1, in place of `fusion`, `alpha` and `roi`.
+///     (height, width) float64: weights of the reference, 0 to 1; replaces `fusion`, `alpha` and `roi`.
 ///
 /// Returns
 /// -------
@@ -127,7 +129,7 @@ fn plan(
 ///     If a dtype or a type is another.
 /// ValueError
 ///     If shapes differ, the RoI does not lie inside the patch, a weight or `alpha` is outside 0 to 1, or `mask` is given
-///     together with what it takes the place of.
+///     together with an argument that it replaces.
 ///
 /// Examples
 /// --------
@@ -165,9 +167,7 @@ fn fuse_py<'py>(
         Some(mask) => {
             let others = [("fusion", fusion), ("alpha", alpha), ("roi", roi)];
             if let Some((other, _)) = others.iter().find(|(_, given)| given.is_some()) {
-                return Err(PyValueError::new_err(format!(
-                    "'mask' takes the place of '{other}'; give only one of them"
-                )));
+                return Err(PyValueError::new_err(format!("'mask' replaces '{other}'; pass only one of them")));
             }
             with_mask(plan(&[], &[], size, channels, None, false)?, "mask", mask, size, channels)?
         }
@@ -193,7 +193,7 @@ fn rows(name: &str, object: &Bound<'_, PyAny>, len: usize) -> PyResult<Vec<usize
     check_count(Some(array.len()))?;
     let row = |&row: &i64| {
         let found = usize::try_from(row).ok().filter(|&row| row < len);
-        found.ok_or_else(|| PyIndexError::new_err(format!("'{name}' has row {row}, but there are {len}")))
+        found.ok_or_else(|| PyIndexError::new_err(format!("'{name}' has row {row}, but there are only {len} rows")))
     };
     array.as_array().iter().map(row).collect()
 }
@@ -208,11 +208,11 @@ fn rows(name: &str, object: &Bound<'_, PyAny>, len: usize) -> PyResult<Vec<usize
 /// reference_rows, distorted_rows
 ///     (k,) int64.
 /// fusions
-///     Pairs of a name and an alpha, as for `fuse`. None unless given where `masks` are, so that those are all.
+///     Pairs of a name and an alpha, as for `fuse`. With `masks` the default is no fusions, only the masks.
 /// masks
 ///     (height, width) float64 arrays, each as `mask` of `fuse`. They follow `fusions` in the numbering of `which`.
 /// which
-///     (k,) uint8: the index into `fusions` and `masks` for each pair; 0 unless given.
+///     (k,) uint8: the index into `fusions` and `masks` for each pair; 0 by default.
 /// roi
 ///     As for `fuse`; masks do not use it.
 ///
@@ -300,11 +300,11 @@ fn fuse_rows<'py>(
 /// roi
 ///     (y, x, height, width) inside the patch; (4, 4, 12, 12) for patches of 20x20, otherwise needed.
 /// fusions
-///     Pairs of a name and an alpha, as for `fuse`. None unless given where `masks` are, so that those are all.
+///     Pairs of a name and an alpha, as for `fuse`. With `masks` the default is no fusions, only the masks.
 /// masks
 ///     (rows, columns) float64 arrays, each as `mask` of `fuse`. Their results follow those of `fusions`.
 /// data_range
-///     The distance from black to white: 255, 65535 or 1.0 by dtype unless given.
+///     The distance from black to white: 255, 65535 or 1.0 by dtype by default.
 ///
 /// Returns
 /// -------

@@ -62,7 +62,7 @@ fn mse<'py>(
 /// reference, distorted, roi
 ///     As for `mse`.
 /// data_range
-///     The distance from black to white: 255, 65535 or 1.0 by dtype unless given.
+///     The distance from black to white: 255, 65535 or 1.0 by dtype by default.
 ///
 /// Returns
 /// -------
@@ -92,7 +92,7 @@ fn psnr_py<'py>(
     measured(py, reference, distorted, roi, Some(range))
 }
 
-/// The PSNR where `range` is given, the mean squared error where it is not.
+/// The PSNR with a `range`, the mean squared error without.
 fn measured<'py>(
     py: Python<'py>,
     reference: &Bound<'py, PyAny>,

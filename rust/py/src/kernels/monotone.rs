@@ -16,7 +16,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// Scores of pairs of patches by the model `monotone`, where they lie in two images.
 ///
-/// Results do not depend on the number of threads, nor on which other patches are scored. They are those of the torch module up
+/// Results do not depend on the number of threads, nor on which other patches are scored. They equal those of the torch module up
 /// to rounding.
 ///
 /// Parameters
@@ -32,11 +32,11 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// size
 ///     Pixels, one number or (rows, columns), multiples of 4.
 /// members
-///     How many nets the ensemble has, 1 to 1024.
+///     Number of nets in the ensemble, 1 to 1024.
 /// learned
-///     Whether what a patch counts in its image's score is learned; it is 1 else.
+///     Whether the weight of a patch in its image's score is learned; otherwise it is 1.
 /// scale, shift
-///     As for `tiny_score`; those of the difference are not used.
+///     As for `tiny_score`; those of the difference are ignored.
 /// raw, weight
 ///     (n * members,) float32: take each member's score of a patch, and its weight, patch by patch. They must not share
 ///     memory with an input or each other.
@@ -86,11 +86,11 @@ fn monotone_score_at(
         return Err(PyValueError::new_err(format!("'members' is {members}; expected 1 to 1024")));
     }
     let count = monotone::parameter_count(members, learned);
-    let parameters = float_vector("parameters", parameters, count, "the parameters of such an ensemble")?;
+    let parameters = float_vector("parameters", parameters, count, "the parameters of an ensemble of this size")?;
     let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
     let results = corners.len() * members;
-    let mut raw = output_vector("raw", raw, results, "a score of each patch and member")?;
-    let mut weight = output_vector("weight", weight, results, "a weight of each patch and member")?;
+    let mut raw = output_vector("raw", raw, results, "one score per patch and member")?;
+    let mut weight = output_vector("weight", weight, results, "one weight per patch and member")?;
     let model = Ensemble { members, learned, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
     let (raw, weight) = (raw.as_slice_mut()?, weight.as_slice_mut()?);
     py.detach(|| monotone::score_at(&model, &reference, &distorted, &corners, size, raw, weight)).map_err(to_py)

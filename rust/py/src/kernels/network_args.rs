@@ -15,9 +15,7 @@ fn fits(name: &str, contiguous: bool, found: usize, expected: usize, what: &str)
         return Err(PyValueError::new_err(format!("'{name}' has shape {found}; expected {expected}: {what}")));
     }
     if !contiguous {
-        return Err(PyValueError::new_err(format!(
-            "'{name}' is not contiguous; pass a contiguous array (numpy.ascontiguousarray)"
-        )));
+        return Err(PyValueError::new_err(format!("'{name}' is not contiguous; pass numpy.ascontiguousarray(...)")));
     }
     Ok(())
 }
@@ -51,7 +49,7 @@ pub(super) fn output_vector<'py>(
 /// Numbers for the nine channels.
 pub(super) fn channels(name: &str, object: &Bound<'_, PyAny>) -> PyResult<[f32; 9]> {
     object.extract().map_err(|_| {
-        let expected = "nine numbers, three each of the reference, the distorted and their difference";
+        let expected = "nine numbers: three each for reference, distorted and difference";
         match object.len() {
             Ok(len) if len != 9 => PyValueError::new_err(format!("'{name}' has length {len}; expected {expected}")),
             _ => PyTypeError::new_err(format!("'{name}' is a {}; expected {expected}", kind(object))),

@@ -38,7 +38,7 @@ fn positions(height: usize, width: usize, size: (usize, usize)) -> Option<usize>
 /// seed
 ///     0 to 2^64 - 1.
 /// key
-///     What tells images apart.
+///     A name that is unique to the image.
 /// size
 ///     Pixels, one number or (rows, columns).
 ///

@@ -39,7 +39,7 @@ fn grid_corners(
 /// height, width
 ///     Sides of the image in pixels.
 /// size, stride
-///     Pixels, one number or (rows, columns). `stride` is `size` unless given. What no whole patch covers is left out.
+///     Pixels, one number or (rows, columns). `stride` is `size` by default. Pixels that no whole patch covers are left out.
 ///
 /// Returns
 /// -------
@@ -82,7 +82,7 @@ fn grid<'py>(
 /// size, stride
 ///     As for `grid`.
 /// coords
-///     (n, 2) int64: y, x of each patch, in place of a grid and its `stride`. Patches may overlap.
+///     (n, 2) int64: y, x of each patch, instead of a grid and its `stride`. Patches may overlap.
 ///
 /// Returns
 /// -------
@@ -123,7 +123,7 @@ fn tile_py<'py>(
         (None, _) => grid_corners(py, image.shape()[0], image.shape()[1], size, stride)?,
         (Some(coords), None) => (size_or_20(size)?, corners(coords)?),
         (Some(_), Some(_)) => {
-            return Err(PyValueError::new_err("'coords' takes the place of 'stride'; give only one of them"));
+            return Err(PyValueError::new_err("'coords' replaces 'stride'; pass only one of them"));
         }
     };
     tile::check_corners(image.shape()[0], image.shape()[1], size, &corners).map_err(to_py)?;

@@ -20,7 +20,7 @@ fn parameters_of(norm: bool) -> &'static str {
     if norm { "the parameters of a network with norm" } else { "the parameters of a network without norm" }
 }
 
-const ONE_SCORE_PER_PAIR: &str = "a score of each pair";
+const ONE_SCORE_PER_PAIR: &str = "one score per pair";
 
 /// Pairs of patches that the network can take.
 fn pairs<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -> PyResult<[Batch<'a, u8>; 2]> {
@@ -44,7 +44,7 @@ fn check_room(pairs: &Batch<'_, u8>, bytes: usize) -> PyResult<()> {
 /// Parameters
 /// ----------
 /// parameters
-///     (4417,) float32, or (4321,) without norm: those of the torch module one after the other, in its order. Weight (32, 9, 3, 3)
+///     (4417,) float32, or (4321,) without norm: the parameters of the torch module one after the other, in its order. Weight (32, 9, 3, 3)
 ///     and bias of the first convolution, [of its normalisation,] of the second (16, 32, 1, 1), [of its normalisation,] of the
 ///     third (8, 16, 3, 3), of the linear layer (1, 8).
 /// reference, distorted
@@ -100,7 +100,7 @@ fn tiny_score(
 
 /// Scores of pairs of patches by TinyPatchRegressor, where they lie in two images.
 ///
-/// They are those that `tiny_score` gives of the patches of `tile`, bit for bit, for any number of threads. Patches that overlap
+/// The scores are those of `tiny_score` for the patches that `tile` cuts, bit for bit, for any number of threads. Patches that overlap
 /// share what depends on pixels alone: the first convolution, and without norm all but the last mean. Patches of many rows at
 /// once share most; a call for each row of patches would share little.
 ///
@@ -247,8 +247,7 @@ impl TinyTape {
     ///     If another thread is using the tape.
     fn backward(&self, py: Python<'_>, grad_output: &Bound<'_, PyAny>, gradients: &Bound<'_, PyAny>) -> PyResult<()> {
         let norm = self.0.norm();
-        let grad_output =
-            float_vector("grad_output", grad_output, self.0.pairs(), "a number for each pair of 'forward'")?;
+        let grad_output = float_vector("grad_output", grad_output, self.0.pairs(), "one number per pair of 'forward'")?;
         let mut gradients = output_vector("gradients", gradients, tiny::parameter_count(norm), parameters_of(norm))?;
         let (scores, gradients) = (grad_output.as_slice()?, gradients.as_slice_mut()?);
         py.detach(|| self.0.backward(scores, gradients)).map_err(to_py)

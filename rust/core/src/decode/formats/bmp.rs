@@ -85,7 +85,7 @@ impl<'a> Bmp<'a> {
             (_, 4 | 5) => return Err("is a BMP with a JPEG or PNG inside; save it as JPEG or PNG".into()),
             _ => {
                 return Err(format!(
-                    "is a BMP of {bits} bits a pixel and compression {compression}; save it with 24 bits, uncompressed"
+                    "is a BMP with {bits} bits per pixel and compression {compression}; save it with 24 bits, uncompressed"
                 ));
             }
         };

@@ -3,7 +3,7 @@
 //! # Warnings
 //! libjpeg warns where it went on over damage. Pillow ignores every warning, and takes a file only if its
 //! data are all there. Here a warning is an error if pixels may be wrong: after a bad Huffman code or a
-//! missing segment they are guesses or plain grey, and no one should be asked whether they notice those.
+//! missing segment they are guesses or plain grey, and people should not be asked whether they notice those.
 //! What leaves the pixels alone passes, as in Pillow: stray bytes between the header's segments or before
 //! the end, an unknown JFIF version, an unknown Adobe transform. libjpeg tells only its first warning, so
 //! the harmless ones of the header are removed from a copy before it is decoded and can't hide another.
@@ -68,7 +68,7 @@ impl<'a> Jpeg<'a> {
         let (height, width) = (u16::from_be_bytes([h0, h1]), u16::from_be_bytes([w0, w1]));
         let (height, width) = checked_size(height.into(), width.into(), max_pixels)?;
         if precision != 8 {
-            return Err(format!("is a JPEG with {precision} bits a channel; save it with 8"));
+            return Err(format!("is a JPEG with {precision} bits per channel; save it with 8"));
         }
         match components {
             1 | 3 => {}
@@ -129,7 +129,7 @@ fn describe(error: turbojpeg::Error) -> String {
     if text.starts_with("Premature end of JPEG") || text.starts_with("premature end of data segment") {
         truncated("JPEG")
     } else if text.contains("scans") {
-        format!("is a JPEG with more than {MOST_SCANS} scans, made to waste time; save it anew or {WHOLE}")
+        format!("is a JPEG with more than {MOST_SCANS} scans, made to waste time; save it again or {WHOLE}")
     } else {
         corrupt("JPEG", text)
     }
@@ -201,7 +201,7 @@ fn tidied(marker: u8, data: &[u8]) -> Option<(usize, u8)> {
     }
 }
 
-/// The file without what [`Segments`] passed over and [`tidied`] mends.
+/// The file without the stray bytes that [`Segments`] skips, and with the segments that [`tidied`] repairs.
 fn tidy(bytes: &[u8]) -> Reason<Vec<u8>> {
     let mut out = bytes[..2].to_vec();
     out.reserve(bytes.len());

@@ -53,7 +53,7 @@ impl<'a> Tiff<'a> {
         };
         let (height, width) = checked_size(value(257, 0)?, value(256, 0)?, max_pixels)?;
         if directory.more {
-            return Err("is a TIFF of several pages; save the page you want as a file of its own".into());
+            return Err("is a TIFF with several pages; save the page you want as a separate file".into());
         }
         let (samples, bits) = (value(277, 1)?, value(258, 1)?);
         let colour = match value(262, u64::MAX)? {
@@ -73,7 +73,7 @@ impl<'a> Tiff<'a> {
         }
         let deep = bits > 16 || !matches!(value(339, 1)?, 1 | 4);
         if deep {
-            return Err("holds signed, floating-point or 32-bit samples; convert it to 8 or 16 bits a channel".into());
+            return Err("holds signed, floating-point or 32-bit samples; convert it to 8 or 16 bits per channel".into());
         }
         let supported = match colour {
             Colour::Rgb => matches!(bits, 8 | 16),
@@ -81,15 +81,15 @@ impl<'a> Tiff<'a> {
             _ => matches!(bits, 1 | 2 | 4 | 8 | 16),
         };
         if !supported {
-            return Err(format!("is a TIFF with {bits} bits a channel; convert it to 8 or 16"));
+            return Err(format!("is a TIFF with {bits} bits per channel; convert it to 8 or 16"));
         }
         // JPEG in TIFF is left out because it would not be decoded by the JPEG decoder above.
         match value(259, 1)? {
             1 | 5 | 8 | 32946 | 32773 => {}
-            other => return Err(format!("is a TIFF of compression {other}; save it with LZW, deflate or none")),
+            other => return Err(format!("is a TIFF with compression {other}; save it with LZW, deflate or none")),
         }
         if value(266, 1)? != 1 {
-            return Err("is a TIFF of reversed bit order (FillOrder 2); save it anew".into());
+            return Err("is a TIFF with reversed bit order (FillOrder 2); save it again".into());
         }
         let planar = samples > 1 && value(284, 1)? == 2;
         let bits = bits as u8;

@@ -1,4 +1,4 @@
-//! What each kind of processor does with 32 samples at once.
+//! Vector operations on 32 samples for each kind of processor.
 
 use super::start::Start;
 use crate::fuse::Mix;
@@ -30,11 +30,11 @@ pub(crate) trait Lanes: Copy {
     fn select_left(self, inside: &HalfRow, outside: &HalfRow) -> HalfRow;
     /// `inside` in the RoI's columns of the right half of a row, 28..48, `outside` in the others.
     fn select_right(self, inside: &HalfRow, outside: &HalfRow) -> HalfRow;
-    /// Asks for the cache line at `byte`, which is not read.
+    /// Prefetches the cache line at `byte`, which is not read.
     fn prefetch(self, byte: *const u8);
     /// Fuses a patch pair by `copy` to `copied` and by `blend` with weight 0.5 to `blended`, in one sweep over its rows;
-    /// squared errors outside the RoI and, of the blend, inside it. Nothing where this processor has no faster way than
-    /// one fusion after another, or at the end of an image's buffer.
+    /// returns the squared errors outside the RoI and, for the blend, inside it. `None` where this processor has no faster
+    /// way than one fusion after another, or at the end of an image's buffer.
     #[inline(always)]
     fn copy_and_blend(self, pair: [Start<'_>; 2], copied: &mut [u8], blended: &mut [u8]) -> Option<(u64, u64)> {
         let _ = (pair, copied, blended);

@@ -61,7 +61,7 @@ impl<'a> Png<'a> {
             _ => return Err(corrupt("PNG", format_args!("colour type {colour} with {depth} bits"))),
         };
         if compression != 0 || filter != 0 || interlace > 1 {
-            return Err(corrupt("PNG", "its compression, filter or interlacing is none that PNG has"));
+            return Err(corrupt("PNG", "its compression, filter or interlacing method is not one that PNG has"));
         }
         let bit_depth = if depth == 16 { 16 } else { 8 };
         let mut header = Header { height, width, bit_depth, orientation: 1, icc_profile: false };
@@ -130,7 +130,7 @@ impl<'a> Png<'a> {
             rest = after;
         }
         if filled < out.len() {
-            return Err(corrupt("PNG", format_args!("its data end after {} of {height} rows", filled / (row + 1))));
+            return Err(corrupt("PNG", format_args!("its data ends after {} of {height} rows", filled / (row + 1))));
         }
         let mut filters = Vec::with_capacity(height);
         for y in 0..height {
