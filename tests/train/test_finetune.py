@@ -180,7 +180,7 @@ def test_the_recipe_is_the_sources_or_the_one_named(source: Path, monotone: Path
 
 
 def test_a_recipe_that_asks_for_another_model_is_one_line(source: Path, monotone: Path, tmp_path: Path) -> None:
-    with pytest.raises(PixqError, match=r"model\.norm is 'none', that of .* is 'group'; leave it out"):
+    with pytest.raises(PixqError, match=r"model\.norm is 'none', but .* has 'group'; leave it out"):
         finetuning_recipe(source, None, ["model.norm=none"])
     with pytest.raises(PixqError, match=r"recipe strong: model\.name is 'monotone', that of .* is 'tiny'"):
         finetuning_recipe(source, "strong")
@@ -253,7 +253,7 @@ def test_the_command_line(patches: Path, source: Path, monotone: Path, tmp_path:
     folds = built.pixq(*command, "--out", tmp_path / "a", "--from", source, "--folds")
     assert "--from starts one run; leave out --folds" in built.mistake(folds)
     alone = built.pixq(*command, "--out", tmp_path / "a", "--only", "head")
-    assert "--only head belongs to --from RUN" in built.mistake(alone)
+    assert "--only head needs --from RUN" in built.mistake(alone)
     headless = built.pixq(*command, "--out", tmp_path / "a", "--from", monotone, "--only", "head")
     assert "monotone has no head apart from its body" in built.mistake(headless)
     missing = built.pixq(*command, "--out", tmp_path / "a", "--from", tmp_path / "nothing")
