@@ -312,9 +312,7 @@ def test_messages(case: str) -> None:
 
 def test_messages_of_backward() -> None:
     tape = _core.TinyTape(norm=False)
-    with pytest.raises(
-        ValueError, match=r"^'grad_output' has shape \(2,\); expected \(0,\): one number per pair of"
-    ):
+    with pytest.raises(ValueError, match=r"^'grad_output' has shape \(2,\); expected \(0,\): one number per pair of"):
         tape.backward(OUT, P[:4321])
     tape.forward(P[:4321], PAIR, PAIR, scale=[1.0] * 9, shift=[0.0] * 9, out=OUT)
     with pytest.raises(

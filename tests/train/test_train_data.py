@@ -281,8 +281,8 @@ def test_an_image_larger_than_the_memory(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(PixqError) as caught:
         Pool(patches, CPU, 1)
     assert str(caught.value) == (
-        f"{tmp_path / 'out'}: the patches of image {patches.images[0]['image_id']} alone take 2 MiB, and 1 are given; "
-        "raise train.memory, or build the set with fewer patches an image"
+        f"{tmp_path / 'out'}: the patches of image {patches.images[0]['image_id']} need 2 MiB, but "
+        "train.memory is 1; raise it, or build the set with fewer patches per image"
     )
     assert len(Pool(patches, CPU, 2).pieces) == len(patches.images)
 

@@ -145,16 +145,16 @@ def _pairs(patches: PatchSet) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.ui
         yield batch.reference, batch.fused
 
 
-def renormalise(model: PatchModel, trained: PatchSet, shown: PatchSet) -> None:
+def renormalise(model: PatchModel, trained: PatchSet, target: PatchSet) -> None:
     """Set `NineChannels` so that a target's patches get the contrast of those that were trained on.
 
-    Of each of red, green and blue, one factor and one shift for reference and distorted, by which the references get
-    the same mean and deviation: what is equal stays equal. Differences get a factor of their own and no shift, by
-    which their root mean square becomes the same: no difference stays none. That changes how many grey levels count
-    as much, so scores mean nothing until they are calibrated, but it is what helps where a target's artefacts are
-    smaller than those of the source. Measured from TID2013 to interpolated pixels, balanced accuracy after calibration:
-    0.378 before, 0.435 with differences left as they are, 0.364 with the references' factor for them, 0.610 with
-    their own, and as much with a factor and a shift of its own for each of the nine channels.
+    Each of red, green and blue gets one factor and one shift for reference and distorted, which give the references the
+    same mean and deviation, so that equal patches stay equal. Differences get a separate factor and no shift, which
+    gives them the same root mean square, so that no difference stays no difference. Scores mean nothing until they are
+    calibrated again, but this helps where a target's artefacts are smaller than those of the source. From TID2013
+    to interpolated pixels, balanced accuracy after calibration was 0.378 before, 0.435 with unscaled differences, 0.364
+    with the references' factor for them, 0.610 with their own factor, and as much with a separate factor and shift for
+    each of the nine channels.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def renormalise(model: PatchModel, trained: PatchSet, shown: PatchSet) -> None:
         If a channel does not vary, or nothing differs.
     """
     mean_s, deviation_s, difference_s = _channels(trained)
-    mean_t, deviation_t, difference_t = _channels(shown)
+    mean_t, deviation_t, difference_t = _channels(target)
     factor = deviation_s / deviation_t
     scale, shift = (values.double().numpy() for values in (model.channels.scale, model.channels.shift))
     for first in (0, 3):
@@ -176,7 +176,7 @@ def renormalise(model: PatchModel, trained: PatchSet, shown: PatchSet) -> None:
 
 
 def _channels(patches: PatchSet) -> tuple[Array, Array, Array]:
-    """Of red, green and blue: mean and deviation of references, root mean square of differences; grey levels, (3,)."""
+    """Mean and deviation of references, and root mean square of differences, by colour, in grey levels, (3,)."""
     count, total, squares, apart = 0, np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(3, np.int64)
     for reference, fused in _pairs(patches):
         values, others = (pixels.reshape(-1, 3).astype(np.int64) for pixels in (reference, fused))
@@ -187,28 +187,34 @@ def _channels(patches: PatchSet) -> tuple[Array, Array, Array]:
     # In integers, to which nothing is lost where a channel hardly varies.
     spread = np.array([count * int(s) - int(t) ** 2 for s, t in zip(squares, total, strict=True)], dtype=np.float64)
     if not (spread > 0).all():
-        raise PixqError(f"{patches.directory}: a colour of its train split does not vary; norm needs contrast")
+        raise PixqError(
+            f"{patches.directory}: a colour of its train split does not vary, but norm needs contrast; "
+            "build a larger set, or choose --how coral"
+        )
     if not (apart > 0).all():
-        raise PixqError(f"{patches.directory}: a colour of its train split differs nowhere; norm needs differences")
+        raise PixqError(
+            f"{patches.directory}: a colour of its train split differs nowhere, but norm needs differences; "
+            "choose --how coral"
+        )
     return total / count, np.sqrt(spread) / count, np.sqrt(apart / count)
 
 
 def moments(model: PatchModel, patches: PatchSet) -> tuple[Array, Array]:
-    """Mean (k,) and covariance (k, k) of the features that the head gets of patches, float64."""
+    """Mean (k,) and covariance (k, k) of the head's input features for some patches, float64."""
     model.eval()
     count, total, products = 0, np.zeros(0), np.zeros(0)
     for pair in _pairs(patches):
         with torch.inference_mode():
             reference, fused = (torch.from_numpy(pixels) for pixels in pair)
             features = model.body(model.channels(reference, fused)).double().numpy()
-        own = features.sum(axis=0), features.T @ features
-        total, products = (total + own[0], products + own[1]) if count else own
+        sums = features.sum(axis=0), features.T @ features
+        total, products = (total + sums[0], products + sums[1]) if count else sums
         count += len(features)
     mean = total / count
     return mean, products / count - np.outer(mean, mean)
 
 
-def align(model: PatchModel, trained: PatchSet, shown: PatchSet) -> None:
+def align(model: PatchModel, trained: PatchSet, target: PatchSet) -> None:
     """CORAL, folded into the linear layers that read the features.
 
     A target's features f become M (f - mean_t) + mean_s, with M = Cs^1/2 Ct^-1/2 of both covariances, `RIDGE` added:
@@ -216,7 +222,7 @@ def align(model: PatchModel, trained: PatchSet, shown: PatchSet) -> None:
     with W M and b + W (mean_s - M mean_t). The layer that weighs patches, where pooling is learned, is folded too.
     """
     mean_s, covariance_s = moments(model, trained)
-    mean_t, covariance_t = moments(model, shown)
+    mean_t, covariance_t = moments(model, target)
     ridge = RIDGE * max(float(np.trace(covariance_s)) / len(mean_s), 1e-12) * np.eye(len(mean_s))
     matrix = _power(covariance_s + ridge, 0.5) @ _power(covariance_t + ridge, -0.5)
     offset = mean_s - matrix @ mean_t
@@ -234,7 +240,7 @@ def align(model: PatchModel, trained: PatchSet, shown: PatchSet) -> None:
 
 
 def _fold(layer: nn.Linear, matrix: Array, offset: Array) -> torch.Tensor:
-    """Put `matrix` into a layer's weights; what `offset` adds to its output."""
+    """Multiply a layer's weights by `matrix`, and return what `offset` adds to its output."""
     weight = layer.weight.detach().double().numpy().copy()
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight @ matrix))

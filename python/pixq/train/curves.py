@@ -1,4 +1,4 @@
-"""Loss and rank correlation by epoch, drawn."""
+"""Drawing the loss and rank correlation of each epoch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw(metrics: Sequence[dict[str, Any]], best: int | None = None) -> Figure:
     curve(left, losses[1], "validation", "s-")
     curve(right, [line["validation"]["srcc"] for line in metrics], "patches", "o-")
     curve(right, [line["validation"]["image_srcc"] for line in metrics], "images", "s-")
-    # A loss of 0 has no place on a scale of powers; where there is no other, the scale is even.
+    # A logarithmic scale has no 0, so it is linear if all losses are 0.
     scale = "log" if any(loss for loss in (*losses[0], *losses[1])) else "linear"
     left.set(xlabel="epoch", ylabel="loss", yscale=scale)
     right.set(xlabel="epoch", ylabel="SRCC on validation")

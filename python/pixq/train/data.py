@@ -1,4 +1,4 @@
-"""A patch set on a device: unfused bytes go there once, batches are gathered and fused there."""
+"""A patch set on a device, where batches are gathered and fused; unfused bytes are copied there once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Draw", "Pairs", "Pool", "fuse", "turn", "turns"]
 
 @dataclass(frozen=True)
 class Draw:
-    """What augmentation drew for each patch of a batch; `None` leaves it as it is.
+    """The random augmentation of each patch of a batch; `None` leaves patches as they are.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Draw:
     inside, outside
         float64 (n,): weight of the reference inside the RoI, and outside of it.
     shown
-        float32 (items, k): what dropout leaves of the k numbers of each item; 0 is hidden.
+        float32 (items, k): the factor that dropout gives to each of the k numbers of an item, 0 if it is hidden.
     """
 
     turn: Tensor | None = None
@@ -85,7 +85,7 @@ def turn(patches: Tensor, sources: Tensor) -> Tensor:
 
 
 class Piece:
-    """Records whose pixels are on the device together; it is filled anew for each piece of a pool."""
+    """Records whose pixels are on the device together; it is refilled for each piece of a pool."""
 
     def __init__(self, pool: Pool, references: int, distorted: int, records: int) -> None:
         size = pool.geometry.size
@@ -107,10 +107,10 @@ class Piece:
         self.fusion = np.zeros(records, dtype=np.uint8)
         self.turns = turns(size).to(pool.device)
         self.fusions = [(fusion.name, 0.5 if fusion.alpha is None else fusion.alpha) for fusion in pool.patches.fusions]
-        self.plain = all(fusion.name == "none" for fusion in pool.patches.fusions)
+        self.plain = all(fusion.weights == (0.0, 0.0) for fusion in pool.patches.fusions)
 
     def pairs(self, rows: Tensor, draw: Draw | None = None) -> Pairs:
-        """The patch pairs of the records `rows`, int64 (n,) counted within the piece, with what `draw` drew."""
+        """The patch pairs of the records `rows`, int64 (n,) counted within the piece, with the augmentation `draw`."""
         reference_rows = self.reference_row.index_select(0, rows)
         distorted_rows = self.distorted_row.index_select(0, rows)
         reference = self.reference.index_select(0, reference_rows)
@@ -143,10 +143,10 @@ class Piece:
         return Pairs(reference, fused, quality)
 
     def _quality(self, rows: Tensor, reference: Tensor, distorted: Tensor, fused: Tensor) -> Tensor:
-        """The quality of patches that were fused anew, by the patch set's own rule.
+        """The quality of newly fused patches, by the patch set's rule for labels.
 
-        As the core has it: one that equals its reference has quality 1 whatever people said of the image, and so has
-        one whose distorted patch counts as unchanged.
+        As in the core, a patch that equals its reference has quality 1 whatever the image's score, and so has one whose
+        distorted patch counts as unchanged.
         """
         image = self.image_quality.index_select(0, rows)
         left = (fused.int() - reference.int()).square().sum(dim=(1, 2, 3))
@@ -161,10 +161,10 @@ class Piece:
 
 
 class Pool:
-    """The records of a selection, and the pieces in which they go to a device.
+    """The records of a selection, and the pieces in which they are copied to a device.
 
-    A piece is whole images, in the order of the patch set, as many as the memory holds; a selection that fits whole is
-    one piece, which is loaded once.
+    A piece holds as many whole images as fit in the memory, in the order of the patch set. A selection that fits
+    completely is one piece, which is loaded once.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class Pool:
         self.tolerated = patches.manifest["min_difference"]
         records = patches.records
         order = np.argsort(records.image, kind="stable")
-        #: Of each record, image by image: its number in the patch set, its image's in `patches.images`, its quality.
+        #: For each record, image by image: its number in the patch set, its image's number, and its quality.
         self.row: NDArray[np.int64] = patches.rows[order]
         self.image: NDArray[np.int64] = records.image[order].astype(np.int64)
         self.quality: NDArray[np.float64] = records.quality[order]
@@ -202,18 +202,18 @@ class Pool:
 
     def _split(self, limit: int) -> list[slice]:
         """Slices of the records, each whole images that take no more than `limit` bytes."""
-        bytes_each = 3 * self.geometry.size**2
+        patch_bytes = 3 * self.geometry.size**2
         starts, counts = image_spans(self.image)
         pieces: list[slice] = []
         used = 0
         for start, end in zip(starts.tolist(), (starts + counts).tolist(), strict=True):
             # Two images of one reference share its patches; counted twice here, they only make pieces smaller.
-            need = 2 * bytes_each * (end - start)
+            need = 2 * patch_bytes * (end - start)
             if need > limit:
                 name = self.patches.images[int(self.image[start])]["image_id"]
                 raise PixqError(
-                    f"{self.patches.directory}: the patches of image {name} alone take {math.ceil(need / 2**20)} MiB, "
-                    f"and {limit // 2**20} are given; raise train.memory, or build the set with fewer patches an image"
+                    f"{self.patches.directory}: the patches of image {name} need {math.ceil(need / 2**20)} MiB, but "
+                    f"train.memory is {limit // 2**20}; raise it, or build the set with fewer patches per image"
                 )
             if pieces and used + need <= limit:
                 pieces[-1] = slice(pieces[-1].start, end)
@@ -224,7 +224,7 @@ class Pool:
         return pieces
 
     def load(self, number: int) -> Piece:
-        """The piece `number` on the device; the one before it is gone."""
+        """Load piece `number` to the device, in place of the one before."""
         if self._loaded is None:
             counts = [self._rows(piece) for piece in self.pieces]
             most = [max(len(rows[i]) for rows in counts) for i in (0, 2)]

@@ -1,4 +1,4 @@
-"""How well predictions agree with people: the field's usual numbers."""
+"""How well predictions agree with people, in the usual numbers of the field."""
 
 from __future__ import annotations
 
@@ -48,5 +48,5 @@ def agreement(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float | None]
 
 
 def finite(value: float) -> float | None:
-    """JSON has neither NaN nor infinity."""
+    """The value, or `None` for NaN and infinity, which JSON does not have."""
     return value if math.isfinite(value) else None

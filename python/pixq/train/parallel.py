@@ -1,4 +1,4 @@
-"""Several processes on one batch: torchrun starts them, torch.distributed joins their gradients."""
+"""Training one batch on several processes, which torchrun starts and torch.distributed joins."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class World:
         return DistributedDataParallel(model, device_ids=ids)
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so: all must stop at the same step."""
+        """Whether the flag is set in any process, because all must stop at the same step."""
         if self.size == 1:
             return flag
         votes = torch.tensor([float(flag)], device=self.device)
@@ -58,7 +58,7 @@ class World:
 
 @contextmanager
 def join(device: torch.device) -> Iterator[World]:
-    """Meet the other processes that torchrun started; without torchrun, there is one."""
+    """Join the other processes that torchrun started; without torchrun, there is only one."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -1,4 +1,4 @@
-"""Predictions of a model for the records of a pool: what validation computes and what a run writes."""
+"""Predictions of a model for the records of a pool, for validation and for the files of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Predictions", "predict", "validate"]
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of records, and what people said.
+    """A model's predictions for records, beside their quality.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ class Predictions:
     image
         int64 (n,): numbers of their images in `PatchSet.images`.
     quality
-        float64 (n,): of the records.
+        float64 (n,): their quality.
     predicted
-        float32 (n,): quality as predicted, 0 to 1.
+        float32 (n,): their predicted quality, 0 to 1.
     raw
         float32 (n, k): as in `PatchScores`.
     weight
-        float32 (n,): what each patch counts in its image's score.
+        float32 (n,): the weight of each patch in its image's score.
     images, image_quality, image_predicted
         Numbers of the images (m,), the mean quality of their records, and their predicted score.
     """
@@ -86,7 +86,7 @@ def predict(model: PatchModel, pool: Pool, patches: int = 0, *, rank: int = 0, w
 
 
 def _joined(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Every process has zeros where the others have results: the sum has them all."""
+    """All results: each process has zeros where the others have results, so their sum has them all."""
     joined = values.to(device)
     torch.distributed.all_reduce(joined)
     return joined.cpu()

@@ -1,4 +1,4 @@
-"""Which patches an epoch takes, in which order, and what augmentation draws for them: all by seed, epoch and piece."""
+"""The batches of an epoch and their augmentation, which depend only on seed, epoch and piece."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Batch:
     Parameters
     ----------
     rows
-        int64 (items, patches an item): records, counted within the piece.
+        int64 (items, patches per item): records, counted within the piece.
     weight
-        float32 (items,): what each item counts in the loss.
+        float32 (items,): the weight of each item in the loss.
     draw
-        What augmentation drew for each patch, flattened as `rows` is, and dropout for each item.
+        The augmentation of each patch, flattened like `rows`, and the dropout of each item.
     """
 
     rows: Tensor
@@ -38,14 +38,14 @@ class Batch:
     draw: Draw
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
-        return self._each(lambda values: values.to(device, non_blocking=True))
+        """The batch on another device."""
+        return self._map(lambda values: values.to(device, non_blocking=True))
 
     def clone(self) -> Batch:
-        """The same in memory of its own."""
-        return self._each(lambda values: values.clone())
+        """A copy of the batch."""
+        return self._map(lambda values: values.clone())
 
-    def _each(self, change: Any) -> Batch:
+    def _map(self, change: Any) -> Batch:
         draw = Draw(*map(_mapper(change), _fields(self.draw)))
         return Batch(change(self.rows), change(self.weight), draw)
 
@@ -60,7 +60,7 @@ class Batch:
         """The items that process `rank` of `world` takes; together they are this batch."""
         items = torch.arange(len(self.rows), device=self.rows.device)[rank::world]
         if len(items) == 0:
-            # Every process takes part in every step; one without an item of its own takes one that counts nothing.
+            # Every process takes part in every step; one without items takes one with weight 0.
             only = self.part(0, len(self.rows))
             return Batch(only.rows, torch.zeros_like(only.weight), only.draw)
         return self.take(items)
@@ -92,7 +92,7 @@ def generator(seed: int, *keys: int) -> np.random.Generator:
 
 
 def balance(pool: Pool, spec: BalanceSpec, by_image: bool) -> NDArray[np.float64]:
-    """How much each record, or each image, should count so that all cells count the same; the mean is 1.
+    """The weight of each record, or each image, that makes all cells count the same; their mean is 1.
 
     A cell is a bin of quality, a distortion type, or both at once. The result has shape (records,) or (images,), in
     the order of the pool.
@@ -106,7 +106,7 @@ def balance(pool: Pool, spec: BalanceSpec, by_image: bool) -> NDArray[np.float64
     if "quality" in spec.by:
         cells = np.minimum((quality * spec.bins).astype(np.int64), spec.bins - 1)
     if "distortion" in spec.by:
-        kinds = np.unique([each["distortion_type"] for each in pool.patches.images], return_inverse=True)[1]
+        kinds = np.unique([image["distortion_type"] for image in pool.patches.images], return_inverse=True)[1]
         cells = cells * (kinds.max() + 1) + kinds[image]
     _, cell, sizes = np.unique(cells, return_inverse=True, return_counts=True)
     weights = 1.0 / sizes[cell]
@@ -135,33 +135,33 @@ def _items(pool: Pool, piece: int, recipe: Recipe) -> int:
 def _rows_of_epoch(
     pool: Pool, piece: int, recipe: Recipe, weights: NDArray[np.float64], random: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows (items, patches an item) and item weights of one epoch over a piece, in order."""
+    """Rows (items, patches per item) and item weights of one epoch over a piece, in order."""
     train, how = recipe.train, recipe.balance.how
     span = pool.pieces[piece]
     starts, counts = _bounds(pool, piece)
     total = _items(pool, piece, recipe)
     if train.unit == "images":
         first = len(image_spans(pool.image[: span.start])[0])
-        own = weights[first : first + len(counts)]
+        of_piece = weights[first : first + len(counts)]
         if how == "sampler":
-            images = random.choice(len(counts), total, p=own / own.sum())
+            images = random.choice(len(counts), total, p=of_piece / of_piece.sum())
         else:
             images = np.concatenate([random.permutation(len(counts)) for _ in range(train.visits)])
         # With replacement where an image has fewer patches than the bag; without, otherwise.
         keys = [_some(random, int(counts[image]), train.bag) for image in images]
         rows = starts[images][:, None] + np.stack(keys)
-        return rows, own[images] if how == "weights" else np.ones(total)
-    own = weights[span]
+        return rows, of_piece[images] if how == "weights" else np.ones(total)
+    of_piece = weights[span]
     if how == "sampler":
-        rows = random.choice(len(own), total, p=own / own.sum())
+        rows = random.choice(len(of_piece), total, p=of_piece / of_piece.sum())
     elif train.patches == 0:
-        rows = random.permutation(len(own))
+        rows = random.permutation(len(of_piece))
     else:
         picked = [
             start + random.permutation(count)[: train.patches] for start, count in zip(starts, counts, strict=True)
         ]
         rows = random.permutation(np.concatenate(picked))
-    return rows[:, None], own[rows] if how == "weights" else np.ones(total)
+    return rows[:, None], of_piece[rows] if how == "weights" else np.ones(total)
 
 
 def _some(random: np.random.Generator, count: int, wanted: int) -> NDArray[np.int64]:
@@ -176,17 +176,17 @@ def batches_of(
     Parameters
     ----------
     weights
-        As `balance` gives them.
+        The result of `balance`.
     epoch
-        Number of the epoch: with the seed and the piece, all that the draws depend on.
+        The epoch, on which the draws depend together with the seed and the piece.
     hidden
-        How many numbers of an item dropout can hide; see `PatchModel.hidden`.
+        The number of inputs per item that dropout can hide; see `PatchModel.hidden`.
     """
     train = recipe.train
     random = generator(train.seed, epoch, piece)
     rows, weight = _rows_of_epoch(pool, piece, recipe, weights, random)
     weight32 = torch.from_numpy(weight.astype(np.float32))
-    # Moved at once: on a GPU, a copy a step would cost more than the step.
+    # Moved at once, because on a GPU one copy per step would cost more than the step.
     whole = Batch(torch.from_numpy(rows), weight32, _draws(recipe, len(rows), rows.shape[1], hidden, random)).to(
         pool.device
     )
@@ -196,12 +196,12 @@ def batches_of(
     *patches, shown = _fields(whole.draw)
     splits += [*(_split(values, train.batch * bag) for values in patches), _split(shown, train.batch)]
     for number in range(-(-len(rows) // train.batch)):
-        own = [parts[number] if parts is not None else None for parts in splits]
-        yield Batch(own[0], own[1], Draw(*own[2:]))  # type: ignore[arg-type]  # the first two are always there
+        fields = [parts[number] if parts is not None else None for parts in splits]
+        yield Batch(fields[0], fields[1], Draw(*fields[2:]))  # type: ignore[arg-type]  # the first two are always there
 
 
 def _draws(recipe: Recipe, items: int, bag: int, hidden: int, random: np.random.Generator) -> Draw:
-    """Turns and fusions of items * bag patches, and what dropout leaves of the items."""
+    """Turns and fusions of items * bag patches, and the dropout of the items."""
     augment, count = recipe.augment, items * bag
     turn = inside = outside = shown = None
     if augment.flip or augment.turn:

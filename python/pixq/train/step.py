@@ -34,7 +34,7 @@ __all__ = [
 
 
 class Error(nn.Module):
-    """The error of each prediction that a recipe names."""
+    """The error of each prediction, as the recipe's `[loss]` defines it."""
 
     def __init__(self, spec: LossSpec) -> None:
         super().__init__()
@@ -108,7 +108,9 @@ def decorrelation(predicted: Tensor, quality: Tensor, weight: Tensor, world: int
 
 
 def make_optimiser(model: nn.Module, spec: OptimiserSpec, device: torch.device) -> torch.optim.Optimizer:
-    """The optimiser; its fused kernels, whose learning rate is a tensor on CUDA so that a graph reads it anew."""
+    """The optimiser; its fused kernels, whose learning rate is a tensor on CUDA so that a graph reads each new "
+    "value.
+    """
     cuda = device.type == "cuda"
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
     return kind(
@@ -139,14 +141,14 @@ def learning_rate(spec: OptimiserSpec, step: int, steps_an_epoch: int, epochs: i
 
 
 class Step:
-    """A step of training, eager.
+    """A training step, run eagerly.
 
     Parameters
     ----------
     model
         The model whose weights change.
     forward
-        What scores patches: the model itself, or a wrapper of it that joins the gradients of several processes.
+        The module that scores patches: the model itself, or a wrapper that joins the gradients of several processes.
     world
         The number of processes; each sees its own items of a batch.
     """
@@ -164,7 +166,7 @@ class Step:
         self.weights = list(model.parameters())
 
     def set_learning_rate(self, lr: float) -> None:
-        """The learning rate of the next steps."""
+        """Set the learning rate of the next steps."""
         for group in self.optimiser.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)
@@ -172,7 +174,7 @@ class Step:
                 group["lr"] = lr
 
     def __call__(self, piece: Piece, batch: Batch, items: int) -> Tensor:
-        """Change the weights; the weighted loss summed over this process's items, float32 ().
+        """Change the weights, and return the weighted loss summed over this process's items, float32 ().
 
         `items` is the size of the whole batch, over all processes.
         """
@@ -199,18 +201,18 @@ class Step:
         if self.recipe.loss.correlation > 0.0:
             images, quality = image_scores(self.model, scores, bag), pairs.quality.view(-1, bag).mean(dim=1)
             apart = decorrelation(images, quality, batch.weight, self.world)
-            # It is of the whole batch, which each process has its share of.
+            # The term is of the whole batch, of which each process counts its share.
             total = total + self.recipe.loss.correlation * (items / self.world) * apart.float()
         return total
 
 
 class CoreStep(Step):
-    """The same for a model whose score the core computes, in half the time.
+    """A training step for a model whose score the core computes, in half the time.
 
     With small batches, PyTorch's bookkeeping of a graph and of many weights takes as long as the network. Here the
     weights are views of one vector, which the core reads and PyTorch's Adam changes at once; the moments in `optimiser`
-    are views too, so a checkpoint is that of a `Step`. The loss is of one number a patch, so its derivative is written
-    down.
+    are views too, so a checkpoint is the same as that of a `Step`. The loss is a function of one number per patch, so
+    its derivative is written out.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -224,12 +226,12 @@ class CoreStep(Step):
 
     @staticmethod
     def serves(model: PatchModel, recipe: Recipe) -> bool:
-        """Whether the loss is the sum of errors of patches, each of one score of the core's, and all weights change."""
+        """Whether the loss is a sum of errors of single patches that the core scores, and all weights are trained."""
         plain = recipe.train.unit == "patches" and recipe.loss.correlation == 0.0 and recipe.model.link == "identity"
         return plain and model.kernel is not None and all(weight.requires_grad for weight in model.parameters())
 
     def __call__(self, piece: Piece, batch: Batch, items: int) -> Tensor:
-        """As `Step`."""
+        """See `Step`."""
         if self._flat is None:
             self._flat = self._join()
         pairs = piece.pairs(batch.rows.reshape(-1), batch.draw)
@@ -296,11 +298,11 @@ class CoreStep(Step):
 
 
 class GraphedStep(Step):
-    """The same on CUDA, captured once and replayed: no Python and one launch a step.
+    """A training step on CUDA, captured once and replayed: no Python and one launch per step.
 
-    The first full batches are taken eagerly on a side stream, as capturing asks for; they are steps of training like
-    any other. A batch of another size, as the last of an epoch may be, is taken eagerly too. A piece keeps its
-    addresses when it is filled anew, so the graph serves all of them.
+    The first full batches run eagerly on a side stream, as capturing requires; they are training steps like any other.
+    A batch of another size, such as the last one of an epoch, runs eagerly too. A piece keeps its addresses when it is
+    refilled, so the graph works for all pieces.
     """
 
     #: Eager steps before the capture.
@@ -315,7 +317,7 @@ class GraphedStep(Step):
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def __call__(self, piece: Piece, batch: Batch, items: int) -> Tensor:
-        """As `Step`; the result is overwritten by the next call."""
+        """See `Step`; the next call overwrites the result."""
         if len(batch.rows) != self.recipe.train.batch:
             return super().__call__(piece, batch, items)
         if self._seen < self.WARM:
@@ -338,7 +340,7 @@ class GraphedStep(Step):
 
 
 def kind_of_step(model: PatchModel, recipe: Recipe, device: torch.device, world: int) -> type[Step]:
-    """The fastest kind of step that gives what `Step` gives."""
+    """The fastest kind of step with the results of `Step`."""
     if world > 1:
         return Step
     if device.type == "cuda":

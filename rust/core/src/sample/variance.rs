@@ -40,7 +40,7 @@ pub fn local_variance<T: Moments>(view: &View<'_, T>, size: (usize, usize), out:
         return Err(Error::Value { what: "the patch size", value, expected: "at most 2^32 pixels" });
     }
     check_len("out", out.len(), &[rows, columns])?;
-    // Each job starts its column sums anew, which costs `size.0` rows: so bands are several times that.
+    // Each job computes its first column sums, which costs `size.0` rows: so bands are several times that.
     let samples = view.height() * view.width() * view.channels();
     let band =
         if parallel::worth_it(samples) { rows.div_ceil(4 * parallel::num_threads()).max(2 * size.0) } else { rows };

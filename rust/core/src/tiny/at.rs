@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_is_the_same() {
-        // A bright pixel at which the first layer overflows, and no weight below 0: a patch is no number, infinite or finite
+        // A bright pixel at which the first layer overflows, and no weight below 0: a patch is NaN, infinite or finite
         // by which of its rows it lies in.
         let mut case = Case::new(9, false, [1, 60, 60]);
         case.images = [vec![0; 60 * 60 * 3], vec![0; 60 * 60 * 3]];

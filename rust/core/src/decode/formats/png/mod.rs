@@ -149,7 +149,7 @@ impl<'a> Png<'a> {
         options.set_ignore_iccp_chunk(true);
         options.set_skip_ancillary_crc_failures(false);
         let mut decoder = png::Decoder::new_with_options(Cursor::new(self.bytes), options);
-        // Pixels were held against the limit already; this is for the crate's rows and the small chunks.
+        // Pixels were checked against the limit already; this is for the crate's rows and the small chunks.
         decoder.set_limits(Limits { bytes: self.header.width * 12 + BESIDE_ROWS });
         let mut reader = decoder.read_info()?;
         let info = reader.info();
