@@ -228,9 +228,9 @@ def test_a_recipe_is_written_so_that_it_reads_the_same(tables: dict[str, Any]) -
         ("[model]\ncuts = ['0.2', 0.5]\n", "model.cuts.0: input should be a valid number, not '0.2'"),
         ("[model]\ncuts = [false, true]\n", "model.cuts.0: input should be a valid number, not False"),
         ("[model]\nweights = 'saved'\n", "model.weights is 'saved', which pixq reserves"),
-        ('[model]\nweights = "a\\u007fb"\n', "model.weights is 'a\\x7fb', which holds what can't be written"),
-        ("[model]\npooling = 'learned'\n", 'model.pooling "learned" is trained on images; set train.unit = "images"'),
-        ("[loss]\ncorrelation = 0.1\n", 'loss.correlation is of image scores; set train.unit = "images"'),
+        ('[model]\nweights = "a\\u007fb"\n', "model.weights is 'a\\x7fb', which has characters that can't be written"),
+        ("[model]\npooling = 'learned'\n", 'model.pooling = "learned" is trained on images; set train.unit = "images"'),
+        ("[loss]\ncorrelation = 0.1\n", 'loss.correlation needs image scores; set train.unit = "images"'),
         ("[model]\nhead = 'ordinal'\n[train]\nunit = 'images'\n", 'set train.unit = "patches"'),
         (
             "[augment]\nfusions = 'blend'\n",
@@ -240,10 +240,10 @@ def test_a_recipe_is_written_so_that_it_reads_the_same(tables: dict[str, Any]) -
         ("[augment]\nfusions = ['blend:much']\n", "augment.fusions: fusion 'blend:much': 'much' is not a number"),
         ("[augment]\nfusions = ['blend:nan']\n", "augment.fusions: "),
         ("[augment]\nfusions = [1]\n", "augment.fusions.0: input should be a valid string, not 1"),
-        ("[augment]\nalpha = [0.5, 0.2]\n", "augment.alpha is [0.5, 0.2]; give a range inside 0 to 1"),
-        ("[augment]\nalpha = [0, 1.5]\n", "augment.alpha is [0.0, 1.5]; give a range inside 0 to 1"),
+        ("[augment]\nalpha = [0.5, 0.2]\n", "augment.alpha is [0.5, 0.2]; give a range within 0 to 1"),
+        ("[augment]\nalpha = [0, 1.5]\n", "augment.alpha is [0.0, 1.5]; give a range within 0 to 1"),
         ("[augment]\nalpha = [nan, 1]\n", "augment.alpha.0: input should be a finite number"),
-        ("[balance]\nhow = 'sampler'\nby = []\n", "balance.by is empty; name quality or distortion"),
+        ("[balance]\nhow = 'sampler'\nby = []\n", "balance.by is empty; choose quality or distortion"),
         ("[balance]\nby = ['level']\n", "balance.by.0: input should be 'quality' or 'distortion', not 'level'"),
         ("[train]\nseed = 1\nseed = 2\n", "Cannot overwrite a value"),
         ("[train]\n[train]\n", "Cannot declare ('train',) twice"),
@@ -263,7 +263,7 @@ def test_a_wrong_recipe_is_one_line(text: str, expected: str, file: Path) -> Non
 def test_files_that_are_no_recipe(file: Path, tmp_path: Path) -> None:
     assert mistake(file) == f"{file}: No such file or directory; choose seed, strong or a TOML file"
     file.write_bytes(bytes(range(256)))
-    assert mistake(file) == f"{file}: is not text in UTF-8; choose seed, strong or a TOML file"
+    assert mistake(file) == f"{file}: is not UTF-8 text; choose seed, strong or a TOML file"
     file.write_bytes(b"\0" * 64)
     assert mistake(file).startswith(f"{file}: ")
     file.unlink()
@@ -288,7 +288,7 @@ def test_an_empty_file_is_the_defaults(file: Path) -> None:
         ("train.=3", "is not TABLE.KEY=VALUE"),
         (".epochs=3", "is not TABLE.KEY=VALUE"),
         ("train.epochs.more=3", "is not TABLE.KEY=VALUE"),
-        ("training.epochs=3", "--set 'training.epochs=3': a recipe has no table 'training'; choose model, train"),
+        ("training.epochs=3", "--set 'training.epochs=3': there is no table 'training'; choose model, train"),
         ("train.epoch=3", "recipe seed: train.epoch: there is no such key; choose epochs"),
         ("train.epochs=", "recipe seed: train.epochs: input should be a valid integer, not ''"),
         ("train.epochs=many", "recipe seed: train.epochs: input should be a valid integer, not 'many'"),
@@ -302,7 +302,10 @@ def test_an_empty_file_is_the_defaults(file: Path) -> None:
         ),
         (f"train.epochs={'9' * 5000}", "recipe seed: train.epochs: input should be a valid integer, not '999"),
         (f"train.epochs={'[' * 5000}", "recipe seed: train.epochs: input should be a valid integer, not '[[["),
-        ("model.weights=caf\udce9", r"recipe seed: model.weights is 'caf\udce9', which holds what can't be written"),
+        (
+            "model.weights=caf\udce9",
+            r"recipe seed: model.weights is 'caf\udce9', which has characters that can't be written",
+        ),
     ],
 )
 def test_a_wrong_override_is_one_line(override: str, expected: str) -> None:
@@ -386,7 +389,7 @@ def test_an_override_that_would_do_nothing_is_refused(override: str) -> None:
     check_used(used, [override])
     elsewhere = [ELSEWHERE[override]] if override in ELSEWHERE else []
     unused = read_recipe("seed", [*elsewhere, override])
-    with pytest.raises(PixqError, match="does nothing with this recipe") as caught:
+    with pytest.raises(PixqError, match="has no effect with this recipe") as caught:
         check_used(unused, [override])
     assert str(caught.value).startswith(f"--set {override} ")
 
@@ -394,5 +397,5 @@ def test_an_override_that_would_do_nothing_is_refused(override: str) -> None:
 def test_the_command_refuses_an_override_that_would_do_nothing(tmp_path: Path) -> None:
     built.make_small(tmp_path)
     done = built.pixq("train", tmp_path / "out", "--out", tmp_path / "run", "--set", "train.bag=3")
-    assert "--set train.bag=3 does nothing" in built.mistake(done)
+    assert "--set train.bag=3 has no effect" in built.mistake(done)
     assert not (tmp_path / "run").exists()
