@@ -149,7 +149,7 @@ fn damage_is_refused_or_decoded() {
 #[test]
 fn a_panic_becomes_an_error() {
     let said = guarded::<()>("a file", || panic!("as a decoder might")).unwrap_err().to_string();
-    assert_eq!(said, "a file: can't be decoded (the decoder gave up on damaged data); get a whole copy of the file");
+    assert_eq!(said, "a file: can't be decoded (the decoder gave up on damaged data); get an intact copy of the file");
 }
 
 #[test]
