@@ -284,14 +284,14 @@ def test_an_unfinished_run(copy: Path, status: str) -> None:
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "{}", '{"format": "pixq run"}', "\0" * 9, "[" * 100_000])
 def test_a_damaged_run_json(copy: Path, text: str) -> None:
     (copy / "run.json").write_text(text, encoding="utf-8")
-    assert "is damaged or of another version of pixq" in mistake(copy)
+    assert "is damaged or from another version of pixq" in mistake(copy)
 
 
 def test_a_run_json_that_says_otherwise(copy: Path) -> None:
     info = json.loads((copy / "run.json").read_text(encoding="utf-8"))
     for change in ({"schema_version": 2}, {"format": "pixq"}, {"status": "done"}, {"parameters": "many"}, {"more": 1}):
         rewrite(copy / "run.json", **change)
-        assert "of another version of pixq" in mistake(copy)
+        assert "from another version of pixq" in mistake(copy)
         (copy / "run.json").write_text(json.dumps(info), encoding="utf-8")
     for recipe, expected in (
         ({"model": {"name": "huge"}}, "unknown model 'huge'"),
@@ -310,7 +310,7 @@ def test_weights_that_were_tampered_with(copy: Path) -> None:
     data = bytearray((copy / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (copy / "model.safetensors").write_bytes(data)
-    expected = "model.safetensors: its checksum is not that of run.json; take the whole directory of the run"
+    expected = "model.safetensors: does not match its checksum in run.json; copy the whole run directory again"
     assert expected in mistake(copy)
 
 

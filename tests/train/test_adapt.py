@@ -273,7 +273,7 @@ def test_mistakes_are_one_line(runs: dict[str, Path], patches: PatchSet, target:
     built.make("tid2013", tmp_path / "tid", tmp_path / "untrained", settings)
     refused("its train split is empty", run, PatchSet(tmp_path / "untrained"), "norm", tmp_path / "a")
     built.make("tid2013", tmp_path / "tid", tmp_path / "small", BuildSettings(geometry=PatchGeometry(8, 4)))
-    refused("have 8 pixels, those of the run 20", run, PatchSet(tmp_path / "small"), "norm", tmp_path / "a")
+    refused("has patches of 8 pixels, but the run has 20", run, PatchSet(tmp_path / "small"), "norm", tmp_path / "a")
     assert not (tmp_path / "a").exists()
     # Any model can be re-normalised.
     assert adapt(monotone, target, "norm", tmp_path / "b").adapted is not None

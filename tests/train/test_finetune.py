@@ -182,7 +182,7 @@ def test_the_recipe_is_the_sources_or_the_one_named(source: Path, monotone: Path
 def test_a_recipe_that_asks_for_another_model_is_one_line(source: Path, monotone: Path, tmp_path: Path) -> None:
     with pytest.raises(PixqError, match=r"model\.norm is 'none', but .* has 'group'; leave it out"):
         finetuning_recipe(source, None, ["model.norm=none"])
-    with pytest.raises(PixqError, match=r"recipe strong: model\.name is 'monotone', that of .* is 'tiny'"):
+    with pytest.raises(PixqError, match=r"recipe strong: model\.name is 'monotone', but .* has 'tiny'"):
         finetuning_recipe(source, "strong")
     toml = tmp_path / "mine.toml"
     toml.write_text("[model]\nhead = 'ordinal'\n")
@@ -255,7 +255,7 @@ def test_the_command_line(patches: Path, source: Path, monotone: Path, tmp_path:
     alone = built.pixq(*command, "--out", tmp_path / "a", "--only", "head")
     assert "--only head needs --from RUN" in built.mistake(alone)
     headless = built.pixq(*command, "--out", tmp_path / "a", "--from", monotone, "--only", "head")
-    assert "monotone has no head apart from its body" in built.mistake(headless)
+    assert "monotone has no separate head" in built.mistake(headless)
     missing = built.pixq(*command, "--out", tmp_path / "a", "--from", tmp_path / "nothing")
     assert "holds no run.json" in built.mistake(missing)
     assert not (tmp_path / "a").exists()

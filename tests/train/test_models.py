@@ -129,7 +129,7 @@ def test_tiny_has_the_weights_of_the_report() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_models_are_small(name: str, norm: str, head: str, any_model: Callable[..., PatchModel]) -> None:
     if name == "monotone" and head == "ordinal":
-        with pytest.raises(PixqError, match=r"monotone gives quality itself; set model[.]head=regression"):
+        with pytest.raises(PixqError, match=r"monotone has its own head; set model[.]head=regression"):
             any_model(name, head=head)
         return
     model = any_model(name, norm=norm, head=head)
@@ -266,7 +266,7 @@ def test_weights_that_are_not_there(weights: str, monkeypatch: pytest.MonkeyPatc
     assert message(weights=str(absent)).startswith(f"{absent}: ")
     assert "--set model.weights=FILE" in message(weights=str(absent))
     damaged.write_bytes(Path(weights).read_bytes()[:5000])
-    assert f"{damaged}: is not a whole safetensors file" in message(weights=str(damaged))
+    assert f"{damaged}: is not a complete safetensors file" in message(weights=str(damaged))
     assert str(tmp_path) in message(weights=str(tmp_path))
     require("safetensors", "safetensors.torch").save_file({"conv_stem.weight": torch.zeros(3)}, other)
     assert f"{other}: has not the weights of this backbone: conv_stem.weight" in message(weights=str(other))
