@@ -1,8 +1,8 @@
-"""Calibration's numbers: the exact search for cuts against the notebooks' grid, and the bootstrap of every metric.
+"""Speed of calibration: the exact search for cuts against the notebooks' grid, and the bootstrap of every metric.
 
     python benches/calibration.py [cuts] [bootstrap]
 
-Everything is timed in this run, interleaved where things are compared, the best of several; ratios are what counts.
+Everything is timed in this run, interleaved if compared, and the best of several runs counts. Look at the ratios.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PATCHES = 100_000
 GROUPS = 120
 RESAMPLES = 1000
 STEP = 0.002
-#: Pairs of the notebooks' grid that are timed; the rest is extrapolated.
+#: Number of pairs of the notebooks' grid that are timed; the rest is extrapolated.
 SAMPLE = 20
 ROUNDS = 3
 
@@ -43,13 +43,13 @@ def world(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
 
 
 def balanced_accuracy(score: np.ndarray, truth: np.ndarray, orange: float, green: float) -> float:
-    """As the notebooks have it, for each pair of their grid."""
+    """Compute balanced accuracy as the notebooks do, for one pair of their grid."""
     answer = np.where(score >= green, 2, np.where(score >= orange, 1, 0))
     return float(np.mean([np.mean(answer[truth == each] == each) for each in range(3)]))
 
 
 def histogram_grid(score: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
-    """The same grid, fairly: how many of each class are below each step, once, and all pairs from that."""
+    """Search the same grid fairly: count the classes below each step once, and derive all pairs from that."""
     steps = np.arange(0.0, 1.0 + STEP / 2, STEP)
     below = np.stack([np.searchsorted(np.sort(score[truth == each]), steps) for each in range(3)])
     share = below / np.bincount(truth, minlength=3)[:, None]

@@ -1,11 +1,11 @@
-"""How well recipes agree with people on TID2013, beside the metrics that one would otherwise use.
+"""How well recipes agree with people on TID2013, beside common metrics.
 
     python benches/quality.py [seed] [strong] [left-out] [metrics] [--seeds N]
 
 Five folds of two references each: every image is scored by a model that saw neither its photo nor, for early stopping,
-any score of it. `left-out` trains `strong` without one type of distortion at a time, 30 runs. All numbers are SRCC of
-image scores against MOS. Real data: ../shared/data, or PIXQ_TEST_DATA. With two cores, seed takes some ten minutes,
-strong five, left-out half an hour.
+any of its scores. `left-out` trains `strong` without one type of distortion at a time, in 30 runs. All numbers are SRCC
+of image scores and MOS. Real data: ../shared/data, or PIXQ_TEST_DATA. On two cores, seed takes about ten minutes,
+strong five, and left-out half an hour.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pixq.runs.recipe import read_recipe
 from pixq.train.folds import train_folds
 from pixq.train.metrics import srcc
 
-#: The seed recipe takes its patches at random, as many of each image an epoch; with all 475 it would take an hour.
+#: The seed recipe draws patches at random, this many per image and epoch; with all 475 it would take an hour.
 SEED = ("train.patches=60", "train.validation_patches=60")
 
 
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def read(out: Path, images: tuple[dict[str, object], ...]) -> np.ndarray:
-    """Predicted scores in the order of `images`."""
+    """Read the predicted scores in the order of `images`."""
     lines = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
     found = {line["image_id"]: line["predicted"] for line in lines}
     return np.array([found[image["image_id"]] for image in images])

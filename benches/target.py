@@ -1,11 +1,11 @@
-"""From TID2013 to lost pixels: what calibration and adaptation are worth, beside what they must beat.
+"""From TID2013 to lost pixels: how much calibration and adaptation help, beside simpler methods.
 
     python benches/target.py [OUT]
 
-A model is trained on TID2013, and judged on triplets that `pixq distort --interpolation` makes of the photos of CID22;
-their labels are synthetic, no person gave them. Every variant is calibrated on the validation split and measured on
-the test split, whose photos are in no other. With OUT, the runs stay there, for `pixq report`. Some twenty minutes on
-two cores. Real data: ../shared/data, or PIXQ_TEST_DATA.
+A model is trained on TID2013 and evaluated on triplets that `pixq distort --interpolation` makes from the photos of
+CID22; their labels are synthetic: no person gave them. Every variant is calibrated on the validation split and measured
+on the test split, whose photos are in no other split. With OUT, the runs stay there, for `pixq report`. It takes about
+twenty minutes on two cores. Real data: ../shared/data, or PIXQ_TEST_DATA.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pixq.train.adapt import adapt
 from pixq.train.init_from_run import InitialRun
 from pixq.train.partition import by_split
 
-#: The seed recipe takes its patches at random, as many of each image an epoch; with all 475 it would take an hour.
+#: The seed recipe draws patches at random, this many per image and epoch; with all 475 it would take an hour.
 SEED = ("train.patches=60", "train.validation_patches=60")
 SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "srcc")
 
@@ -87,7 +87,7 @@ def main() -> None:
         train("seed, adapt norm, net fine-tuned", target, start=InitialRun.of(runs["seed, adapt norm"]))
         train("tiny on the target alone", target)
         print(f"{len(target.select(split='test')):,} patches of the test split; 95 % intervals over groups")
-        print(f"{'':34}" + "".join(f"{name.replace('_', ' '):>23}" for name in SHOWN) + "   less boosted trees")
+        print(f"{'':34}" + "".join(f"{name.replace('_', ' '):>23}" for name in SHOWN) + "   minus boosted trees")
         for number, (name, run) in enumerate(runs.items()):
             add_calibration(run, calibrate(run, target, CalibrateSettings()))
             rivals = EvaluateSettings().rivals if number == 0 else ("boosting",)

@@ -85,7 +85,7 @@ def similarity(a: NDArray[np.float64], b: NDArray[np.float64], c: float) -> NDAr
 
 
 def ssim_oracle(reference: NDArray[np.float64], distorted: NDArray[np.float64], **settings: float) -> Any:
-    """Of every channel; scikit-image's window of sigma 1.5, cut at 3.5 sigma, is the paper's 11 x 11 pixels."""
+    """SSIM of every channel; scikit-image's window of sigma 1.5, cut at 3.5 sigma, is the paper's 11 x 11 pixels."""
     return [
         structural_similarity(
             reference[..., c],

@@ -49,12 +49,12 @@ def test_groups_of_others_are_refused() -> None:
             resamples.rows(others)
     with pytest.raises(PixqError, match="no groups"):
         resample_groups([])
-    with pytest.raises(PixqError, match="0 resamples"):
+    with pytest.raises(PixqError, match="the number of resamples is 0"):
         resample_groups(["a"], 0)
 
 
 def test_interval_by_hand() -> None:
-    """Of 41 values the 2.5 % from either end are the first: rank 0.025 * 40 = 1."""
+    """The ends of 95 % of 41 values are the second from either end: rank 0.025 * 40 = 1."""
     values = np.random.default_rng(0).permutation(41).astype(float)
     assert interval(values) == (1.0, 39.0)
     assert interval(values, 0.5) == (10.0, 30.0)

@@ -1,4 +1,4 @@
-"""`pixq calibrate`: what cuts are chosen on, what is refused, what is told."""
+"""`pixq calibrate`: the data that cuts are chosen on, mistakes, and warnings."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_same_on_any_number_of_threads(run: Path, target: PatchSet, restore_
 
 
 def test_what_unseen_groups_may_expect(run: Path, target: PatchSet) -> None:
-    """By hand, a resample at a time."""
+    """Computed by hand, one resample at a time."""
     data = read_split(target, "validation")
     score = model_scores(load(run), data).patches
     resamples = resample_groups(data.group, 20)

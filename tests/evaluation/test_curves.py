@@ -54,7 +54,7 @@ def test_probabilities_are_probabilities(seed: int, n: int, digits: int) -> None
 
 
 def test_roundings_make_no_negative_probability() -> None:
-    """Of two lines through the same points one may be a rounding above the other."""
+    """Rounding may put one of two lines through the same points above the other."""
     half, above = Curve((0.0,), (0.5,)), Curve((0.0,), (0.5 + 1e-13,))
     assert Mapping(half, half, above).probabilities([0.0]).tolist() == [[0.5, 0.0, 0.5]]
 

@@ -24,7 +24,7 @@ def objectives(cost: Cost = COST) -> list[Objective]:
 
 
 def confusion(score: Any, truth: Any, cuts: tuple[float, float], weight: Any = None) -> np.ndarray:
-    """By the one function that makes classes of scores."""
+    """The confusion matrix by the one function that turns scores into classes."""
     return np.bincount(np.asarray(truth) * 3 + classify(score, cuts), weight, 9).reshape(3, 3)
 
 
@@ -240,7 +240,7 @@ def test_what_is_no_objective() -> None:
 
 @pytest.mark.slow
 def test_intervals_cover_the_best_cuts_at_the_nominal_rate() -> None:
-    """Of three normals one apart with equal spread the best cuts are where neighbours cross: 0.5 and 1.5.
+    """The best cuts of three normals, one apart with equal spread, are where neighbours cross: 0.5 and 1.5.
 
     Cuts converge as the cube root of n, where the bootstrap is known to be rough; groups shift all their scores.
     """

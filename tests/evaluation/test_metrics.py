@@ -29,7 +29,7 @@ from pixq.statistics.metrics import METRICS, Answers, difference, measure, relia
 
 
 def answers_of(seed: int, n: int, groups: int, digits: int = 15, classes: tuple[int, ...] = (0, 1, 2)) -> Answers:
-    """Of a model that is somewhat right, with groups that differ."""
+    """Answers of a model that is somewhat right, with groups that differ."""
     rng = np.random.default_rng(seed)
     group = rng.integers(0, groups, n)
     truth = rng.choice(classes, n).astype(np.int8)
@@ -52,7 +52,7 @@ def naive_ece(probability: np.ndarray, truth: np.ndarray) -> float:
 
 
 def expected(answers: Answers) -> dict[str, float | None]:
-    """By libraries, or spelt out; `None` where undefined."""
+    """Metrics from libraries, or spelt out; `None` where undefined."""
     truth, answer = answers.truth, answers.answer
     here = np.unique(truth)
     found: dict[str, float | None] = dict.fromkeys(METRICS)

@@ -162,7 +162,7 @@ def with_quality(patches: PatchSet, quality: NDArray[np.float64]) -> PatchSet:
 
 @pytest.fixture(scope="module")
 def labelled(patches: PatchSet) -> PatchSet:
-    """Patches whose class follows from their SSIM, as no metric is told."""
+    """Patches whose class follows from their SSIM, which no metric sees."""
     some = patches[::3]
     ssim = patch_scores(some, ["ssim"])["ssim"]
     low, high = np.quantile(ssim, [0.3, 0.5])

@@ -155,7 +155,7 @@ def test_it_prints_on_white_in_colour(chromium: Any, full: Path) -> None:
 
 
 def test_classes_are_told_apart_without_colour(chromium: Any, full: Path) -> None:
-    """In grey, each chip still has a mark and a name of its own."""
+    """In grey, each chip still has its own mark and name."""
     shown = show(chromium, full)
     session = shown.page.context.new_cdp_session(shown.page)
     session.send("Emulation.setEmulatedVisionDeficiency", {"type": "achromatopsia"})

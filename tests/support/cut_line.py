@@ -1,4 +1,4 @@
-"""A line between a browser and a server that can be cut, at any byte."""
+"""A connection between a browser and a server that tests can cut at any byte."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import threading
 from collections.abc import Iterator
 from typing import Literal
 
-#: How the line is: whole; down; or it loses, or keeps back, what belongs to a request that stores events.
+#: The state of the line: open; down; or it loses the request or the reply of a call that stores events, or holds the
+#: reply back.
 How = Literal["open", "down", "request lost", "reply lost", "reply held"]
 _EVENTS = b"POST /api/events"
 
 
 class Line:
-    """Passes connections on to a port of this machine, in threads, and counts what it did to requests.
+    """Forwards connections to a port of this machine, in threads, and counts the requests that it disturbed.
 
     Parameters
     ----------
     port
-        Of the server.
+        The server's port.
     """
 
     def __init__(self, port: int) -> None:
@@ -27,7 +28,7 @@ class Line:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.how: How = "open"
-        #: Requests that store events and were lost, or whose reply was or is kept back.
+        #: Number of requests that store events and were lost, or whose reply was lost or held back.
         self.hit = 0
         self._lock = threading.Lock()
         self._ends: set[socket.socket] = set()
@@ -37,7 +38,7 @@ class Line:
         self._accepting.start()
 
     def be(self, how: How) -> None:
-        """Change it; `down` also cuts what is connected."""
+        """Change the state of the line; `down` also cuts open connections."""
         self.how = how
         if how == "reply held":
             self._whole.clear()
@@ -48,7 +49,7 @@ class Line:
 
     def close(self) -> None:
         self.be("down")
-        # Closed alone, it would not wake the thread that accepts.
+        # Closing alone would not wake the thread that accepts.
         _end(self._listening)
         self._accepting.join()
         self._listening.close()
@@ -92,7 +93,7 @@ class Line:
         with self._pair(near, far):
             while data := far.recv(1 << 16):
                 if caught.is_set():
-                    # Here it is stored; whether it was lost on its way or is only late, is told by how the line is.
+                    # The events are stored by now; the reply is lost, or only late, depending on the line.
                     if self.how != "reply held":
                         return
                     self.hit += 1

@@ -236,7 +236,7 @@ def model_alone(share: float, half: float = 0.03) -> list[dict[str, Any]]:
 
 
 def blake3_of(run: Path) -> str:
-    """Of the weights of a run."""
+    """The digest of a run's weights."""
     digest: str = json.loads((run / "run.json").read_text())["files"]["model.safetensors"]["blake3"]
     return digest
 

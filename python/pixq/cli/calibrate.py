@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pixq.cli.progress import progress_bar
+from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
+from pixq.decisions.cuts import Cost, Objective
+from pixq.decisions.pjnd_cuts import PJND, PJND_CUTS, write_cuts
 from pixq.errors import PixqError
-
-if TYPE_CHECKING:
-    from pixq.decisions.cuts import Cost
+from pixq.evaluation.calibrate import CalibrateSettings
+from pixq.evaluation.calibrate import calibrate as choose_cuts
+from pixq.io.optional import require
+from pixq.ladders.fit_green_cut import fit_green_cut
+from pixq.ladders.pjnd import SHARE
+from pixq.patches.target import open_target
+from pixq.scoring.grid import STRIDE
+from pixq.scoring.scorer import DEFAULT, load
 
 __all__ = ["calibrate"]
 
@@ -80,8 +88,6 @@ def calibrate(
     force
         Replace a calibration of the same name, or the cut fitted to ladders.
     """
-    from pixq.scoring.scorer import DEFAULT
-
     if run.resolve() == DEFAULT.resolve():
         raise PixqError(f"{run}: is part of the installed pixq; copy the folder and calibrate the copy")
     by_target = {
@@ -97,20 +103,16 @@ def calibrate(
     if target is None:
         raise PixqError("there is no data to choose cuts on; give --target or --ladders")
     _refuse(by_ladders, "--ladders")
-    from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
-    from pixq.decisions.cuts import Objective
-    from pixq.decisions.pjnd_cuts import PJND_CUTS
-    from pixq.evaluation.calibrate import CalibrateSettings
-    from pixq.evaluation.calibrate import calibrate as choose_cuts
-    from pixq.models.device import choose_device
-    from pixq.patches.target import open_target
-
     if name == PJND_CUTS:
         raise PixqError(f"--name is {name}, which is reserved for the cuts of --ladders; choose another name")
-    goal = objective or "balanced_accuracy"
-    options: dict[str, Any] = {**by_target, "objective": Objective(goal, None if cost is None else _cost(cost))}
+    best_for = Objective(objective or "balanced_accuracy", None if cost is None else _cost(cost))
+    options: dict[str, Any] = {**by_target, "objective": best_for}
     del options["cost"]
     settings = CalibrateSettings(**{key: value for key, value in options.items() if value is not None})
+    return _calibrate_target(run, target, device, force, settings)
+
+
+def _calibrate_target(run: Path, target: Path, device: str, force: bool, settings: CalibrateSettings) -> int:
     if settings.name in read_calibrations(run) and not force:
         raise PixqError(
             f"{run / CALIBRATION}: already holds a calibration called {settings.name}; choose another --name, or add "
@@ -119,6 +121,7 @@ def calibrate(
     patches, made = open_target(target)
     if made is not None:
         print(f"pixq: {target}: is a tree of triplets; using its patch set {made}", file=sys.stderr)
+    choose_device = require("torch", "pixq.models.device").choose_device
     with progress_bar() as on_progress:
         calibration = choose_cuts(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
     path = add_calibration(run, calibration)
@@ -132,11 +135,11 @@ def calibrate(
         f"balanced accuracy {_number(achieved.value)} on these patches, {_number(expected.value)} "
         f"{_between(expected.low, expected.high)} on groups that the cuts were not chosen on"
     )
-    if goal != "balanced_accuracy":
-        print(f"{goal.replace('_', ' ')} {_number(calibration.value)} on these patches")
+    if calibration.objective != "balanced_accuracy":
+        print(f"{calibration.objective.replace('_', ' ')} {_number(calibration.value)} on these patches")
     unsure = calibration.achieved.get("unsure")
     if unsure is not None and unsure.value is not None:
-        print(f"sets with a coverage of {coverage:g}: {100 * unsure.value:.0f} % of these answers are unsure")
+        print(f"sets with a coverage of {settings.coverage:g}: {100 * unsure.value:.0f} % of these answers are unsure")
     data = calibration.data
     print(f"{path}: {settings.name}, from {data.patches:,} patches in {data.groups:,} groups")
     return 0
@@ -153,12 +156,6 @@ def _refuse(options: dict[str, Any], needed: str) -> None:
 def _fit_ladders(
     run: Path, ladders: tuple[Path, ...], device: str, force: bool, share: float | None, stride: int | None
 ) -> int:
-    from pixq.decisions.pjnd_cuts import PJND, write_cuts
-    from pixq.ladders.fit_green_cut import fit_green_cut
-    from pixq.ladders.pjnd import SHARE
-    from pixq.scoring.grid import STRIDE
-    from pixq.scoring.scorer import load
-
     if (run / PJND).exists() and not force:
         raise PixqError(f"{run / PJND}: already exists; add --force to replace it")
     with progress_bar() as on_progress:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from pixq.cli.progress import progress_bar
+from pixq.evaluation.evaluate import EvaluateSettings, plan
+from pixq.evaluation.evaluate import evaluate as measure
+from pixq.evaluation.evaluation_file import EvaluationFile, Metrics, check_free, write_evaluation
 from pixq.evaluation.rivals import DEFAULT_RIVALS, RIVALS
+from pixq.io.optional import require
+from pixq.patches.target import open_target
 from pixq.statistics.metrics import METRICS
-
-if TYPE_CHECKING:
-    from pixq.evaluation.evaluation_file import EvaluationFile, Metrics
 
 __all__ = ["evaluate"]
 
@@ -68,12 +70,6 @@ def evaluate(
     force
         Replace an evaluation of the same name that another command made.
     """
-    from pixq.evaluation.evaluate import EvaluateSettings, plan
-    from pixq.evaluation.evaluate import evaluate as measure
-    from pixq.evaluation.evaluation_file import check_free, write_evaluation
-    from pixq.models.device import choose_device
-    from pixq.patches.target import open_target
-
     chosen = DEFAULT_RIVALS if rivals is None else tuple(rival for rival in _names(rivals) if rival != "none")
     settings = EvaluateSettings(name, split, calibration, chosen, resamples, level, seed)
     patches, made = open_target(on)
@@ -82,6 +78,7 @@ def evaluate(
     if not force:
         # Checked before minutes of work, not after.
         check_free(run, *plan(run, patches, settings))
+    choose_device = require("torch", "pixq.models.device").choose_device
     with progress_bar() as on_progress:
         evaluation = measure(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
     path = write_evaluation(run, evaluation)

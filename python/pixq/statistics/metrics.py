@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,17 +38,8 @@ __all__ = [
 Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A way to measure how good answers are.
-
-    Parameters
-    ----------
-    title
-        Its name in tables and sentences.
-    higher_is_better
-        `None` where neither is: coverage should be what was asked for, and unsure answers are only counted.
-    """
+class Metric(NamedTuple):
+    """The title of a metric in tables, and whether higher is better; `None` if neither is, as for coverage."""
 
     title: str
     higher_is_better: bool | None
