@@ -66,9 +66,9 @@ def hidden(**more: Any) -> dict[str, Any]:
 
 
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "unknown key": (changed(hertzz=8), ("hertzz: there is no such key",)),
-    "unknown key inside": (changed(quota={"tests": 1, "answer": 3}), ("quota.answer: there is no such key",)),
-    "truth of a source": (source(pjnd_range=[1, 2]), ("source[S0].pjnd_range: there is no such key",)),
+    "unknown key": (changed(hertzz=8), ("hertzz: is not a known key",)),
+    "unknown key inside": (changed(quota={"tests": 1, "answer": 3}), ("quota.answer: is not a known key",)),
+    "truth of a source": (source(pjnd_range=[1, 2]), ("source[S0].pjnd_range: is not a known key",)),
     "missing title": ({k: v for k, v in tables().items() if k != "title"}, ("title: is missing",)),
     "no source": (changed(source=[]), ("source",)),
     "text for a number": (changed(seed="one"), ("seed: is 'one'", "integer")),
@@ -95,8 +95,8 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "consent without language": (changed(consent={"en": "a", "de": "b"}), ("consent", "'de'", "languages")),
     "default language": (changed(default_language="de"), ("default_language", "'de'")),
     "language": (changed(languages=["English"]), ("languages[1]", "language tag")),
-    "folder": (changed(folder="/"), ("folder: there is no such key",)),
-    "consent file": (changed(consent={"en": {"file": "no.txt"}}), ("consent.en: no.txt", "write the text there")),
+    "folder": (changed(folder="/"), ("folder: is not a known key",)),
+    "consent file": (changed(consent={"en": {"file": "no.txt"}}), ("consent.en: no.txt", "write the consent text")),
     "consent file outside": (changed(consent={"en": {"file": "../a.txt"}}), ("consent.en: ../a.txt", "inside")),
     "consent table": (changed(consent={"en": {"path": "a"}}), ("consent.en", "file =")),
     "window": (changed(min_window=[0, 5]), ("min_window", "[1360, 760]")),
@@ -111,7 +111,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_mistake_names_the_file_the_key_and_the_mend(tmp_path: Path, name: str) -> None:
+def test_a_mistake_names_the_file_the_key_and_the_fix(tmp_path: Path, name: str) -> None:
     value, words = WRONG[name]
     path = written(tmp_path, value)
     with pytest.raises(PixqError) as caught:
@@ -131,7 +131,7 @@ def test_files_that_are_no_study(tmp_path: Path) -> None:
     with pytest.raises(PixqError, match="UTF-8"):
         read_study(path)
     path.write_text("title = \n", encoding="utf-8")
-    with pytest.raises(PixqError, match=r"is no TOML: .*line 1"):
+    with pytest.raises(PixqError, match=r"is not valid TOML: .*line 1"):
         read_study(path)
     for text in ("1" * 5000, "[" * 5000, "source = 3\ntitle='a'\ncontact='b'\nconsent.en='c'", "consent = 3"):
         path.write_text(f"a = {text}" if text[0] in "1[" else text, encoding="utf-8")
@@ -144,5 +144,5 @@ def test_a_consent_file_is_not_followed_out_of_the_folder(tmp_path: Path) -> Non
     inside = tmp_path / "study"
     inside.mkdir()
     (inside / "consent.txt").symlink_to(tmp_path / "secret.txt")
-    with pytest.raises(PixqError, match="leads out of"):
+    with pytest.raises(PixqError, match="lies outside"):
         read_study(written(inside, tables(consent={"en": {"file": "consent.txt"}})))

@@ -101,23 +101,23 @@ def test_it_goes_on_with_its_folder_and_leaves_others_alone(tmp_path: Path, fold
     assert (folder / "study.toml").stat().st_mtime_ns == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(PixqError, match=r"holds letter\.txt, and no demonstration; choose another --out"):
+    with pytest.raises(PixqError, match=r"contains letter\.txt, which is not part of a demonstration; choose"):
         demo.write_demo(tmp_path / "mine")
     text = (folder / "study.toml").read_text("utf-8").replace(demo.TITLE, "Mine")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "study.toml").write_text(text, "utf-8")
-    with pytest.raises(PixqError, match="is another study"):
+    with pytest.raises(PixqError, match="is a study of another title"):
         demo.write_demo(tmp_path / "other")
     (tmp_path / "file").write_text("")
     with pytest.raises(PixqError, match="choose a folder that you may write to"):
         demo.write_demo(tmp_path / "file")
 
 
-def test_what_was_broken_off_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_demonstration_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "demo_references", lambda: demo.made_up(NAMES, (48, 64)))
+    monkeypatch.setattr(demo, "demo_references", lambda: demo.synthetic_pictures(NAMES, (48, 64)))
     with monkeypatch.context() as broken:
         broken.setattr(demo, "_text", fail)
         with pytest.raises(KeyboardInterrupt):
@@ -127,7 +127,7 @@ def test_what_was_broken_off_is_written_anew(tmp_path: Path, monkeypatch: pytest
     assert open_study(tmp_path / "demo")
 
 
-def test_without_photographs_pictures_are_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_photographs_pictures_are_synthetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> Any:
         raise PixqError("scikit-image is not installed")
 

@@ -45,19 +45,19 @@ def moving(path: Path) -> None:
 
 LEVEL_100 = "S0_JPEG_001.png"
 SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
-    "no reference": (lambda f: (f / "S0.png").unlink(), r"S0\.png: there is no such file; it is the reference of S0"),
-    "no levels": (lambda f: [e.unlink() for e in f.glob("S0_*")] and None, r"S0_JPEG_\*\.png: no file is like that"),
-    "level 0": (lambda f: image(f / "S0_JPEG_101.png"), "is level 0 by level = '101-n'; levels are 1, 2, ... 100"),
-    "level of a fraction": (lambda f: image(f / "S0_JPEG_50.5.png"), "is level 50.5 by level = '101-n'"),
-    "level -1": (lambda f: image(f / "S0_JPEG_102.png"), "is level -1"),
-    "huge number": (lambda f: image(f / f"S0_JPEG_{'9' * 200}.png"), "is level -"),
-    "one level twice": (lambda f: image(f / "S0_JPEG_1.png"), r"is level 100, as S0_JPEG_001\.png is"),
-    "another size": (lambda f: save(f / LEVEL_100, photo(0, (48, 60))), "has 60x48 pixels, and its reference 64x48"),
-    "no image": (lambda f: (f / LEVEL_100).write_bytes(b"not an image") and None, "is no image that can be read"),
-    "empty": (lambda f: (f / LEVEL_100).write_bytes(b"") and None, "is no image that can be read"),
-    "a bitmap": (lambda f: image(f / LEVEL_100, format="BMP"), "is BMP, which not every browser shows"),
+    "no reference": (lambda f: (f / "S0.png").unlink(), r"S0\.png: is missing; add the reference of S0"),
+    "no levels": (lambda f: [e.unlink() for e in f.glob("S0_*")] and None, r"S0_JPEG_\*\.png: matches no file"),
+    "level 0": (lambda f: image(f / "S0_JPEG_101.png"), "has level 0 by level = '101-n', but levels are 1, 2, ... 100"),
+    "level of a fraction": (lambda f: image(f / "S0_JPEG_50.5.png"), "has level 50.5 by level = '101-n'"),
+    "level -1": (lambda f: image(f / "S0_JPEG_102.png"), "has level -1 by"),
+    "huge number": (lambda f: image(f / f"S0_JPEG_{'9' * 200}.png"), "has level -"),
+    "one level twice": (lambda f: image(f / "S0_JPEG_1.png"), r"has level 100, as S0_JPEG_001\.png has"),
+    "another size": (lambda f: save(f / LEVEL_100, photo(0, (48, 60))), "has 60x48 pixels, but its reference"),
+    "no image": (lambda f: (f / LEVEL_100).write_bytes(b"not an image") and None, "can't be read as an image"),
+    "empty": (lambda f: (f / LEVEL_100).write_bytes(b"") and None, "can't be read as an image"),
+    "a bitmap": (lambda f: image(f / LEVEL_100, format="BMP"), "is a BMP file, which not every browser shows"),
     "turned": (lambda f: turned(f / LEVEL_100), "EXIF orientation"),
-    "moving": (lambda f: moving(f / LEVEL_100), "moves; save one picture"),
+    "moving": (lambda f: moving(f / LEVEL_100), "is animated; save a single frame"),
     "too wide": (lambda f: Image.new("L", (8193, 1)).save(f / "S0.png"), "no side may have more than 8192"),
 }  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_nothing_outside_the_folder_is_followed(tmp_path: Path, which: str) -> N
     inside = tmp_path / "study" / "images" / which
     inside.rename(outside)
     inside.symlink_to(outside)
-    with pytest.raises(PixqError, match="leads out of the study's folder"):
+    with pytest.raises(PixqError, match="lies outside the study's folder"):
         open_study(path)
 
 

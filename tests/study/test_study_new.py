@@ -64,7 +64,7 @@ def test_new_escapes_what_a_pattern_would_take_for_its_own(tmp_path: Path) -> No
     save(tmp_path / "x[1]" / "a.png", photo(1))
     save(tmp_path / "x[1]" / "a_J_001.png", photo(2))
     save(tmp_path / "x1" / "a_J_002.png", photo(2))
-    with pytest.raises(PixqError, match="stands for two"):
+    with pytest.raises(PixqError, match="is used twice"):
         new_study(tmp_path)
     shutil.rmtree(tmp_path / "x1")
     study = read_study(new_study(tmp_path))
@@ -111,7 +111,7 @@ def test_the_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "pixq: warning: training: there is no training image" in said.err
     (tmp_path / "a_JPEG_050.png").write_bytes(b"")
     assert main(["study", "check", str(tmp_path / "study.toml")]) == 2
-    assert "a_JPEG_050.png: is no image" in capsys.readouterr().err
+    assert "a_JPEG_050.png: can't be read as an image" in capsys.readouterr().err
     assert main(["study", "new", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"pixq: {tmp_path / 'study.toml'}: exists already")
     assert main(["study", "check", str(tmp_path / "absent")]) == 2

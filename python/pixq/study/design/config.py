@@ -1,4 +1,4 @@
-"""`study.toml`: everything that decides what a study shows, to whom, and how its answers are judged."""
+"""`study.toml`: what a study shows, to whom, and how its answers are judged."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pixq.study.design.table import Id, Language, Table, matching
 
 __all__ = ["PLACEHOLDER", "STUDY_FILE", "Estimate", "Platform", "Quota", "Source", "Study", "TruthSource", "read_study"]
 
-#: What a study's file is called in its folder.
+#: The name of a study's file.
 STUDY_FILE = "study.toml"
-#: Whom participants could ask, until somebody says so.
+#: The contact address that `pixq study new` writes, to be replaced.
 PLACEHOLDER = "you@example.org"
 
-#: A longer text is no text of a page.
+#: The most characters that a consent text may have.
 _LONGEST = 100_000
 
 _RULE = re.compile(r"n|\d{1,4}-n")
@@ -45,20 +45,20 @@ Item = TypeVar("Item")
 
 
 class Source(Table):
-    """`[[source]]`: a reference and its levels, about which people are asked.
+    """`[[source]]`: a reference and its levels, which people are asked about.
 
     Parameters
     ----------
     id
-        Its name in answers; no other source, training or test image has it.
+        Its name in answers, unique among all sources, training and test images.
     codec
         What made the levels.
     reference
-        The reference's file, relative to the study's folder. It is level 0.
+        The file of the reference, relative to the study's folder. It is level 0.
     levels
-        A pattern of the files of the levels, such as `images/SRC01_JPEG_*.jpg`.
+        A pattern that matches the files of the levels, such as `images/SRC01_JPEG_*.jpg`.
     level
-        How a level follows from n, the last number in a file's name: `n`, or `101-n` where n is a JPEG's quality.
+        How a level is computed from n, the last number in a file's name: `n`, or `101-n` if n is a JPEG quality.
     """
 
     id: Id
@@ -69,14 +69,14 @@ class Source(Table):
 
 
 class TruthSource(Source):
-    """`[[training]]` and `[[test]]`: a source of which it is known when and where people notice.
+    """`[[training]]` and `[[test]]`: a source for which it is known when and where people notice the difference.
 
     Parameters
     ----------
     pjnd_range
-        The lowest and the highest level that are accepted as its PJND, 0 to 100.
+        The lowest and the highest level accepted as its PJND, 0 to 100.
     points_yx
-        Places where people see it first, [y, x] in pixels of the image; two to five.
+        The two to five places where people notice it first, as [y, x] in pixels of the image.
     """
 
     pjnd_range: Annotated[tuple[Level, Level], Field(strict=False)]
@@ -86,34 +86,35 @@ class TruthSource(Source):
     @classmethod
     def _ordered(cls, value: tuple[int, int]) -> tuple[int, int]:
         if value[0] > value[1]:
-            raise ValueError("has its lower end above its higher one; swap them")
+            raise ValueError("has its lower end above its upper end; swap them")
         return value
 
     @field_validator("points_yx")
     @classmethod
     def _positive(cls, value: tuple[Point, ...]) -> tuple[Point, ...]:
-        if any(each < 0 for point in value for each in point):
+        if any(coordinate < 0 for point in value for coordinate in point):
             raise ValueError("has a point outside the image; give [y, x] in pixels, from 0")
         return value
 
 
 class Quota(Table):
-    """`[quota]`: how many answers, and how they spread over sessions.
+    """`[quota]`: how many answers are wanted, and how they are spread over sessions.
 
     Parameters
     ----------
     answers
-        Of different people, wanted for each source.
+        Answers wanted for each source, from different people.
     images
-        Sources that a session asks about.
+        Sources per session.
     tests
-        Test images that are hidden among them.
+        Test images hidden among them, per session.
     max_sessions
-        Of one person.
+        The most sessions of one person.
     screen_after, screen_below
-        From so many sessions on, a person who passed a smaller share of the test images is out.
+        After `screen_after` sessions, people who passed less than the share `screen_below` of the test images are
+        screened out.
     hold_minutes
-        How long an unfinished session holds its places before others get them.
+        How long an unfinished session keeps its sources reserved before others get them.
     """
 
     answers: Annotated[int, Field(ge=1)] = 30
@@ -126,19 +127,19 @@ class Quota(Table):
 
 
 class Platform(Table):
-    """`[platform]`: where participants come from, and what they are sent back with.
+    """`[platform]`: where participants come from, and with which code they are sent back.
 
     Parameters
     ----------
     kind
         `prolific`, `link` (an address with a token), or `local`.
     done, screened_out, failed
-        Completion codes. `done`: a session was answered to its end. `screened_out`: a person who comes gets no session,
-        having passed too few test images, or had `max_sessions`, or because no image is left to ask about. `failed`:
-        consent was declined, the device is a phone or tablet, or the screen is lower than `min_screen_cm`. Who
-        leaves in the middle sees no code.
+        Completion codes. `done`: the session was completed. `screened_out`: the person gets no session, because too
+        few test images were passed, after `max_sessions`, or because no image is left to ask about. `failed`: consent
+        was declined, the device is a phone or a tablet, or the screen is lower than `min_screen_cm`. People who leave
+        in the middle see no code.
     url
-        Where a participant goes in the end; `{code}` becomes the code. Empty: the code is shown.
+        The address where participants go at the end; `{code}` becomes the code. If empty, the page shows the code.
     """
 
     kind: Literal["prolific", "link", "local"] = "local"
@@ -151,40 +152,40 @@ class Platform(Table):
     @classmethod
     def _template(cls, value: str) -> str:
         if value and not (value.startswith("https://") and value.count("{code}") == 1):
-            raise ValueError("must start with https:// and hold {code} once")
+            raise ValueError("must start with https:// and contain {code} once")
         if re.search(r"[{}\s<>\"'\\]", value.replace("{code}", "")):
-            raise ValueError("must hold no spaces, quotes or <>, and no other {...} than {code}")
+            raise ValueError("must contain no spaces, quotes or <>, and no other {...} than {code}")
         return value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         codes = (self.done, self.screened_out, self.failed)
-        given = [code for code in codes if code is not None]
-        if self.kind == "prolific" and len(given) < len(codes):
+        known = [code for code in codes if code is not None]
+        if self.kind == "prolific" and len(known) < len(codes):
             raise ValueError("needs done, screened_out and failed: the completion codes that Prolific gives the study")
-        if self.url and len(given) < len(codes):
+        if self.url and len(known) < len(codes):
             raise ValueError("has a url that needs a code; give done, screened_out and failed")
-        if len(set(given)) < len(given):
-            raise ValueError("has one code for two endings; give each its own")
+        if len(set(known)) < len(known):
+            raise ValueError("has the same code for two outcomes; give each its own")
         return self
 
 
 class Estimate(Table):
-    """`[estimate]`: what `pixq study check` reckons with.
+    """`[estimate]`: the assumptions of `pixq study check`.
 
     Parameters
     ----------
     seconds_per_image
-        For the slider and the clicks.
+        Time for the slider and the clicks.
     minutes_before
-        For consent, checks, calibration, instructions and training, in a person's first session; the training images'
-        time is counted besides.
+        Time for consent, checks, calibration and instructions in a person's first session; the time for training
+        images is added to it.
     megabits
-        Of a participant's line, a second.
+        Speed of a participant's connection, in megabits per second.
     per_hour, currency
         What a participant is paid.
     fee
-        The platform's, as a share of what participants are paid.
+        The platform's fee, as a share of what participants are paid.
     """
 
     seconds_per_image: Positive = 45.0
@@ -196,36 +197,36 @@ class Estimate(Table):
 
 
 class Study(Table):
-    """A study, as `study.toml` has it.
+    """The contents of a `study.toml`.
 
     Parameters
     ----------
     title, version
-        Of the study; answers carry the version, and the consent's text is kept with them.
+        Title and version of the study. Answers carry the version, and the consent text is kept with them.
     languages, default_language
-        Of the page.
+        Languages of the page.
     consent
-        A text for each language.
+        A consent text for each language.
     contact
-        Whom a participant can ask.
+        The person or address that participants can ask.
     seed
-        Of everything that is drawn.
+        Seed of all random draws.
     scaling
         `physical`: images are `width_cm` x `height_cm`; `native`: one image pixel to one device pixel.
     width_cm, height_cm, distance_cm
-        An image's size on the screen, and the distance it is seen from.
+        Size of an image on the screen, and the viewing distance.
     min_screen_cm
-        The lowest height of a screen that is let in.
+        The lowest height of a screen that is accepted.
     min_window
-        The smallest window that is let in: width and height in CSS pixels.
+        The smallest window that is accepted: width and height in CSS pixels.
     hertz
-        Changes a second between reference and distorted image.
+        Changes per second between the reference and the distorted image.
     clicks
-        Places that are asked for.
+        How many places people are asked to click.
     survey
         Questions at the end of a session; see `pixq.study.design.survey`. `survey = []` asks none.
     folder
-        That of the file. It is no key of the file.
+        The folder of the file. It is not a key of the file.
     """
 
     title: Annotated[str, Field(min_length=1, max_length=200)]
@@ -254,18 +255,18 @@ class Study(Table):
 
     @property
     def everything(self) -> tuple[Source, ...]:
-        """Sources, training and test images."""
+        """All sources, training and test images."""
         return (*self.source, *self.training, *self.test)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if len(set(self.languages)) < len(self.languages):
-            raise ValueError("languages: names one twice")
+            raise ValueError("languages: lists a language twice; remove one")
         if self.default_language not in self.languages:
             raise ValueError(f"default_language: {self.default_language!r} is not among languages; add it there")
         if missing := [language for language in self.languages if language not in self.consent]:
             raise ValueError(
-                f"consent: has no text in {missing[0]!r}; add consent.{missing[0]}, or leave the language out"
+                f"consent: has no text in {missing[0]!r}; add consent.{missing[0]}, or remove the language"
             )
         if more := [language for language in self.consent if language not in self.languages]:
             raise ValueError(f"consent: has a text in {more[0]!r}, which is not among languages; add it there")
@@ -273,29 +274,29 @@ class Study(Table):
             check_survey(self.survey, self.languages)
         if min(self.min_window) < 1:
             raise ValueError("min_window: must be a width and a height in CSS pixels, like [1360, 760]")
-        names = [each.id for each in self.everything]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"id: {twice!r} stands for two of source, training and test; rename one")
+        names = [source.id for source in self.everything]
+        if duplicate := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"id: {duplicate!r} is used twice among source, training and test; rename one")
         if self.quota.tests > len(self.test):
             raise ValueError(
-                f"quota.tests: {self.quota.tests} test images a session, and [[test]] has {len(self.test)}; "
-                "add some, or lower it"
+                f"quota.tests: is {self.quota.tests} per session, but [[test]] has {len(self.test)}; add some, or "
+                "lower it"
             )
         return self
 
 
 def read_study(path: str | os.PathLike[str]) -> Study:
-    """The study of a `study.toml`, or of the folder that has one. No image is opened.
+    """Read and check a `study.toml`; no image is opened.
 
     Parameters
     ----------
     path
-        The file or its folder. A text of `consent` may be `{ file = "consent.en.txt" }`, relative to the folder.
+        The file or its folder. A consent text may be `{ file = "consent.en.txt" }`, relative to the folder.
 
     Raises
     ------
     PixqError
-        If it can't be read, or a key or a value is wrong; the line names the file, the key and the mend.
+        If the file can't be read, or a key or a value is wrong; the message names the file, the key and the fix.
 
     Examples
     --------
@@ -304,7 +305,7 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     >>> _ = (folder / "study.toml").write_text('''
     ... title = "Where is it?"
     ... contact = "us@example.org"
-    ... consent.en = "I take part of my own will."
+    ... consent.en = "I take part."
     ... quota.tests = 0
     ... [[source]]
     ... id = "S1"
@@ -323,14 +324,14 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     try:
         tables: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; `pixq study new` writes one") from None
+        raise PixqError(f"{path}: {error.strerror or error}; create one with pixq study new") from None
     except UnicodeDecodeError:
-        raise PixqError(f"{path}: is not text in UTF-8; save it as that") from None
+        raise PixqError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         # TOMLDecodeError is a ValueError, and so is the error of a number of thousands of digits.
-        raise PixqError(f"{path}: is no TOML: {error}; mend that line") from None
+        raise PixqError(f"{path}: is not valid TOML: {error}; fix that line") from None
     if "folder" in tables:
-        raise PixqError(f"{path}: folder: there is no such key; take it out")
+        raise PixqError(f"{path}: folder: is not a known key; remove it")
     folder = path.parent
     consent = tables.get("consent")
     if isinstance(consent, dict):
@@ -338,10 +339,11 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     try:
         return Study.model_validate({**tables, "folder": folder})
     except ValidationError as error:
-        raise PixqError(f"{path}: {_wrong(error, tables)}") from None
+        raise PixqError(f"{path}: {_explain(error, tables)}") from None
 
 
 def _text(path: Path, folder: Path, language: str, value: Any) -> Any:
+    """Read a consent text that stands in a file of its own."""
     if not isinstance(value, dict):
         return value
     where = f"{path}: consent.{language}"
@@ -351,46 +353,48 @@ def _text(path: Path, folder: Path, language: str, value: Any) -> Any:
     try:
         file = folder / _inside(name)
         if not file.resolve().is_relative_to(folder.resolve()):
-            raise ValueError("leads out of the study's folder; copy the file into it")
+            raise ValueError("lies outside the study's folder; copy the file into it")
         return file.read_text("utf-8")
     except OSError as error:
-        raise PixqError(f"{where}: {name}: {error.strerror or error}; write the text there") from None
+        raise PixqError(f"{where}: {name}: {error.strerror or error}; write the consent text into that file") from None
     except UnicodeDecodeError:
-        raise PixqError(f"{where}: {name}: is not text in UTF-8; save it as that") from None
+        raise PixqError(f"{where}: {name}: is not UTF-8 text; save it as UTF-8") from None
     except ValueError as error:
         raise PixqError(f"{where}: {name}: {error}") from None
 
 
-def _wrong(error: ValidationError, tables: dict[str, Any]) -> str:
-    """The first of what pydantic found, with the key as a person would write it."""
+def _explain(error: ValidationError, tables: dict[str, Any]) -> str:
+    """Describe the first error that pydantic found, with the key as a person would write it."""
     first = error.errors(include_url=False)[0]
-    where: str = ""
-    at: Any = tables
+    key: str = ""
+    table: Any = tables
     for part in first["loc"]:
         if isinstance(part, int):
-            table = at[part] if isinstance(at, list) and isinstance(at[part], dict) else {}
-            named = table.get("id", table.get("name", table.get("value")))
-            where += f"[{part + 1}]" if named is None else f"[{named}]"
-        elif isinstance(at, dict) and part == at.get("kind") and part not in at:
+            entry = table[part] if isinstance(table, list) and isinstance(table[part], dict) else {}
+            name = entry.get("id", entry.get("name", entry.get("value")))
+            key += f"[{part + 1}]" if name is None else f"[{name}]"
+        elif isinstance(table, dict) and part == table.get("kind") and part not in table:
             # The kind of a question is not a key of its table.
             continue
         else:
-            where += f".{part}" if where else part
+            key += f".{part}" if key else part
         try:
-            at = at[part]
+            table = table[part]
         except (KeyError, IndexError, TypeError):
-            at = {}
+            table = {}
     kind = first["type"]
     if kind.startswith("union_tag_"):
-        return f"{where}.kind: must be one of {', '.join(QUESTION_KINDS)}"
+        return f"{key}.kind: must be one of {', '.join(QUESTION_KINDS)}"
     if kind == "extra_forbidden":
-        return f"{where}: there is no such key; take it out, or look at its spelling"
+        return f"{key}: is not a known key; remove it, or check its spelling"
     if kind == "missing":
-        return f"{where}: is missing; add it"
-    said = " ".join(first["msg"].removeprefix("Value error, ").split())
-    said = said.replace("Input should", "should").replace("Tuple", "it").replace("String", "it").replace("Field", "it")
+        return f"{key}: is missing; add it"
+    message = " ".join(first["msg"].removeprefix("Value error, ").split())
+    for noun in ("Tuple", "String", "Field"):
+        message = message.replace(noun, "it")
+    message = message.replace("Input should", "should")
     if kind == "value_error":
-        return f"{where}: {said}" if where else said
+        return f"{key}: {message}" if key else message
     value = first["input"]
     shown = repr(value) if isinstance(value, (str, int, float, bool)) else f"a {type(value).__name__}"
-    return f"{where}: is {shown[:60]}; it {said}" if not said.startswith("it ") else f"{where}: is {shown[:60]}; {said}"
+    return f"{key}: is {shown[:60]}; {message if message.startswith('it ') else f'it {message}'}"

@@ -1,4 +1,4 @@
-"""A new study: `study.toml`, written so that a person can read it, about the images of a folder tree."""
+"""`pixq study new`: find the ladders of a folder tree, and write a commented `study.toml` about them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from pixq.errors import PixqError
-from pixq.io.atomic import write_text
+from pixq.io.atomic import save_text
 from pixq.io.image_formats import SHOWN
 from pixq.io.images import load_pixels
 from pixq.ladders.difference import difference
@@ -33,22 +34,22 @@ _NUMBER = re.compile(r"\d+")
 
 @dataclass(frozen=True)
 class FoundLadder:
-    """A reference and its levels in a folder tree.
+    """A reference and its levels, as found in a folder tree.
 
     Parameters
     ----------
     source, codec
-        The reference's name, and what made the levels.
+        The name of the reference, and what made the levels.
     reference
-        Relative to the tree, with `/`.
+        Path of the reference relative to the tree, with `/`.
     files
-        Of the levels, the same.
+        Paths of the levels, likewise.
     pattern
-        Of these files and no others.
+        Matches these files and no others.
     rule
-        How a level follows from the last number in a file's name; empty: not known yet.
+        How a level is computed from the last number in a file's name; empty if not known yet.
     range, points
-        What people said of it, if known.
+        The range of levels and the places that people noticed, if known.
     """
 
     source: str
@@ -62,14 +63,14 @@ class FoundLadder:
 
 
 def find_ladders(root: Path) -> list[FoundLadder]:
-    """The ladders of a folder tree, by name.
+    """Find the ladders of a folder tree, sorted by name.
 
     Parameters
     ----------
     root
-        Holds, anywhere below it, `SOURCE.png` and `SOURCE_CODEC_NUMBER.jpg` for each level; or `SOURCE.png`, and in a
-        folder called `SOURCE` or in `SOURCE/CODEC` files with a number in their names. Or it is a folder of LocJND's
-        layout, with `ground_truth.json`. PNG, JPEG and WebP are looked at; hidden files are not.
+        A tree that holds, anywhere, `SOURCE.png` and `SOURCE_CODEC_NUMBER.jpg` for each level; or `SOURCE.png`, and
+        files with a number in their names in a folder `SOURCE` or `SOURCE/CODEC`; or a folder in LocJND's layout, with
+        `ground_truth.json`. PNG, JPEG and WebP files are considered; hidden files are not.
 
     Raises
     ------
@@ -77,57 +78,75 @@ def find_ladders(root: Path) -> list[FoundLadder]:
         If there is no ladder.
     """
     if (root / "ground_truth.json").is_file():
-        return [
-            FoundLadder(
-                truth.ladder.name,
-                truth.codec,
-                _posix(truth.ladder.reference, root),
-                tuple(_posix(each.path, root) for each in truth.ladder.levels),
-                f"images/{glob.escape(truth.ladder.name)}_{glob.escape(truth.codec)}_*",
-                RULE,
-                truth.range,
-                truth.points,
-            )
-            for truth in read_ground_truth(root)
-        ]
+        return _locjnd_ladders(root)
     if not root.is_dir():
-        raise PixqError(f"{root}: there is no such folder; put references and their levels there")
+        raise PixqError(f"{root}: is not a folder; give one with references and their levels")
     files = _images(root)
-    stems = {each.stem for each in files}
-    groups: dict[tuple[str, str, Path, bool], list[Path]] = defaultdict(list)
-    for file in files:
-        named = _NAMED.fullmatch(file.stem)
-        own, above = file.parent.name, file.parent.parent.name
-        if named and named["source"] in stems:
-            groups[named["source"], named["codec"], file.parent, True].append(file)
-        elif file.parent != root and own in stems - {file.stem} and _NUMBER.search(file.stem):
-            groups[own, _CODECS[file.suffix.lower()], file.parent, False].append(file)
-        elif (
-            root not in (file.parent, file.parent.parent) and above in stems - {file.stem} and _NUMBER.search(file.stem)
-        ):
-            groups[above, own, file.parent, False].append(file)
-    taken = {file for group in groups.values() for file in group}
+    groups = _group_levels(root, files)
+    levels = {file for group in groups.values() for file in group}
     references: dict[str, Path] = {}
     for file in files:
-        if file not in taken and (other := references.setdefault(file.stem, file)) != file:
-            raise PixqError(f"{file}: has the name of {other}; rename one of them")
-    found = [
+        if file not in levels and (other := references.setdefault(file.stem, file)) != file:
+            raise PixqError(f"{file}: has the same name as {other}; rename one of them")
+    ladders = [
         FoundLadder(
-            source,
-            codec,
-            _posix(references[source], root),
-            tuple(_posix(each, root) for each in members),
-            _pattern(source, codec, folder.relative_to(root), named, members),
+            group.source,
+            group.codec,
+            _posix(references[group.source], root),
+            tuple(_posix(member, root) for member in members),
+            _pattern(group, root, members),
         )
-        for (source, codec, folder, named), members in sorted(groups.items())
-        if source in references
+        for group, members in sorted(groups.items())
+        if group.source in references
     ]
-    if not found:
+    if not ladders:
         raise PixqError(
-            f"{root}: holds no SOURCE.png with levels, which are called SOURCE_CODEC_NUMBER.jpg, "
-            "or lie in a folder SOURCE"
+            f"{root}: has no SOURCE.png with levels; name levels SOURCE_CODEC_NUMBER.jpg, or put them into a folder "
+            "SOURCE"
         )
-    return found
+    return ladders
+
+
+def _locjnd_ladders(root: Path) -> list[FoundLadder]:
+    return [
+        FoundLadder(
+            truth.ladder.name,
+            truth.codec,
+            _posix(truth.ladder.reference, root),
+            tuple(_posix(level.path, root) for level in truth.ladder.levels),
+            f"images/{glob.escape(truth.ladder.name)}_{glob.escape(truth.codec)}_*",
+            RULE,
+            truth.range,
+            truth.points,
+        )
+        for truth in read_ground_truth(root)
+    ]
+
+
+class _Group(NamedTuple):
+    """Levels of one source in one folder; `prefixed` if their names begin with that of the source."""
+
+    source: str
+    codec: str
+    folder: Path
+    prefixed: bool
+
+
+def _group_levels(root: Path, files: Sequence[Path]) -> dict[_Group, list[Path]]:
+    """Group the files that look like levels, by the name of the reference that they belong to."""
+    stems = {file.stem for file in files}
+    groups: dict[_Group, list[Path]] = defaultdict(list)
+    for file in files:
+        name = _NAMED.fullmatch(file.stem)
+        numbered = _NUMBER.search(file.stem) is not None
+        folder, above = file.parent, file.parent.parent
+        if name and name["source"] in stems:
+            groups[_Group(name["source"], name["codec"], folder, True)].append(file)
+        elif numbered and folder != root and folder.name in stems - {file.stem}:
+            groups[_Group(folder.name, _CODECS[file.suffix.lower()], folder, False)].append(file)
+        elif numbered and root not in (folder, above) and above.name in stems - {file.stem}:
+            groups[_Group(above.name, folder.name, folder, False)].append(file)
+    return groups
 
 
 def new_study(
@@ -138,31 +157,32 @@ def new_study(
     level: str | None = None,
     seed: int = 1,
 ) -> Path:
-    """Write `study.toml` into `folder`, about the images that are in it, or that are copied into it.
+    """Write `study.toml` into `folder`, about the images that are there or that are copied there.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     images
-        A folder tree whose images are copied to `folder/images`; see `find_ladders`. Default: those in `folder`.
+        A folder tree whose images are copied to `folder/images`; see `find_ladders`. By default the images that are in
+        `folder` already.
     title
-        Of the study.
+        Title of the study.
     level
-        How a level follows from n, the last number in a file's name: `n` or `101-n`. Default: by looking whether the
-        image of the lowest or of the highest number differs more from its reference.
+        How a level is computed from n, the last number in a file's name: `n` or `101-n`. By default, the image of the
+        lowest and that of the highest number are compared with the reference.
     seed
-        Of everything that is drawn.
+        Seed of all random draws.
 
     Returns
     -------
     Path
-        Of `study.toml`.
+        The path of `study.toml`.
 
     Raises
     ------
     PixqError
-        If there is a `study.toml` or a file to be copied already, or no ladder is found.
+        If `study.toml` or a file to be copied exists already, or no ladder is found.
 
     Examples
     --------
@@ -177,46 +197,43 @@ def new_study(
     if not 1 <= len(title) <= 200:
         raise PixqError(f"--title: has {len(title)} characters; give 1 to 200")
     if level is not None and not is_rule(level):
-        raise PixqError(f"--level {level}: give n, or a number minus n, like 101-n: n is that in a file's name")
+        raise PixqError(f"--level {level}: give n, or a number minus n, like 101-n; n is the number in a file's name")
     root = folder if images is None else Path(images)
-    ladders = [_ruled(root, each, level) for each in find_ladders(root)]
-    if all(each.points is not None and each.range is not None for each in ladders):
+    ladders = [_with_rule(root, ladder, level) for ladder in find_ladders(root)]
+    if all(_is_known(ladder) for ladder in ladders):
         raise PixqError(f"{root}: the truth of all its images is known, so there is nothing to ask; add sources")
     if images is not None:
         ladders = _copied(root, folder, ladders)
-    scratch = folder / f".{STUDY_FILE}.partial-{os.getpid()}"
     try:
-        write_text(scratch, path, (_text(ladders, title, seed),))
-        _agrees(path, ladders)
+        save_text(path, (_text(ladders, title, seed),))
+        _check_patterns(path, ladders)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    finally:
-        scratch.unlink(missing_ok=True)
     return path
 
 
 def left_out(folder: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> list[str]:
-    """Images of a tree that `new_study` made no source of: references without levels, and levels without a reference.
+    """List images that `new_study` leaves out: references without levels, and levels without a reference.
 
     Parameters
     ----------
     folder, images
-        As `new_study` has them.
+        As for `new_study`.
     """
     root = Path(folder if images is None else images)
-    taken = {name for each in find_ladders(root) for name in (each.reference, *each.files)}
-    return sorted(_posix(each, root) for each in _images(root) if _posix(each, root) not in taken)
+    used = {name for ladder in find_ladders(root) for name in (ladder.reference, *ladder.files)}
+    return sorted({_posix(image, root) for image in _images(root)} - used)
 
 
 def _images(root: Path) -> list[Path]:
-    """All image files of a tree but hidden ones, by name."""
+    """List the image files of a tree by name, without hidden ones."""
     return sorted(
-        each
-        for each in root.rglob("*")
-        if each.suffix.lower() in _CODECS
-        and not any(part.startswith(".") for part in each.relative_to(root).parts)
-        and each.is_file()
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in _CODECS
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and path.is_file()
     )
 
 
@@ -224,81 +241,90 @@ def _posix(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _pattern(source: str, codec: str, folder: Path, named: bool, members: Sequence[Path]) -> str:
-    suffixes = {each.suffix for each in members}
+def _is_known(ladder: FoundLadder) -> bool:
+    return ladder.points is not None and ladder.range is not None
+
+
+def _pattern(group: _Group, root: Path, members: Sequence[Path]) -> str:
+    suffixes = {member.suffix for member in members}
     suffix = suffixes.pop() if len(suffixes) == 1 else ""
-    start = f"{glob.escape(source)}_{glob.escape(codec)}_*" if named else "*"
-    return str(PurePosixPath(glob.escape(folder.as_posix())) / f"{start}{suffix}")
+    start = f"{glob.escape(group.source)}_{glob.escape(group.codec)}_*" if group.prefixed else "*"
+    return str(PurePosixPath(glob.escape(_posix(group.folder, root))) / f"{start}{suffix}")
 
 
-def _ruled(root: Path, ladder: FoundLadder, level: str | None) -> FoundLadder:
+def _with_rule(root: Path, ladder: FoundLadder, level: str | None) -> FoundLadder:
     if level is not None or ladder.rule:
         return replace(ladder, rule=level or ladder.rule)
-    numbered = sorted(ladder.files, key=lambda name: int(_NUMBER.findall(PurePosixPath(name).stem)[-1]))
+    by_number = sorted(ladder.files, key=lambda name: int(_NUMBER.findall(PurePosixPath(name).stem)[-1]))
     reference = load_pixels(root / ladder.reference)
-    errors = [difference(reference, root / name) for name in (numbered[0], numbered[-1])]
-    return replace(ladder, rule="n" if errors[1] >= errors[0] else RULE)
+    lowest, highest = (difference(reference, root / name) for name in (by_number[0], by_number[-1]))
+    return replace(ladder, rule="n" if highest >= lowest else RULE)
 
 
 def _copied(root: Path, folder: Path, ladders: Sequence[FoundLadder]) -> list[FoundLadder]:
-    def to(name: str) -> str:
+    def target_of(name: str) -> str:
         return name if name.startswith("images/") else f"images/{name}"
 
-    names = sorted({name for each in ladders for name in (each.reference, *each.files)})
+    names = sorted({name for ladder in ladders for name in (ladder.reference, *ladder.files)})
     for name in names:
-        if (target := folder / to(name)).exists() and not target.samefile(root / name):
+        if (target := folder / target_of(name)).exists() and not target.samefile(root / name):
             raise PixqError(f"{target}: exists already; choose another folder, or move it away")
     for name in names:
-        target = folder / to(name)
+        target = folder / target_of(name)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / name, target)
     return [
-        replace(each, reference=to(each.reference), files=tuple(map(to, each.files)), pattern=to(each.pattern))
-        for each in ladders
+        replace(
+            ladder,
+            reference=target_of(ladder.reference),
+            files=tuple(map(target_of, ladder.files)),
+            pattern=target_of(ladder.pattern),
+        )
+        for ladder in ladders
     ]
 
 
-def _agrees(path: Path, ladders: Sequence[FoundLadder]) -> None:
-    """Each pattern must find what was found: a name may be the beginning of another."""
+def _check_patterns(path: Path, ladders: Sequence[FoundLadder]) -> None:
+    """Refuse patterns that match other files than were found, as when a name is the beginning of another."""
     study = read_study(path)
-    by_reference = {(each.reference, each.codec): each for each in study.everything}
+    sources = {(source.reference, source.codec): source for source in study.everything}
     for ladder in ladders:
-        found = levels_of(study, by_reference[ladder.reference, ladder.codec])
-        names = {_posix(each, path.parent) for level, each in found.items() if level}
-        if other := names.symmetric_difference(ladder.files):
-            raise PixqError(f"{path.parent / min(other)}: may be of two sources; rename it")
+        levels = levels_of(study, sources[ladder.reference, ladder.codec])
+        names = {_posix(file, path.parent) for level, file in levels.items() if level}
+        if others := names.symmetric_difference(ladder.files):
+            raise PixqError(f"{path.parent / min(others)}: may belong to two sources; rename it")
 
 
 def _text(ladders: Sequence[FoundLadder], title: str, seed: int) -> str:
     codecs: dict[str, set[str]] = defaultdict(set)
-    for each in ladders:
-        codecs[each.source].add(each.codec)
-    known = [each for each in ladders if each.points is not None and each.range is not None]
+    for ladder in ladders:
+        codecs[ladder.source].add(ladder.codec)
+    known = [ladder for ladder in ladders if _is_known(ladder)]
     training = known[: max(1, len(known) // 3)] if known else []
     tests = known[len(training) :]
-    asked = [each for each in ladders if each not in known]
-    images = min(10, len(asked))
+    sources = [ladder for ladder in ladders if not _is_known(ladder)]
+    images = min(10, len(sources))
 
     def tables(kind: str, members: Iterable[FoundLadder]) -> str:
-        return "".join(_table(kind, each, len(codecs[each.source]) > 1) for each in members)
+        return "".join(_table(kind, ladder, len(codecs[ladder.source]) > 1) for ladder in members)
 
     return _FRAME.format(
         title=_quoted(title),
         seed=seed,
         contact=PLACEHOLDER,
         images=images,
-        # As many as somebody can have, if that is less than the usual ten.
-        screen_after=min(10, math.ceil(len({each.reference for each in asked}) / images)),
+        # As many sessions as one person can have, if that is fewer than the usual ten.
+        screen_after=min(10, math.ceil(len({ladder.reference for ladder in sources}) / images)),
         tests=min(2, len(tests)),
-        sources=tables("source", asked),
+        sources=tables("source", sources),
         training=tables("training", training) or _NONE,
         hidden=tables("test", tests) or _NONE,
     )
 
 
 def _quoted(text: str) -> str:
-    # JSON's text is TOML's but for one character.
+    # JSON strings are TOML strings, except for one character.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -313,34 +339,32 @@ def _table(kind: str, ladder: FoundLadder, with_codec: bool) -> str:
         f"level = {_quoted(ladder.rule)}",
     ]
     if kind != "source" and ladder.range is not None and ladder.points is not None:
-        low, high = (int(each) for each in ladder.range)
+        low, high = map(int, ladder.range)
         lines.append(f"pjnd_range = [{low}, {high}]")
         lines.append("points_yx = [" + ", ".join(f"[{y:g}, {x:g}]" for y, x in ladder.points) + "]")
     return "\n".join(lines) + "\n\n"
 
 
-_NONE = (
-    "# There is none: it needs pjnd_range = [low, high] and points_yx = [[y, x], ...] besides what a source has.\n\n"
-)
+_NONE = "# None yet. Besides the keys of a source, it needs pjnd_range = [low, high] and points_yx = [[y, x], ...].\n\n"
 
 _FRAME = """\
-# A flicker study. `pixq study check` says whether it is ready, and what it takes.
+# A flicker study. Run `pixq study check` to see whether it is ready, and what it takes.
 
 title = {title}
-version = "1"                   # answers carry it: change it when anything below changes
+version = "1"                   # stored with each answer; change it when you change anything below
 contact = "{contact}"     # whom participants can ask
-languages = ["en"]              # of the page: en, de
+languages = ["en"]              # languages of the page: en, de
 default_language = "en"
-seed = {seed}                        # of everything that is drawn
+seed = {seed}                        # seed of all random draws
 
 scaling = "physical"            # width_cm x height_cm on every screen; or "native": one image pixel to one device pixel
 width_cm = 13.797
 height_cm = 10.347
-distance_cm = 30                # to be seen from
+distance_cm = 30                # viewing distance
 min_screen_cm = 17              # lowest height of a screen
 min_window = [1360, 760]        # smallest window, in CSS pixels
-hertz = 8                       # changes a second
-clicks = 3                      # places to be found in an image
+hertz = 8                       # changes per second
+clicks = 3                      # places to click in an image
 
 [consent]                       # a text for each language, or {{ file = "consent.en.txt" }}
 en = \"\"\"
@@ -349,13 +373,13 @@ Your answers are stored under a pseudonym. You may stop at any time, and have yo
 \"\"\"
 
 [quota]
-answers = 30                    # wanted for each source, of different people
-images = {images:<23}# sources that a session asks about
+answers = 30                    # answers wanted for each source, from different people
+images = {images:<23}# sources per session
 tests = {tests}                       # test images hidden among them
-max_sessions = 20               # of one person
-screen_after = {screen_after:<17}# from so many sessions on ...
-screen_below = 0.7              # ... who passed a smaller share of the tests is out
-hold_minutes = 120              # how long an unfinished session keeps its places
+max_sessions = 20               # sessions per person
+screen_after = {screen_after:<17}# after this many sessions, people are screened out ...
+screen_below = 0.7              # ... who passed less than this share of the tests
+hold_minutes = 120              # how long an unfinished session reserves its sources
 
 [platform]
 kind = "local"                  # or "link" (an address with a token), or "prolific", which needs the codes
@@ -364,19 +388,19 @@ kind = "local"                  # or "link" (an address with a token), or "proli
 # failed = "CODE3"
 # url = "https://app.prolific.com/submissions/complete?cc={{code}}"
 
-[estimate]                      # what `pixq study check` reckons with
+[estimate]                      # assumptions of `pixq study check`
 seconds_per_image = 45
-minutes_before = 5              # consent, checks, calibration and instructions, once a person
-megabits = 10                   # of a participant's line, a second
-per_hour = 0                    # what a participant is paid
+minutes_before = 5              # consent, checks, calibration and instructions, once per person
+megabits = 10                   # speed of a participant's connection, in Mbit/s
+per_hour = 0                    # what a participant is paid per hour
 currency = "EUR"
-fee = 0.0                       # the platform's, as a share of that
+fee = 0.0                       # the platform's fee, as a share of the pay
 
-# What people are asked about. `levels` is a pattern; `level` says how a level, 1 to 100, follows from n, the last
-# number in a file's name: "n", or "101-n" where n is a JPEG's quality. Level 0 is the reference.
+# The images that people are asked about. `levels` is a pattern; `level` says how a level, 1 to 100, is computed from n,
+# the last number in a file's name: "n", or "101-n" if n is a JPEG quality. Level 0 is the reference.
 
-{sources}# Shown first, with feedback: between which levels people notice it, and where ([y, x] in pixels).
+{sources}# Training images, shown first, with feedback: at which levels they are noticed, and where ([y, x] in pixels).
 
-{training}# Hidden among the sources, and told to nobody.
+{training}# Test images, hidden among the sources.
 
 {hidden}"""

@@ -1,4 +1,4 @@
-"""A study's images: which file is which level, and what each is. Nothing outside the study's folder is ever named."""
+"""The image files of a study: which file is which level, its type and its size; all lie inside the study's folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pixq.study.design.config import Source, Study, TruthSource, read_study
 
 __all__ = ["Kind", "OpenedSource", "OpenedStudy", "StudyImage", "kind_of", "levels_of", "open_source", "open_study"]
 
-#: The media types of what every browser shows, by Pillow's names of the formats.
+#: Media types of the formats that every browser shows, by Pillow's names.
 _MEDIA = {shown.name.upper(): shown.media_type for shown in SHOWN}
-#: Rows or columns that no browser is sure to draw.
+#: The most rows or columns that all browsers draw.
 _LARGEST = 8192
 _ORIENTATION = 0x0112
 _LEVELS = range(1, 101)
@@ -30,7 +30,7 @@ Kind = Literal["source", "training", "test"]
 
 @dataclass(frozen=True)
 class StudyImage:
-    """A file that participants are shown: where it is, its media type, and how many bytes it has."""
+    """An image file that participants see: its path, its media type, and its size in bytes."""
 
     path: Path
     media: str
@@ -39,16 +39,16 @@ class StudyImage:
 
 @dataclass(frozen=True)
 class OpenedSource:
-    """A source of which every file was looked at.
+    """A source whose files have all been opened.
 
     Parameters
     ----------
     source
-        As `study.toml` has it.
+        Its table in `study.toml`.
     kind
-        Where it has it.
+        Whether that table is `source`, `training` or `test`.
     width, height
-        Of all its images, in pixels.
+        Size of all its images, in pixels.
     levels
         The image of each level, rising. Level 0 is the reference.
     """
@@ -61,33 +61,34 @@ class OpenedSource:
 
     @property
     def bytes(self) -> int:
-        """Of all its files."""
+        """Size of all its files together."""
         return sum(image.bytes for image in self.levels.values())
 
 
 @dataclass(frozen=True)
 class OpenedStudy:
-    """A study and its images by id."""
+    """A study and its sources, training and test images by id."""
 
     study: Study
     sources: Mapping[str, OpenedSource]
 
 
 def kind_of(study: Study, source: Source) -> Kind:
-    """Which of `[[source]]`, `[[training]]` and `[[test]]` it is."""
+    """Tell in which of `[[source]]`, `[[training]]` and `[[test]]` a source stands."""
     for kind, members in (("training", study.training), ("test", study.test)):
-        if any(each.id == source.id for each in members):
+        if any(member.id == source.id for member in members):
             return "training" if kind == "training" else "test"
     return "source"
 
 
 def levels_of(study: Study, source: Source) -> dict[int, Path]:
-    """The file of each level of a source, rising; level 0 is the reference. No file is opened.
+    """Find the file of each level of a source, rising, without opening it; level 0 is the reference.
 
     Raises
     ------
     PixqError
-        If a file is missing, leads out of the study's folder, or its name tells no level from 1 to 100, or another's.
+        If a file is missing or lies outside the study's folder, or if its name gives no level from 1 to 100, or a
+        level that another file has.
 
     Examples
     --------
@@ -103,54 +104,53 @@ def levels_of(study: Study, source: Source) -> dict[int, Path]:
     root = study.folder.resolve()
     reference = study.folder / source.reference
     if not reference.is_file():
-        raise PixqError(f"{reference}: there is no such file; it is the reference of {source.id}")
-    _stays(reference, root)
+        raise PixqError(f"{reference}: is missing; add the reference of {source.id}")
+    _require_inside(reference, root)
     try:
         paths = sorted(study.folder.glob(source.levels))
     except ValueError as error:
         raise PixqError(f"levels of {source.id}: {source.levels!r}: {error}") from None
-    found: dict[int, Path] = {}
+    levels: dict[int, Path] = {}
     for path in paths:
         if not path.is_file() or path.samefile(reference):
             continue
-        _stays(path, root)
-        told = level_in(path.stem, source.level)
-        if told is None:
-            raise PixqError(f"{path}: has no number in its name, which would tell its level; rename it or move it away")
-        if told not in _LEVELS:
+        _require_inside(path, root)
+        level = level_in(path.stem, source.level)
+        if level is None:
+            raise PixqError(f"{path}: has no number in its name to give its level; rename the file, or move it away")
+        if level not in _LEVELS:
             raise PixqError(
-                f"{path}: is level {told:g} by level = {source.level!r}; levels are 1, 2, ... 100, and 0 is the "
-                "reference"
+                f"{path}: has level {level:g} by level = {source.level!r}, but levels are 1, 2, ... 100, and 0 is the "
+                "reference; rename the file, or move it away"
             )
-        level = int(told)
-        if (other := found.setdefault(level, path)) != path:
-            raise PixqError(f"{path}: is level {level}, as {other.name} is; keep one of them")
-    if not found:
+        if (other := levels.setdefault(int(level), path)) != path:
+            raise PixqError(f"{path}: has level {level:g}, as {other.name} has; keep one of them")
+    if not levels:
         raise PixqError(
-            f"{study.folder / source.levels}: no file is like that; these are to be the levels of {source.id}"
+            f"{study.folder / source.levels}: matches no file, but gives the levels of {source.id}; fix the pattern"
         )
-    return {0: reference, **{level: found[level] for level in sorted(found)}}
+    return {0: reference, **{level: levels[level] for level in sorted(levels)}}
 
 
 def open_source(study: Study, source: Source) -> OpenedSource:
-    """Look at every file of a source; no pixel is decoded.
+    """Open every file of a source without decoding its pixels.
 
     Raises
     ------
     PixqError
-        As `levels_of`; or if a file is none that browsers show, is turned by its EXIF tags, or has another size than
-        the reference; or a point of the truth lies outside the image.
+        As `levels_of`; or if browsers don't show a file, its EXIF tags rotate it, or its size differs from that of the
+        reference; or if a point of the truth lies outside the image.
     """
     size: tuple[int, int] | None = None
     images: dict[int, StudyImage] = {}
     for level, path in levels_of(study, source).items():
-        image, own = _probe(path)
-        size = size or own
-        if own != size:
+        images[level], image_size = _probe(path)
+        size = size or image_size
+        if image_size != size:
             raise PixqError(
-                f"{path}: has {own[0]}x{own[1]} pixels, and its reference {size[0]}x{size[1]}; give images of one size"
+                f"{path}: has {image_size[0]}x{image_size[1]} pixels, but its reference has {size[0]}x{size[1]}; use "
+                "images of one size"
             )
-        images[level] = image
     width, height = size or (0, 0)
     if isinstance(source, TruthSource):
         for y, x in source.points_yx:
@@ -163,7 +163,7 @@ def open_source(study: Study, source: Source) -> OpenedSource:
 
 
 def open_study(path: str | os.PathLike[str]) -> OpenedStudy:
-    """Read `study.toml` and look at every image it names.
+    """Read `study.toml` and open every image that it names.
 
     Parameters
     ----------
@@ -181,33 +181,33 @@ def open_study(path: str | os.PathLike[str]) -> OpenedStudy:
     31872
     """
     study = read_study(path)
-    return OpenedStudy(study, {each.id: open_source(study, each) for each in study.everything})
+    return OpenedStudy(study, {source.id: open_source(study, source) for source in study.everything})
 
 
-def _stays(path: Path, root: Path) -> None:
+def _require_inside(path: Path, root: Path) -> None:
     if not path.resolve().is_relative_to(root):
-        raise PixqError(f"{path}: leads out of the study's folder; copy the file into it")
+        raise PixqError(f"{path}: lies outside the study's folder; copy the file into it")
 
 
 def _probe(path: Path) -> tuple[StudyImage, tuple[int, int]]:
     try:
-        # An image that is too large is told below, as an error of ours.
+        # Images that are too large for Pillow's liking get a message of ours below.
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             kind, size = image.format or "", image.size
             # Pillow decodes all of a PNG to look for tags behind its pixels.
             tagged = kind != "PNG" or "exif" in image.info
-            turned = tagged and image.getexif().get(_ORIENTATION, 1) != 1
+            rotated = tagged and image.getexif().get(_ORIENTATION, 1) != 1
             frames = getattr(image, "n_frames", 1)
         count = path.stat().st_size
     except Exception as error:  # Pillow raises nearly anything for a damaged file.
-        said = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
-        raise PixqError(f"{path}: is no image that can be read: {said}; save it again") from None
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+        raise PixqError(f"{path}: can't be read as an image: {reason}; save it again") from None
     if kind not in _MEDIA:
-        raise PixqError(f"{path}: is {kind}, which not every browser shows; save it as {titles_of(SHOWN)}")
+        raise PixqError(f"{path}: is a {kind} file, which not every browser shows; save it as {titles_of(SHOWN)}")
     if frames != 1:
-        raise PixqError(f"{path}: moves; save one picture of it")
-    if turned:
-        raise PixqError(f"{path}: is turned by its EXIF orientation; turn its pixels and take the tag out")
+        raise PixqError(f"{path}: is animated; save a single frame")
+    if rotated:
+        raise PixqError(f"{path}: is rotated by its EXIF orientation; rotate the pixels and remove the tag")
     if max(size) > _LARGEST:
         raise PixqError(f"{path}: has {size[0]}x{size[1]} pixels; no side may have more than {_LARGEST}")
     return StudyImage(path, _MEDIA[kind], count), size
