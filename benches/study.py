@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import pytest
 
-from pixq.study.simulate.client import Participant, ordinary
-from pixq.study.simulate.server_process import served
+from pixq.study.simulate.client import Participant, typical_data
+from pixq.study.simulate.server_process import run_server
 from support import databases
 
 SOURCES, LEVELS, SEEN = 24, 100, 8
@@ -77,23 +77,23 @@ class Person:
             # Half a minute of slider at ten positions a second.
             track = [[n * 100, self.draws.randrange(LEVELS)] for n in range(300)]
             return {"key": state["trial"]["key"], "pjnd": level, "points": points, "track": [*track, [30_000, level]]}
-        return ordinary(self.client.study, self.client.step)
+        return typical_data(self.client.study, self.client.step)
 
     async def look(self) -> None:
         trial = self.client.state["trial"]
         levels = self.draws.sample(trial["levels"], SEEN - 1)
-        await self.client.look(trial["reference"], *(level["image"] for level in levels))
+        await self.client.fetch_images(trial["reference"], *(level["image"] for level in levels))
 
     async def take_part(self) -> None:
         await asyncio.sleep(self.draws.random() * 2 * self.pause)
         await self.client.start()
         while not self.client.ended:
-            looking = asyncio.create_task(self.look()) if "trial" in self.client.state else None
+            looking = asyncio.create_task(self.fetch_images()) if "trial" in self.client.state else None
             await asyncio.sleep(self.draws.uniform(0, 2 * self.pause))
             if looking is not None:
                 await looking
             step, data = self.client.step, self.data()
-            await self.client.say(data, at=1.0)
+            await self.client.send_event(data, at=1.0)
             self.times.append((step, self.client.waited))
             self.confirmed.append(json.dumps(data, sort_keys=True, separators=(",", ":")))
         self.client.close()
@@ -129,7 +129,7 @@ def lost_or_doubled(private: Path, database: str, people: list[Person]) -> tuple
 
 def measure(folder: Path, database: str, name: str, count: int, pause: float) -> None:
     with tempfile.TemporaryDirectory() as private:
-        with served(folder, database, Path(private)) as port:
+        with run_server(folder, database, Path(private)) as port:
             people, times, seconds = asyncio.run(crowd(port, count, pause))
         missing, more = lost_or_doubled(Path(private), database, people)
     answers = np.array([taken for step, taken in times if step in ("training", "trial")])

@@ -15,7 +15,7 @@ from pixq.cli import main
 from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedSource, OpenedStudy
 from pixq.study.results.export import write_answers
-from pixq.study.results.import_mturk import AmtResults, places_of, read_amt
+from pixq.study.results.import_mturk import MturkResults, parse_clicks, read_mturk
 from support.studies import study, write_study
 
 STUDY = study(3, 1, tests=1)
@@ -67,8 +67,8 @@ def pseudonym(platform: str, who: str) -> str:
     return f"<{platform} {who.lower()}>"
 
 
-def read(*paths: Path) -> AmtResults:
-    return read_amt(OPENED, paths, pseudonym)
+def read(*paths: Path) -> MturkResults:
+    return read_mturk(OPENED, paths, pseudonym)
 
 
 def test_an_answer_is_read_as_its_notation_says(tmp_path: Path) -> None:
@@ -109,11 +109,11 @@ def test_an_address_that_is_cut_off_is_not_taken_either(tmp_path: Path, broken: 
 
 def test_clicks_before_feedback_are_void() -> None:
     for void in ("-WRONGLOC-1678000000000", "-clicktryagain_1678000000000"):
-        assert places_of(THREE + void + click(250, 75), 640, 480) == [(96.0, 320.0)]
-        assert places_of(THREE + void, 640, 480) == []
-    assert places_of(click(-0.4, 375.3), 640, 480) == [(480.0, 0.0)]
-    assert places_of(click(1, 1, 0, 0), 640, 480) == []
-    assert places_of("", 640, 480) == []
+        assert parse_clicks(THREE + void + click(250, 75), 640, 480) == [(96.0, 320.0)]
+        assert parse_clicks(THREE + void, 640, 480) == []
+    assert parse_clicks(click(-0.4, 375.3), 640, 480) == [(480.0, 0.0)]
+    assert parse_clicks(click(1, 1, 0, 0), 640, 480) == []
+    assert parse_clicks("", 640, 480) == []
 
 
 def test_test_images_are_judged_and_training_is_counted(tmp_path: Path) -> None:
@@ -132,13 +132,13 @@ def test_sessions_are_numbered_by_time_and_read_once(tmp_path: Path) -> None:
     assert [(each.participant[5:-1], each.source, each.session_number) for each in found.answers] == [
         ("a", "S1", 1), ("a", "S0", 2), ("b", "S0", 1),
     ]  # fmt: skip
-    assert found.skipped == (f"{two}, line 3: is an assignment that was read before",)
+    assert found.skipped == (f"{two}, line 3: repeats an assignment that was read before",)
 
 
 @pytest.mark.parametrize(
     ("answers", "places", "said"),
     [
-        ({"S9": jnd()}, None, "S9.png: is no image of the study"),
+        ({"S9": jnd()}, None, "S9.png: is not an image of the study"),
         ({"S0": ["", "", START, ""]}, None, "was not finished"),
         ({"S0": [40, 61]}, None, "was not finished"),
         ({"S0": jnd(index=40)}, None, "level 40 and file index 40, which do not add up to 101"),
@@ -148,11 +148,11 @@ def test_sessions_are_numbered_by_time_and_read_once(tmp_path: Path) -> None:
         ({"S0": jnd()}, {}, "has 0 places"),
         ({"S0": jnd()}, {"S0": 7}, "has 0 places"),
         ({"S0": jnd()}, {"S0": THREE * 3}, "has 9 places"),
-        ({"S0": 5}, None, "is no answer that can be read"),
-        ({"S0": None}, None, "is no answer that can be read"),
-        ({"S0": [40, 61, "x", "y"]}, None, "is no answer that can be read"),
-        ({"S0": [40, 61, 10**30, 10**30 + 1]}, None, "is no answer that can be read"),
-        ({"S0": [40, 61, {}, []]}, None, "is no answer that can be read"),
+        ({"S0": 5}, None, "is not a readable answer"),
+        ({"S0": None}, None, "is not a readable answer"),
+        ({"S0": [40, 61, "x", "y"]}, None, "is not a readable answer"),
+        ({"S0": [40, 61, 10**30, 10**30 + 1]}, None, "is not a readable answer"),
+        ({"S0": [40, 61, {}, []]}, None, "is not a readable answer"),
     ],
 )
 def test_an_answer_that_says_nothing_is_told(tmp_path: Path, answers: Any, places: Any, said: str) -> None:
@@ -170,7 +170,7 @@ def test_a_row_without_results_is_told(tmp_path: Path, cell: str) -> None:
         spoilt[place] = cell
         found = read(batch(tmp_path / "b.csv", spoilt, ["x"], row("A2", "2")))
         assert len(found.answers) == 1
-        assert [line.partition(": ")[2] for line in found.skipped] == ["has no results that can be read"] * 2
+        assert [line.partition(": ")[2] for line in found.skipped] == ["has no readable results"] * 2
 
 
 def test_its_own_download_is_read(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_of_two_codecs_the_name_tells_which(tmp_path: Path) -> None:
     def which(image: str) -> tuple[list[str], tuple[str, ...]]:
         line = row()
         line[4:6] = [json.dumps({image: each}) for each in (jnd(), THREE)]
-        found = read_amt(opened, [batch(tmp_path / "b.csv", line)], pseudonym)
+        found = read_mturk(opened, [batch(tmp_path / "b.csv", line)], pseudonym)
         return [each.source for each in found.answers], found.skipped
 
     for image in ("S0_BPG.png", "img/S0_bpg_061.jpg", "https://a.example/BPG/S0.png", r"study\bpg\S0.png"):
@@ -207,8 +207,8 @@ def test_of_two_codecs_the_name_tells_which(tmp_path: Path) -> None:
     for image in ("S0.png", "jpeg/bpg/S0.png"):
         answers, (said,) = which(image)
         assert answers == []
-        assert f"{image}: may be any of S0, S0B, and neither" in said
-    assert "is no image of the study" in which("S0_J2K.png")[1][0]
+        assert f"{image}: may be any of S0, S0B, as neither its file" in said
+    assert "is not an image of the study" in which("S0_J2K.png")[1][0]
 
 
 def test_files_that_are_neither(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 1
     said = capsys.readouterr()
     assert said.out.split() == [str(out / "answers.csv"), str(out / "dictionary.json")]
-    assert "b.csv, line 4: has no results that can be read" in said.err
+    assert "b.csv, line 4: has no readable results" in said.err
     assert "2 answers of 1 people; 0 to training images left out; 1 skipped" in said.err
     with (out / "answers.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

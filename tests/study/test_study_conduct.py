@@ -18,7 +18,7 @@ from pixq.study.results.answers import answers_of
 from pixq.study.results.load import load_results
 from pixq.study.results.statistics import study_statistics
 from pixq.study.session.service import SessionService
-from pixq.study.simulate.client import ordinary
+from pixq.study.simulate.client import typical_data
 from pixq.study.store.records import Event, UnknownSession
 from pixq.study.store.store import open_store
 from support.studying import KEY, make_study
@@ -61,7 +61,7 @@ class Desk:
         told = self.come(name, again=again)
         token, study, state = told["token"], told["study"], told["state"]
         while state["step"] not in (until, "completed", "failed"):
-            data = ordinary(study, state["step"])
+            data = typical_data(study, state["step"])
             if "trial" in state:
                 data = self._answer(name, state, right)
             event = Event(state["next"], state["step"], 1.0, "", json.dumps(data, sort_keys=True))

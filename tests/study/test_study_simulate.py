@@ -27,10 +27,10 @@ from pixq.http.server import open_socket
 from pixq.study.design.study_files import OpenedStudy, open_study
 from pixq.study.results.estimate import SourceEstimate
 from pixq.study.session.judge import judge
-from pixq.study.simulate.client import Participant, Unexpected
+from pixq.study.simulate.client import Participant, UnexpectedResponse
 from pixq.study.simulate.observers import Observer, Population, Truth, observers, truths
-from pixq.study.simulate.rehearsal import by_lines, rehearse, track
-from pixq.study.simulate.server_process import served
+from pixq.study.simulate.rehearsal import rehearse, slider_track, take_part_over_http
+from pixq.study.simulate.server_process import run_server
 from pixq.study.simulate.simulate import Simulation, judge_plan, simulate
 from pixq.study.store.store import open_store
 from support import browser, databases
@@ -130,11 +130,11 @@ def test_the_careful_pass_test_images_and_the_careless_do_not(opened: OpenedStud
 def test_whoever_is_told_where_and_when_answers_so(opened: OpenedStudy) -> None:
     population = Population(bias=60, spread=60, lapse=0, careless=0)
     truth = truths(opened, population)["S0"]
-    told = {"pjnd_range": [70, 74], "points": [[8, 8], [40, 8], [8, 60]]}
+    feedback = {"pjnd_range": [70, 74], "points": [[8, 8], [40, 8], [8, 60]]}
     person = observers(population)[0]
-    done = person.react("S0", truth, 3, tries=1, told=told)
+    done = person.react("S0", truth, 3, tries=1, feedback=feedback)
     assert done.level == 72
-    near = [abs(y - ty) + abs(x - tx) for (y, x), (ty, tx) in zip(done.points, told["points"], strict=True)]
+    near = [abs(y - ty) + abs(x - tx) for (y, x), (ty, tx) in zip(done.points, feedback["points"], strict=True)]
     assert max(near) < 20
 
 
@@ -154,7 +154,7 @@ def test_sliders_are_moved_to_the_answer(opened: OpenedStudy) -> None:
     truth = truths(opened, population)["S0"]
     for person in observers(population)[:50]:
         done = person.react("S0", truth, 3)
-        way = track(done, truth.levels)
+        way = slider_track(done, truth.levels)
         assert way[-1][1] == done.level
         assert [ms for ms, _ in way] == sorted(ms for ms, _ in way)
         assert {level for _, level in way} <= {0, *truth.levels}
@@ -260,10 +260,10 @@ def test_the_verdict_is_by_the_middle_of_the_sources() -> None:
     found = judge_plan(plan, [estimate("a", 4), estimate("b", 12), estimate("c", 20)], 6)
     # As many answers four times narrow an interval to its half.
     assert (found.width, found.enough, found.needed) == (6, True, 40)
-    assert str(found) == "40 answers a source give an interval of 6.0 levels (median over sources); enough for 6"
+    assert str(found) == "40 answers per source give an interval of 6.0 levels (median over sources); enough for 6"
     found = judge_plan(plan, [estimate("a", 12)], 3)
     assert (found.width, found.enough, found.needed) == (6, False, 160)
-    assert str(found).endswith("not enough for 3: about 160 would be")
+    assert str(found).endswith("not enough for 3: it takes about 160")
     # Others are asked for answers that are left out.
     left_out = replace(estimate("a", 4, answers=40), left_out={"failed_tests": 10})
     assert judge_plan(plan, [left_out], 4).width == 4
@@ -272,10 +272,10 @@ def test_the_verdict_is_by_the_middle_of_the_sources() -> None:
     assert str(coarse).endswith("the levels are too far apart")
     none = judge_plan(plan, [SourceEstimate("a", 1, {}, 5, 5, None, None)], 3)
     assert (none.width, none.enough, none.needed) == (None, None, None)
-    assert "can't be told: no source has 6 answers" in str(none)
+    assert "unknown whether the planned answers are enough: no source has 6 answers" in str(none)
     few = judge_plan(study(sources=1, answers=5), [estimate("a", 4)], 3)
     assert (few.width, few.enough, few.needed) == (None, False, None)
-    assert str(few) == "5 answers a source are not enough: there is no interval of fewer than 6"
+    assert str(few) == "5 answers per source are not enough: an interval needs at least 6"
     # No fewer than have an interval.
     assert judge_plan(plan, [estimate("a", 4)], 50).needed == 6
 
@@ -288,7 +288,7 @@ def test_the_report_names_what_is_missed(capsys: pytest.CaptureFixture[str], fol
     assert "answers that count: no interval" not in told
     assert "nobody is screened out before 10 sessions" in told
     assert "quota: 0 of 4 sources have 12 answers" in told
-    assert "not enough for 3: about " in told.splitlines()[-1]
+    assert "not enough for 3: it takes about " in told.splitlines()[-1]
 
 
 def test_the_report_says_that_answers_are_too_few(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
@@ -296,7 +296,7 @@ def test_the_report_says_that_answers_are_too_few(capsys: pytest.CaptureFixture[
     told = capsys.readouterr().out
     assert "4 of 4 sources have fewer than 6 answers that count: no interval" in told
     assert told.splitlines()[-1] == (
-        "whether the planned answers are enough can't be told: no source has 6 answers that count"
+        "unknown whether the planned answers are enough: no source has 6 answers that count"
     )
 
 
@@ -304,15 +304,15 @@ def test_the_report_says_that_answers_are_too_few(capsys: pytest.CaptureFixture[
     ("options", "said"),
     [
         (["--width", "0"], "--width 0: must be above 0"),
-        (["--participants", "0"], "--participants 0: is not 1"),
-        (["--bias", "-1"], "--bias -1: is not 0 to 100"),
-        (["--careless", "1.5"], "--careless 1.5: is not 0 to 1"),
-        (["--lapse", "nan"], "--lapse nan: is not 0 to 1"),
+        (["--participants", "0"], "--participants 0: must be 1"),
+        (["--bias", "-1"], "--bias -1: must be 0 to 100"),
+        (["--careless", "1.5"], "--careless 1.5: must be 0 to 1"),
+        (["--lapse", "nan"], "--lapse nan: must be 0 to 1"),
         (["--seed", "-1"], "--seed -1: is negative"),
-        (["--threads", "0"], "--threads 0: is not 1"),
-        (["--keep"], "--keep: keeps the answers' file in --out"),
+        (["--threads", "0"], "--threads 0: must be 1"),
+        (["--keep"], "--keep: needs --out"),
         (["--out", "."], "exists already"),
-        (["--database", "study.toml"], "exists already; give a --database that is new"),
+        (["--database", "study.toml"], "exists already; give a new --database"),
         (["--database", "mysql://a/b"], "neither a file nor postgresql"),
     ],
 )
@@ -333,7 +333,7 @@ def test_images_that_nobody_can_tell_apart_are_named(tmp_path: Path) -> None:
     for name in ("S0", "S1"):
         for each in (tmp_path / "images").glob(f"{name}*"):
             save(each, photo(0))
-    with pytest.raises(PixqError, match="S1: has the reference and the highest level of S0"):
+    with pytest.raises(PixqError, match="S1: has the same reference and highest level as S0"):
         simulate(tmp_path, Population(1), database=str(tmp_path / "new.db"))
     assert not list(tmp_path.glob("new.db*"))
 
@@ -350,26 +350,26 @@ def test_a_database_of_another_study_is_left_alone(
         private = tmp_path / str(number)
         private.mkdir()
         before = database.read_bytes()
-        with pytest.raises(PixqError, match="a study has it already"):
+        with pytest.raises(PixqError, match="is in use by a study"):
             rehearse(opened, Population(1), str(database), private)
         assert database.read_bytes() == before
 
 
 def test_a_server_that_does_not_begin_says_why(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(PixqError, match=r"study\.toml: No such file"), served(tmp_path, "a.db", tmp_path):
+    with pytest.raises(PixqError, match=r"study\.toml: No such file"), run_server(tmp_path, "a.db", tmp_path):
         pass
     (tmp_path / "study.key").write_text("none")
     (tmp_path / "study.key").chmod(0o600)
-    with pytest.raises(PixqError, match="is not a key"), served(folder, str(tmp_path / "a.db"), tmp_path):
+    with pytest.raises(PixqError, match="is not a key"), run_server(folder, str(tmp_path / "a.db"), tmp_path):
         pass
 
 
 def test_a_server_that_breaks_off_ends_the_rehearsal(opened: OpenedStudy, tmp_path: Path) -> None:
     async def spoilt(visit: Any) -> None:
         visit.client.token = "a" * 43
-        await by_lines(visit)
+        await take_part_over_http(visit)
 
-    with pytest.raises(PixqError, match="broke off, as its server did not answer: POST /api/events: 401"):
+    with pytest.raises(PixqError, match="ended early because its server did not answer: POST /api/events: 401"):
         rehearse(opened, Population(2), str(tmp_path / "a.db"), tmp_path, stage=lambda port: nullcontext(spoilt))
 
 
@@ -378,15 +378,15 @@ def test_the_client_says_what_the_server_refused(folder: Path, tmp_path: Path) -
         client = Participant(port, {"participant": "somebody"})
         await client.start()
         assert (client.step, client.ended) == ("consent", False)
-        with pytest.raises(Unexpected, match=r"409.*the session is at consent"):
-            await client.say({}, kind="survey")
-        with pytest.raises(Unexpected, match="GET /api/image: 404"):
-            await client.look("none")
-        await client.say({"agreed": False})
+        with pytest.raises(UnexpectedResponse, match=r"409.*the session is at consent"):
+            await client.send_event({}, kind="survey")
+        with pytest.raises(UnexpectedResponse, match="GET /api/image: 404"):
+            await client.fetch_images("none")
+        await client.send_event({"agreed": False})
         assert client.ended
         client.close()
 
-    with served(folder, str(tmp_path / "a.db"), tmp_path) as port:
+    with run_server(folder, str(tmp_path / "a.db"), tmp_path) as port:
         asyncio.run(wrong(port))
 
 
@@ -439,7 +439,7 @@ def test_postgresql_gives_the_same_and_keeps_the_answers(
         stored = open_store(database)
         assert len(stored.sessions()) == sum(of.sessions.values())
         stored.close()
-        with pytest.raises(PixqError, match="a study has it already"):
+        with pytest.raises(PixqError, match="is in use by a study"):
             simulate(folder, of.population, database=database)
 
 
@@ -470,6 +470,6 @@ def test_people_before_the_real_page_answer_the_same(
 def test_the_browser_needs_playwright(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "playwright.async_api", None)
+    monkeypatch.setitem(sys.modules, "playwright", None)
     assert main(["study", "simulate", str(folder), "--browser"]) == 2
     assert "pip install 'pixq[rehearsal]'" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from pixq.study.design.config import Study, read_study
 from pixq.study.design.survey import default_survey, parse_survey
 from pixq.study.results.export import dictionary, session_columns
 from pixq.study.session.session_plan import public_study
-from pixq.study.simulate.client import ordinary
+from pixq.study.simulate.client import typical_data
 from support import studies, studying
 from support.studying import KEY, Page
 from support.surveys import SURVEY, SURVEY_ANSWERS
@@ -44,7 +44,7 @@ WRONG: dict[str, tuple[Any, tuple[str, ...]]] = {
     "two of one name": ([question(), question("text")], ("survey: two questions are named 'age'; rename one",)),
     "no kind": ([{"name": "age", "question": EN}], ("survey[age].kind: must be one of choice, scale, text, number",)),
     "kind": ([question("date")], ("survey[age].kind: must be one of choice, scale, text, number",)),
-    "unknown key": ([question(steps=5)], ("survey[age].steps: there is no such key",)),
+    "unknown key": ([question(steps=5)], ("survey[age].steps: is not a known key",)),
     "no question": ([{"name": "age", "kind": "text"}], ("survey[age].question: is missing; add it",)),
     "language": ([question(question={"de": "?"})], ("survey[age].question: has no text in 'en'; add question.en",)),
     "empty text": ([question(question={"en": ""})], ("survey[age].question.en: ",)),
@@ -216,6 +216,6 @@ def test_a_rehearsal_answers_any_survey(tmp_path: Path, required: bool) -> None:
     limits: dict[str, dict[str, float]] = {"low": {"max": -3.5}, "any": {}, "high": {"min": 7}, "both": {"min": -9}}
     tables += [question(name=name, **limit) for name, limit in limits.items()]
     study = read(tmp_path, survey=tables)
-    answers = ordinary(public_study(study), "survey")
+    answers = typical_data(public_study(study), "survey")
     assert [answers[each.name] for each in parse_survey(tables) if each.refusal(answers.get(each.name))] == []
     assert (answers["low"], answers["any"], answers["high"], answers["both"]) == (-3.5, 0, 7, 0)

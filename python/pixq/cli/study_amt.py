@@ -44,12 +44,12 @@ def import_amt(
         raise PixqError(f"{out}: exists already; choose another --out or delete it")
     from pixq.study.design.study_files import open_study
     from pixq.study.results.export import write_answers
-    from pixq.study.results.import_mturk import read_amt
+    from pixq.study.results.import_mturk import read_mturk
     from pixq.study.store.keys import KEY_FILE, open_key
 
     opened = open_study(study)
     secret = open_key(key or opened.study.folder / KEY_FILE)
-    found = read_amt(opened, results, secret.pseudonym)
+    found = read_mturk(opened, results, secret.pseudonym)
     for path in write_answers(opened.study, found.answers, out, parquet=parquet):
         print(path)
     for line in found.skipped:

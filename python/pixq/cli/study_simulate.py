@@ -1,4 +1,4 @@
-"""`pixq study simulate`: a rehearsal with simulated people."""
+"""`pixq study simulate`: rehearse a study with simulated people."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.cli.progress import staged
+from pixq.cli.progress import progress_bar
 from pixq.io.optional import require
 
 __all__ = ["simulate"]
 
-#: People, and people at a time: over HTTP, and in browsers.
-_PEOPLE, _SEATED = 200, 4
+#: How many people take part by default: over HTTP, and in browsers; and how many at a time over HTTP.
+_PEOPLE, _BROWSER_PEOPLE = 200, 4
 _AT_A_TIME = 8
 
 
@@ -36,56 +36,56 @@ def simulate(
     threads: int | None = None,
     browser: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Rehearse a study with simulated people whose PJNDs are known; say whether the planned answers are enough.
+    """Rehearse a study with simulated people whose PJNDs are known, and judge whether the planned answers are enough.
 
     They go through the real server, session after session, until the quotas are full. Nothing is written to the study's
-    folder. Ends with code 0, enough or not.
+    folder. The exit code is 0 whether the answers are enough or not.
 
     Parameters
     ----------
     study
-        Its folder, or study.toml. Default: this folder.
+        Folder of the study, or its study.toml. Default: this folder.
     participants
         How many people come. Default: 200; 4 with --browser.
     seed
-        Of the people and of what is true of the sources. The same seed gives the same answers.
+        Seed of the people and of the truth about the sources. The same seed gives the same answers.
     width
-        How wide the 95 % interval of a source's PJND may be, in levels.
+        The largest acceptable width of the 95 % interval of a source's PJND, in levels.
     bias
         How much people differ in what they notice: standard deviation, in levels.
     spread
         How much one person's answers to one image differ: standard deviation, in levels.
     lapse
-        Share of a careful person's answers that are given at random, 0 to 1.
+        Share of random answers among those of careful people, 0 to 1.
     careless
         Share of people who answer everything at random, 0 to 1.
     out
         A new folder for simulation.json and the answers.
     database
-        An empty one for the answers, which stay there: a new file, or postgresql://user:password@host/name. Default: a
-        file that is deleted.
+        An empty database, where the answers stay: a new file, or postgresql://user:password@host/name. Default: a file
+        that is deleted.
     keep
         Keep that file, as answers.db in --out.
     threads
-        People that take part at a time. Default: 8; 1 with --browser.
+        How many people take part at a time. Default: 8; 1 with --browser.
     browser
-        Put them before the real page in Chromium, where images really flicker: a minute or more a person.
+        Let people use the real page in Chromium, where images really flicker; takes a minute or more per person.
     """
     for package in ("sqlalchemy", "starlette", "uvicorn"):
         require(package)
-    from pixq.study.simulate.browser import pages
+    from pixq.study.simulate.browser import browser_stage
     from pixq.study.simulate.observers import Population
     from pixq.study.simulate.simulate import simulate as simulate_study
 
-    people = participants if participants is not None else _SEATED if browser else _PEOPLE
+    people = participants if participants is not None else _BROWSER_PEOPLE if browser else _PEOPLE
     at_a_time = threads if threads is not None else 1 if browser else _AT_A_TIME
     population = Population(people, bias, spread, lapse, careless, seed)
     began = time.monotonic()
-    with staged() as watch:
-        found = simulate_study(
+    with progress_bar() as on_progress:
+        simulation = simulate_study(
             study, population, width=width, out=out, database=database, keep=keep, threads=at_a_time,
-            stage=pages() if browser else None, watch=watch,
+            stage=browser_stage() if browser else None, on_progress=on_progress,
         )  # fmt: skip
-    print(*found.lines(), sep="\n")
+    print(*simulation.lines(), sep="\n")
     print(f"pixq: {time.monotonic() - began:.0f} s{f'; {out}' if out else ''}", file=sys.stderr)
     return 0

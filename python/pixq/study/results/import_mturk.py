@@ -1,7 +1,7 @@
-"""Result files that batches of the earlier framework (KonJND++) left: Mechanical Turk's CSV, or its own download.
+"""Import results of the earlier framework (KonJND++): batches of Mechanical Turk, or the framework's own downloads.
 
-Workers become pseudonyms here, and of what the page wrote of a person's machine only a few named keys are taken: there
-is an address in it.
+Workers become pseudonyms here. What the page wrote about a person's machine includes an address, so only a few named
+keys of it are read.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from pixq.study.design.study_files import OpenedSource, OpenedStudy
 from pixq.study.results.answers import Answer, with_flags
 from pixq.study.session.judge import judge_source
 
-__all__ = ["AmtResults", "places_of", "read_amt"]
+__all__ = ["MturkResults", "parse_clicks", "read_mturk"]
 
-#: Columns of a batch that are read, besides the name of the worker.
+#: Columns of a batch that are read, besides those that name the worker and the assignment.
 _JND, _LOC, _OS = "Answer.jnd-result", "Answer.loc-result", "Answer.os-info"
-#: First columns of the framework's own download, without the space that follows some commas.
+#: The first columns of the framework's own download, without the space after some commas.
 _DOWNLOAD = ("Ref Image", "Distortion Level", "JND Point(IMG)", "Start Timestamp", "End Timestamp", "Slider Tracking")
-#: File index and level of one image add up to it.
+#: The file index and the level of an image add up to this.
 _SUM = 101
-#: What is taken of `os-info`; the rest, an address among it, is never looked at.
-_TAKEN = ("Resolution", "PixelRatio", "TimeZone", "px_cm_rate", "browser_width_cm", "calibration_time")
+#: The keys of `os-info` that are read; the rest, which includes an address, is ignored.
+_MACHINE_KEYS = ("Resolution", "PixelRatio", "TimeZone", "px_cm_rate", "browser_width_cm", "calibration_time")
 
 _ADDRESS = re.compile(r"\+\s*\{[^{}]*(?:\}|$)")
 _VALUE = re.compile(r"[\w.*x: /-]{1,64}")
@@ -42,23 +42,23 @@ _PART = re.compile(
     rf"(?P<void>-WRONGLOC-\d+|-clicktryagain_\d+)|"
     rf"-\('ox':{_NUMBER}_'oy':{_NUMBER}_'imw':{_NUMBER}_'imh':{_NUMBER}_[^()]*\)"
 )
-#: Behind a codec's name in the name of a level's file.
+#: The index at the end of the name of a level's file.
 _INDEX = re.compile(r"_\d{1,4}$")
 _TRACK = re.compile(r"\+(\d{1,3})-(\d{1,15})")
 
 
 @dataclass(frozen=True)
-class AmtResults:
-    """What was read.
+class MturkResults:
+    """The contents of result files.
 
     Parameters
     ----------
     answers
-        By person and session, flagged.
+        By person and session, with flags.
     skipped
-        What was not taken and why; a line each. No name of a worker is in it.
+        What was skipped and why, one line each, without names of workers.
     training
-        Answers to training images, which are no answers.
+        How many answers to training images were left out.
     """
 
     answers: tuple[Answer, ...]
@@ -67,8 +67,8 @@ class AmtResults:
 
 
 @dataclass(frozen=True)
-class _Given:
-    """A session of a person: name -> level, index, start, end, track; name -> places; and the machine."""
+class _Assignment:
+    """A session of a person: by name of the image, level, index, start, end and track; clicks; and the machine."""
 
     where: str
     participant: str
@@ -78,94 +78,104 @@ class _Given:
     machine: Mapping[str, str]
 
 
-def read_amt(
+def read_mturk(
     opened: OpenedStudy, paths: Iterable[str | os.PathLike[str]], pseudonym: Callable[[str, str], str]
-) -> AmtResults:
-    """Read result files.
+) -> MturkResults:
+    """Read result files as answers of a study.
 
     Parameters
     ----------
     opened
-        The study that has the images: which is meant by a name, its size, and whether it is a test image.
+        The study that has the images. It decides which image a name stands for, its size, and whether it is a test.
     paths
-        CSV files of batches, or downloads. An assignment that is in several is read once.
+        CSV files of batches, or downloads. An assignment that is in several files is read once.
     pseudonym
-        Of a platform and a person's name there; see `pixq.study.store.keys`.
+        Gives a person's pseudonym for a platform and a name there; see `pixq.study.store.keys`.
 
     Raises
     ------
     PixqError
-        If a file can't be read, or is none of the two.
+        If a file can't be read, or is neither a batch nor a download.
 
     Examples
     --------
-    >>> read_amt(open_study("my-study"), ["batch.csv"], key.pseudonym).answers  # doctest: +SKIP
+    >>> read_mturk(open_study("my-study"), ["batch.csv"], key.pseudonym).answers  # doctest: +SKIP
     """
     skipped: list[str] = []
-    sessions: dict[str, _Given] = {}
+    assignments: dict[str, _Assignment] = {}
     for path in map(Path, paths):
-        for given in _sessions(path, pseudonym, skipped):
-            if sessions.setdefault(given.session, given) is not given:
-                skipped.append(f"{given.where}: is an assignment that was read before")
+        for assignment in _assignments(path, pseudonym, skipped):
+            if assignments.setdefault(assignment.session, assignment) is not assignment:
+                skipped.append(f"{assignment.where}: repeats an assignment that was read before")
     by_person: dict[str, list[list[Answer]]] = defaultdict(list)
     training = 0
-    for given in sessions.values():
-        own, trained = _answers(opened, given, skipped)
+    for assignment in assignments.values():
+        answers, trained = _answers(opened, assignment, skipped)
         training += trained
-        if own:
-            by_person[given.participant].append(own)
-    answers = [
+        if answers:
+            by_person[assignment.participant].append(answers)
+    numbered = [
         replace(answer, session_number=number)
-        for _, mine in sorted(by_person.items())
-        for number, own in enumerate(sorted(mine, key=lambda each: each[0].answered or ""), start=1)
-        for answer in own
+        for _, sessions in sorted(by_person.items())
+        for number, answers in enumerate(sorted(sessions, key=lambda session: session[0].answered or ""), start=1)
+        for answer in answers
     ]
-    return AmtResults(tuple(with_flags(opened.study, answers)), tuple(skipped), training)
+    return MturkResults(tuple(with_flags(opened.study, numbered)), tuple(skipped), training)
 
 
-def places_of(text: str, width: int, height: int) -> list[tuple[float, float]]:
-    """The clicks of a `loc-result` that are not void, (y, x) in pixels of an image of `width` x `height`.
+def parse_clicks(text: str, width: int, height: int) -> list[tuple[float, float]]:
+    """Parse the valid clicks of a `loc-result`, as (y, x) in pixels of an image of `width` x `height`.
 
     Examples
     --------
     >>> click = "-('ox':{}_'oy':{}_'imw':500_'imh':375_'cx':1_'cy':2_'sx':3_'sy':4_'et':1678)"
     >>> text = "-st_1" + click.format(9, 9) + "-WRONGLOC-5" + click.format(250, 75)
-    >>> places_of(text, 640, 480)
+    >>> parse_clicks(text, 640, 480)
     [(96.0, 320.0)]
     """
-    found: list[tuple[float, float]] = []
+    clicks: list[tuple[float, float]] = []
     for part in _PART.finditer(text):
         if part["void"]:
-            found.clear()
+            clicks.clear()
             continue
-        x, y, shown_width, shown_height = (float(each) for each in part.groups()[1:])
+        x, y, shown_width, shown_height = map(float, part.groups()[1:])
         if shown_width > 0 and shown_height > 0:
             # A click on the border of a scaled image may lie a fraction of a pixel outside.
-            at = min(max(y / shown_height * height, 0.0), height), min(max(x / shown_width * width, 0.0), width)
-            found.append((float(at[0]), float(at[1])))
-    return found
+            row, column = min(max(y / shown_height * height, 0), height), min(max(x / shown_width * width, 0), width)
+            clicks.append((float(row), float(column)))
+    return clicks
 
 
-def _sessions(path: Path, pseudonym: Callable[[str, str], str], skipped: list[str]) -> Iterable[_Given]:
+def _assignments(path: Path, pseudonym: Callable[[str, str], str], skipped: list[str]) -> Iterable[_Assignment]:
     try:
-        # A slider's track may be longer than what csv takes by default.
+        # The track of a slider may be longer than csv accepts by default.
         with path.open(encoding="utf-8-sig", newline="") as file, allow_long_cells(2**31 - 1):
             table = list(csv.reader(file))
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; give a CSV file of results") from None
     except (UnicodeDecodeError, csv.Error):
-        raise PixqError(f"{path}: is no CSV in UTF-8; save it as that") from None
+        raise PixqError(f"{path}: is not a UTF-8 CSV; re-save it as one") from None
     head = [name.strip() for name in table[0]] if table else []
     if tuple(head[: len(_DOWNLOAD)]) == _DOWNLOAD:
         jnd = {row[0]: row[1:6] for row in table[1:] if len(row) >= 6}
         loc = {row[0]: row[6] for row in table[1:] if len(row) >= 7}
-        # It says nothing of who it was.
+        # A download does not name the person.
         name = pseudonym("download", path.stem)
-        return [_Given(str(path), name, name, jnd, loc, {})]
+        return [_Assignment(str(path), name, name, jnd, loc, {})]
     if missing := [name for name in ("WorkerId", "AssignmentId", _JND, _LOC) if name not in head]:
         raise PixqError(f"{path}: has no column {missing[0]}; give a batch's results, or the framework's download")
-    found: list[_Given] = []
-    for number, cells in enumerate(table[1:], start=2):
+    return _batch_assignments(path, head, table[1:], pseudonym, skipped)
+
+
+def _batch_assignments(
+    path: Path,
+    head: Sequence[str],
+    body: Sequence[Sequence[str]],
+    pseudonym: Callable[[str, str], str],
+    skipped: list[str],
+) -> list[_Assignment]:
+    assignments: list[_Assignment] = []
+    for number, cells in enumerate(body, start=2):
         row = dict(zip(head, cells, strict=False))
         where = f"{path}, line {number}"
         try:
@@ -173,94 +183,94 @@ def _sessions(path: Path, pseudonym: Callable[[str, str], str], skipped: list[st
             if not isinstance(jnd, dict) or not isinstance(loc, dict) or not row["WorkerId"] or not row["AssignmentId"]:
                 raise ValueError
         except (KeyError, ValueError, RecursionError):
-            skipped.append(f"{where}: has no results that can be read")
+            skipped.append(f"{where}: has no readable results")
             continue
         person, session = pseudonym("amt", row["WorkerId"]), pseudonym("amt assignment", row["AssignmentId"])
-        found.append(_Given(where, person, session, jnd, loc, _machine(row.get(_OS, ""))))
-    return found
+        assignments.append(_Assignment(where, person, session, jnd, loc, _machine(row.get(_OS, ""))))
+    return assignments
 
 
 def _machine(text: str) -> dict[str, str]:
-    """The few keys that are taken. The address goes first: a key of its may have the same name as one of them."""
+    """Read the few keys that are taken. The address is cut first: it may have keys of the same names."""
     pairs = (pair.partition(":") for pair in _ADDRESS.sub(";", text).split(";"))
-    said = {key.strip(): value.strip() for key, _, value in pairs}
-    return {key: said[key] for key in _TAKEN if _VALUE.fullmatch(said.get(key, ""))}
+    values = {key.strip(): value.strip() for key, _, value in pairs}
+    return {key: values[key] for key in _MACHINE_KEYS if _VALUE.fullmatch(values.get(key, ""))}
 
 
-def _answers(opened: OpenedStudy, given: _Given, skipped: list[str]) -> tuple[list[Answer], int]:
-    named = _named(opened.sources.values())
-    found: list[Answer] = []
+def _answers(opened: OpenedStudy, assignment: _Assignment, skipped: list[str]) -> tuple[list[Answer], int]:
+    names = _source_names(opened.sources.values())
+    answers: list[Answer] = []
     training = 0
-    for name, said in given.jnd.items():
-        where = f"{given.where}: {name[-80:]}"
-        meant = _meant(name, named)
-        if not meant:
-            skipped.append(f"{where}: is no image of the study")
-        elif len(meant) > 1:
-            ids = ", ".join(each.source.id for each in meant)
-            skipped.append(f"{where}: may be any of {ids}, and neither its file nor its folder names one's codec")
-        elif meant[0].kind == "training":
+    for name, result in assignment.jnd.items():
+        where = f"{assignment.where}: {name[-80:]}"
+        sources = _matching_sources(name, names)
+        if not sources:
+            skipped.append(f"{where}: is not an image of the study")
+        elif len(sources) > 1:
+            ids = ", ".join(source.source.id for source in sources)
+            skipped.append(f"{where}: may be any of {ids}, as neither its file nor its folder names a codec")
+        elif sources[0].kind == "training":
             training += 1
         else:
             try:
-                (source,) = meant
-                found.append(_answer(source, given, said, given.loc.get(name, "")))
+                answers.append(_answer(sources[0], assignment, result, assignment.loc.get(name, "")))
             except (ValueError, TypeError, OverflowError, OSError) as error:
-                skipped.append(f"{where}: {error if isinstance(error, _Odd) else 'is no answer that can be read'}")
-    found.sort(key=lambda each: each.answered or "")
-    return [replace(each, place=place) for place, each in enumerate(found, start=1)], training
+                reason = error if isinstance(error, _InvalidAnswer) else "is not a readable answer"
+                skipped.append(f"{where}: {reason}")
+    answers.sort(key=lambda answer: answer.answered or "")
+    return [replace(answer, place=place) for place, answer in enumerate(answers, start=1)], training
 
 
-def _named(sources: Iterable[OpenedSource]) -> dict[str, list[OpenedSource]]:
-    """Sources by the names, in small letters, that a batch may have for them.
+def _source_names(sources: Iterable[OpenedSource]) -> dict[str, list[OpenedSource]]:
+    """Map the names, in lower case, that a batch may use to the sources that they may stand for.
 
-    These are the reference's file, `SRC.png`, which all codecs of a picture share, and `SRC_CODEC`.
+    A batch uses the reference's file, `SRC.png`, which all codecs of a picture share, or `SRC_CODEC`.
     """
-    found: dict[str, list[OpenedSource]] = defaultdict(list)
-    for each in sources:
-        reference = PurePosixPath(each.source.reference.lower())
-        for name in (reference.name, f"{reference.stem}_{each.source.codec.lower()}"):
-            found[name].append(each)
-    return found
+    names: dict[str, list[OpenedSource]] = defaultdict(list)
+    for source in sources:
+        reference = PurePosixPath(source.source.reference.lower())
+        for name in (reference.name, f"{reference.stem}_{source.source.codec.lower()}"):
+            names[name].append(source)
+    return names
 
 
-def _meant(name: str, named: Mapping[str, list[OpenedSource]]) -> list[OpenedSource]:
-    """The sources that a batch's name of an image may mean: one, or several codecs of one picture, or none."""
+def _matching_sources(name: str, names: Mapping[str, list[OpenedSource]]) -> list[OpenedSource]:
+    """List the sources that a batch's name may stand for: one, or several codecs of one picture, or none."""
     # The name is the address that the image was loaded from: `jpeg/SRC.png`, `SRC_JPEG.png`, or `SRC_JPEG_061.jpg`.
     *folders, file = name.lower().replace("\\", "/").split("/")
-    found = named.get(file) or named.get(_INDEX.sub("", PurePosixPath(file).stem)) or []
-    told = [each for each in found if each.source.codec.lower() in folders]
-    return found if len(found) == 1 or not told else told
+    sources = names.get(file) or names.get(_INDEX.sub("", PurePosixPath(file).stem)) or []
+    by_folder = [source for source in sources if source.source.codec.lower() in folders]
+    return sources if len(sources) == 1 or not by_folder else by_folder
 
 
-class _Odd(ValueError):
-    """An answer that says two things, or nothing."""
+class _InvalidAnswer(ValueError):
+    """An answer that contradicts itself, or is incomplete."""
 
 
-def _answer(source: OpenedSource, given: _Given, said: Sequence[Any], places: object) -> Answer:
-    if len(said) < 4 or said[0] == "" or said[3] == "":
-        raise _Odd("was not finished")
-    level, index, start, end = (int(each) for each in said[:4])
+def _answer(source: OpenedSource, assignment: _Assignment, result: Sequence[Any], clicks: object) -> Answer:
+    if len(result) < 4 or result[0] == "" or result[3] == "":
+        raise _InvalidAnswer("was not finished")
+    level, index, start, end = map(int, result[:4])
     if level + index != _SUM:
-        raise _Odd(f"has level {level} and file index {index}, which do not add up to {_SUM}")
+        raise _InvalidAnswer(f"has level {level} and file index {index}, which do not add up to {_SUM}")
     if not 1 <= level <= 100:
-        raise _Odd(f"has level {level}, at which nothing can be seen")
+        raise _InvalidAnswer(f"has level {level}, at which nothing can be seen")
     if end < start:
-        raise _Odd("ended before it began")
-    points = tuple(places_of(places, source.width, source.height)) if isinstance(places, str) else ()
+        raise _InvalidAnswer("ended before it began")
+    points = tuple(parse_clicks(clicks, source.width, source.height)) if isinstance(clicks, str) else ()
     if not 1 <= len(points) <= 6:
-        raise _Odd(f"has {len(points)} places")
-    track = said[4] if len(said) > 4 and isinstance(said[4], str) else ""
-    size = next((part.groups()[3:] for part in _PART.finditer(str(places)) if not part["void"]), ("", ""))
-    found = judge_source(source.source, level, points, source.width, source.height)
+        raise _InvalidAnswer(f"has {len(points)} places")
+    track = result[4] if len(result) > 4 and isinstance(result[4], str) else ""
+    size = next((part.groups()[3:] for part in _PART.finditer(str(clicks)) if not part["void"]), ("", ""))
+    judgement = judge_source(source.source, level, points, source.width, source.height)
     return Answer(
-        participant=given.participant,
-        session=given.session,
+        participant=assignment.participant,
+        session=assignment.session,
         session_number=1,
         place=1,
         source=source.source.id,
         codec=source.source.codec,
-        kind="source" if found is None else "test",
+        kind="source" if judgement is None else "test",
         width=source.width,
         height=source.height,
         level=level,
@@ -268,16 +278,16 @@ def _answer(source: OpenedSource, given: _Given, said: Sequence[Any], places: ob
         points=points,
         answered=datetime.fromtimestamp(end / 1000, UTC).isoformat(timespec="milliseconds"),
         shown_ms=float(end - start),
-        track=tuple((float(int(at) - start), float(to)) for to, at in _TRACK.findall(track)) or None,
-        dpr=_positive(given.machine.get("PixelRatio")),
-        px_per_cm=_positive(given.machine.get("px_cm_rate")),
+        track=tuple((float(int(ms) - start), float(level)) for level, ms in _TRACK.findall(track)) or None,
+        dpr=_positive(assignment.machine.get("PixelRatio")),
+        px_per_cm=_positive(assignment.machine.get("px_cm_rate")),
         width_css=_positive(size[0]),
         height_css=_positive(size[1]),
-        environment={"amt": dict(given.machine)} if given.machine else {},
+        environment={"amt": dict(assignment.machine)} if assignment.machine else {},
         step="completed",
-        in_range=None if found is None else found.in_range,
-        matched=None if found is None else len(found.matched),
-        passed=None if found is None else found.passed,
+        in_range=None if judgement is None else judgement.in_range,
+        matched=None if judgement is None else len(judgement.matched),
+        passed=None if judgement is None else judgement.passed,
     )
 
 

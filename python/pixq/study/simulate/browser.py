@@ -1,4 +1,4 @@
-"""A rehearsal's people before the real page: Chromium by Playwright, slider by keyboard, places by mouse."""
+"""Let simulated people use the real page in Chromium with Playwright: the slider by keyboard, clicks by mouse."""
 
 from __future__ import annotations
 
@@ -12,40 +12,38 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pixq.errors import PixqError, one_line
-from pixq.study.simulate.client import ordinary
+from pixq.io.optional import require
+from pixq.study.simulate.client import typical_data
 from pixq.study.simulate.observers import Reaction, Truth
 from pixq.study.simulate.rehearsal import Act, Stage, Visit
 
-__all__ = ["BROWSER", "pages"]
+__all__ = ["BROWSER", "browser_stage"]
 
-#: The environment's variable that names a browser.
+#: The environment variable that gives the path of a browser.
 BROWSER = "PIXQ_BROWSER"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-#: CSS pixels per centimetre before somebody holds a card to the screen.
+#: CSS pixels per centimetre before the calibration with a bank card.
 _PX_PER_CM = 96 / 2.54
-#: The smallest screen, and what lies beside an image, in CSS pixels.
+#: The smallest screen, and the space around an image, in CSS pixels.
 _SCREEN, _BESIDE = (1440, 860), (600, 60)
-#: How much faster people are than they would be.
+#: How much faster simulated people are than real ones.
 _HASTE = 6.0
-#: Seconds for whatever the page does next, and between two looks whether the server has an answer.
+#: Seconds to wait for the page's next step, and between two questions to the server whether it has an answer.
 _PATIENCE, _PAUSE = 60.0, 0.1
 _SLIDER = ".fj-phase:not([hidden]) .fj-slider"
 _GO_ON = ".main:enabled"
 _FOUND = ".fj-phase:not([hidden]) .fj-main:enabled"
 
 
-def pages() -> Stage:
-    """How people sit before the page, for `pixq.study.simulate.simulate.simulate`.
+def browser_stage() -> Stage:
+    """Let people use the page in a browser; for the `stage` of `pixq.study.simulate.simulate.simulate`.
 
     Raises
     ------
     PixqError
-        If Playwright is not installed; or, when it is used, no browser.
+        If Playwright is not installed; or, once it is used, if there is no browser.
     """
-    try:
-        import playwright.async_api  # noqa: F401
-    except ModuleNotFoundError:
-        raise PixqError("--browser needs Playwright; install it with: pip install 'pixq[rehearsal]'") from None
+    require("playwright")
     return _stage
 
 
@@ -54,7 +52,7 @@ async def _stage(port: int) -> AsyncIterator[Act]:
     from playwright.async_api import Error, async_playwright
 
     async with async_playwright() as playwright:
-        # Nothing but the study's own page is opened, and a container's root has no sandbox.
+        # Only the study's own page is opened, and root has no sandbox in a container.
         root = hasattr(os, "geteuid") and os.geteuid() == 0
         arguments = [*(["--no-sandbox"] * root), "--disable-dev-shm-usage"]
         try:
@@ -63,13 +61,13 @@ async def _stage(port: int) -> AsyncIterator[Act]:
             )
         except Error as error:
             raise PixqError(
-                f"--browser: no Chromium that starts ({one_line(error)}); run playwright install chromium, or name "
-                f"one in {BROWSER}"
+                f"--browser: Chromium does not start ({one_line(error)}); run playwright install chromium, or set "
+                f"{BROWSER} to the path of one"
             ) from None
 
         async def act(visit: Visit) -> None:
             try:
-                async with _seated(browser, port, visit) as page:
+                async with _open_page(browser, port, visit) as page:
                     await _Person(page, visit).take_part()
             except Error as error:
                 raise PixqError(
@@ -79,26 +77,26 @@ async def _stage(port: int) -> AsyncIterator[Act]:
         try:
             yield act
         finally:
-            # Ctrl-C ends it before we do.
+            # Ctrl-C has ended it already.
             with suppress(Error):
                 await browser.close()
 
 
-def _chromium(own: str) -> str | None:
-    """The one that is named, else Playwright's own, which is `None`, else one that is installed."""
-    given = os.environ.get(BROWSER)
-    if given or os.path.exists(own):
-        return given
+def _chromium(bundled: str) -> str | None:
+    """Choose the browser that `BROWSER` names, else Playwright's own (`None`), else one that is installed."""
+    named = os.environ.get(BROWSER)
+    if named or os.path.exists(bundled):
+        return named
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 @asynccontextmanager
-async def _seated(browser: Any, port: int, visit: Visit) -> AsyncIterator[Any]:
-    """A person's own browser, on a screen that the study lets in, at the address that the person opens."""
-    study, largest = visit.client.study, list(visit.truths.values())
+async def _open_page(browser: Any, port: int, visit: Visit) -> AsyncIterator[Any]:
+    """Open a person's address in a new browser profile, on a screen that the study accepts."""
+    study, images = visit.client.study, list(visit.truths.values())
     physical = study["scaling"] == "physical"
-    wide = study["width_cm"] * _PX_PER_CM if physical else max(each.width for each in largest)
-    high = study["height_cm"] * _PX_PER_CM if physical else max(each.height for each in largest)
+    wide = study["width_cm"] * _PX_PER_CM if physical else max(image.width for image in images)
+    high = study["height_cm"] * _PX_PER_CM if physical else max(image.height for image in images)
     size = {
         "width": max(_SCREEN[0], study["min_window"][0], math.ceil(wide) + _BESIDE[0]),
         "height": max(
@@ -106,53 +104,53 @@ async def _seated(browser: Any, port: int, visit: Visit) -> AsyncIterator[Any]:
             math.ceil((study["min_screen_cm"] + 1) * _PX_PER_CM),
         ),
     }  # fmt: skip
-    own, link = f"http://127.0.0.1:{port}", visit.address.get("token")
+    server, link = f"http://127.0.0.1:{port}", visit.address.get("token")
     context = await browser.new_context(viewport=size, screen=size, locale=study["default_language"])
 
-    async def elsewhere(route: Any) -> None:
-        # Where the platform takes over, a rehearsal has ended.
-        await (route.continue_() if route.request.url.startswith(f"{own}/") else route.abort())
+    async def block_others(route: Any) -> None:
+        # A rehearsal is over where the platform takes over.
+        await (route.continue_() if route.request.url.startswith(f"{server}/") else route.abort())
 
     try:
         context.set_default_timeout(1000 * _PATIENCE)
-        await context.route("**/*", elsewhere)
+        await context.route("**/*", block_others)
         page = await context.new_page()
-        await page.goto(f"{own}/t/{link}" if link else f"{own}/?{urlencode(visit.address)}")
+        await page.goto(f"{server}/t/{link}" if link else f"{server}/?{urlencode(visit.address)}")
         yield page
     finally:
         await context.close()
 
 
 class _Person:
-    """Somebody who sees what the page shows, and does what people do."""
+    """A person who reacts to what the page shows, as people do."""
 
     def __init__(self, page: Any, visit: Visit) -> None:
         self._page, self._visit, self._client = page, visit, visit.client
 
     async def take_part(self) -> None:
-        """Until nothing more is asked and the page says so."""
-        await self._client.see()
+        """Go through the session until the page shows its end."""
+        await self._client.refresh()
         while not self._client.ended:
-            before = self._place()
+            before = self._position()
             if "trial" in self._client.state:
                 await self._image()
             else:
                 await self._step(self._client.step)
-            await self._gone_on(before)
+            await self._wait_for_server(before)
         await self._page.wait_for_selector(".end")
 
-    def _place(self) -> tuple[Any, ...]:
+    def _position(self) -> tuple[Any, ...]:
         state = self._client.state
         return state["step"], state["index"], state.get("tries", 0)
 
-    async def _gone_on(self, before: tuple[Any, ...]) -> None:
-        """Wait until the server has what was just done."""
+    async def _wait_for_server(self, before: tuple[Any, ...]) -> None:
+        """Wait until the server has stored the last action."""
         for _ in range(round(_PATIENCE / _PAUSE)):
-            await self._client.see()
-            if self._place() != before:
+            await self._client.refresh()
+            if self._position() != before:
                 return
             await asyncio.sleep(_PAUSE)
-        raise PixqError(f"--browser: the page did not go on from {before[0]} within {_PATIENCE:g} s")
+        raise PixqError(f"--browser: the page did not continue from {before[0]} within {_PATIENCE:g} s")
 
     async def _step(self, step: str) -> None:
         page = self._page
@@ -167,7 +165,7 @@ class _Person:
             await page.keyboard.press("End")
         elif step == "survey":
             await page.wait_for_selector("form.survey")
-            answers = ordinary(self._client.study, step)
+            answers = typical_data(self._client.study, step)
             for question in self._client.study["survey"]:
                 name, answer = question["name"], answers[question["name"]]
                 if question["kind"] in ("choice", "scale"):
@@ -184,7 +182,7 @@ class _Person:
         truth, reaction = await self._visit.react()
         await page.wait_for_selector(_SLIDER)
         await page.focus(_SLIDER)
-        # A key at a time, as a person who looks at each level.
+        # One key at a time, as a person presses them who looks at each level.
         for _ in range(truth.levels.index(reaction.level) + 1):
             await page.keyboard.press("ArrowRight")
         await asyncio.sleep(reaction.seconds / _HASTE)
@@ -195,7 +193,7 @@ class _Person:
     async def _click(self, truth: Truth, reaction: Reaction) -> None:
         box = await self._page.locator(".fj-picture").bounding_box()
         for y, x in reaction.points:
-            # A click on an edge may be beside it.
+            # A click on an edge may miss the image.
             across = min(max(x / truth.width * box["width"], 1), box["width"] - 1)
             down = min(max(y / truth.height * box["height"], 1), box["height"] - 1)
             await self._page.mouse.click(box["x"] + across, box["y"] + down)

@@ -1,4 +1,4 @@
-"""A participant's side of `pixq study serve`, as its page speaks it: start, events one by one, images."""
+"""A client of `pixq study serve` that acts as a participant's page: it starts a session, sends events, loads images."""
 
 from __future__ import annotations
 
@@ -10,176 +10,176 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Line", "Participant", "Unexpected", "ordinary"]
+__all__ = ["Connection", "Participant", "UnexpectedResponse", "typical_data"]
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
-#: CSS pixels per centimetre that a bank card comes to, and a screen's height in them.
+#: Resolution that a bank card gives, in CSS pixels per centimetre, and the height of the screen in CSS pixels.
 PX_PER_CM, SCREEN = 40.0, 1080
 
 
-class Unexpected(Exception):
-    """The server answered otherwise than with 200; one line."""
+class UnexpectedResponse(Exception):
+    """The server answered with another status than 200; the message is one line."""
 
 
-class Line:
-    """A connection to a server of this machine, which is kept; as little of HTTP as it takes.
+class Connection:
+    """A persistent connection to a server on this machine, with as little of HTTP as that takes.
 
     Parameters
     ----------
     port
-        Where it listens.
+        The port on which the server listens.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, method: str, path: str, token: str = "", body: bytes = b"") -> tuple[int, bytes]:
-        """Status and content of an answer.
+    async def request(self, method: str, path: str, token: str = "", body: bytes = b"") -> tuple[int, bytes]:
+        """Send a request and give the status and the content of the response.
 
         Raises
         ------
         OSError, EOFError
-            If the server is not there any more.
+            If the server is gone.
         """
         if self._ends is None:
             self._ends = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._ends
         head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n"
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        length = _LENGTH.search(answer)
-        return int(answer[9:12]), await reader.readexactly(int(length[1]) if length else 0)
+        response = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(response)
+        return int(response[9:12]), await reader.readexactly(int(length[1]) if length else 0)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         if self._ends is not None:
             self._ends[1].close()
             self._ends = None
 
 
 class Participant:
-    """A person in a session: knows what the server said last, and says one thing after another.
+    """A person in a session, who remembers the server's last response.
 
     Parameters
     ----------
     port
-        Where the server listens, on this machine.
+        The port on which the server listens, on this machine.
     platform
         Parameters of the address that the person opens.
     language
-        Of the page.
+        Language of the page.
     """
 
     def __init__(self, port: int, platform: Mapping[str, str], language: str = "en") -> None:
-        self._line, self._looking = Line(port), Line(port)
+        self._events, self._images = Connection(port), Connection(port)
         self._platform, self._language = dict(platform), language
-        #: Of the session; empty where the person may not begin one.
+        #: Token of the session; empty if the person may not begin one.
         self.token = ""
-        #: What a page is told of the study.
+        #: What the page knows about the study.
         self.study: dict[str, Any] = {}
-        #: Where the session is.
+        #: The state of the session.
         self.state: dict[str, Any] = {}
-        #: Seconds that the last answer took, from sending to having read it.
+        #: Seconds from sending the last request to having read its response.
         self.waited = 0.0
 
     @property
     def step(self) -> str:
-        """What is asked now, or how it ended."""
+        """The current step, or how the session ended."""
         return str(self.state["step"])
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is asked."""
+        """Whether the session is over."""
         return self.step in ("completed", "screened_out", "failed")
 
     async def start(self, *, again: bool = False) -> None:
-        """Begin a session, or go on with it.
+        """Begin a session, or continue it.
 
         Parameters
         ----------
         again
-            Whether another one is to begin where the last one is completed.
+            Whether to begin another one if the last one is completed.
 
         Raises
         ------
-        Unexpected
+        UnexpectedResponse
             If the server refuses.
         """
         body = {"platform": self._platform, "language": self._language, "again": again}
-        told = await self._ask("POST", "/api/start", body)
-        self.token, self.study, self.state = told["token"], told["study"], told["state"]
+        response = await self._request("POST", "/api/start", body)
+        self.token, self.study, self.state = response["token"], response["study"], response["state"]
 
-    async def see(self) -> None:
-        """Ask where the session is: another page may have gone on with it. As `start`."""
-        self.state = (await self._ask("GET", "/api/state"))["state"]
+    async def refresh(self) -> None:
+        """Load the state of the session again, as another page may have continued it; raises as `start` does."""
+        self.state = (await self._request("GET", "/api/state"))["state"]
 
-    async def say(self, data: Mapping[str, Any], *, at: float = 0.0, wall: str = "", kind: str = "") -> None:
-        """Say what the step asks for; then `state` is the next one. It is stored when this returns.
+    async def send_event(self, data: Mapping[str, Any], *, at: float = 0.0, wall: str = "", kind: str = "") -> None:
+        """Send an event, which is stored when this returns, and update `state`.
 
         Parameters
         ----------
         data
-            Of the event.
+            Data of the event.
         at
             Milliseconds since the page was opened.
         wall
-            The page's clock, ISO 8601.
+            Time by the page's clock, ISO 8601.
         kind
-            Of the event; the step by default.
+            Kind of the event; by default the current step.
 
         Raises
         ------
-        Unexpected
+        UnexpectedResponse
             If the server refuses.
         """
         event = {"number": self.state["next"], "kind": kind or self.step, "at": at, "wall": wall, "data": dict(data)}
-        self.state = (await self._ask("POST", "/api/events", {"events": [event]}))["state"]
+        self.state = (await self._request("POST", "/api/events", {"events": [event]}))["state"]
 
-    async def look(self, *keys: str) -> list[bytes]:
-        """The files of images, one after another, on a connection of their own.
+    async def fetch_images(self, *keys: str) -> list[bytes]:
+        """Load image files one after another, on a connection apart from that of the events.
 
         Raises
         ------
-        Unexpected
-            If one can't be had.
+        UnexpectedResponse
+            If an image can't be loaded.
         """
-        found = []
+        files = []
         for key in keys:
-            status, content = await self._looking.ask("GET", f"/api/image/{key}")
+            status, content = await self._images.request("GET", f"/api/image/{key}")
             if status != 200:
-                raise Unexpected(f"GET /api/image: {status}")
-            found.append(content)
-        return found
+                raise UnexpectedResponse(f"GET /api/image: {status}")
+            files.append(content)
+        return files
 
     def close(self) -> None:
-        """End the connections."""
-        self._line.close()
-        self._looking.close()
+        """Close the connections."""
+        self._events.close()
+        self._images.close()
 
-    async def _ask(self, method: str, path: str, body: Any = None) -> Any:
+    async def _request(self, method: str, path: str, body: Any = None) -> Any:
         content = b"" if body is None else json.dumps(body).encode()
         began = time.perf_counter()
-        status, told = await self._line.ask(method, path, self.token, content)
+        status, response = await self._events.request(method, path, self.token, content)
         self.waited = time.perf_counter() - began
         if status != 200:
-            raise Unexpected(f"{method} {path}: {status} {told[:160].decode(errors='replace')}")
-        return json.loads(told)
+            raise UnexpectedResponse(f"{method} {path}: {status} {response[:160].decode(errors='replace')}")
+        return json.loads(response)
 
 
-def ordinary(study: Mapping[str, Any], step: str) -> dict[str, Any]:
-    """What somebody with an ordinary screen says who agrees to all: to every step but images.
+def typical_data(study: Mapping[str, Any], step: str) -> dict[str, Any]:
+    """Give the data that somebody with an ordinary screen, who agrees to everything, sends at a step without an image.
 
     Parameters
     ----------
     study
-        What a page is told of it.
+        What the page knows about the study.
     step
-        Such as `consent`.
+        The step, such as `consent`.
 
     Examples
     --------
-    >>> ordinary({}, "consent"), ordinary({"min_screen_cm": 17}, "calibration")
+    >>> typical_data({}, "consent"), typical_data({"min_screen_cm": 17}, "calibration")
     ({'agreed': True}, {'px_per_cm': 40.0, 'screen_height': 1080})
     """
     if step == "consent":

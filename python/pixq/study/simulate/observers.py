@@ -1,8 +1,8 @@
-"""People whose answers are known beforehand: the population of a rehearsal. All is a pure function of its seed.
+"""Simulated people whose answers are known beforehand; everything about them follows from a seed.
 
-A source has a PJND and places where it is seen; a person notices so much earlier or later than others (bias), says
-another level each time (spread), and answers now and then at random (lapse). The careless do nothing else. What a
-person answers to a source follows from seed, person and source alone, whenever it is asked and whatever else is.
+A source has a PJND and places where it is seen. A person notices it earlier or later than others (bias), chooses a
+somewhat different level each time (spread), and sometimes answers at random (lapse); careless people always do. A
+person's answer to a source depends on the seed, the person and the source alone, not on when it is asked.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from pixq.study.session.judge import REFERENCE_SIZE, SIGMA
 
 __all__ = ["Observer", "Population", "Reaction", "Truth", "observers", "truths"]
 
-#: Standard deviations on either side of the mean that hold 95 % of a normal distribution.
+#: Standard deviations on either side of the mean that contain 95 % of a normal distribution.
 _TWO_SIDED = 1.959964
-#: Part of the levels, from the lowest, that the PJND of a source may lie in: nobody asks about what all or none notice.
+#: Shares of the levels between which the PJND of a source lies, as studies avoid images that all or none notice.
 _MIDDLE = (0.15, 0.6)
-#: Seconds that an image takes, in the middle of all people; and how far people and answers differ, as logarithms.
+#: Median seconds per image, and how much people and single answers differ, in natural logarithms.
 _SECONDS, _SPEEDS, _HASTE = 30.0, 0.3, 0.25
-#: As a share of that, what it takes somebody who does not look.
+#: The share of that time that somebody takes who does not look.
 _AT_A_GLANCE = 0.1
 
 
 @dataclass(frozen=True)
 class Population:
-    """What a rehearsal's people are like.
+    """What the people of a rehearsal are like.
 
     Parameters
     ----------
     participants
-        How many, from 1.
+        How many people there are, from 1.
     bias
-        Standard deviation over people of how much later than the others one notices, in levels, from 0 to 100.
+        Standard deviation, over people, of how much later they notice than others, in levels, 0 to 100.
     spread
-        Standard deviation of what one person would say of the same image at different times, in levels, 0 to 100.
+        Standard deviation of one person's answers to the same image, in levels, 0 to 100.
     lapse
-        Share of a careful person's answers that are given at random, 0 to 1.
+        Share of random answers among those of careful people, 0 to 1.
     careless
-        Share of people all of whose answers are given at random, 0 to 1.
+        Share of people whose answers are all random, 0 to 1.
     seed
-        Of all of them; not negative.
+        Seed of all random draws; not negative.
 
     Raises
     ------
@@ -68,11 +68,11 @@ class Population:
 
     def __post_init__(self) -> None:
         if not 1 <= self.participants <= 100_000:
-            raise PixqError(f"--participants {self.participants}: is not 1 to 100000")
+            raise PixqError(f"--participants {self.participants}: must be 1 to 100000")
         for name, most in (("bias", 100), ("spread", 100), ("lapse", 1), ("careless", 1)):
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise PixqError(f"--{name} {value:g}: is not 0 to {most}")
+                raise PixqError(f"--{name} {value:g}: must be 0 to {most}")
         if self.seed < 0:
             raise PixqError(f"--seed {self.seed}: is negative; give 0 or more")
 
@@ -84,15 +84,15 @@ class Truth:
     Parameters
     ----------
     pjnd
-        The level that half of the people choose, or a lower one, when they look.
+        Half of the people who look choose this level or a lower one.
     points
-        Where it is seen, (y, x) in pixels of the image.
+        Where the difference is seen, as (y, x) in pixels of the image.
     scale
-        What bias and spread are multiplied with for this image.
+        Factor of bias and spread for this image.
     levels
-        Those there are, rising, without the reference.
+        The levels of the image, rising, without the reference.
     width, height
-        Of the image, in pixels.
+        Size of the image, in pixels.
     """
 
     pjnd: float
@@ -103,15 +103,15 @@ class Truth:
     height: int
 
     def nearest(self, level: float) -> int:
-        """The level there is that is nearest to one; of two as near, the lower one.
+        """Find the nearest of the image's levels, the lower one of two that are equally near.
 
         Examples
         --------
         >>> Truth(10, (), 1.0, (5, 10, 20), 64, 48).nearest(15.1)
         20
         """
-        at = bisect_left(self.levels, level)
-        return min(self.levels[max(0, at - 1) : at + 1], key=lambda each: abs(each - level))
+        above = bisect_left(self.levels, level)
+        return min(self.levels[max(0, above - 1) : above + 1], key=lambda candidate: abs(candidate - level))
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,11 @@ class Reaction:
     Parameters
     ----------
     level
-        The one chosen; one that is shown.
+        The chosen level, one of the image's.
     points
-        Where it is clicked, (y, x) in pixels of the image.
+        The clicks, as (y, x) in pixels of the image.
     seconds
-        That it takes.
+        The time it takes.
     """
 
     level: int
@@ -133,70 +133,72 @@ class Reaction:
     seconds: float
 
 
-def _draws(*what: object) -> np.random.Generator:
-    key = hashlib.blake2b(json.dumps(what).encode(), digest_size=16).digest()
+def _draws(*seeds: object) -> np.random.Generator:
+    key = hashlib.blake2b(json.dumps(seeds).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(key, "big")))
 
 
 def truths(opened: OpenedStudy, population: Population) -> dict[str, Truth]:
-    """What is true of each image of a study, by its id.
+    """Decide what is true of each image of a study, by its id.
 
-    Of a source it is drawn: one of its lower levels, and as many places as are asked for. Of training and test images
-    it is what the study's file says: the middle of the range. Such images are chosen because people agree on them, so
-    bias and spread are scaled down where the range would not hold 95 % of what careful people say.
+    The truth of a source is drawn: one of its lower levels, and as many places as the study asks for. That of training
+    and test images comes from `study.toml`: the middle of the range. People agree on such images, so bias and spread
+    are scaled down if the range would not contain 95 % of the answers of careful people.
 
     Parameters
     ----------
     opened
         The study.
     population
-        Whose seed draws.
+        The people, for their seed, bias and spread.
 
     Examples
     --------
     >>> truths(opened, Population())["SRC01"].pjnd  # doctest: +SKIP
     24
     """
-    return {name: _truth(opened.study, each, population) for name, each in opened.sources.items()}
+    return {name: _truth(opened.study, source, population) for name, source in opened.sources.items()}
 
 
-def _truth(study: Study, of: OpenedSource, population: Population) -> Truth:
-    levels = tuple(level for level in of.levels if level > 0)
-    if isinstance(of.source, TruthSource):
-        low, high = of.source.pjnd_range
+def _truth(study: Study, opened: OpenedSource, population: Population) -> Truth:
+    levels = tuple(level for level in opened.levels if level > 0)
+    if isinstance(opened.source, TruthSource):
+        low, high = opened.source.pjnd_range
         deviation = math.hypot(population.bias, population.spread)
         scale = min(1.0, (high - low) / 2 / _TWO_SIDED / deviation) if deviation else 1.0
-        return Truth((low + high) / 2, of.source.points_yx, scale, levels, of.width, of.height)
-    draws = _draws(population.seed, "truth", of.source.id)
+        return Truth((low + high) / 2, opened.source.points_yx, scale, levels, opened.width, opened.height)
+    draws = _draws(population.seed, "truth", opened.source.id)
     first, last = (round(share * (len(levels) - 1)) for share in _MIDDLE)
-    # A level there is: half of the people choose it or a lower one, however the others are spaced.
+    # One of the levels, so that half of the people choose it or a lower one whatever the spacing of the others.
     pjnd = levels[int(draws.integers(first, last + 1))]
-    points = [(float(draws.uniform(0, of.height)), float(draws.uniform(0, of.width))) for _ in range(study.clicks)]
-    return Truth(pjnd, tuple(points), 1.0, levels, of.width, of.height)
+    points = [
+        (float(draws.uniform(0, opened.height)), float(draws.uniform(0, opened.width))) for _ in range(study.clicks)
+    ]
+    return Truth(pjnd, tuple(points), 1.0, levels, opened.width, opened.height)
 
 
 @dataclass(frozen=True)
 class Observer:
-    """A person.
+    """A simulated person.
 
     Parameters
     ----------
     number
-        0, 1, 2, ...
+        Counts the people from 0.
     name
-        24 hexadecimal digits, by which platforms know the person.
+        The person's ID on platforms: 24 hexadecimal digits.
     bias
         How much later than others the person notices, in levels.
     spread
         Standard deviation of the person's answers to one image, in levels.
     lapse
-        Share of answers that are given at random.
+        Share of random answers.
     careless
-        Whether all are.
+        Whether all answers are random.
     pace
-        How long the person takes, as a multiple of what others take.
+        The time that the person takes, as a multiple of the median.
     seed
-        Of the population.
+        Seed of the population.
     """
 
     number: int
@@ -209,22 +211,22 @@ class Observer:
     seed: int
 
     def react(
-        self, source: str, truth: Truth, clicks: int, *, tries: int = 0, told: Mapping[str, Any] | None = None
+        self, source: str, truth: Truth, clicks: int, *, tries: int = 0, feedback: Mapping[str, Any] | None = None
     ) -> Reaction:
-        """What the person does with an image.
+        """Give the person's reaction to an image.
 
         Parameters
         ----------
         source
-            Its id.
+            Id of the image.
         truth
-            Of it.
+            What is true of it.
         clicks
-            Places that are asked for.
+            How many clicks are asked for.
         tries
-            Answers that the person gave to it before, in training.
-        told
-            What the page said of the answer before: `pjnd_range` and `points`. Whoever is careful goes by it.
+            How often the person answered it before, in training.
+        feedback
+            The page's feedback on the previous answer: `pjnd_range` and `points`. Careful people follow it.
         """
         draws = _draws(self.seed, "answer", self.number, source, tries)
         seconds = _SECONDS * self.pace * math.exp(_HASTE * draws.standard_normal())
@@ -234,9 +236,9 @@ class Observer:
             return Reaction(level, tuple(places), seconds * (_AT_A_GLANCE if self.careless else 1.0))
         middle, points = truth.pjnd, truth.points
         deviation = truth.scale * (self.bias + self.spread * draws.standard_normal())
-        if told:
-            middle, points = sum(told["pjnd_range"]) / 2, tuple((y, x) for y, x in told["points"])
-            # Who was told where and when to look finds it there.
+        if feedback:
+            middle, points = sum(feedback["pjnd_range"]) / 2, tuple((y, x) for y, x in feedback["points"])
+            # People find the difference when they know where and when to look.
             deviation = 0.0
         return Reaction(truth.nearest(middle + deviation), _clicked(draws, truth, points, clicks), seconds)
 
@@ -244,20 +246,20 @@ class Observer:
 def _clicked(
     draws: np.random.Generator, truth: Truth, points: Sequence[tuple[float, float]], clicks: int
 ) -> tuple[tuple[float, float], ...]:
-    """Clicks near the places, one at each while there are some, and then anywhere."""
-    found = []
-    for which in range(clicks):
+    """Click near each of the places once, and then anywhere."""
+    result = []
+    for number in range(clicks):
         dy, dx = draws.normal(0, SIGMA, 2)
         y, x = draws.uniform(0, truth.height), draws.uniform(0, truth.width)
-        if which < len(points):
-            y = points[which][0] + dy * truth.height / REFERENCE_SIZE[1]
-            x = points[which][1] + dx * truth.width / REFERENCE_SIZE[0]
-        found.append((float(np.clip(y, 0, truth.height)), float(np.clip(x, 0, truth.width))))
-    return tuple(found)
+        if number < len(points):
+            y = points[number][0] + dy * truth.height / REFERENCE_SIZE[1]
+            x = points[number][1] + dx * truth.width / REFERENCE_SIZE[0]
+        result.append((float(np.clip(y, 0, truth.height)), float(np.clip(x, 0, truth.width))))
+    return tuple(result)
 
 
 def observers(population: Population) -> list[Observer]:
-    """The people, in the order in which they come. The careless are spread evenly, so that some come early, too.
+    """Make the people in the order in which they come, with the careless ones spread evenly among them.
 
     Parameters
     ----------
@@ -266,14 +268,14 @@ def observers(population: Population) -> list[Observer]:
 
     Examples
     --------
-    >>> [each.careless for each in observers(Population(participants=4, careless=0.5))]
+    >>> [person.careless for person in observers(Population(participants=4, careless=0.5))]
     [False, True, False, True]
     """
-    found = []
+    people = []
     share, first = population.careless, float(_draws(population.seed, "careless").random())
     for number in range(population.participants):
         draws = _draws(population.seed, "person", number)
-        found.append(
+        people.append(
             Observer(
                 number,
                 draws.bytes(12).hex(),
@@ -285,4 +287,4 @@ def observers(population: Population) -> list[Observer]:
                 population.seed,
             )
         )
-    return found
+    return people

@@ -1,9 +1,9 @@
-"""A rehearsal: people whose answers are known go through the real server, each through whole sessions.
+"""Rehearse a study: simulated people with known answers take whole sessions on the real server.
 
-People come in rounds: in each, everybody who may begins a session, one after another, and then the sessions are held,
-several at a time. What a session shows depends on the answers there are and on those that begun sessions still hold
-(for `hold_minutes`, and a round is begun in seconds); their sum does not change while a round is held. So the same seed
-leads to the same answers, however many are at once.
+People come in rounds. In each round everybody who may begins a session, one after another; then the sessions are held,
+several at a time. What a session shows depends on the answers given so far and on those that begun sessions reserve
+(for `hold_minutes`, while a round begins within seconds), and their sum does not change while a round is held. So the
+same seed gives the same answers, however many people take part at a time.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.study.design.study_files import OpenedStudy
 from pixq.study.results.answers import Answer, SessionRow, answers_of
 from pixq.study.results.load import load_results
 from pixq.study.session.platforms import links, person
 from pixq.study.session.service import SessionService
-from pixq.study.simulate.client import Participant, Unexpected, ordinary
+from pixq.study.simulate.client import Participant, UnexpectedResponse, typical_data
 from pixq.study.simulate.observers import Observer, Population, Reaction, Truth, observers, truths
-from pixq.study.simulate.server_process import served
+from pixq.study.simulate.server_process import run_server
 from pixq.study.store.keys import KEY_FILE, Key
 from pixq.study.store.store import open_store
 
-__all__ = ["Act", "Rehearsed", "Stage", "Visit", "by_lines", "rehearse", "track"]
+__all__ = ["Act", "Rehearsed", "Stage", "Visit", "rehearse", "slider_track", "take_part_over_http"]
 
-#: When everybody's clock is set to, at the opening of the page.
+#: Everybody's clock shows this time when the page is opened.
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
-#: Milliseconds that a step takes which shows no image.
+#: Milliseconds that a step without an image takes.
 _STEP_MS = 15_000.0
 
 
@@ -47,65 +48,68 @@ class Visit:
     observer
         The person.
     person
-        What the study calls the person: a pseudonym.
+        The person's pseudonym in the study.
     client
-        At the session.
+        The person's connection to the session.
     address
         Parameters of the address that the person opens.
-    known
-        Id of an image by its look; see `_looks`.
+    images
+        Ids of the images by the hash of their files; see `_image_hashes`.
     truths
-        Of each image by id.
+        What is true of each image, by id.
+    seen
+        Ids of the images seen so far, by the keys that the page uses.
     """
 
     observer: Observer
     person: str
     client: Participant
     address: Mapping[str, str]
-    known: Mapping[str, str]
+    images: Mapping[str, str]
     truths: Mapping[str, Truth]
     seen: dict[str, str] = field(default_factory=dict)
 
     async def react(self) -> tuple[Truth, Reaction]:
-        """What the person does with the image that is asked about, and what is true of it.
+        """Give what is true of the current image, and what the person does with it.
 
-        Pages call images by names that say nothing: whoever knows what is to be seen knows the image by its look.
+        The page's names of images reveal nothing, so the image is recognised by its files.
         """
         state = self.client.state
         trial = state["trial"]
         key = trial["key"]
         if key not in self.seen:
-            look = _look(*await self.client.look(trial["reference"], trial["levels"][-1]["image"]))
-            if look not in self.known:
-                raise Unexpected("an image is none of the study's")
-            self.seen[key] = self.known[look]
+            files = await self.client.fetch_images(trial["reference"], trial["levels"][-1]["image"])
+            image = _hash(*files)
+            if image not in self.images:
+                raise UnexpectedResponse("an image does not belong to the study")
+            self.seen[key] = self.images[image]
         source = self.seen[key]
-        told = state.get("feedback")
-        told = told if told and told["key"] == key else None
-        truth = self.truths[source]
-        return truth, self.observer.react(source, truth, trial["clicks"], tries=state.get("tries", 0), told=told)
+        feedback = state.get("feedback")
+        feedback = feedback if feedback and feedback["key"] == key else None
+        truth, tries = self.truths[source], state.get("tries", 0)
+        return truth, self.observer.react(source, truth, trial["clicks"], tries=tries, feedback=feedback)
 
 
-#: Takes a person from where the session is to its end.
+#: Takes a person from the session's current step to its end.
 Act = Callable[[Visit], Awaitable[None]]
-#: What such a function needs while all take part, given the server's port.
+#: Gives such a function for as long as people take part, for the server's port.
 Stage = Callable[[int], AbstractAsyncContextManager[Act]]
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What is stored after a rehearsal.
+    """What a rehearsal stored.
 
     Parameters
     ----------
     people
-        By pseudonym.
+        The people by pseudonym.
     refused
-        Why people could begin no further session, by pseudonym: `screened_out`, `finished` or `full`.
+        Why people could not begin another session, by pseudonym: `screened_out`, `finished` or `full`.
     sessions, answers
-        As `pixq.study.results.answers` has them.
+        The stored sessions and the answers.
     truths
-        Of each image by id.
+        What is true of each image, by id.
     """
 
     people: Mapping[str, Observer]
@@ -115,18 +119,21 @@ class Rehearsed:
     truths: Mapping[str, Truth]
 
 
-def _look(*files: bytes) -> str:
-    return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in files)).hexdigest()
+def _hash(*files: bytes) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(file).digest() for file in files)).hexdigest()
 
 
-def _looks(opened: OpenedStudy) -> dict[str, str]:
-    """The id of every image by its reference and its highest level, as files."""
-    found: dict[str, str] = {}
-    for name, each in opened.sources.items():
-        look = _look(each.levels[0].path.read_bytes(), each.levels[max(each.levels)].path.read_bytes())
-        if (other := found.setdefault(look, name)) != name:
-            raise PixqError(f"{name}: has the reference and the highest level of {other}; nobody can tell them apart")
-    return found
+def _image_hashes(opened: OpenedStudy) -> dict[str, str]:
+    """Map the hash of each image's reference and highest level to its id."""
+    images: dict[str, str] = {}
+    for name, source in opened.sources.items():
+        files = _hash(source.levels[0].path.read_bytes(), source.levels[max(source.levels)].path.read_bytes())
+        if (other := images.setdefault(files, name)) != name:
+            raise PixqError(
+                f"{name}: has the same reference and highest level as {other}, so nobody can tell them apart; remove "
+                "one"
+            )
+    return images
 
 
 def rehearse(
@@ -137,9 +144,9 @@ def rehearse(
     *,
     threads: int = 8,
     stage: Stage | None = None,
-    watch: Callable[[str, int, int], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Rehearsed:
-    """Let people take part in a study, in a database that has no answers yet, until it needs none of them any more.
+    """Let people take part in a study until it needs no more of them.
 
     Parameters
     ----------
@@ -148,36 +155,36 @@ def rehearse(
     population
         The people.
     database
-        Of the answers; see `pixq.study.store.store.open_store`.
+        A database without answers; see `pixq.study.store.store.open_store`.
     private
         An empty folder for the server's key and token.
     threads
-        People that take part at a time.
+        How many people take part at a time.
     stage
-        How they do; over HTTP by default, see `by_lines`.
-    watch
-        Is told the round, how many of its sessions are held, and of how many.
+        How people take part; by default over HTTP, see `take_part_over_http`.
+    on_progress
+        Called with the round as the stage, and the number of its sessions that are over.
 
     Raises
     ------
     PixqError
-        If the database has answers or can't be opened, the server does not begin, or it breaks off.
+        If the database has answers or can't be opened, or the server does not start or stops early.
     """
     key = Key(hashlib.sha256(f"pixq rehearsal {population.seed}".encode()).digest())
     with os.fdopen(os.open(private / KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(key.secret.hex())
-    looks = _looks(opened)
+    images = _image_hashes(opened)
     store = open_store(database)
     try:
-        # A study that has begun, or is to begin, is of another key: answers of nobody never come among its own.
+        # A real study has another key, so simulated answers never get among its own.
         if store.sessions() or store.setdefault_fact("key", key.fingerprint) != key.fingerprint:
-            raise PixqError("--database: a study has it already; give one that is empty")
-        rehearsal = _Rehearsal(opened, population, key, looks, watch or (lambda stage, done, of: None))
-        with served(opened.study.folder, database, private, page=stage is not None) as port:
+            raise PixqError("--database: is in use by a study; give an empty database")
+        rehearsal = _Rehearsal(opened, population, key, images, on_progress)
+        with run_server(opened.study.folder, database, private, page=stage is not None) as port:
             try:
-                asyncio.run(rehearsal.run(port, threads, stage or _lines))
+                asyncio.run(rehearsal.run(port, threads, stage or _http_stage))
             except ExceptionGroup as group:
-                raise _first(group) from None
+                raise _first_error(group) from None
         return _stored(rehearsal, SessionService(opened, store, key))
     finally:
         store.close()
@@ -189,62 +196,62 @@ def _stored(rehearsal: _Rehearsal, service: SessionService) -> Rehearsed:
     return Rehearsed(rehearsal.people, rehearsal.refused, sessions, answers, rehearsal.truths)
 
 
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    """The error that ended it, as one of ours where it is about the server."""
+def _first_error(group: ExceptionGroup[Exception]) -> Exception:
+    """Find the error that ended the rehearsal; if it is about the server, it becomes a `PixqError`."""
     first: Exception = group
     while isinstance(first, ExceptionGroup):
         first = first.exceptions[0]
-    if isinstance(first, (Unexpected, OSError, EOFError)):
-        return PixqError(f"the rehearsal broke off, as its server did not answer: {first}")
+    if isinstance(first, (UnexpectedResponse, OSError, EOFError)):
+        return PixqError(f"the rehearsal ended early because its server did not answer: {first}")
     return first
 
 
 class _Rehearsal:
-    """Who takes part, and what came of it."""
+    """The people of a rehearsal and what became of them."""
 
     def __init__(
         self,
         opened: OpenedStudy,
         population: Population,
         key: Key,
-        looks: Mapping[str, str],
-        watch: Callable[[str, int, int], None],
+        images: Mapping[str, str],
+        on_progress: ProgressCallback,
     ) -> None:
-        self._study, self._key, self._looks, self._watch = opened.study, key, looks, watch
+        self._study, self._key, self._images, self._on_progress = opened.study, key, images, on_progress
         self.truths = truths(opened, population)
         self._observers = observers(population)
         self.people: dict[str, Observer] = {}
         self.refused: dict[str, str] = {}
 
     async def run(self, port: int, threads: int, stage: Stage) -> None:
-        """Rounds, until nobody begins a session."""
-        going, number = self._observers, 0
+        """Hold rounds until nobody begins a session."""
+        people, number = self._observers, 0
         async with stage(port) as act:
-            while going:
+            while people:
                 number += 1
-                visits = [visit for each in going if (visit := await self._begun(each, number, port)) is not None]
-                await self._held(visits, f"round {number}", threads, act)
-                # Whoever was not let in, or gave up, does not come again.
-                going = [each.observer for each in visits if each.client.step == "completed"]
+                visits = [visit for one in people if (visit := await self._begin(one, number, port)) is not None]
+                await self._hold(visits, f"round {number}", threads, act)
+                # People who were refused, or gave up, do not come again.
+                people = [visit.observer for visit in visits if visit.client.step == "completed"]
 
-    async def _begun(self, observer: Observer, number: int, port: int) -> Visit | None:
+    async def _begin(self, observer: Observer, number: int, port: int) -> Visit | None:
         address = self._address(observer, number)
-        who = person(self._study.platform.kind, self._key, address).id
+        pseudonym = person(self._study.platform.kind, self._key, address).id
         client = Participant(port, address, self._study.default_language)
         try:
             await client.start(again=True)
         finally:
-            # A round may be larger than the number of connections that a process can have.
+            # A round may have more people than a process can have connections.
             client.close()
-        self.people[who] = observer
+        self.people[pseudonym] = observer
         if client.ended:
-            self.refused[who] = client.state.get("reason", "")
+            self.refused[pseudonym] = client.state.get("reason", "")
             return None
-        return Visit(observer, who, client, address, self._looks, self.truths)
+        return Visit(observer, pseudonym, client, address, self._images, self.truths)
 
-    async def _held(self, visits: Sequence[Visit], name: str, threads: int, act: Act) -> None:
+    async def _hold(self, visits: Sequence[Visit], name: str, threads: int, act: Act) -> None:
         places, done = asyncio.Semaphore(threads), 0
-        self._watch(name, 0, len(visits))
+        self._on_progress(name, 0, len(visits))
 
         async def hold(visit: Visit) -> None:
             nonlocal done
@@ -254,14 +261,14 @@ class _Rehearsal:
                 finally:
                     visit.client.close()
             done += 1
-            self._watch(name, done, len(visits))
+            self._on_progress(name, done, len(visits))
 
         async with asyncio.TaskGroup() as group:
             for visit in visits:
                 group.create_task(hold(visit))
 
     def _address(self, observer: Observer, number: int) -> dict[str, str]:
-        """Parameters of the address by which the study's platform sends a person to a session."""
+        """Give the parameters of the address with which the study's platform sends a person to a session."""
         kind = self._study.platform.kind
         if kind == "prolific":
             visit = hashlib.sha256(f"{observer.name} {number}".encode()).hexdigest()[:24]
@@ -271,45 +278,45 @@ class _Rehearsal:
         return {"participant": observer.name}
 
 
-def track(reaction: Reaction, levels: Sequence[int]) -> list[list[float]]:
-    """Positions of the slider on the way to an answer: up past it, and back; `[[ms, level], ...]`."""
-    at = levels.index(reaction.level)
-    past = min(at + max(1, at // 4), len(levels) - 1)
-    way = [0, *(levels[past * step // 6] for step in range(1, 7)), reaction.level]
-    return [[round(700 * reaction.seconds * place / len(way)), level] for place, level in enumerate(way)]
+def slider_track(reaction: Reaction, levels: Sequence[int]) -> list[list[float]]:
+    """Move the slider up past the answer and back; gives `[[ms, level], ...]`."""
+    answer = levels.index(reaction.level)
+    turn = min(answer + max(1, answer // 4), len(levels) - 1)
+    positions = [0, *(levels[turn * step // 6] for step in range(1, 7)), reaction.level]
+    return [[round(700 * reaction.seconds * place / len(positions)), level] for place, level in enumerate(positions)]
 
 
-def _lines(port: int) -> AbstractAsyncContextManager[Act]:
-    return nullcontext(by_lines)
+def _http_stage(port: int) -> AbstractAsyncContextManager[Act]:
+    return nullcontext(take_part_over_http)
 
 
-async def by_lines(visit: Visit) -> None:
-    """A session over HTTP alone: all that a page says is said, and no time passes but by the clock that it tells."""
-    client, at = visit.client, 0.0
+async def take_part_over_http(visit: Visit) -> None:
+    """Take a session over HTTP alone: send what a page would send, with times of a clock that is made up."""
+    client, clock_ms = visit.client, 0.0
 
-    async def say(data: Mapping[str, Any], kind: str = "") -> None:
-        wall = (_BEGINNING + timedelta(milliseconds=at)).isoformat(timespec="milliseconds")
-        await client.say(data, at=at, wall=wall, kind=kind)
+    async def send(data: Mapping[str, Any], kind: str = "") -> None:
+        wall = (_BEGINNING + timedelta(milliseconds=clock_ms)).isoformat(timespec="milliseconds")
+        await client.send_event(data, at=clock_ms, wall=wall, kind=kind)
 
-    await say({"language": client.study["default_language"]}, "opened")
+    await send({"language": client.study["default_language"]}, "opened")
     while not client.ended:
         if "trial" in client.state:
             truth, reaction = await visit.react()
-            at += 1000 * reaction.seconds
-            await say(_answer(client.study, client.state["trial"]["key"], truth, reaction))
+            clock_ms += 1000 * reaction.seconds
+            await send(_answer(client.study, client.state["trial"]["key"], truth, reaction))
         else:
-            at += _STEP_MS
-            await say(ordinary(client.study, client.step))
-    await say({"step": client.step}, "done")
+            clock_ms += _STEP_MS
+            await send(typical_data(client.study, client.step))
+    await send({"step": client.step}, "done")
 
 
 def _answer(study: Mapping[str, Any], key: str, truth: Truth, reaction: Reaction) -> dict[str, Any]:
-    rate, px_per_cm = ordinary(study, "check")["rate"], ordinary(study, "calibration")["px_per_cm"]
+    rate, px_per_cm = typical_data(study, "check")["rate"], typical_data(study, "calibration")["px_per_cm"]
     frames = round(rate / study["hertz"])
     physical = study["scaling"] == "physical"
     return {
-        "key": key, "pjnd": reaction.level, "track": track(reaction, truth.levels),
-        "points": [list(each) for each in reaction.points], "rate": rate, "achieved": rate / frames,
+        "key": key, "pjnd": reaction.level, "track": slider_track(reaction, truth.levels),
+        "points": [list(point) for point in reaction.points], "rate": rate, "achieved": rate / frames,
         "frames_per_image": frames, "late": [], "shown_ms": round(1000 * reaction.seconds), "dpr": 1,
         "px_per_cm": px_per_cm,
         "width_css": study["width_cm"] * px_per_cm if physical else truth.width,

@@ -1,4 +1,4 @@
-"""`pixq study serve` as a process of its own, for rehearsals and benches; run as a module, it is that process."""
+"""Run a study's server in a separate process, for rehearsals and benchmarks; run as a module, it is that process."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from typing import IO
 
 from pixq.errors import PixqError
 
-__all__ = ["served"]
+__all__ = ["run_server"]
 
-#: Seconds that the server has to end.
+#: Seconds that the server has to stop.
 _PATIENCE = 30
-#: A page for those who need none.
+#: A page for participants who don't need one.
 _BLANK = {"index.html": (b"<!doctype html>", "text/html; charset=utf-8")}
 
 
 @contextmanager
-def served(folder: Path, database: str, private: Path, *, page: bool = False) -> Iterator[int]:
-    """A study's server on a free port of this machine, which is given; it ends with the block.
+def run_server(folder: Path, database: str, private: Path, *, page: bool = False) -> Iterator[int]:
+    """Run a study's server on a free port of this machine, which is yielded, until the block ends.
 
-    Nobody has to wait for its limits of requests, as all participants have one address.
+    Requests are practically unlimited, as all participants share one address.
 
     Parameters
     ----------
     folder
-        Of the study. Nothing is written there.
+        Folder of the study. Nothing is written there.
     database
-        Of the answers.
+        Database of the answers.
     private
         A folder for the key and the token.
     page
-        Whether the participants' page is served too; it must have been built.
+        Whether to serve the participants' page too; it must have been built.
 
     Raises
     ------
     PixqError
-        If the server does not begin: its own line.
+        If the server does not start, with its own message.
     """
     command = [
         sys.executable,
@@ -54,20 +54,20 @@ def served(folder: Path, database: str, private: Path, *, page: bool = False) ->
         str(private),
         *(["page"] * page),
     ]
-    # Ctrl-C is for us alone: the server ends when we say so, or are gone.
+    # Ctrl-C interrupts this process only; the server stops when this process says so, or is gone.
     with (
-        tempfile.TemporaryFile("w+") as said,
+        tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
         ) as process,
     ):
         try:
             assert process.stdout is not None
-            first = process.stdout.readline().rstrip("/\n")
-            if not first:
+            address = process.stdout.readline().rstrip("/\n")
+            if not address:
                 process.wait(_PATIENCE)
-                raise PixqError(_last(said))
-            yield int(first.rpartition(":")[2])
+                raise PixqError(_last_error(errors))
+            yield int(address.rpartition(":")[2])
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -77,14 +77,14 @@ def served(folder: Path, database: str, private: Path, *, page: bool = False) ->
                 process.kill()
 
 
-def _last(said: IO[str]) -> str:
-    said.seek(0)
-    lines = said.read().strip().splitlines() or ["it said nothing"]
-    return lines[-1].removeprefix("pixq: ") if lines[-1].startswith("pixq: ") else f"the server ended: {lines[-1]}"
+def _last_error(errors: IO[str]) -> str:
+    errors.seek(0)
+    last = (errors.read().strip().splitlines() or ["without a message"])[-1]
+    return last.removeprefix("pixq: ") if last.startswith("pixq: ") else f"the server stopped: {last}"
 
 
-def _end_with_parent() -> None:
-    # Whoever holds the other end closes it, or dies.
+def _stop_with_parent() -> None:
+    # Standard input ends when the parent closes it, or dies.
     os.read(0, 1)
     signal.raise_signal(signal.SIGINT)
 
@@ -93,9 +93,9 @@ def _main(folder: str, database: str, private: str, *page: str) -> int:
     from pixq.study.server import run
     from pixq.study.server.limits import Limits, RateLimit
 
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    wide = RateLimit(1e6, 1e6)
-    limits = Limits(session=wide, address=wide, start=wide)
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    unlimited = RateLimit(1e6, 1e6)
+    limits = Limits(session=unlimited, address=unlimited, start=unlimited)
     try:
         run.serve(
             Path(folder), database=database, private=Path(private), port=0, limits=limits,

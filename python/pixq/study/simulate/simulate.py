@@ -1,4 +1,4 @@
-"""`pixq study simulate`: a rehearsal of a study, and whether the planned number of answers is enough."""
+"""`pixq study simulate`: rehearse a study with simulated people, and judge whether the planned answers are enough."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,8 @@ from statistics import median
 from typing import Any
 
 from pixq.errors import PixqError
-from pixq.io.atomic import write_json
+from pixq.io.atomic import atomic_directory, save_json
+from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.study.design.config import Study
 from pixq.study.design.study_files import OpenedStudy, open_study
 from pixq.study.results.estimate import CONFIDENCE, FEWEST, SourceEstimate, estimates_of
@@ -26,7 +28,7 @@ from pixq.study.simulate.rehearsal import Rehearsed, Stage, rehearse
 
 __all__ = ["REPORT_FILE", "Crowd", "Simulation", "Verdict", "judge_plan", "simulate"]
 
-#: In the folder of the results.
+#: The name of the report in the folder of the results.
 REPORT_FILE = "simulation.json"
 
 
@@ -37,15 +39,15 @@ class Verdict:
     Parameters
     ----------
     answers
-        Planned for each source.
+        Planned answers per source.
     wanted
-        The width that the interval of a PJND may have, in levels.
+        The largest acceptable width of a PJND's interval, in levels.
     width
-        That the planned answers give: the median over sources; `None` where too few answers were given to tell, or
-        are planned for any interval.
+        The width that the planned answers give, as the median over sources; `None` if too few answers were given to
+        tell, or too few are planned for an interval.
     needed
-        Answers to each source that would give the wanted width, without those that are left out of estimates;
-        `None` where that can't be told, and where the levels of most sources are farther apart than that.
+        Answers per source that would give the wanted width, without those that estimates leave out; `None` if that is
+        unknown, or if the levels of most sources are farther apart than that.
     """
 
     answers: int
@@ -55,36 +57,36 @@ class Verdict:
 
     @property
     def enough(self) -> bool | None:
-        """Whether it is; `None` where that can't be told."""
+        """Whether the planned number is enough; `None` if that is unknown."""
         if self.answers < FEWEST:
             return False
         return None if self.width is None else self.width <= self.wanted
 
     def __str__(self) -> str:
-        """The verdict as a sentence."""
+        """Write the verdict as a sentence."""
         if self.answers < FEWEST:
-            return f"{self.answers} answers a source are not enough: there is no interval of fewer than {FEWEST}"
+            return f"{self.answers} answers per source are not enough: an interval needs at least {FEWEST}"
         if self.width is None:
-            return f"whether the planned answers are enough can't be told: no source has {FEWEST} answers that count"
-        given = f"{self.answers} answers a source give an interval of {self.width:.1f} levels (median over sources)"
+            return f"unknown whether the planned answers are enough: no source has {FEWEST} answers that count"
+        result = f"{self.answers} answers per source give an interval of {self.width:.1f} levels (median over sources)"
         if self.enough:
-            return f"{given}; enough for {self.wanted:g}"
+            return f"{result}; enough for {self.wanted:g}"
         if self.needed is None:
-            return f"{given}; not enough for {self.wanted:g}, and more would not do: the levels are too far apart"
-        return f"{given}; not enough for {self.wanted:g}: about {self.needed} would be"
+            return f"{result}; not enough for {self.wanted:g}, and more would not help: the levels are too far apart"
+        return f"{result}; not enough for {self.wanted:g}: it takes about {self.needed}"
 
 
 def judge_plan(study: Study, estimates: list[SourceEstimate], wanted: float) -> Verdict:
-    """Whether a study's planned number of answers is enough, by the spread of the answers that were given.
+    """Judge whether a study's planned number of answers is enough, from the spread of the answers given.
 
     Parameters
     ----------
     study
-        Its quota.
+        The study, for its quota.
     estimates
-        Of its sources.
+        The estimates of its sources.
     wanted
-        The width that an interval may have, in levels, above 0.
+        The largest acceptable width of an interval, in levels, above 0.
 
     Examples
     --------
@@ -93,33 +95,33 @@ def judge_plan(study: Study, estimates: list[SourceEstimate], wanted: float) -> 
     >>> study = Study(title="t", contact="c", consent={"en": "?"}, source=[source], quota={"answers": 40, "tests": 0})
     >>> found = SourceEstimate("S", 8, {"failed_tests": 2}, 24.0, 24.0, 18.0, 30.0)
     >>> print(judge_plan(study, [found], 5.0))
-    40 answers a source give an interval of 5.4 levels (median over sources); not enough for 5: about 47 would be
+    40 answers per source give an interval of 5.4 levels (median over sources); not enough for 5: it takes about 47
     """
     planned = study.quota.answers
-    # People go on to be asked until there are as many answers that count as planned.
-    told = [each for each in estimates if each.width is not None]
-    if not told or planned < FEWEST:
+    # People are asked until there are as many answers that count as planned.
+    with_interval = [estimate for estimate in estimates if estimate.width is not None]
+    if not with_interval or planned < FEWEST:
         return Verdict(planned, wanted, None, None)
-    spread = median((each.width or 0.0) * math.sqrt(each.answers / planned) for each in told)
-    step = median(each.step for each in told)
+    spread = median((estimate.width or 0.0) * math.sqrt(estimate.answers / planned) for estimate in with_interval)
+    step = median(estimate.step for estimate in with_interval)
     needed = None if step > wanted else max(FEWEST, math.ceil(planned * (spread / wanted) ** 2))
     return Verdict(planned, wanted, max(spread, step), needed)
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """The careful people, or the careless.
+    """What the careful people did, or the careless.
 
     Parameters
     ----------
     people
-        That began a session.
+        People who began a session.
     answers
-        Of theirs to sources.
+        Their answers to sources.
     failed_tests
-        People who passed too few of the test images, so that their answers are left out of estimates.
+        People who passed too few of the test images, so that estimates leave their answers out.
     screened_out
-        People who could begin no further session for that reason.
+        People who could not begin another session for that reason.
     """
 
     people: int
@@ -130,30 +132,30 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Simulation:
-    """What a rehearsal came to.
+    """The result of a rehearsal.
 
     Parameters
     ----------
     study
         The study.
     population
-        Its people.
+        The simulated people.
     browser
-        Whether they sat before the real page.
+        Whether they used the real page in a browser.
     careful, careless
-        Those two kinds of people.
+        What these two kinds of people did.
     sessions
-        By how they ended.
+        Number of sessions by how they ended.
     turned_away
-        People who came when no source needed an answer of theirs, and never had a session.
+        People who never had a session because no source needed another answer.
     most_sessions
-        That one person completed.
+        The most sessions that one person completed.
     estimates
-        Of the sources, in the study's order.
+        The estimates of the sources, in the study's order.
     truths
-        The true PJND of each source: the median of what people would answer who look.
+        The true PJND of each source: the median answer of people who look.
     verdict
-        On the planned number of answers.
+        Whether the planned number of answers is enough.
     """
 
     study: Study
@@ -171,19 +173,21 @@ class Simulation:
     @property
     def quotas_met(self) -> int:
         """Sources that have as many answers as planned."""
-        return sum(each.answers >= self.study.quota.answers for each in self.estimates)
+        return sum(estimate.answers >= self.study.quota.answers for estimate in self.estimates)
 
     @property
     def holding(self) -> tuple[int, int]:
-        """Intervals that hold the truth, and intervals."""
-        held = [held for each in self.estimates if (held := self._holds(each)) is not None]
+        """How many intervals contain the truth, and how many intervals there are."""
+        held = [held for estimate in self.estimates if (held := self._holds(estimate)) is not None]
         return sum(held), len(held)
 
-    def _holds(self, of: SourceEstimate) -> bool | None:
-        return None if of.low is None or of.high is None else of.low <= self.truths[of.source] <= of.high
+    def _holds(self, estimate: SourceEstimate) -> bool | None:
+        if estimate.low is None or estimate.high is None:
+            return None
+        return estimate.low <= self.truths[estimate.source] <= estimate.high
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON. The same study and population give the same, whatever the machine and its load."""
+        """Give everything as JSON; the same study and population give the same JSON on any machine."""
         held, intervals = self.holding
         quota = self.study.quota.answers
         return {
@@ -200,70 +204,66 @@ class Simulation:
             "quota": {"answers": quota, "met": self.quotas_met, "sources": len(self.estimates)},
             "sources": [
                 {
-                    **asdict(each),
-                    "collected": each.collected,
-                    "quota_met": each.answers >= quota,
-                    "truth": self.truths[each.source],
-                    "width": each.width,
-                    "holds_truth": self._holds(each),
-                    "answers_needed": each.answers_needed(self.verdict.wanted),
+                    **asdict(estimate),
+                    "collected": estimate.collected,
+                    "quota_met": estimate.answers >= quota,
+                    "truth": self.truths[estimate.source],
+                    "width": estimate.width,
+                    "holds_truth": self._holds(estimate),
+                    "answers_needed": estimate.answers_needed(self.verdict.wanted),
                 }
-                for each in self.estimates
+                for estimate in self.estimates
             ],
             "intervals": {"confidence": CONFIDENCE, "count": intervals, "hold_truth": held},
             "verdict": {**asdict(self.verdict), "enough": self.verdict.enough, "text": str(self.verdict)},
         }
 
     def lines(self) -> list[str]:
-        """The report for people; the last line is the verdict."""
+        """Write the report for people; the last line is the verdict."""
         held, intervals = self.holding
         quota = self.study.quota
         ends = ", ".join(f"{count} {name}" for name, count in self.sessions.items()) or "none"
-        told = [
+        lines = [
             f"{self.study.title}, version {self.study.version}: {self.population.participants} simulated people, "
-            f"{self.turned_away} of them turned away as nothing was left to answer",
+            f"{self.turned_away} of them turned away because nothing was left to answer",
             f"sessions: {ends}",
             _crowd("careful people", self.careful),
             _crowd("careless people", self.careless),
         ]
         if self.most_sessions < quota.screen_after:
-            told.append(
+            lines.append(
                 f"nobody is screened out before {quota.screen_after} sessions, and nobody had more than "
                 f"{self.most_sessions}"
             )
-        told += [f"quota: {self.quotas_met} of {len(self.estimates)} sources have {quota.answers} answers", ""]
+        lines += [f"quota: {self.quotas_met} of {len(self.estimates)} sources have {quota.answers} answers", ""]
         head = ("source", "truth", "median", "mean", f"{CONFIDENCE:.0%} interval", "width", "answers", "left out")
-        rows = [head, *(self._row(each) for each in self.estimates)]
-        wide = [max(len(row[place]) for row in rows) for place in range(len(head))]
-        told += [
-            "  ".join(
-                cell.ljust(size) if place == 0 else cell.rjust(size)
-                for place, (cell, size) in enumerate(zip(row, wide, strict=True))
-            )
-            for row in rows
-        ]
+        rows = [head, *map(self._row, self.estimates)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for name, *cells in rows:
+            right = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+            lines.append("  ".join([name.ljust(widths[0]), *right]))
         if few := len(self.estimates) - intervals:
-            told += [
+            lines += [
                 "",
                 f"{few} of {len(self.estimates)} sources have fewer than {FEWEST} answers that count: no interval",
             ]
         share = f" ({held / intervals:.0%})" if intervals else ""
-        return [*told, "", f"intervals that hold the truth: {held} of {intervals}{share}", str(self.verdict)]
+        return [*lines, "", f"intervals that hold the truth: {held} of {intervals}{share}", str(self.verdict)]
 
-    def _row(self, of: SourceEstimate) -> tuple[str, ...]:
-        ends = "-" if of.low is None else f"{of.low:g} to {of.high:g}"
-        if self._holds(of) is False:
+    def _row(self, estimate: SourceEstimate) -> tuple[str, ...]:
+        ends = "-" if estimate.low is None else f"{estimate.low:g} to {estimate.high:g}"
+        if self._holds(estimate) is False:
             ends = f"(misses) {ends}"
-        numbers = ("-" if value is None else f"{value:.1f}" for value in (of.median, of.mean))
-        width = "-" if of.width is None else f"{of.width:.1f}"
-        left = str(of.collected - of.answers)
-        return (of.source, f"{self.truths[of.source]:g}", *numbers, ends, width, str(of.answers), left)
+        numbers = ("-" if value is None else f"{value:.1f}" for value in (estimate.median, estimate.mean))
+        width = "-" if estimate.width is None else f"{estimate.width:.1f}"
+        counts = str(estimate.answers), str(estimate.collected - estimate.answers)
+        return (estimate.source, f"{self.truths[estimate.source]:g}", *numbers, ends, width, *counts)
 
 
-def _crowd(name: str, of: Crowd) -> str:
+def _crowd(name: str, crowd: Crowd) -> str:
     return (
-        f"{name}: {of.people} took part and gave {of.answers} answers; {of.failed_tests} failed the test images, so "
-        f"that their answers are left out, and {of.screened_out} were screened out"
+        f"{name}: {crowd.people} took part and gave {crowd.answers} answers; {crowd.failed_tests} failed the test "
+        f"images, so their answers are left out, and {crowd.screened_out} were screened out"
     )
 
 
@@ -277,70 +277,72 @@ def simulate(
     keep: bool = False,
     threads: int = 8,
     stage: Stage | None = None,
-    watch: Callable[[str, int, int], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Simulation:
     """Rehearse a study with simulated people, through its real server.
 
     Parameters
     ----------
     folder
-        Of the study, or its `study.toml`. Nothing is written there.
+        Folder of the study, or its `study.toml`. Nothing is written there.
     population
         The people; 200 ordinary ones by default.
     width
-        That the interval of a source's PJND may have, in levels, above 0.
+        The largest acceptable width of the interval of a source's PJND, in levels, above 0.
     out
-        A new folder for `simulation.json`, `answers.csv`, `dictionary.json`, and `answers.parquet` where pyarrow is
-        installed. It appears whole or not at all. Default: nothing is written.
+        A new folder for `simulation.json`, `answers.csv`, `dictionary.json`, and `answers.parquet` if pyarrow is
+        installed. It appears whole or not at all. By default nothing is written.
     database
-        An empty one, where the answers stay; see `pixq.study.store.store.open_store`. Default: a file that is deleted.
+        An empty database, where the answers stay; see `pixq.study.store.store.open_store`. By default a file that is
+        deleted.
     keep
-        Whether that file is kept, as `answers.db` in `out`.
+        Whether to keep that file, as `answers.db` in `out`.
     threads
-        People that take part at a time. What they answer does not depend on it.
+        How many people take part at a time. Their answers do not depend on it.
     stage
-        How they take part; see `pixq.study.simulate.browser`. Default: over HTTP.
-    watch
-        Is told the round, how many of its sessions are held, and of how many.
+        How people take part; see `pixq.study.simulate.browser`. By default over HTTP.
+    on_progress
+        Called with the round as the stage, and the number of its sessions that are over.
 
     Raises
     ------
     PixqError
-        If the study or an option is wrong, `out` or the database's file exists, or the server broke off.
+        If the study or an option is wrong, `out` or the database's file exists, or the server stopped.
 
     Examples
     --------
     >>> print(simulate("my-study").verdict)  # doctest: +SKIP
-    30 answers a source give an interval of 8.1 levels (median over sources); enough for 10
+    30 answers per source give an interval of 8.1 levels (median over sources); enough for 10
     """
     population = population or Population()
     if not 0 < width < math.inf:
-        raise PixqError(f"--width {width:g}: must be above 0; give the levels that an interval may have")
+        raise PixqError(f"--width {width:g}: must be above 0; give the width of an interval in levels")
     if threads < 1:
-        raise PixqError(f"--threads {threads}: is not 1 or more")
+        raise PixqError(f"--threads {threads}: must be 1 or more")
     if keep and (out is None or database is not None):
-        raise PixqError("--keep: keeps the answers' file in --out; a --database stays anyway")
+        raise PixqError("--keep: needs --out, and has no effect with --database, which stays anyway")
     if database is not None and "://" not in database and Path(database).exists():
-        raise PixqError(f"{database}: exists already; give a --database that is new")
+        raise PixqError(f"{database}: exists already; give a new --database")
     opened = open_study(folder)
-    with _new_folder(out) as made, tempfile.TemporaryDirectory(prefix="pixq-rehearsal-") as private:
+    with _new_folder(out) as scratch, tempfile.TemporaryDirectory(prefix="pixq-rehearsal-") as private:
         file = Path(private) / ANSWERS_FILE
-        with _whole(database):
+        with _deleted_on_error(database):
             rehearsed = rehearse(
-                opened, population, database or str(file), Path(private), threads=threads, stage=stage, watch=watch
-            )
-        found = _summed(opened, population, rehearsed, width, stage is not None)
-        if made is not None:
-            write_answers(opened.study, rehearsed.answers, made, parquet=find_spec("pyarrow") is not None)
-            write_json(made / f".{REPORT_FILE}", made / REPORT_FILE, found.record())
+                opened, population, database or str(file), Path(private), threads=threads, stage=stage,
+                on_progress=on_progress,
+            )  # fmt: skip
+        simulation = _summarise(opened, population, rehearsed, width, stage is not None)
+        if scratch is not None:
+            write_answers(opened.study, rehearsed.answers, scratch, parquet=find_spec("pyarrow") is not None)
+            save_json(scratch / REPORT_FILE, simulation.record())
             if keep:
-                shutil.copyfile(file, made / ANSWERS_FILE)
-    return found
+                shutil.copyfile(file, scratch / ANSWERS_FILE)
+    return simulation
 
 
 @contextmanager
-def _whole(database: str | None) -> Iterator[None]:
-    """A database's new file goes when the block does not end well."""
+def _deleted_on_error(database: str | None) -> Iterator[None]:
+    """Delete the new file of a database if the block raises."""
     try:
         yield
     except BaseException:
@@ -350,48 +352,43 @@ def _whole(database: str | None) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _new_folder(out: Path | None) -> Iterator[Path | None]:
-    """A folder that becomes `out` when the block ends well."""
+def _new_folder(out: Path | None) -> AbstractContextManager[Path | None]:
+    """Give a folder that becomes `out` when the block ends well."""
     if out is None:
-        yield None
-        return
+        return nullcontext()
     if out.exists() or out.is_symlink():
         raise PixqError(f"{out}: exists already; choose another --out or delete it")
-    scratch = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    try:
-        scratch.mkdir(parents=True)
-        yield scratch
-        scratch.rename(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    return atomic_directory(out)
 
 
-def _summed(opened: OpenedStudy, population: Population, of: Rehearsed, width: float, browser: bool) -> Simulation:
-    failed = {each.participant for each in of.answers if "failed_tests" in each.flags}
-    taking = {each.participant for each in of.sessions}
-    ends: dict[str, int] = {}
-    for session in of.sessions:
-        ends[session.step] = ends.get(session.step, 0) + 1
+def _summarise(
+    opened: OpenedStudy, population: Population, rehearsed: Rehearsed, width: float, browser: bool
+) -> Simulation:
+    failed = {answer.participant for answer in rehearsed.answers if "failed_tests" in answer.flags}
+    participants = {session.participant for session in rehearsed.sessions}
+    ends = Counter(session.step for session in rehearsed.sessions)
     study = opened.study
-    estimates = estimates_of(opened, of.answers)
+    estimates = estimates_of(opened, rehearsed.answers)
 
     def crowd(careless: bool) -> Crowd:
-        own = {who for who, each in of.people.items() if each.careless is careless and who in taking}
-        answers = sum(each.participant in own for each in of.answers if each.kind == "source")
-        screened = sum(of.refused.get(who) == "screened_out" for who in own)
-        return Crowd(len(own), answers, len(own & failed), screened)
+        members = {
+            person for person, observer in rehearsed.people.items()
+            if observer.careless is careless and person in participants
+        }  # fmt: skip
+        answers = sum(answer.participant in members for answer in rehearsed.answers if answer.kind == "source")
+        screened = sum(rehearsed.refused.get(person) == "screened_out" for person in members)
+        return Crowd(len(members), answers, len(members & failed), screened)
 
     return Simulation(
-        study,
-        population,
-        browser,
-        crowd(False),
-        crowd(True),
-        dict(sorted(ends.items())),
-        len(of.people) - len(taking),
-        max((each.number for each in of.sessions if each.step == "completed"), default=0),
-        tuple(estimates),
-        {each.id: of.truths[each.id].pjnd for each in study.source},
-        judge_plan(study, estimates, width),
+        study=study,
+        population=population,
+        browser=browser,
+        careful=crowd(False),
+        careless=crowd(True),
+        sessions=dict(sorted(ends.items())),
+        turned_away=len(rehearsed.people) - len(participants),
+        most_sessions=max((each.number for each in rehearsed.sessions if each.step == "completed"), default=0),
+        estimates=tuple(estimates),
+        truths={source.id: rehearsed.truths[source.id].pjnd for source in study.source},
+        verdict=judge_plan(study, estimates, width),
     )
