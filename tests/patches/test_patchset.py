@@ -11,14 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 import pixq as package
-import pixq.schemas
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
 from pixq.patches.plan import BuildSettings
-from pixq.patches.schema import ImageLine, Manifest
 from pixq.patches.sheet import contact_sheet
 from pixq.patches.store import PatchSet
 from support.built import fused, lines, make, mistake, pixq
@@ -289,18 +286,6 @@ def test_verify_finds_one_changed_bit(directory: Path, tmp_path: Path) -> None:
     assert run.code == 2
     assert "shard-00001.distorted.npy" in run.err
     assert "no such" not in mistake(pixq("verify", tmp_path / "gone"))
-
-
-def test_the_types_and_the_schemas_name_the_same_keys() -> None:
-    for name, kind in (("manifest", Manifest), ("image", ImageLine)):
-        published = package.schemas.schema(name)  # type: ignore[arg-type]
-        assert set(published["properties"]) == set(kind.__annotations__)
-        typed = TypeAdapter(kind).json_schema()
-        assert set(published["required"]) == set(typed["required"])
-        # What not every dataset has stands only where there is some.
-        assert set(published["properties"]) - set(published["required"]) == (
-            {"attributes"} if name == "image" else set()
-        )
 
 
 def test_verify_names_a_damaged_line_not_a_traceback(directory: Path, tmp_path: Path) -> None:

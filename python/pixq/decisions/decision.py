@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pixq.classes import QUALITY_CUTS, classify
 from pixq.decisions.calibration_file import Calibration
@@ -102,10 +102,10 @@ class Decision(NamedTuple):
 
 
 class Cuts(FileModel):
-    """The scores from which a patch is Orange, and Green."""
+    """Cuts of the score: every score reaches "always", none reaches "never"."""
 
-    orange: CutPoint
-    green: CutPoint
+    orange: Annotated[CutPoint, Field(description="the score from which a patch is Orange")]
+    green: Annotated[CutPoint, Field(description="the score from which a patch is Green")]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

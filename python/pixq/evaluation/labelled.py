@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,13 +137,13 @@ class LabelledSplit:
         return Data(
             directory=text_of(self.patches.directory),
             fingerprint=fingerprint(self.patches),
-            dataset=manifest["dataset"],
+            dataset=cast("dict[str, str]", manifest["dataset"]),
             split=self.split,
             patches=len(self),
             images=len(self.spans[0]),
             groups=len(np.unique(self.group)),
             by_class=dict(zip(NAMES, counts.tolist(), strict=True)),
-            label_contract=manifest["label_contract"],
+            label_contract=dict(manifest["label_contract"]),
         )
 
 

@@ -13,7 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pixq.errors import PixqError
 from pixq.io.atomic import save_json
 
-__all__ = ["Count", "FileModel", "Model", "Share", "check_name", "now", "read_model", "write_model"]
+__all__ = [
+    "Count",
+    "FileModel",
+    "HexDigest",
+    "Model",
+    "Share",
+    "check_name",
+    "first_fault",
+    "now",
+    "read_model",
+    "write_model",
+]
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -23,6 +34,10 @@ Count = Annotated[int, Field(ge=0)]
 
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+#: BLAKE3 or SHA-256.
+HexDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FileModel(BaseModel):
@@ -98,10 +113,14 @@ def read_model(kind: type[Model], path: Path, command: str) -> Model:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        what = " ".join(f"{where}: {first['msg']}".split()) if where else " ".join(first["msg"].split())
-        raise PixqError(f"{path}: {what}; {fix}") from None
+        raise PixqError(f"{path}: {first_fault(error)}; {fix}") from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first thing that pydantic found wrong and the key where it is, in one line."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return " ".join(f"{where}: {first['msg']}".split()) if where else " ".join(first["msg"].split())
 
 
 def write_model(model: FileModel, path: Path) -> None:

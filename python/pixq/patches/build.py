@@ -26,8 +26,9 @@ from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.manifest import compose, image_lines
 from pixq.patches.photo_survey import survey
 from pixq.patches.plan import BuildSettings, Plan, PlannedShard, make_plan
+from pixq.patches.read_files import read_manifest
 from pixq.patches.resume import SHARDS_KEPT, begin, claimed, complete, read_json, replace_json, stamps
-from pixq.patches.schema import FORMAT, MANIFEST, SCHEMA_VERSION, Manifest, read_manifest
+from pixq.patches.schema import FORMAT, MANIFEST, SCHEMA_VERSION, Manifest, SkippedEntry
 
 __all__ = ["BuildReport", "build"]
 
@@ -51,7 +52,7 @@ class BuildReport:
     seconds: float
 
     @property
-    def skipped(self) -> list[dict[str, Any]]:
+    def skipped(self) -> list[SkippedEntry]:
         """The image pairs that could not be used, each with its file and the reason."""
         return self.manifest["skipped"]
 
@@ -178,8 +179,8 @@ def _empty_splits(manifest: Manifest) -> list[str]:
     splits = manifest["splits"]
     return [
         f"split {split} is empty: every image in it was skipped"
-        for split, share in zip(splits["images"], splits["ratio"], strict=True)
-        if share > 0 and splits["images"][split] == 0
+        for (split, images), share in zip(splits["images"].items(), splits["ratio"], strict=True)
+        if share > 0 and images == 0
     ]
 
 

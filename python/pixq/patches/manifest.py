@@ -80,7 +80,7 @@ def compose(
     images: FileInfo,
     identity: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The manifest. Its keys are described in `pixq/schemas/manifest.schema.json`."""
+    """The manifest; its keys are those of `pixq.patches.schema.Manifest`."""
     settings = plan.settings.to_json()
     counted: Counter[str] = Counter()
     per_split: Counter[str] = Counter()

@@ -18,7 +18,8 @@ from pixq.datasets.base import DatasetIndex
 from pixq.errors import PixqError
 from pixq.io.atomic import checksum, explain_os_errors, json_text, replace_text
 from pixq.patches.plan import Plan, files_of
-from pixq.patches.schema import MANIFEST, SCRATCH, Manifest, read_images, read_manifest
+from pixq.patches.read_files import read_images, read_manifest
+from pixq.patches.schema import MANIFEST, SCRATCH, Manifest
 from pixq.patches.store import check_sizes
 
 __all__ = ["SHARDS_KEPT", "begin", "claimed", "complete", "read_json", "replace_json", "stamps"]

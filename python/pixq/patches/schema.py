@@ -1,19 +1,18 @@
-"""The files of a patch set as types, checked when they are read.
+"""The files of a patch set as types, which check them when they are read.
 
-The same is written for other programs as JSON Schema in `pixq/schemas`; a test holds the two together.
+`pixq.schemas` publishes the same types as JSON Schema for other programs.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema, with_config
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
-from pixq.errors import PixqError
+from pixq.datasets.labels import Polarity
 from pixq.geometry import FUSIONS, fusion_names
+from pixq.io.json_file import Count, HexDigest, Share
 
 __all__ = [
     "FORMAT",
@@ -22,49 +21,23 @@ __all__ = [
     "SCRATCH",
     "ImageLine",
     "Manifest",
+    "RecordLine",
     "ShardEntry",
-    "read_images",
-    "read_manifest",
 ]
 
 FORMAT = "pixq patch set"
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
-_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+#: Where an unfinished build keeps what it needs to go on, inside the patch set's directory.
+SCRATCH = ".pixq-build"
+
+
+def _strict(title: str | None = None) -> ConfigDict:
+    return ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, title=title)
+
 
 Split = Literal["train", "validation", "test"]
-
-
-@with_config(_STRICT)
-class FileEntry(TypedDict):
-    """Size and checksum of a file."""
-
-    bytes: int
-    blake3: str
-
-
-@with_config(_STRICT)
-class ShardEntry(TypedDict):
-    """A shard, as the manifest lists it."""
-
-    name: str
-    split: Split
-    groups: list[str]
-    reference_rows: int
-    distorted_rows: int
-    records: int
-    files: dict[str, FileEntry]
-
-
-@with_config(_STRICT)
-class ImagesEntry(TypedDict):
-    """`images.jsonl`, as the manifest lists it."""
-
-    file: Literal["images.jsonl"]
-    lines: int
-    bytes: int
-    blake3: str
 
 
 def _fusion_name(name: str) -> str:
@@ -73,162 +46,340 @@ def _fusion_name(name: str) -> str:
     return name
 
 
-@with_config(_STRICT)
+FusionName = Annotated[str, AfterValidator(_fusion_name), WithJsonSchema({"enum": list(FUSIONS)})]
+Positive = Annotated[int, Field(ge=1)]
+Bytes = Annotated[Count, Field(description="size of the file")]
+Checksum = Annotated[HexDigest, Field(description="checksum of the whole file, as b3sum prints it")]
+SourceChecksum = Annotated[HexDigest, Field(description="checksum of the file")]
+SourceFile = Annotated[str, Field(description="file, relative to the dataset's root")]
+Patches = Annotated[Count, Field(description="distorted patches stored")]
+FusedPatches = Annotated[Count, Field(description="fused patches")]
+Unchanged = Annotated[Count, Field(description="patches in which nothing changed, stored or not")]
+Identical = Annotated[Count, Field(description="fused patches equal to their reference")]
+Fold = Annotated[Count, Field(description="number of the fold")]
+
+
+@with_config(_strict())
+class FileEntry(TypedDict):
+    """Size and checksum of a file."""
+
+    bytes: Bytes
+    blake3: Checksum
+
+
+@with_config(_strict())
+class ShardEntry(TypedDict):
+    """A shard: whole groups of one split."""
+
+    name: Annotated[str, Field(pattern=r"^shard-[0-9]{5}$")]
+    split: Split
+    groups: list[str]
+    reference_rows: Annotated[Count, Field(description="rows of NAME.reference.npy")]
+    distorted_rows: Annotated[Count, Field(description="rows of NAME.distorted.npy")]
+    records: Annotated[Count, Field(description="lines of NAME.jsonl")]
+    files: dict[str, FileEntry]
+
+
+@with_config(_strict())
+class ImagesEntry(TypedDict):
+    """`images.jsonl`, which describes the image pairs."""
+
+    file: Literal["images.jsonl"]
+    lines: Annotated[Count, Field(description="image pairs")]
+    bytes: Bytes
+    blake3: Checksum
+
+
+@with_config(_strict())
+class DatasetEntry(TypedDict):
+    """The dataset that the patches were cut from."""
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+
+
+@with_config(_strict())
+class LabelContractEntry(TypedDict):
+    """What a score means; quality is derived from it once."""
+
+    name: Annotated[str, Field(description="what the dataset calls its scores")]
+    polarity: Polarity
+    minimum: Annotated[float, Field(description="lower end of the scale")]
+    maximum: Annotated[float, Field(description="upper end of the scale")]
+    unit: Annotated[str, Field(description="the scale in words")]
+    raters: Annotated[int | None, Field(description="people behind one score, where the dataset says so")]
+    subject: Annotated[Literal["image", "patch"], Field(description="what was scored")]
+    synthetic: Annotated[bool, Field(description="true if no person gave the scores")]
+    note: str
+
+
+@with_config(_strict())
+class LabelEntry(TypedDict):
+    """What the quality of a fused patch means; a patch that equals its reference has quality 1 either way."""
+
+    kind: Literal["image", "energy"]
+    meaning: str
+
+
+@with_config(_strict())
 class FusionEntry(TypedDict):
     """A fusion."""
 
-    type: Annotated[str, AfterValidator(_fusion_name), WithJsonSchema({"enum": list(FUSIONS)})]
-    alpha: float | None
+    type: FusionName
+    alpha: Annotated[
+        Share | None, Field(description="the weight of the reference inside the RoI; null for all but blend")
+    ]
 
 
-@with_config(_STRICT)
+@with_config(_strict())
 class RoiEntry(TypedDict):
     """The region of interest inside a patch, in pixels."""
 
-    y: int
-    x: int
-    height: int
-    width: int
+    y: Annotated[Count, Field(description="top row in the patch")]
+    x: Annotated[Count, Field(description="left column in the patch")]
+    height: Positive
+    width: Positive
 
 
-@with_config(_STRICT)
+@with_config(_strict())
 class GeometryEntry(TypedDict):
     """Size of a patch, and its region of interest."""
 
-    size: int
+    size: Annotated[Positive, Field(description="rows and columns of a patch, in pixels")]
     roi: RoiEntry
 
 
-@with_config(_STRICT)
+@with_config(_strict())
+class GridSampling(TypedDict):
+    """Patches on a grid."""
+
+    type: Literal["grid"]
+    stride: Annotated[Positive, Field(description="pixels between neighbouring patches")]
+
+
+@with_config(_strict())
+class DrawnSampling(TypedDict):
+    """Patches at places drawn at random, uniformly or where there is texture."""
+
+    type: Literal["random", "texture"]
+    n: Annotated[Positive, Field(description="patches per image")]
+
+
+@with_config(_strict())
+class FilterEntry(TypedDict):
+    """Which image pairs were built."""
+
+    buckets: Annotated[list[str] | None, Field(description="null: every image pair was built")]
+    max_levels: int | None
+    excluded: Annotated[dict[str, Positive], Field(description="image pairs left out, by reason")]
+
+
+@with_config(_strict())
+class SplitSizes(TypedDict):
+    """Image pairs in each split."""
+
+    train: Count
+    validation: Count
+    test: Count
+
+
+@with_config(_strict())
+class GroupEntry(TypedDict):
+    """Where a group belongs."""
+
+    split: Split
+    fold: Fold
+
+
+@with_config(_strict())
+class SplitsEntry(TypedDict):
+    """Train, validation and test, and folds, by reference."""
+
+    by: Literal["reference"]
+    ratio: Annotated[list[float], Field(min_length=3, max_length=3, description="shares of train, validation and test")]
+    folds: Positive
+    images: SplitSizes
+    groups: Annotated[dict[str, GroupEntry], Field(description="the split and fold of each group")]
+    given: NotRequired[
+        Annotated[str, Field(description="what became of the dataset's own split; absent if it has none")]
+    ]
+
+
+@with_config(_strict())
+class NearDuplicateEntry(TypedDict):
+    """Two references that look alike."""
+
+    references: Annotated[list[str], Field(min_length=2, max_length=2)]
+    bits: Annotated[int, Field(ge=0, le=64, description="bits in which their 64-bit difference hashes differ")]
+
+
+@with_config(_strict())
+class PhotosEntry(TypedDict):
+    """What the pixels of the references say about the groups."""
+
+    sha256: Annotated[dict[str, HexDigest], Field(description="SHA-256 of the decoded pixels of each reference")]
+    same: Annotated[
+        list[str],
+        Field(
+            description="why references of several groups share a split: one photo under several names, or one file "
+            "in several roles"
+        ),
+    ]
+    near_duplicates: Annotated[list[NearDuplicateEntry], Field(description="references that look alike")]
+
+
+@with_config(_strict())
+class Counts(TypedDict):
+    """Totals of the patch set."""
+
+    images: Annotated[Count, Field(description="image pairs that were cut")]
+    skipped: Annotated[Count, Field(description="image pairs that could not be used")]
+    problems: Annotated[Count, Field(description="files that were missing, duplicated or without a score")]
+    patches: Patches
+    records: FusedPatches
+    unchanged: Unchanged
+    dropped: Annotated[Count, Field(description="unchanged patches that were not stored")]
+    identical: Identical
+
+
+@with_config(_strict())
+class SkippedEntry(TypedDict):
+    """An image pair that could not be used."""
+
+    kind: Literal["missing", "duplicate", "corrupt", "unusable"]
+    image_id: str | None
+    file: Annotated[str, Field(description="relative to the dataset's root")]
+    reason: str
+    blake3: Annotated[str | None, Field(description="checksum of the file, if it could be read")]
+
+
+@with_config(_strict())
+class ProblemEntry(TypedDict):
+    """Something that was wrong with the dataset's files."""
+
+    kind: Literal["missing", "duplicate", "extra", "corrupt", "leak"]
+    file: str
+    detail: str
+    left_out: Annotated[bool, Field(description="true if an image pair is left out because of it")]
+
+
+@with_config(_strict("manifest.json of a pixq patch set"))
 class Manifest(TypedDict):
-    """`manifest.json`. What nothing here computes with is not looked into."""
+    """What a patch set says about itself."""
 
     format: Literal["pixq patch set"]
     schema_version: Literal[1]
-    pixq_version: str
-    dataset: dict[str, str]
-    label_contract: dict[str, Any]
-    label: dict[str, str]
+    pixq_version: Annotated[str, Field(description="version of the program that wrote it")]
+    dataset: DatasetEntry
+    label_contract: LabelContractEntry
+    label: LabelEntry
     geometry: GeometryEntry
-    fusions: list[FusionEntry]
-    sampling: dict[str, Any]
-    seed: int
-    min_difference: int
-    unchanged: Literal["keep", "drop"]
-    filter: dict[str, Any]
-    splits: dict[str, Any]
-    photos: dict[str, Any]
-    counts: dict[str, int]
-    skipped: list[dict[str, Any]]
-    problems: list[dict[str, Any]]
+    fusions: Annotated[
+        list[FusionEntry], Field(min_length=1, description="each patch has one record for each of these")
+    ]
+    sampling: Annotated[GridSampling | DrawnSampling, Field(discriminator="type", description="where patches were cut")]
+    seed: Annotated[Count, Field(description="keys sampling (with the image_id) and splits (with the group)")]
+    min_difference: Annotated[
+        int,
+        Field(ge=0, le=255, description="patches with no larger difference in grey levels count as unchanged"),
+    ]
+    unchanged: Annotated[
+        Literal["keep", "drop"], Field(description="whether unchanged patches were kept, with quality 1")
+    ]
+    filter: FilterEntry
+    splits: SplitsEntry
+    photos: PhotosEntry
+    counts: Counts
+    skipped: Annotated[list[SkippedEntry], Field(description="image pairs that could not be used")]
+    problems: Annotated[
+        list[ProblemEntry], Field(description="everything that was wrong with the dataset's files, used or not")
+    ]
     images: ImagesEntry
     shards: list[ShardEntry]
-    identity: dict[str, Any]
+    identity: Annotated[
+        dict[str, Any],
+        Field(
+            description="what two builds must share to be the same: the settings, the label contract and a SHA-256 of "
+            "names, scores and splits"
+        ),
+    ]
 
 
-@with_config(_STRICT)
+@with_config(_strict("an image pair of a pixq patch set"))
 class ImageLine(TypedDict):
-    """A line of `images.jsonl`."""
+    """A line of images.jsonl: one image pair."""
 
     image_id: str
     reference_id: str
-    group: str
+    group: Annotated[str, Field(description="what stays in one split")]
     distortion_type: str
-    level: float | None
-    MOS: float
-    quality: float
-    PSNR_image: float | None
-    bucket: list[str]
+    level: Annotated[float | None, Field(description="level of the distortion")]
+    MOS: Annotated[float, Field(description="the score as the dataset has it")]
+    quality: Annotated[Share, Field(description="the score as quality; 1 = nobody notices")]
+    PSNR_image: Annotated[
+        float | None, Field(description="PSNR of the whole image, in dB; null where it equals its reference")
+    ]
+    bucket: Annotated[
+        list[Literal["no_flicker", "slight_flicker", "same_score"]],
+        Field(description="the buckets of the Jianjin008 report that it is in"),
+    ]
     split: Split
-    fold: int
-    shard: str
-    reference: str
-    distorted: str
-    blend_with: str | None
-    height: int
-    width: int
-    reference_icc: bool
-    distorted_icc: bool
-    reference_blake3: str
-    distorted_blake3: str
-    blend_with_blake3: str | None
-    patches: int
-    records: int
-    unchanged: int
-    identical: int
-    #: Only where the dataset gives some.
-    attributes: NotRequired[dict[str, str]]
+    fold: Fold
+    shard: Annotated[str, Field(description="where its patches are")]
+    reference: SourceFile
+    distorted: SourceFile
+    blend_with: Annotated[
+        str | None, Field(description="if set, the distorted image is the mean of `distorted` and this file")
+    ]
+    height: Annotated[Positive, Field(description="rows")]
+    width: Annotated[Positive, Field(description="columns")]
+    reference_icc: Annotated[bool, Field(description="whether `reference` carries an ICC profile; it is not applied")]
+    distorted_icc: Annotated[bool, Field(description="whether `distorted` carries an ICC profile; it is not applied")]
+    reference_blake3: SourceChecksum
+    distorted_blake3: SourceChecksum
+    blend_with_blake3: Annotated[str | None, Field(description="checksum of the file")]
+    patches: Patches
+    records: FusedPatches
+    unchanged: Unchanged
+    identical: Identical
+    attributes: NotRequired[
+        Annotated[
+            dict[str, str],
+            Field(min_length=1, description="what else the dataset says about the pair; absent if it says nothing"),
+        ]
+    ]
 
 
-_MANIFEST = TypeAdapter(Manifest)
-_IMAGE = TypeAdapter(ImageLine)
+@with_config(_strict())
+class Corner(TypedDict):
+    """The patch's top left corner, in pixels."""
+
+    x: Annotated[Count, Field(description="left column in the image")]
+    y: Annotated[Count, Field(description="top row in the image")]
 
 
-def _first(error: ValidationError) -> str:
-    """The first thing wrong, in one line."""
-    what = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, what["loc"]))
-    return " ".join(f"{where}: {what['msg']}".split()) if where else " ".join(what["msg"].split())
+@with_config(_strict("a record of a pixq patch set"))
+class RecordLine(TypedDict):
+    # The core writes and reads these; this is for the schema alone.
+    """A line of a shard's .jsonl: one fused patch."""
 
-
-def read_manifest(directory: Path) -> Manifest:
-    """The manifest of the patch set in `directory`.
-
-    Raises
-    ------
-    PixqError
-        If there is none, it is another program's, of another schema version, or damaged.
-    """
-    path = directory / MANIFEST
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        if (directory / SCRATCH).is_dir():
-            raise PixqError(
-                f"{directory}: the build is unfinished; run the same pixq build-patches again to go on"
-            ) from None
-        raise PixqError(
-            f"{directory}: is not a patch set (it has no {MANIFEST}); give a directory that pixq build-patches wrote"
-        ) from None
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror}; give a directory that pixq build-patches wrote") from None
-    try:
-        loose = json.loads(data)
-    except ValueError as error:
-        raise PixqError(f"{path}: is not JSON ({error}); build the patch set anew in another directory") from None
-    if not isinstance(loose, dict) or loose.get("format") != FORMAT:
-        raise PixqError(f"{path}: is not the manifest of a patch set; give a directory that pixq build-patches wrote")
-    version = loose.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise PixqError(
-            f"{path}: has schema version {version!r}, this pixq reads {SCHEMA_VERSION}; build the patch set anew"
-        )
-    try:
-        return _MANIFEST.validate_json(data)
-    except ValidationError as error:
-        raise PixqError(f"{path}: {_first(error)}; build the patch set anew") from None
-
-
-def read_images(directory: Path, manifest: Manifest) -> tuple[ImageLine, ...]:
-    """The image pairs of a patch set.
-
-    Raises
-    ------
-    PixqError
-        If the file can't be read, or a line is not an image pair.
-    """
-    path = directory / manifest["images"]["file"]
-    images: list[ImageLine] = []
-    try:
-        with path.open("rb") as lines:
-            for line in lines:
-                images.append(_IMAGE.validate_json(line))
-    except ValidationError as error:
-        raise PixqError(f"{path}, line {len(images) + 1}: {_first(error)}; build the patch set anew") from None
-    except OSError as error:
-        raise PixqError(f"{path}: {error.strerror}; build the patch set anew") from None
-    return tuple(images)
-
-
-#: Where an unfinished build keeps what it needs to go on, inside the patch set's directory.
-SCRATCH = ".pixq-build"
+    image_id: Annotated[str, Field(description="its image pair in images.jsonl")]
+    patch_id: Annotated[Count, Field(description="number of the patch among the places sampled in its image")]
+    coords: Corner
+    distortion_type: str
+    MOS: Annotated[float, Field(description="the image's score as the dataset has it")]
+    PSNR: Annotated[
+        float | None, Field(description="PSNR of the fused patch, in dB; null where it equals its reference")
+    ]
+    fusion_type: FusionName
+    alpha: Annotated[Share | None, Field(description="the weight of the reference in a blend")]
+    quality: Annotated[Share, Field(description="1 = nobody notices; the manifest's `label` says what it means")]
+    reference_row: Annotated[Count, Field(description="row in the shard's reference.npy")]
+    distorted_row: Annotated[Count, Field(description="row in the shard's distorted.npy")]
+    PSNR_roi: Annotated[
+        float | None,
+        Field(description="PSNR of the region of interest, in dB; null where it equals the reference's"),
+    ]
+    identical: Annotated[bool, Field(description="whether the fused patch equals its reference")]

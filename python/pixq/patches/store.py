@@ -17,8 +17,9 @@ from pixq.datasets import splits
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.io.atomic import FileInfo, checksum
+from pixq.patches.read_files import read_images, read_manifest
 from pixq.patches.records import Records, join_shards
-from pixq.patches.schema import MANIFEST, ImageLine, Manifest, ShardEntry, read_images, read_manifest
+from pixq.patches.schema import MANIFEST, ImageLine, Manifest, ShardEntry
 from pixq.patches.sharded_array import ShardedRows
 
 __all__ = ["Batch", "PatchSet", "check_sizes", "fingerprint", "image_spans", "verify"]
@@ -260,7 +261,7 @@ class PatchSet:
 
         A photo has the same in every patch set, whatever its file is called.
         """
-        known: dict[str, str] = self._manifest["photos"]["sha256"]
+        known = self._manifest["photos"]["sha256"]
         names = {self._images[number]["reference_id"] for number in np.unique(self.records.image).tolist()}
         return {known[name][:16] for name in names if name in known}
 

@@ -8,17 +8,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator, with_config
+from typing_extensions import TypedDict
 
 from pixq._version import __version__
 from pixq.classes import GREEN, NAMES
 from pixq.decisions.decision import Cuts
 from pixq.errors import PixqError
 from pixq.io.atomic import save_text
-from pixq.io.json_file import FileModel, Share, read_model
+from pixq.io.json_file import Count, FileModel, HexDigest, Share, read_model
 from pixq.io.paths import text_of
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import QualityMap
@@ -42,21 +43,23 @@ Name = Literal["Red", "Orange", "Green"]
 
 
 class ModelEntry(FileModel):
-    """The model: its name, and the BLAKE3 checksum of its `model.safetensors`."""
+    """The model that compared the images."""
 
     name: str
-    blake3: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    blake3: Annotated[HexDigest, Field(description="BLAKE3 of model.safetensors")]
 
 
 class GridEntry(FileModel):
-    """A `pixq.scoring.grid.Grid`, and its numbers of rows and columns of patches."""
+    """Where the patches lie in the image."""
 
-    height: Pixels
-    width: Pixels
-    size: Pixels
-    stride: Pixels
-    rows: Pixels
-    columns: Pixels
+    height: Annotated[Pixels, Field(description="height of the image")]
+    width: Annotated[Pixels, Field(description="width of the image")]
+    size: Annotated[Pixels, Field(description="side of a patch")]
+    stride: Annotated[
+        Pixels, Field(description="between neighbouring patches; the last of a row or column lies at the edge")
+    ]
+    rows: Annotated[int, Field(ge=1, description="rows of patches")]
+    columns: Annotated[int, Field(ge=1, description="columns of patches")]
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -74,47 +77,60 @@ class GridEntry(FileModel):
         return Grid(self.height, self.width, self.size, self.stride)
 
 
+@with_config(ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
+class Shares(TypedDict):
+    """The share of patches of each class."""
+
+    Red: Share
+    Orange: Share
+    Green: Share
+
+
 class ImageEntry(FileModel):
-    """The summary of the whole pair; see `pixq.scoring.quality_map.Verdict`."""
+    """The verdict on the whole pair."""
 
-    quality: Share
-    worst: Share
-    shares: dict[str, Share]
-    unsure: Share | None
-    identical: Share
-
-    @model_validator(mode="after")
-    def _classes(self) -> Self:
-        if sorted(self.shares) != sorted(NAMES):
-            raise ValueError(f"shares must hold {', '.join(NAMES)}")
-        return self
+    quality: Annotated[Share, Field(description="the image's score, pooled from its patches; 1 = nobody notices")]
+    worst: Annotated[Share, Field(description="the 5th percentile of its patches' qualities")]
+    shares: Shares
+    unsure: Annotated[
+        Share | None, Field(description="the share of unsure patches; null if the calibration has no sets")
+    ]
+    identical: Annotated[Share, Field(description="the share of patches that equal the reference at 8 bits")]
 
 
 class Patches(FileModel):
-    """A list per property of the patches, in the order of `Grid.corners`: row by row.
+    """Lists of the same length, rows * columns: each place in them is a patch, row by row."""
 
-    Parameters
-    ----------
-    y, x
-        The top left corner, in pixels.
-    score
-        What the cuts apply to, higher is better; `None` where the patch is `identical` to its reference, which is not
-        scored.
-    quality
-        0 to 1, 1 = nobody notices.
-    name
-        The class; its key in the file is `class`.
-    unsure
-        Whether the conformal set does not have exactly one class; `None` where the calibration has no sets.
-    """
-
-    y: list[int]
-    x: list[int]
-    score: list[float | None]
-    quality: list[Share]
-    name: list[Name] = Field(alias="class")
-    identical: list[bool]
-    unsure: list[bool] | None
+    y: Annotated[list[Count], Field(min_length=1, description="top row of each patch, in pixels")]
+    x: Annotated[list[Count], Field(min_length=1, description="left column of each patch, in pixels")]
+    score: Annotated[
+        list[float | None],
+        Field(
+            min_length=1,
+            description="what the cuts apply to, higher is better; null where the patch is identical to its reference",
+        ),
+    ]
+    quality: Annotated[list[Share], Field(min_length=1, description="1 = nobody notices")]
+    name: Annotated[
+        list[Name],
+        Field(
+            min_length=1,
+            alias="class",
+            description="Red: obvious; Orange: some people notice; Green: nobody notices",
+        ),
+    ]
+    identical: Annotated[
+        list[bool],
+        Field(
+            min_length=1,
+            description="whether the patch equals its reference at 8 bits, to which deeper pixels are rounded; such "
+            "patches are not given to the model",
+        ),
+    ]
+    unsure: Annotated[
+        Annotated[list[bool], Field(min_length=1)] | None,
+        Field(description="whether the class may be another one; null if the calibration has no sets"),
+    ]
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -140,27 +156,21 @@ class Patches(FileModel):
 
 
 class Prediction(FileModel):
-    """The JSON of a prediction. The same pair, model and stride give the same bytes: it holds no time.
+    """What a model says about an image pair."""
 
-    Parameters
-    ----------
-    pixq
-        Version of pixq.
-    reference, distorted
-        The files' names, as the user gave them.
-    calibration
-        Name of the calibration that set the cuts; `None` if there was none, and the cuts apply to quality.
-    cuts
-        The scores from which a patch is Orange, and Green.
-    """
+    # There is no time in it: the same input gives the same bytes.
+    model_config = ConfigDict(title="a pixq prediction")
 
     format: Literal["pixq prediction"] = FORMAT
     schema_version: Literal[1] = 1
-    pixq: str
-    reference: str
-    distorted: str
+    pixq: Annotated[str, Field(description="version of pixq")]
+    reference: Annotated[str, Field(description="name of the file, as given by the user")]
+    distorted: Annotated[str, Field(description="name of the file, as given by the user")]
     model: ModelEntry
-    calibration: str | None
+    calibration: Annotated[
+        str | None,
+        Field(description="name of the calibration that the cuts come from; null: the cuts apply to quality"),
+    ]
     cuts: Cuts
     grid: GridEntry
     image: ImageEntry
@@ -174,7 +184,7 @@ class Prediction(FileModel):
             raise ValueError("the patches' corners are not those of the grid")
         if (self.image.unsure is None) != (self.patches.unsure is None):
             raise ValueError("unsure must be null of the image and of its patches, or of neither")
-        for name, count in Counter[str](self.patches.name).items():
+        for name, count in Counter(self.patches.name).items():
             if abs(self.image.shares[name] - count / len(corners)) > 1e-9:
                 raise ValueError(f"image: shares: {name} is not the share of such patches")
         return self
@@ -255,7 +265,7 @@ def prediction(
         image=ImageEntry(
             quality=float(verdict.quality),
             worst=verdict.worst,
-            shares=verdict.shares,
+            shares=cast("Shares", verdict.shares),
             unsure=verdict.unsure,
             identical=verdict.identical,
         ),

@@ -37,7 +37,7 @@ def build_command(manifest: Manifest, out: str) -> str:
         words += ["--score-range", f"{label['minimum']:g},{label['maximum']:g}", "--unit", label["unit"]]
     words += ["--fusion", *map(fusion_name, manifest["fusions"]), "--label", manifest["label"]["kind"]]
     words += ["--sampling", sampling["type"]]
-    words += ["--stride", sampling["stride"]] if "stride" in sampling else ["--patches", sampling["n"]]
+    words += ["--stride", sampling["stride"]] if sampling["type"] == "grid" else ["--patches", sampling["n"]]
     words += ["--min-difference", manifest["min_difference"], "--unchanged", manifest["unchanged"]]
     words += ["--bucket", *(manifest["filter"]["buckets"] or ["all"])]
     if manifest["filter"]["max_levels"] is not None:

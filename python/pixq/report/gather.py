@@ -14,7 +14,8 @@ from pixq.decisions.calibration_file import Calibration, read_calibrations
 from pixq.errors import PixqError
 from pixq.evaluation.evaluation_file import EvaluationFile, read_evaluations
 from pixq.io.atomic import checksum
-from pixq.patches.schema import MANIFEST, ImageLine, Manifest, read_images, read_manifest
+from pixq.patches.read_files import read_images, read_manifest
+from pixq.patches.schema import MANIFEST, ImageLine, Manifest
 from pixq.runs.directory import RunDirectory, RunInfo
 from pixq.runs.recipe import Recipe
 

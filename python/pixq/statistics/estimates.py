@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from pixq.classes import NAMES
 from pixq.io.json_file import Count, FileModel
@@ -26,7 +26,11 @@ def _name_infinity(value: float) -> float | str:
 #: A score from which an answer is given. JSON has no infinity: -inf, which every score reaches, is written as "always",
 #: and +inf, which no score reaches, as "never". `null` never stands for either.
 CutPoint = Annotated[
-    float, Field(allow_inf_nan=True), BeforeValidator(_parse_infinity), PlainSerializer(_name_infinity)
+    float,
+    Field(allow_inf_nan=True),
+    BeforeValidator(_parse_infinity),
+    PlainSerializer(_name_infinity),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(_INFINITE)}]}),
 ]
 
 
