@@ -67,6 +67,16 @@ def test_names_are_found() -> None:
         resolve("pixq.scoring.scorer.Scorer.nothing")
 
 
+def test_new_names_of_the_changelog_resolve() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("### Renamed")[2].partition("###")[0]
+    rows = re.findall(r"^\| `pixq\.[^|]* \| (`[^|]*) \|$", text, re.MULTILINE)
+    assert len(rows) > 20
+    for row in rows:
+        first, *rest = re.findall(r"`([\w.]+)`", row)
+        for name in (first, *(f"{first.rpartition('.')[0]}.{other}" for other in rest)):
+            resolve(name)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_of_the_repository_exist(document: str) -> None:
     for path in re.findall(r"`((?:python|rust|tests|tools|benches|docs)/[\w./-]*)`", prose(document)):
