@@ -17,7 +17,7 @@ from pixq.study.design.survey import QUESTION_KINDS, check_survey, parse_survey
 from support.documents import DOCUMENTS, ROOT, blocks, prose
 
 #: Options of other programs than pixq.
-FOREIGN_OPTIONS = {"--nproc-per-node", "--format", "--bundle"}
+FOREIGN_OPTIONS = {"--nproc-per-node"}
 
 
 @cache
