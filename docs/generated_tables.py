@@ -14,23 +14,39 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 Row = Sequence[str]
+#: A part of a JSON Schema.
+Field = dict[str, Any]
 
 
 def schema_fields(name: str) -> list[Row]:
     """Field, type and meaning of all fields of a schema, as Markdown cells."""
     from pixq.schemas import schema
 
-    return [("field", "type", "meaning"), *_fields(schema(name))]  # type: ignore[arg-type]
+    root = schema(name)  # type: ignore[arg-type]
+    return [("field", "type", "meaning"), *_fields(root, root.get("$defs", {}))]
 
 
-def _fields(schema: dict[str, Any], prefix: str = "") -> Iterator[Row]:
+def _fields(schema: Field, types: dict[str, Field], prefix: str = "") -> Iterator[Row]:
     for name, field in schema.get("properties", {}).items():
-        yield f"`{prefix}{name}`", _type_of(field), _cell(field.get("description", ""))
-        yield from _fields(field, f"{prefix}{name}.")
-        yield from _fields(field.get("items", {}), f"{prefix}{name}[].")
+        choices = _choices(field, types)
+        description = next((each["description"] for each in (field, *choices) if each.get("description")), "")
+        yield f"`{prefix}{name}`", " or ".join(filter(None, map(_type_of, choices))), _cell(description)
+        for choice in choices:
+            yield from _fields(choice, types, f"{prefix}{name}.")
+            for item in _choices(choice.get("items", {}), types):
+                yield from _fields(item, types, f"{prefix}{name}[].")
 
 
-def _type_of(field: dict[str, Any]) -> str:
+def _choices(field: Field, types: dict[str, Field]) -> list[Field]:
+    """A field without references: one schema, or several of which one holds."""
+    if "$ref" in field:
+        return _choices(types[field["$ref"].rpartition("/")[2]], types)
+    if "anyOf" in field or "oneOf" in field:
+        return [choice for part in field.get("anyOf", field.get("oneOf")) for choice in _choices(part, types)]
+    return [field]
+
+
+def _type_of(field: Field) -> str:
     if "const" in field:
         return f"`{field['const']}`"
     if "enum" in field:
