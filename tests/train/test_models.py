@@ -269,7 +269,7 @@ def test_weights_that_are_not_there(weights: str, monkeypatch: pytest.MonkeyPatc
     assert f"{damaged}: is not a complete safetensors file" in message(weights=str(damaged))
     assert str(tmp_path) in message(weights=str(tmp_path))
     require("safetensors", "safetensors.torch").save_file({"conv_stem.weight": torch.zeros(3)}, other)
-    assert f"{other}: has not the weights of this backbone: conv_stem.weight" in message(weights=str(other))
+    assert f"{other}: does not have the weights of this backbone: conv_stem.weight" in message(weights=str(other))
     for name in ("nothing_like_it", "hf-hub:someone/something", ""):
         assert f"model.backbone is {name!r}, which timm does not have" in message(backbone=name, weights=weights)
     vision = message(backbone="vit_tiny_patch16_224", weights=weights)

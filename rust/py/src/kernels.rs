@@ -13,6 +13,7 @@ mod fuse;
 mod measure;
 mod monotone;
 mod network_args;
+mod plan;
 mod sample;
 mod tile;
 mod tiny;

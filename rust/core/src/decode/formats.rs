@@ -26,41 +26,31 @@ pub struct Format {
 
 /// All formats. The last ones have no decoder: files with their endings count as images, and are refused by name.
 pub static FORMATS: [Format; 14] = [
-    decoded("png", "PNG", &[".png", ".apng"], "image/png", true, png::DECODER),
-    decoded("jpeg", "JPEG", &[".jpg", ".jpeg", ".jpe", ".jfif"], "image/jpeg", true, jpeg::DECODER),
-    decoded("bmp", "BMP", &[".bmp", ".dib"], "image/bmp", false, bmp::DECODER),
-    decoded("webp", "WebP", &[".webp"], "image/webp", true, webp::DECODER),
-    decoded("tiff", "TIFF", &[".tif", ".tiff"], "image/tiff", false, tiff::DECODER),
-    refused("gif", "GIF", &[".gif"], "image/gif", true),
-    refused("avif", "AVIF", &[".avif"], "image/avif", true),
-    refused("heif", "HEIF", &[".heic", ".heif"], "image/heif", false),
-    refused("jxl", "JPEG XL", &[".jxl"], "image/jxl", false),
-    refused("jp2", "JPEG 2000", &[".jp2"], "image/jp2", false),
-    refused("psd", "Photoshop", &[".psd"], "image/vnd.adobe.photoshop", false),
-    refused("tga", "TGA", &[".tga"], "image/x-tga", false),
-    refused("pnm", "PNM", &[".ppm", ".pgm"], "image/x-portable-anymap", false),
-    refused("exr", "OpenEXR", &[".exr"], "image/x-exr", false),
+    row("png", "PNG", &[".png", ".apng"], "image/png", true, Some(png::DECODER)),
+    row("jpeg", "JPEG", &[".jpg", ".jpeg", ".jpe", ".jfif"], "image/jpeg", true, Some(jpeg::DECODER)),
+    row("bmp", "BMP", &[".bmp", ".dib"], "image/bmp", false, Some(bmp::DECODER)),
+    row("webp", "WebP", &[".webp"], "image/webp", true, Some(webp::DECODER)),
+    row("tiff", "TIFF", &[".tif", ".tiff"], "image/tiff", false, Some(tiff::DECODER)),
+    row("gif", "GIF", &[".gif"], "image/gif", true, None),
+    row("avif", "AVIF", &[".avif"], "image/avif", true, None),
+    row("heif", "HEIF", &[".heic", ".heif"], "image/heif", false, None),
+    row("jxl", "JPEG XL", &[".jxl"], "image/jxl", false, None),
+    row("jp2", "JPEG 2000", &[".jp2"], "image/jp2", false, None),
+    row("psd", "Photoshop", &[".psd"], "image/vnd.adobe.photoshop", false, None),
+    row("tga", "TGA", &[".tga"], "image/x-tga", false, None),
+    row("pnm", "PNM", &[".ppm", ".pgm"], "image/x-portable-anymap", false, None),
+    row("exr", "OpenEXR", &[".exr"], "image/x-exr", false, None),
 ];
 
-const fn decoded(
+const fn row(
     name: &'static str,
     title: &'static str,
     endings: &'static [&'static str],
     media_type: &'static str,
     web: bool,
-    decoder: Decoder,
+    decoder: Option<Decoder>,
 ) -> Format {
-    Format { name, title, endings, media_type, web, decoder: Some(decoder) }
-}
-
-const fn refused(
-    name: &'static str,
-    title: &'static str,
-    endings: &'static [&'static str],
-    media_type: &'static str,
-    web: bool,
-) -> Format {
-    Format { name, title, endings, media_type, web, decoder: None }
+    Format { name, title, endings, media_type, web, decoder }
 }
 
 impl Format {
