@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixq.errors import PixqError
-from pixq.io.atomic import write_json, write_text
+from pixq.io.atomic import save_json, save_text
 from pixq.io.optional import require
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.models.device import choose_device
@@ -149,9 +149,8 @@ def train_folds(
         **pooled(lines, leave_out),
     }
     if int(os.environ.get("RANK", "0")) == 0:
-        scratch = out / f".{FOLDS}.partial"
-        write_text(scratch, out / "predictions.jsonl", (json.dumps(line, allow_nan=False) + "\n" for line in lines))
-        write_json(scratch, summary_path, summary)
+        save_text(out / "predictions.jsonl", (json.dumps(line, allow_nan=False) + "\n" for line in lines))
+        save_json(summary_path, summary)
     return summary
 
 
