@@ -10,16 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pixq.study.design.survey import Question
 
 __all__ = [
-    "EVENT_KINDS",
-    "LOGGED_KINDS",
-    "Answer",
-    "Calibration",
-    "Check",
-    "Consent",
-    "Payload",
-    "Survey",
-    "parse_payload",
-]
+    "EVENT_KINDS", "LOGGED_KINDS", "Answer", "Calibration", "Check", "Consent", "Payload", "Survey", "parse_payload",
+]  # fmt: skip
 
 #: Maximum number of positions of a slider track.
 _TRACK = 50_000

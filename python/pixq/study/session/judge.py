@@ -17,16 +17,8 @@ from typing import Literal
 from pixq.study.design.config import Quota, Source, TruthSource
 
 __all__ = [
-    "NEEDED",
-    "REFERENCE_SIZE",
-    "SIGMA",
-    "SIGMAS",
-    "Eligibility",
-    "Judgement",
-    "eligibility",
-    "judge",
-    "judge_source",
-]
+    "NEEDED", "REFERENCE_SIZE", "SIGMA", "SIGMAS", "Eligibility", "Judgement", "eligibility", "judge", "judge_source",
+]  # fmt: skip
 
 #: Of a click, in pixels of an image of `REFERENCE_SIZE` (Localization of Just Noticeable Difference, QoMEX 2023).
 SIGMA = 35

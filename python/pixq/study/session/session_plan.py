@@ -12,18 +12,9 @@ from pixq.study.design.survey import Question, default_survey, parse_survey
 from pixq.study.store.keys import Key
 
 __all__ = [
-    "GroundTruth",
-    "Item",
-    "Rules",
-    "SessionPlan",
-    "parse_plan",
-    "parse_rules",
-    "plan_json",
-    "public_rules",
-    "public_study",
-    "rules_json",
-    "rules_of",
-]
+    "GroundTruth", "Item", "Rules", "SessionPlan", "parse_plan", "parse_rules", "plan_json", "public_rules",
+    "public_study", "rules_json", "rules_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -26,16 +26,8 @@ from pixq.study.session.session_plan import GroundTruth, Item, Rules, SessionPla
 from pixq.study.store.records import ENDED, Event
 
 __all__ = [
-    "CALIBRATIONS",
-    "TRAININGS",
-    "AcceptedAnswer",
-    "Progress",
-    "State",
-    "Step",
-    "advance",
-    "judge_item",
-    "replay",
-]
+    "CALIBRATIONS", "TRAININGS", "AcceptedAnswer", "Progress", "State", "Step", "advance", "judge_item", "replay",
+]  # fmt: skip
 
 #: Maximum number of calibrations.
 CALIBRATIONS = 3

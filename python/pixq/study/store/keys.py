@@ -19,16 +19,9 @@ if TYPE_CHECKING:
     from pixq.study.store.store import Store
 
 __all__ = [
-    "KEY_FILE",
-    "OFFLINE_PLATFORM",
-    "Key",
-    "check_key",
-    "find_pseudonym",
-    "hash_token",
-    "open_key",
-    "open_token",
+    "KEY_FILE", "OFFLINE_PLATFORM", "Key", "check_key", "find_pseudonym", "hash_token", "open_key", "open_token",
     "withdraw",
-]
+]  # fmt: skip
 
 #: File of the key, beside `study.toml`.
 KEY_FILE = "study.key"

@@ -13,18 +13,9 @@ from pixq.study.store.records import ENDED, Event, History, Session, SessionChan
 from pixq.study.store.tables import assignments, consents, events, sessions
 
 __all__ = [
-    "ALL_EVENTS",
-    "INSERT_EVENTS",
-    "LAST_NUMBER",
-    "SESSION_BY_TOKEN",
-    "SESSION_BY_TOKEN_LOCKED",
-    "apply_changes",
-    "lock_drawing",
-    "select_events",
-    "select_history",
-    "select_sessions",
-    "to_session",
-]
+    "ALL_EVENTS", "INSERT_EVENTS", "LAST_NUMBER", "SESSION_BY_TOKEN", "SESSION_BY_TOKEN_LOCKED", "apply_changes",
+    "lock_drawing", "select_events", "select_history",
+]  # fmt: skip
 
 #: Number of the advisory lock under which the images of sessions are chosen; any number that other programs on the
 #: same PostgreSQL don't use.
@@ -40,14 +31,18 @@ def lock_drawing(connection: Connection) -> None:
 _COLUMNS = tuple(Session.__dataclass_fields__)
 
 
-def select_sessions(*where: Any) -> Select[Any]:
-    """Query for sessions; `to_session` converts its rows."""
+def _select_sessions(*where: Any) -> Select[Any]:
     return select(*(sessions.c[name] for name in _COLUMNS)).where(*where)
+
+
+def find_sessions(connection: Connection, *where: Any) -> list[Session]:
+    """Sessions in the order in which they started."""
+    return [Session(*row) for row in connection.execute(_select_sessions(*where).order_by(sessions.c.id))]
 
 
 # Queries that every answer needs are built once: building a statement takes longer than running it.
 _OF: BindParameter[Any] = bindparam("of")
-SESSION_BY_TOKEN = select_sessions(sessions.c.token == _OF)
+SESSION_BY_TOKEN = _select_sessions(sessions.c.token == _OF)
 SESSION_BY_TOKEN_LOCKED = SESSION_BY_TOKEN.with_for_update()
 LAST_NUMBER = select(func.max(events.c.number)).where(events.c.session == _OF)
 _EVENTS = (
@@ -64,11 +59,6 @@ _UPDATE = (
     .where(sessions.c.id == _OF)
     .values({name: bindparam(name) for name in ("step", "reason", "heard", "ended", "consent", "language")})
 )
-
-
-def to_session(row: Any) -> Session:
-    """Convert a row of `select_sessions`."""
-    return Session(*row)
 
 
 def select_events(connection: Connection, session: int, first: int) -> list[Event]:

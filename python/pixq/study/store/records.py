@@ -7,18 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = [
-    "ENDED",
-    "AppendResult",
-    "Assignment",
-    "DatabaseUnavailable",
-    "Event",
-    "EventConflict",
-    "History",
-    "MissingEvents",
-    "Session",
-    "SessionChanges",
-    "UnknownSession",
-]
+    "ENDED", "AppendResult", "Assignment", "DatabaseUnavailable", "Event", "EventConflict", "History",
+    "MissingEvents", "Session", "SessionChanges", "UnknownSession",
+]  # fmt: skip
 
 #: Steps at which a session has ended.
 ENDED = ("completed", "failed")

@@ -19,22 +19,10 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from pixq.errors import PixqError, one_line
+from pixq.study.store import queries
 from pixq.study.store.consent_texts import save_texts, select_agreed_texts, select_digest
 from pixq.study.store.database import WRITES, open_engine
 from pixq.study.store.deletion import LogNotTruncated, delete_participant, truncate_log, vacuum
-from pixq.study.store.queries import (
-    ALL_EVENTS,
-    INSERT_EVENTS,
-    LAST_NUMBER,
-    SESSION_BY_TOKEN,
-    SESSION_BY_TOKEN_LOCKED,
-    apply_changes,
-    lock_drawing,
-    select_events,
-    select_history,
-    select_sessions,
-    to_session,
-)
 from pixq.study.store.records import (
     AppendResult,
     Assignment,
@@ -110,7 +98,7 @@ class Store:
         if stored is not None:
             return str(stored)
         with self._writing() as connection:
-            lock_drawing(connection)
+            queries.lock_drawing(connection)
             stored = connection.execute(query).scalar()
             if stored is None:
                 connection.execute(insert(facts).values(name=name, value=value))
@@ -145,8 +133,8 @@ class Store:
             `None` if `draw` returned `None`.
         """
         with self._writing() as connection:
-            lock_drawing(connection)
-            before = _sessions_of(connection, participant)
+            queries.lock_drawing(connection)
+            before = queries.find_sessions(connection, sessions.c.participant == participant)
             resumed = next((session for session in before if visit is not None and session.visit == visit), None)
             resumed = resumed or next((session for session in before if session.ended is None), None)
             if resumed is None and visit is None and not again and before and before[-1].step == "completed":
@@ -157,7 +145,7 @@ class Store:
                     connection.execute(update(sessions).where(sessions.c.id == resumed.id).values(visit=visit))
                     resumed = replace(resumed, visit=visit)
                 return resumed
-            drawn = draw(select_history(connection, participant, before))
+            drawn = draw(queries.select_history(connection, participant, before))
             if drawn is None:
                 return None
             query = select(participants.c.id).where(participants.c.id == participant)
@@ -175,13 +163,14 @@ class Store:
             ]
             if rows:
                 connection.execute(insert(assignments), rows)
-            return to_session(connection.execute(select_sessions(sessions.c.id == number)).one())
+            return queries.find_sessions(connection, sessions.c.id == number)[0]
 
     @contextmanager
     def history(self, participant: str) -> Iterator[History]:
         """The history that `start` passes to `draw`; valid until the end of the block."""
         with self._reading() as connection:
-            yield select_history(connection, participant, _sessions_of(connection, participant))
+            before = queries.find_sessions(connection, sessions.c.participant == participant)
+            yield queries.select_history(connection, participant, before)
 
     def append(self, token: str, batch: Sequence[Event], now: float, admit: Admit) -> AppendResult:
         """Append events to a session; events that are stored already are skipped.
@@ -207,9 +196,9 @@ class Store:
             session = self._find(connection, token, lock=True)
 
             def read(first: int) -> list[Event]:
-                return select_events(connection, session.id, first)
+                return queries.select_events(connection, session.id, first)
 
-            stored = connection.execute(LAST_NUMBER, {"of": session.id}).scalar()
+            stored = connection.execute(queries.LAST_NUMBER, {"of": session.id}).scalar()
             next = 0 if stored is None else stored + 1
             if not batch:
                 return AppendResult(session, next, 0)
@@ -224,7 +213,7 @@ class Store:
                 return AppendResult(session, next, 0)
             changes = admit(session, next, new, read)
             connection.execute(
-                INSERT_EVENTS,
+                queries.INSERT_EVENTS,
                 [
                     {
                         "session": session.id, "number": event.number, "kind": event.kind, "at": event.at,
@@ -233,7 +222,7 @@ class Store:
                     for event in new
                 ],
             )  # fmt: skip
-            apply_changes(connection, session, changes, now)
+            queries.apply_changes(connection, session, changes, now)
             return AppendResult(session, next + len(new), len(new))
 
     def session_by_token(self, token: str) -> Session:
@@ -256,15 +245,15 @@ class Store:
             If there is none.
         """
         with self._reading() as connection:
-            row = connection.execute(select_sessions(sessions.c.public == name)).one_or_none()
-        if row is None:
+            named = queries.find_sessions(connection, sessions.c.public == name)
+        if not named:
             raise UnknownSession
-        return to_session(row)
+        return named[0]
 
     def events(self, session: int, first: int = 0) -> list[Event]:
         """Events of a session from number `first` on."""
         with self._reading() as connection:
-            return select_events(connection, session, first)
+            return queries.select_events(connection, session, first)
 
     def session_size(self, session: int) -> tuple[int, int]:
         """Bytes of the data of a session's events, and the number of the next event."""
@@ -276,9 +265,9 @@ class Store:
     def sessions_with_events(self) -> list[tuple[Session, list[tuple[Event, float]]]]:
         """All sessions with their events and when each arrived, in seconds since the epoch; runs two queries."""
         with self._reading() as connection:
-            started = [to_session(row) for row in connection.execute(select_sessions().order_by(sessions.c.id))]
+            started = queries.find_sessions(connection)
             by_session: dict[int, list[tuple[Event, float]]] = {session.id: [] for session in started}
-            for session, received, *row in connection.execute(ALL_EVENTS):
+            for session, received, *row in connection.execute(queries.ALL_EVENTS):
                 # Sessions that started after the first query are left out.
                 if session in by_session:
                     by_session[session].append((Event(*row), received))
@@ -287,7 +276,7 @@ class Store:
     def sessions(self) -> list[Session]:
         """All sessions, in the order in which they started."""
         with self._reading() as connection:
-            return [to_session(row) for row in connection.execute(select_sessions().order_by(sessions.c.id))]
+            return queries.find_sessions(connection)
 
     def assignments(self) -> list[Assignment]:
         """The images of all sessions, in order."""
@@ -311,7 +300,7 @@ class Store:
         Returns the versions and languages for which people agreed to another text; then nothing is stored.
         """
         with self._writing() as connection:
-            lock_drawing(connection)
+            queries.lock_drawing(connection)
             return save_texts(connection, texts)
 
     def withdraw(self, participant: str) -> int:
@@ -333,7 +322,7 @@ class Store:
             If another program prevents the truncation of SQLite's log; everything else is done.
         """
         with self._writing() as connection:
-            lock_drawing(connection)
+            queries.lock_drawing(connection)
             deleted = delete_participant(connection, participant)
         if not self.truncate_log():
             raise LogNotTruncated(deleted)
@@ -360,17 +349,11 @@ class Store:
         self.engine.dispose()
 
     def _find(self, connection: Connection, token: str, *, lock: bool) -> Session:
-        query = SESSION_BY_TOKEN_LOCKED if lock and not self.is_sqlite else SESSION_BY_TOKEN
+        query = queries.SESSION_BY_TOKEN_LOCKED if lock and not self.is_sqlite else queries.SESSION_BY_TOKEN
         row = connection.execute(query, {"of": token}).one_or_none()
         if row is None:
             raise UnknownSession
-        return to_session(row)
-
-
-def _sessions_of(connection: Connection, participant: str) -> list[Session]:
-    """The sessions of a person, in order."""
-    query = select_sessions(sessions.c.participant == participant).order_by(sessions.c.ordinal)
-    return [to_session(row) for row in connection.execute(query)]
+        return Session(*row)
 
 
 def open_store(where: str, *, make: bool = True) -> Store:
@@ -393,7 +376,7 @@ def open_store(where: str, *, make: bool = True) -> Store:
     try:
         if make:
             with store._writing() as connection:
-                lock_drawing(connection)
+                queries.lock_drawing(connection)
                 metadata.create_all(connection)
             version: str | None = store.setdefault_fact("schema", SCHEMA)
         else:
