@@ -120,16 +120,8 @@ def serve(
                 service, threads, page, admin=(hash_token(admin), lambda: study_statistics(service)),
                 hosts=_hosts(host, url), addresses=is_wildcard(host), proxy=proxy, limits=limits,
             )  # fmt: skip
-            if not is_loopback(host):
-                print(
-                    f"pixq: warning: {host} can be reached from other machines, without encryption; put an https "
-                    "server in front of it, and pass its address with --url",
-                    file=sys.stderr,
-                )
             local = page_url(host, listening)
-            print(url or local, flush=True)
-            print(f"pixq: statistics at {local}admin, with the token in {folder / ADMIN_FILE}", file=sys.stderr)
-            print("pixq: press Ctrl-C to stop", file=sys.stderr, flush=True)
+            _announce(host, url or local, f"{local}admin, with the token in {folder / ADMIN_FILE}")
             if open_page:
                 # The request waits in the socket's queue until the server runs.
                 webbrowser.open(local)
@@ -140,6 +132,18 @@ def serve(
     if terminated:
         # So that the exit status says that SIGTERM ended the process.
         signal.raise_signal(signal.SIGTERM)
+
+
+def _announce(host: str, page: str, statistics: str) -> None:
+    if not is_loopback(host):
+        print(
+            f"pixq: warning: {host} can be reached from other machines, without encryption; put an https server in "
+            "front of it, and pass its address with --url",
+            file=sys.stderr,
+        )
+    print(page, flush=True)
+    print(f"pixq: statistics at {statistics}", file=sys.stderr)
+    print("pixq: press Ctrl-C to stop", file=sys.stderr, flush=True)
 
 
 class _Terminated(BaseException):

@@ -86,21 +86,15 @@ class Services:
         return self._hasher.hash(forwarded.rpartition(",")[2].strip() or connected)
 
     def limit_address(self, request: Request) -> None:
-        """Count a request for its address.
-
-        Raises
-        ------
-        RequestError
-            If the address sends too many requests.
-        """
+        """Count a request for its address; raises `RequestError` if there are too many."""
         _refuse_if(self.by_address.take(self.client(request)))
 
     def limit_start(self, request: Request) -> None:
-        """Count a start, or an unknown token, for the address of a request; raises as `limit_address`."""
+        """Count a start, or an unknown token, for the address of a request; raises `RequestError` if there are too many."""
         _refuse_if(self.by_start.take(self.client(request)))
 
     def limit_session(self, token: str, cost: float) -> None:
-        """Count `cost` requests for a session; raises as `limit_address`."""
+        """Count `cost` requests for a session; raises `RequestError` if there are too many."""
         _refuse_if(self.by_session.take(hash_token(token), cost))
 
     def query_size(self, token_hash: str) -> StoredSize:

@@ -86,22 +86,10 @@ class Session:
 
 
 class Assignment(NamedTuple):
-    """An image that a session shows, as the table `assignments` stores it.
+    """The image at a place of a session, as the table `assignments` stores it.
 
-    Parameters
-    ----------
-    session
-        Number of the session in the database.
-    place
-        Index of the image in the session.
-    source
-        Id of the source.
-    test
-        Whether it is a test image.
-    passed
-        Whether the answer to a test image was correct; `None` for other images and before the answer.
-    answered
-        Time of the answer in seconds since the epoch, or `None`.
+    `passed` says whether the answer to a test image was correct, and is `None` for other images and before the answer;
+    `answered` is the time of the answer in seconds since the epoch.
     """
 
     session: int
