@@ -1,4 +1,4 @@
-"""The page for those who hear it, use keys alone, need large text, or want nothing to move that need not."""
+"""The page with a screen reader, with the keyboard alone, and with reduced motion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from support import taking_part
 from support.taking_part import MAIN, SLIDER, Server, heard, one, until
 
-#: Pictures that a canvas shows in a second.
+#: Number of pictures that the canvas shows in a second.
 CHANGES = """async () => {
   const context = document.querySelector(".fj-picture").getContext("2d"), end = performance.now() + 1000;
   let before = "", changes = -1;
@@ -22,7 +22,7 @@ CHANGES = """async () => {
     before = now;
   }
   return changes; }"""
-#: What moves by style sheets.
+#: Elements that style sheets animate.
 MOVING = """() => [...document.querySelectorAll("*")].flatMap(each => {
     const { animationName, transitionDuration, scrollBehavior } = getComputedStyle(each);
     const moves = animationName !== "none" || parseFloat(transitionDuration) > 0 || scrollBehavior === "smooth";
@@ -60,7 +60,7 @@ def said_of_value(page: Any) -> str:
 
 
 def live(page: Any) -> list[str]:
-    """What is said when it changes."""
+    """The texts of live regions, which a screen reader announces when they change."""
     found: list[str] = page.locator("[role=status], [role=alert], [aria-live=polite]").evaluate_all(
         "all => all.filter(each => each.closest('[hidden]') === null).map(each => each.textContent).filter(Boolean)"
     )
@@ -68,7 +68,7 @@ def live(page: Any) -> list[str]:
 
 
 def named(page: Any) -> None:
-    """Whatever can be used has a name."""
+    """Check that every control has a name."""
     roles = ("button", "checkbox", "radio", "slider", "textbox", "combobox", "link", "application", "progressbar")
     names = [(each["role"], each["name"]) for each in heard(page) if each["role"] in roles]
     assert names
@@ -148,7 +148,7 @@ def test_what_a_screen_reader_hears_of_a_trial(sit: Any, server: Server) -> None
 
 
 def test_pictures_that_load_are_told_once(sit: Any, server: Server) -> None:
-    """And how many there are is the bar's value, which a screen reader asks for."""
+    """The number of loaded pictures is the value of the progress bar, which a screen reader can request."""
     person = sit(server)
     page = person.page
     person.arrive()
@@ -175,7 +175,7 @@ def test_pictures_that_load_are_told_once(sit: Any, server: Server) -> None:
 
 
 def test_keys_reach_everything_and_leave_it_again(sit: Any, server: Server) -> None:
-    """In the order in which it is read, and what has the focus is seen."""
+    """The tab key follows the reading order, and the focus is visible."""
     person = sit(server)
     page = person.page
     person.arrive()

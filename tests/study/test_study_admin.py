@@ -16,7 +16,7 @@ from support import browser, studying
 from support.studying import ADMIN, Page, Server
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-#: What a browser says of a wrong token's answer.
+#: Console message of the browser after a wrong token.
 EXPECTED = "Failed to load resource: the server responded with a status of 401"
 
 
@@ -65,7 +65,7 @@ def test_a_wrong_token_shows_nothing_and_can_be_corrected(shown: Any) -> None:
     enter(shown, "wrong")
     shown.get_by_text("this is not the token of this study; copy it from admin.token").wait_for()
     assert shown.locator("#statistics").is_hidden()
-    # What is typed next replaces it.
+    # The field is selected, so typing replaces the token.
     shown.keyboard.type(ADMIN)
     shown.keyboard.press("Enter")
     shown.get_by_text("As of").wait_for()
@@ -117,7 +117,7 @@ def test_figures_are_shown_and_renewed(shown: Any, server: Server, scheme: str) 
     assert ["completed", "10", "–"] in rows(shown, "Ended sessions")
     assert rows(shown, "Unfinished sessions by step")[1:] == [["survey", "1"], ["check", "1"]]
     bars = shown.locator("progress")
-    # Those of the session that is at its survey do not count yet.
+    # Answers of the session at its survey do not count yet.
     values = bars.evaluate_all("bars => bars.map(bar => bar.value)")
     assert (sum(values), bars.first.get_attribute("max"), bars.count()) == (20, "50", 4)
     assert bars.first.get_attribute("aria-label") == "SRC_A"
@@ -128,7 +128,7 @@ def test_figures_are_shown_and_renewed(shown: Any, server: Server, scheme: str) 
     shown.clock.fast_forward(31_000)
     shown.get_by_text("consent 1").wait_for()
     assert ["failed", "1", "consent 1"] in rows(shown, "Ended sessions")
-    # The token is nowhere but in its field.
+    # The token is only in its field.
     assert ADMIN not in shown.content() + shown.url
     shown.set_viewport_size({"width": 500, "height": 800})
     assert shown.evaluate(WIDER) <= 0, "as at twice the size"

@@ -1,4 +1,4 @@
-"""Who may begin a session, and what a session is: whatever becomes of the study, of its visitors and of its answers."""
+"""Who may start a session, and that a session stays the same when the study changes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from pixq.study.store.records import Event, UnknownSession
 from pixq.study.store.store import open_store
 from support.studying import KEY, make_study
 
-#: Asked about by a session of the study, and its test image.
+#: Number of sources per session, besides its test image.
 IMAGES = 2
 
 
 @dataclass
 class Desk:
-    """A study, a clock that is set by hand, and people who come one after another."""
+    """A study with a clock that is set by hand, and people who arrive one after another."""
 
     folder: Path
     now: float = 1_000_000.0
@@ -39,7 +39,7 @@ class Desk:
         self.reopen()
 
     def reopen(self) -> None:
-        """The server ends, and begins again with the study as it is then."""
+        """Restart the service with the study as it is now."""
         if hasattr(self, "service"):
             self.service.store.close()
         store = open_store(str(self.folder / "answers.db"))
@@ -57,7 +57,7 @@ class Desk:
         return self.service.start({"participant": name}, "en", again=again)
 
     def go(self, name: str, until: str = "completed", *, right: bool = True, again: bool = False) -> dict[str, Any]:
-        """Take part until a step; gives the state there."""
+        """Take part until a step, and return its state."""
         told = self.come(name, again=again)
         token, study, state = told["token"], told["study"], told["state"]
         while state["step"] not in (until, "completed", "failed"):
@@ -127,7 +127,7 @@ def test_what_an_unfinished_session_shows_must_stay(desk: Desk) -> None:
     image.path.unlink()
     with pytest.raises(PixqError, match="level 40 is missing, but an unfinished session shows it; put it back"):
         desk.reopen()
-    # The server that runs has seen the file; another that could not know says that it is not there.
+    # The running server has seen the file; a new one that has not can't find the image.
     desk.service = SessionService(open_study(desk.folder), desk.service.store, KEY)
     with pytest.raises(UnknownSession):
         desk.service.image(key)
@@ -140,7 +140,7 @@ def test_who_looks_in_and_leaves_holds_places_for_ten_minutes(desk: Desk) -> Non
     assert desk.come("carl")["state"]["reason"] == "full"
     desk.now += 601
     assert desk.go("carl", until="trial")["step"] == "trial"
-    # Whoever is at the images holds them for the two hours that the study says.
+    # A session in its trials reserves its images for two hours, as the study sets.
     desk.now += 601
     desk.come("dora")
     assert desk.come("emil")["state"]["reason"] == "full"
@@ -182,7 +182,7 @@ def test_people_agreed_to_what_they_saw(desk: Desk) -> None:
         desk.change('en = "I do agree."', 'en = "I sell my soul."')
     desk.change('title = "Where is it?"', 'title = "Where is it?"\nversion = "2"')
     desk.go("bert", until="check")
-    # Whoever opened the page before says so.
+    # A page that was opened before agrees to the old version.
     told = desk.come("carl")
     data = json.dumps({"agreed": True, "language": "en", "version": "1"})
     desk.service.append(told["token"], [Event(0, "consent", 1.0, "", data)])

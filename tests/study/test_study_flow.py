@@ -1,4 +1,4 @@
-"""What comes next: whatever a page sends, in whatever order, a session can go on, and goes where it must."""
+"""The state machine: whatever a page sends, in whichever order, a session can continue, and ends where it must."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_whole_way() -> None:
     assert (found.next, found.ended, found.reason) == (len(WHOLE), True, "")
 
 
-# Events of any kind with data that are right, nearly right, or anything.
+# Events of any kind, with valid, nearly valid or arbitrary data.
 data = st.one_of(
     st.sampled_from([each for _, each in WHOLE]),
     st.builds(
@@ -102,13 +102,13 @@ def test_any_prefix_of_any_events_goes_on(said: list[tuple[str, dict[str, Any]]]
         assert progress.next == event.number + 1
         if wrong:
             assert "\n" not in wrong
-            # Nothing but the number.
+            # Only the number of the next event changes.
             assert progress == stood.__class__(**{**stood.__dict__, "next": progress.next})
         if stood.ended:
             assert progress.step == stood.step
             assert bool(wrong) == (event.kind not in LOGGED_KINDS)
         assert list(range(len(progress.answers))) == [each.place for each in progress.answers]
-    # And whatever came, who then answers honestly comes to the end.
+    # Whatever came before, honest answers lead to the end.
     honest = {kind: data for kind, data in WHOLE if kind not in ("training", "trial")}
     for _ in range(20):
         if progress.ended:
@@ -206,7 +206,7 @@ def test_without_training_comes_the_first_image() -> None:
     assert (found.step, found.index) == ("trial", 0)
 
 
-# Who is who.
+# Platforms and participants.
 
 KEY = Key(bytes(32))
 

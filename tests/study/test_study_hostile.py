@@ -1,4 +1,4 @@
-"""Requests of people who mean harm: each gets the right status, and what is stored stays as it was."""
+"""Malicious requests: each gets the right status, and nothing in the database changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def page(page: Page) -> Page:
 
 
 def rows(server: Server) -> dict[str, list[Any]]:
-    """All that the database holds."""
+    """All rows of the database."""
     with server.service.store.engine.connect() as connection:
         return {
             table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
@@ -37,7 +37,7 @@ def rows(server: Server) -> dict[str, list[Any]]:
 
 
 def changed(page: Page, **more: Any) -> dict[str, Any]:
-    """An answer that is all right but for this."""
+    """A valid answer except for `more`."""
     return {**page.answer(), **more}
 
 
@@ -84,7 +84,7 @@ def test_nobody_grants_themselves_a_pass(server: Server, page: Page) -> None:
         "session": "y", "place": 0, "step": "completed", "flags": [], "level": 1, "width": 1, "height": 1,
     }  # fmt: skip
     while page.state["step"] == "trial":
-        # Out of every range, and far from every place.
+        # Outside every range, and far from every true point.
         data = {**changed(page, pjnd=20, points=[[0, 0], [0.5, 0.5], [48, 0]]), **planted}
         assert page.send(page.event("trial", data))[0] == 200
     sessions, events, _ = load_results(server.service)

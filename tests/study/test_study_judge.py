@@ -1,4 +1,4 @@
-"""The rule by which an answer to a test image passes, and when a person is out."""
+"""When an answer to a test image is correct, and when a person is screened out."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ def test_pairs_are_one_to_one_and_near(clicks: list, truth: list) -> None:
     matched = at(clicks, 12, truth).matched
     assert len({i for i, _ in matched}) == len({j for _, j in matched}) == len(matched)
     for i, j in matched:
-        # A millionth more: floats.
+        # A tolerance of one millionth for floats.
         assert math.dist(clicks[i], truth[j]) <= 70 * (1 + 1e-6)
 
 
 @given(points, points)
 def test_no_other_way_matches_more(clicks: list, truth: list) -> None:
-    """Against augmenting paths (Kuhn), which find a maximum matching in quite another way."""
+    """Compared with augmenting paths (Kuhn), an independent algorithm for a maximum matching."""
     near = [[j for j, t in enumerate(truth) if math.dist(c, t) <= 70] for c in clicks]
     owner: dict[int, int] = {}
 

@@ -1,4 +1,4 @@
-"""The whole server is killed again and again while people take part: nothing is lost, and all go on to the end."""
+"""The server is killed again and again while people take part: nothing is lost, and everybody reaches the end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are killed as POSIX does it"),
 ]
-#: Seconds in which a server has come again, and in which a person gets through.
+#: Seconds in which a server restarts, and in which a person finishes.
 PATIENCE = 120
 
 
@@ -50,7 +50,7 @@ class Stubborn(Page):
         self.given_up = given_up
 
     def again(self, method: str, path: str, body: Any, token: str | None = None) -> tuple[int, dict[str, Any]]:
-        """Ask until there is an answer other than 'not now'."""
+        """Send a request until the response is not 503."""
         until = time.monotonic() + PATIENCE
         while True:
             try:
@@ -68,7 +68,7 @@ class Stubborn(Page):
         self.open()
         while self.state["step"] != "completed":
             if self.draws.random() < 0.2:
-                # A reload; what was said before is still to be sent.
+                # A reload; earlier events are still unsent.
                 self.open()
             step = self.state["step"]
             data = self.answer() if step in ("training", "trial") else studying.SAID[step]
@@ -130,7 +130,7 @@ def make(tmp_path: Path) -> Path:
 
 
 def attack(folder: Path, database: str, kills: int, also: Any = lambda n: None) -> tuple[list[Stubborn], Store]:
-    """Kill the server so often while people take part; give all of them and the answers, when they are through."""
+    """Kill the server `kills` times while people take part; return all people and the store when they are done."""
     port, draws, names = free_port(), random.Random(11), itertools.count()
     server = Server(port, None)  # type: ignore[arg-type]
     people: list[Stubborn] = []
@@ -165,7 +165,7 @@ def attack(folder: Path, database: str, kills: int, also: Any = lambda n: None) 
             store = open_store(database)
             for n in range(kills):
                 if n % 2 == 0:
-                    # It listens; killed at any moment once some more answers are confirmed, however slow the machine.
+                    # This server listens: kill it once some more answers are confirmed, on a slow machine too.
                     confirmed = sum(len(page.sent) for page in people) + draws.randrange(4, 24)
                     wait_until(lambda wanted=confirmed: failed or sum(len(page.sent) for page in people) >= wanted)
                 time.sleep(draws.uniform(0.0, 0.1))
@@ -174,7 +174,7 @@ def attack(folder: Path, database: str, kills: int, also: Any = lambda n: None) 
                 for session in store.sessions():
                     assert plans.setdefault(session.public, session.plan) == session.plan
                 child = number_of(process)
-                # Every other time it is killed when it has hardly begun.
+                # Every other server is killed while it starts.
                 if n % 2:
                     assert process.stdout.readline().startswith("http://127.0.0.1:")
             enough.set()
@@ -197,7 +197,7 @@ def attack(folder: Path, database: str, kills: int, also: Any = lambda n: None) 
 
 
 def judge(folder: Path, people: list[Stubborn], store: Store) -> None:
-    """All that was confirmed is there once and nothing else is; all are through, and the quotas count it."""
+    """Check that all confirmed events are stored once, and nothing else, and that the quotas count the answers."""
     sessions = {each.participant: each for each in store.sessions()}
     assert len(sessions) == len(store.sessions()) == len(people)
     service = SessionService(open_study(folder), store, KEY)
@@ -242,7 +242,7 @@ def test_kills_of_the_server_and_of_postgresql_lose_nothing(tmp_path: Path, post
                 )
                 for (number,) in connection.execute(query).fetchall()[:1]:
                     gone.append(killed(number))
-                    # Until it has noticed, it takes connections that it is about to end.
+                    # Until it has noticed, it accepts connections that it is about to close.
                     until = time.monotonic() + PATIENCE
                     while time.monotonic() < until:
                         connection.execute("SELECT 1")

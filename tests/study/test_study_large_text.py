@@ -11,9 +11,9 @@ import pytest
 from support import taking_part
 from support.taking_part import MAIN, SLIDER, Person, Server, one
 
-#: Text of twice the size, as a browser's settings make it.
+#: Twice the text size, as set in a browser.
 LARGE = ("--blink-settings=defaultFontSize=32,minimumFontSize=24",)
-#: All that is shown and can be used or read, but for what holds others: its box on the page, and what is cut off.
+#: Visible texts and controls without their containers: their boxes on the page, and whether they are cut off.
 SHOWN = """() => [...document.querySelectorAll(
   "main h1, main p, main li, main label, main output, main input, main button, main progress, header span")]
   .filter(each => each.checkVisibility() && !each.closest(".fj-said"))
@@ -51,7 +51,7 @@ def sit(chromium: Any) -> Iterator[Any]:
 
 
 def all_there(page: Any, step: str) -> None:
-    """Nothing is cut off, nothing lies outside, nothing that is used covers another, and nothing the picture."""
+    """Check that nothing is cut off or outside the window, and that no control covers another one or the picture."""
     client, wide, high = page.evaluate(PAGE)
     assert wide <= client, step
     boxes = page.evaluate(SHOWN)

@@ -1,4 +1,4 @@
-"""Sessions in a real browser whose page is reloaded or closed, whose line is cut, and whose server is killed."""
+"""Sessions in a real browser survive a reloaded or closed page, a broken connection, and a killed server."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from support.taking_part import EXPECTED, HEIGHT, HIDDEN, SOURCES, TRAINING, TRU
 
 pytestmark = pytest.mark.slow
 
-#: Somebody in a hurry: does what the page asks for, as soon as it does, and notes which pictures it showed and what was
-#: answered; from one page to the next they are the same person.
+#: A fast participant: does what the page asks for at once, and records the pictures and answers; the state is kept in
+#: localStorage, so it is the same person after a reload.
 ROBOT = """seed => {
   const find = selector => document.querySelector(selector);
   const press = selector => { const found = find(selector); if (found) found.click(); return Boolean(found); };
@@ -74,19 +74,19 @@ ROBOT = """seed => {
   };
   setInterval(() => { if (document.readyState === "complete") act(); }, 15);
 }"""
-#: What Chromium says of a page that would ask before it is left, where nobody but a robot has used it.
+#: Console message of Chromium if a page without real user input asks before it is left.
 UNASKED = "Blocked attempt to show a 'beforeunload'"
 IMAGES = 3
-#: What a session comes to in turn, an image at a time.
+#: Places of a session in order, one per image.
 PLACES = ("consent", "check", "calibration", "instructions", "training", *["trial"] * IMAGES, "survey", "completed")
-#: Times that something is done to sessions, in each test: at each place of some sessions.
+#: Number of disturbances per test: one at each place of some sessions.
 SESSIONS = 5
 TIMES = 50
 assert len(PLACES) * SESSIONS == TIMES
 
 
 def entry(name: str, **more: Any) -> dict[str, Any]:
-    """A source of nine levels."""
+    """The table of a source with nine levels."""
     return {
         "id": name, "codec": "JPEG", "reference": f"images/{name}_0.png", "levels": f"images/{name}_[1-9].png", **more,
     }  # fmt: skip
@@ -98,7 +98,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lasts")
     return taking_part.make_study(
         folder / "study", folder / "images",
-        # Whoever comes again from there is shown the session that is over, and begins no other.
+        # On Prolific a completed visit shows its session again, and does not start another.
         platform={"kind": "prolific", "done": "DONE1", "screened_out": "OUT2", "failed": "FAIL3"},
         quota={"answers": 1000, "images": IMAGES - 1, "tests": 1},
         source=[entry(name) for name in SOURCES],
@@ -121,15 +121,15 @@ class Sitting:
         self.context = chromium.new_context(viewport=size, screen=size, locale="en-GB")
         self.context.set_default_timeout(30_000)
         self.context.add_init_script(f"{before}\n({ROBOT})({seed})")
-        # A navigation that leads nowhere: the page stays, for the test to look at.
+        # The navigation has no effect: the page stays, and the test can inspect it.
         self.context.route("https://app.prolific.com/**", lambda route: route.fulfill(status=204))
         self.address = f"http://127.0.0.1:{port}/?PROLIFIC_PID=person{seed:04}&SESSION_ID=visit{seed:04}"
-        #: Events that an answer of 200 came for, and statuses of all.
+        #: Events confirmed with status 200, and the statuses of all requests.
         self.confirmed: dict[int, tuple[str, Any]] = {}
         self.statuses: Counter[int] = Counter()
-        #: Errors that nobody caught, and what was written to the console.
+        #: Uncaught errors and console messages.
         self.noise: list[str] = []
-        #: What the person has answered to pictures, also what no server has heard of.
+        #: The person's answers to pictures, including those that never reached the server.
         self.said: list[dict[str, Any]] = []
         self.open()
 
@@ -149,7 +149,7 @@ class Sitting:
                 self.confirmed[event["number"]] = (event["kind"], event["data"])
 
     def picture(self) -> int:
-        """Number of the picture that is shown, 0 where there is none."""
+        """Number of the visible picture, or 0."""
         code = (
             "() => document.querySelector('.fj') && document.querySelector('#progress:not([hidden])')?.innerText || ''"
         )
@@ -169,7 +169,7 @@ class Sitting:
 
 
 def lasted(service: SessionService, sitting: Sitting, *, refused: bool = False) -> None:
-    """The last session is whole.
+    """Check that the last session is complete.
 
     What was confirmed is there once, each picture was answered once, in its turn, by what the person did, and nothing
     was complained of.
@@ -197,7 +197,7 @@ def lasted(service: SessionService, sitting: Sitting, *, refused: bool = False) 
 
 
 def place_of(server: Server, begun: int) -> int:
-    """Where session number `begun` is, as an index of `PLACES`; -1 before it has begun."""
+    """The place of session number `begun` as an index of `PLACES`; -1 before it has started."""
     if len(server.sessions) < begun:
         return -1
     session = server.sessions[-1]
@@ -211,7 +211,7 @@ def arrive(sitting: Sitting, server: Server, begun: int, place: int) -> None:
 
 
 def hits(sitting: Sitting, line: Line, seconds: float) -> bool:
-    """Wait for the line to do what it is set to; gives whether it did."""
+    """Wait until the connection was disturbed as set; return whether it was."""
     before = line.hit
     return until(sitting.page, lambda: line.hit > before, seconds)
 
@@ -226,7 +226,7 @@ def gone(sitting: Sitting, how: str) -> None:
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "nothing kept"])
 def test_a_page_that_is_reloaded_or_closed_goes_on(study: Path, chromium: Any, tmp_path: Path, keeps: bool) -> None:
-    """At each place of a session, at any moment there, also while what was said is under way or was just stored."""
+    """At each place of a session and at any moment, also while an event is being sent or was just stored."""
     draws = random.Random(f"page {keeps}")
     done: Counter[str] = Counter()
     sessions = SESSIONS if keeps else 1
@@ -237,7 +237,7 @@ def test_a_page_that_is_reloaded_or_closed_goes_on(study: Path, chromium: Any, t
             for place in range(len(PLACES)):
                 arrive(sitting, server, begun, place)
                 if draws.random() < 0.4:
-                    # The server has stored it, and the page never hears of that.
+                    # The server has stored the event, but the page never gets the confirmation.
                     line.be("reply held")
                     done["stored, and not told"] += hits(sitting, line, 1.5)
                 else:
@@ -255,7 +255,7 @@ def test_a_page_that_is_reloaded_or_closed_goes_on(study: Path, chromium: Any, t
 
 
 def test_a_line_that_is_cut_loses_and_doubles_nothing(study: Path, chromium: Any, tmp_path: Path) -> None:
-    """At each place of a session, at any moment there; nothing next is shown before what was before is stored."""
+    """At each place of a session and at any moment; the next picture only shows once the answer is stored."""
     draws = random.Random("line")
     done: Counter[str] = Counter()
     with taking_part.running(study, tmp_path / "answers.db") as server, laid(urlsplit(server.url).port or 0) as line:
@@ -272,7 +272,7 @@ def test_a_line_that_is_cut_loses_and_doubles_nothing(study: Path, chromium: Any
                 if how.endswith("lost"):
                     hits(sitting, line, 1)
                 sitting.page.wait_for_timeout(draws.uniform(50, 400))
-                # The page is asked before the store.
+                # Ask the page before the store: the store may only be ahead.
                 picture = sitting.picture()
                 assert picture <= max(0, place_of(server, begun) - PLACES.index("trial")) + 1
                 sitting.context.set_offline(False)
@@ -303,14 +303,14 @@ def test_nothing_next_is_shown_before_the_answer_before_is_stored(
         assert until(sitting.page, lambda: line.hit > hit or (how == "reply held" and line.hit > 0))
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        # As long as a picture is shown several times.
+        # Long enough for a picture to be shown several times.
         page.evaluate(
             "async () => { for (let frame = 0; frame < 90; frame++) await new Promise(requestAnimationFrame) }"
         )
         assert page.locator(".fj").count() == page.locator("canvas").count() == 0
         assert page.locator(".saving").count() == 1
         assert page.evaluate("window.seen") == shown
-        # Loaded ahead, at most, is the very next one.
+        # At most the next picture is preloaded.
         trials = [item.key for item in server.service.plan(server.sessions[-1]).trials]
         images = [url.rpartition("/")[2].split(".") for url in asked if "/api/image/" in url]
         assert {trial for _, trial, _, _ in images} <= {*trials[first : first + 1]}
@@ -325,11 +325,11 @@ def test_nothing_next_is_shown_before_the_answer_before_is_stored(
 
 
 def test_two_pages_of_one_session(study: Path, chromium: Any, tmp_path: Path) -> None:
-    """Where the browser can't keep a second one from going on: whoever answers first has answered."""
+    """Without Web Locks, a second page can continue too: the first answer counts."""
     alone = "Object.defineProperty(navigator, 'locks', {value: undefined});"
     with taking_part.running(study, tmp_path / "answers.db") as server:
         sitting = Sitting(chromium, urlsplit(server.url).port, before=alone)
-        # The one in front goes on; the other one finds, each time, that what it asks is answered.
+        # The page in front continues; the other one finds out that its question is answered already.
         arrive(sitting, server, 1, PLACES.index("trial"))
         first = sitting.page
         sitting.open()
@@ -358,7 +358,7 @@ run.serve(Path(sys.argv[1]), database=sys.argv[2], port=int(sys.argv[3]))
 
 
 def test_a_server_that_is_killed_under_open_pages(study: Path, chromium: Any, tmp_path: Path) -> None:
-    """-9 at any moment, and started again at the same place: the open page goes on by itself."""
+    """SIGKILL at any moment, and a restart on the same port: the open page continues by itself."""
     draws = random.Random("server")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

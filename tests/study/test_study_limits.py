@@ -44,7 +44,7 @@ def test_data_as_deep_as_they_may_be_are_exported(folder: Path, tmp_path: Path) 
 
 
 def request(server: Server, *lines: str, body: bytes = b"") -> int:
-    """The status that headers get which no library sends."""
+    """The status of a request with headers that no library would send."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall("\r\n".join([*lines, "Host: localhost", "Connection: close", "", ""]).encode() + body)
         with client.makefile("rb") as answer:
@@ -55,7 +55,7 @@ def test_the_proxys_word_is_the_last_one(folder: Path, tmp_path: Path) -> None:
     slow = Limits(session=PATIENT.session, address=RateLimit(per_second=0.001, burst=2), start=PATIENT.start)
     ours, get = "X-Forwarded-For: 192.0.2.7", "GET /page/page.js HTTP/1.1"
     with studying.running(folder, str(tmp_path / "answers.db"), limits=slow, proxy=True) as server:
-        # Whatever the client puts before it.
+        # Whatever the client sends before it.
         found = [request(server, get, f"X-Forwarded-For: 198.51.100.{n}", ours) for n in range(3)]
         assert found == [200, 200, 429]
         assert request(server, get, "X-Forwarded-For: 198.51.100.9, 192.0.2.7") == 429
@@ -76,14 +76,14 @@ def test_unknown_tokens_are_refused_before_their_bodies_are_read(folder: Path, t
         store, asked = server.service.store, []
         find = store.session_by_token
         store.session_by_token = lambda token: (asked.append(token), find(token))[1]  # type: ignore[method-assign]
-        # A writer that does not end would make who waits for it wait.
+        # While this transaction is open, requests that need a writer would wait.
         with store._writing():
-            # The body never comes.
+            # The body is never sent.
             head = ("POST /api/events HTTP/1.1", "Content-Length: 1000000")
             tokens = [f"Authorization: Bearer {n:064d}" for n in range(6)]
             assert [request(server, *head, each) for each in tokens] == [401] * 3 + [429] * 3
             assert len(asked) == 3
-            # Who began before that goes on, though it was not heard of since.
+            # A session that started before continues, although it sent nothing since.
             assert page.ask("GET", "/api/state", token=page.token)[0] == 200
     with studying.running(folder, str(tmp_path / "answers.db"), limits=slow) as server:
         page = Page(server, {"participant": "anna"})
@@ -107,7 +107,7 @@ def test_what_comes_in_parts_costs_as_much(folder: Path, tmp_path: Path) -> None
         parts = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (body[:99], body[99:], b""))
         assert request(server, *head, body=parts) == 429
         assert server.service.store.session_size(1) == (0, 0)
-        # Nothing was taken for it but one.
+        # It only cost one request.
         assert [page.ask("GET", "/api/state", token=page.token)[0] for _ in range(5)] == [200] * 4 + [429]
 
 
@@ -118,7 +118,7 @@ def test_a_session_stores_so_much_and_no_more(folder: Path, tmp_path: Path) -> N
         page.start()
         other.start()
         large = page.event("frames", {"text": "x" * 900_000})
-        # What comes again is stored once, and counts once.
+        # Repeated events are stored once, and count once.
         assert [page.send(large)[0] for _ in range(4)] == [200] * 4
         page.say("frames", {"text": "x" * 900_000})
         status, told = page.send(page.event("frames", {"text": "x" * 900_000}))
@@ -210,17 +210,17 @@ def test_who_asks_too_often_waits(folder: Path, tmp_path: Path) -> None:
         assert status == 429
         assert int(headers["retry-after"]) >= 1
         assert other.ask("GET", "/api/state", token=other.token)[0] == 200
-        # A large request counts as many.
+        # A large request counts as several.
         large = {"events": [other.event("error", {"text": "x" * 70_000})]}
         assert other.ask("POST", "/api/events", large, other.token)[0] == 429
         assert page.stored == other.stored == []
     with studying.running(folder, database, limits=replace(PATIENT, start=slow, address=slow)) as server:
         starts = [server.ask("POST", "/api/start", {"platform": {"participant": f"x{n}"}})[0] for n in range(6)]
         assert starts == [200] * 5 + [429]
-        # Guessing counts too.
+        # Guessing tokens counts too.
         assert server.ask("GET", "/api/state", token="0" * 64)[0] == 429
         assert server.ask("GET", "/api/admin", token="0" * 64)[0] == 429
-        # The first of them was one of this address's requests, too.
+        # The first guess also counted as a request of this address.
         assert [server.ask("GET", "/page/page.js")[0] for _ in range(6)] == [200] * 4 + [429] * 2
 
 

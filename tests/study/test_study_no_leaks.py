@@ -17,7 +17,7 @@ def test_the_whole_log_of_a_session_holds_no_truth(server: Server) -> None:
         page.start()
         page.go("training")
         page.one()
-        # From here the truth of the training image is known to the page, and is left out of the search.
+        # The page knows the truth of the training image from here on, so the search leaves it out.
         while page.state["step"] != "completed":
             if page.state["step"] == "trial":
                 trial = page.state["trial"]
@@ -66,7 +66,7 @@ def test_keys_of_images_are_of_one_session(server: Server) -> None:
         page.go("training")
         keys.append({page.state["trial"]["reference"], *(each["image"] for each in page.state["trial"]["levels"])})
     assert not keys[0] & keys[1]
-    # The seal of one session, trial or level is none of another's.
+    # A seal is only valid for its session, trial and level.
     one, other = (sorted(each)[0].split(".") for each in keys)
     for place in range(3):
         mixed = [*one]

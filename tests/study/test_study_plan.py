@@ -1,4 +1,4 @@
-"""Which images a session shows: quotas, no repeats, hidden tests."""
+"""Which images a session shows: quotas, no repeated images, hidden test images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.studies import TRUTH, entry, study
 
 
 def run(of: Study, people: int, sessions: int = 1) -> tuple[Counter[str], dict[str, list[tuple[PlannedImage, ...]]]]:
-    """People one after another, each through all sessions; everything is answered."""
+    """Let people take part one after another in all their sessions, and answer everything."""
     answers: Counter[str] = Counter()
     seen: dict[str, list[tuple[PlannedImage, ...]]] = {}
     for person in range(people):
@@ -43,7 +43,7 @@ def test_every_source_gets_its_quota_within_one_and_nobody_sees_one_twice(
     sources: int, images: int, quota: int, tests: int, sessions: int, seed: int
 ) -> None:
     of = study(sources, 3, seed=seed, answers=quota, images=images, tests=tests)
-    # Somebody who has not come before can always answer what is missing.
+    # A new person can always answer what is missing.
     answers, seen = run(of, sources * quota + 1, sessions)
     assert {answers[each.id] - quota for each in of.source} <= {0, 1}
     for plans in seen.values():
@@ -76,7 +76,7 @@ def test_a_plan_depends_on_seed_person_and_session_alone() -> None:
     one, other = study(seed=1), study(seed=2)
     first = allocate_images(one, "p", 1, {})
     assert first == allocate_images(study(seed=1), "p", 1, {})
-    # The order in which sources stand in the file is no part of it.
+    # The order of the sources in the file does not matter.
     turned = one.model_copy(update={"source": one.source[::-1], "test": one.test[::-1]})
     assert first == allocate_images(turned, "p", 1, {})
     others = [allocate_images(other, "p", 1, {}), allocate_images(one, "q", 1, {}), allocate_images(one, "p", 2, {})]
@@ -84,7 +84,7 @@ def test_a_plan_depends_on_seed_person_and_session_alone() -> None:
 
 
 def test_the_plan_is_the_same_on_every_machine() -> None:
-    # Written down from the first version that drew it: a change would give people who come back another session.
+    # Recorded from the first version: a change would give returning people other images.
     found = allocate_images(study(3, 2, images=2, tests=1), "p", 1, {})
     assert [(each.source, each.test) for each in found] == [("S1", False), ("S2", False), ("H1", True)]
 
@@ -105,7 +105,7 @@ def test_tests_lie_at_any_place_but_the_first_with_the_same_probability() -> Non
     # Chi square over 11 places, 10 degrees of freedom: above 29.6 once in a thousand seeds.
     expected = people * 2 / 11
     assert sum((places[place] - expected) ** 2 / expected for place in range(1, 12)) < 29.6
-    # And each test image by itself: 66 cells, 65 degrees of freedom: above 105.99 once in a thousand.
+    # The same for each test image: 66 cells, 65 degrees of freedom: above 105.99 once in a thousand.
     cell = people * 2 / 66
     assert sum((which[f"H{i}", place] - cell) ** 2 / cell for i in range(6) for place in range(1, 12)) < 105.99
     # Every source may be the first: 29 degrees of freedom, 58.3.
@@ -137,7 +137,7 @@ def test_one_picture_in_two_codecs_is_shown_to_a_person_once() -> None:
     of = base.model_copy(update={"source": (*base.source, *again), "training": (trained,)})
     plan = allocate_images(of, "p", 1, {})
     pictures = [each.source[1:] for each in plan if not each.test]
-    # The fourth is what training shows.
+    # The fourth image is a training image.
     assert sorted(pictures) == ["0", "1", "2"]
     assert allocate_images(of, "p", 2, {}, [each.source for each in plan]) == ()
 

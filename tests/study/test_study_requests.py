@@ -58,7 +58,7 @@ def test_gaps_reordered_and_changed_events_change_nothing(page: Page) -> None:
 
 def test_nothing_is_skipped(page: Page) -> None:
     page.go("trial")
-    # All at once, with a key guessed for what comes next.
+    # All trials at once, with a guessed key for the next ones.
     batch = [page.event("trial", page.answer(), page.state["next"] + n) for n in range(3)]
     status, told = page.send(*batch)
     assert (status, told["number"]) == (409, batch[1]["number"])
@@ -137,7 +137,7 @@ def test_malformed_and_oversized_requests(server: Server, page: Page) -> None:
         (413, b"x" * 20_000),
     ):
         assert page.ask("POST", "/api/start", given)[0] == status
-    # What begins as announced, and goes on for ever.
+    # A body without an announced length that never ends.
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         head = f"POST /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {page.token}\r\n"
         client.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -166,7 +166,7 @@ def test_nothing_of_the_file_system_is_served(page: Page) -> None:
         for turn in turns:
             for root in ("/", "/page/", "/api/image/", "/t/", "/admin/"):
                 status, headers, body = page.ask("GET", f"{root}{turn}{name}".replace(" ", "%20"))
-                # A link's page is the page, whatever its token is.
+                # /t/ serves the page, whatever the token is.
                 assert status in (404, 405) or body == PAGE["index.html"][0], (root, turn, name, status)
                 assert b"secret" not in body
                 assert {each: headers[each] for each in SECURITY_HEADERS} == SECURITY_HEADERS

@@ -1,4 +1,4 @@
-"""Everything that a page and its server say to each other in a session, searched for what must stay on the server."""
+"""Searches all traffic of a session for what must stay on the server."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def chromium() -> Iterator[Any]:
 
 
 def shape(value: Any) -> Any:
-    """What a value tells when its letters and digits don't: names, types and lengths."""
+    """The shape of a value: names, types and lengths, without its letters and digits."""
     if isinstance(value, dict):
         return {name: shape(each) for name, each in value.items()}
     if isinstance(value, list):
         return [shape(each) for each in value]
-    # Levels are whole numbers of one or two digits.
+    # Levels are integers of one or two digits.
     return re.sub(r"[0-9a-f]", "x", value) if isinstance(value, str) else value
 
 
@@ -48,7 +48,7 @@ def test_a_session_tells_nothing_of_what_is_hidden(chromium: Any, tmp_path: Path
     with taking_part.running(folder, tmp_path / "answers.db") as server, taking_part.seats(chromium) as seat:
         person = seat(server)
         person.page.context.route("**/*", through)
-        # A person whose hidden image is not the last one, after which nothing is loaded ahead.
+        # A person whose test image is not the last one: nothing is preloaded after the last one.
         for name in ("a", "b", "c", "d", "e", "f"):
             person.arrive(f"{server.url}{name}")
             person.page.wait_for_selector("#agree")
@@ -59,7 +59,7 @@ def test_a_session_tells_nothing_of_what_is_hidden(chromium: Any, tmp_path: Path
         person.reach("trial")
         for number in range(1, 5):
             person.until_picture(number)
-            # All levels, and those of the next picture.
+            # All levels of this picture and of the next one.
             pictures = 1 + min(number + 1, 4)
             assert until(person.page, lambda wanted=pictures * (1 + taking_part.LEVELS): loaded() >= wanted)
             person.answer(8)

@@ -43,7 +43,7 @@ def test_a_whole_session_is_stored_as_it_was_sent(server: Server, page: Page) ->
     assert page.state["completion"] == {"code": None, "url": None}
     assert page.stored == [(event["number"], event["kind"], event["data"]) for event in page.sent]
     session = page.session
-    # The language was chosen with the first start.
+    # The first start chose the language.
     assert (session.step, session.ordinal, session.language) == ("completed", 1, "en")
     assert session.ended is not None
     assert session.consent is not None
@@ -144,7 +144,7 @@ def test_prolific_codes_and_pseudonyms(tmp_path: Path, database: str) -> None:
         page.go("none")
         url = "https://app.prolific.com/submissions/complete?cc=DONE1"
         assert page.state["completion"] == {"code": "DONE1", "url": url}
-        # A reload after the end is the same end, and no new session; another visit is one.
+        # Reloading after the end shows the same end; another visit starts a new session.
         assert page.start()["state"]["completion"]["code"] == "DONE1"
         assert page.token == token
         other = Page(server, {**PERSON, "SESSION_ID": "5f" + "c" * 22})
@@ -184,7 +184,7 @@ def test_below_the_share_of_tests_a_person_is_out(tmp_path: Path, database: str)
 
 
 def right_answer(server: Server, page: Page) -> dict[str, Any]:
-    """An answer that passes if this is a test; the test knows what the page does not."""
+    """An answer that is correct if this is a test image; taken from the plan, which the page does not know."""
     item = server.service.plan(page.session).trials[page.state["index"]]
     if item.truth is None:
         return page.answer()
@@ -225,7 +225,7 @@ def fifty_people(server: Server) -> None:
                 before = page.state["step"]
                 page.one()
                 if before in ("consent", "trial"):
-                    # As if the confirmation had been lost.
+                    # Sent again, as if the confirmation had been lost.
                     page.send(page.sent[-1])
         except BaseException as error:
             with lock:
@@ -245,7 +245,7 @@ def fifty_people(server: Server) -> None:
         assert page.session.participant == KEY.pseudonym("local", page.platform["participant"])
         assert page.stored == [(event["number"], event["kind"], event["data"]) for event in page.sent]
     answers = [image.source for image in store.assignments() if not image.test and image.answered is not None]
-    # 100 answers over four sources: balanced, whoever was first.
+    # 100 answers over four sources are balanced, in whichever order people arrived.
     assert [answers.count(name) for name in SOURCES] == [25] * 4
 
 
@@ -300,7 +300,7 @@ def test_the_server_ends_when_it_is_interrupted(tmp_path: Path) -> None:
             _, said = process.communicate(timeout=60)
     assert token not in said
     assert process.returncode in (-signal.SIGINT, 1), said
-    # The last connection puts the log into the file.
+    # Closing the last connection merges the log into the file.
     assert not (folder / "answers.db-wal").exists()
     key = open_key(folder / "study.key")
     store = open_store(str(folder / "answers.db"))

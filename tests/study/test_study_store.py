@@ -1,4 +1,4 @@
-"""Answers are kept: once, in order, whatever is sent, and whoever is killed. On SQLite and on PostgreSQL."""
+"""Answers are stored once and in order, whatever is sent and whoever is killed, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_what_is_not_admitted_is_not_stored(store: Store) -> None:
 
     with pytest.raises(ValueError, match="no"):
         store.append("t", [event(0)], 20.0, refuse)
-    # Nor what the database refuses in the middle of it: the second has no kind.
+    # Nor a batch that the database refuses halfway: the second event has no kind.
     with pytest.raises(DatabaseUnavailable):
         put(store, "t", event(0), replace(event(1), kind=None))  # type: ignore[arg-type]
     assert store.events(session.id) == []
@@ -127,7 +127,7 @@ def test_a_person_gets_the_unfinished_session(store: Store) -> None:
     again = begin(store, "t2", "anna", "visit 2")
     assert (again.id, again.visit) == (first.id, "visit 2")
     put(store, "t1", event(0), changes=SessionChanges("completed"))
-    # The visit has its session, though that is ended; another visit has another.
+    # A visit keeps its session after its end; another visit gets another one.
     assert begin(store, "t3", "anna", "visit 2").id == first.id
     assert store.session_by_token("t1").ended == 20.0
     next = begin(store, "t4", "anna", "visit 3")
@@ -150,7 +150,7 @@ def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
     put(store, "t1", event(0), changes=SessionChanges("trial", answered=((0, None),)))
     put(store, "t1", event(1), changes=SessionChanges("completed", answered=((1, False),)))
     begin(store, "tb", "bert")
-    # Without a visit to tell, a person gets the last one again, unless another is asked for.
+    # Without visits, a person gets the last session again, unless a new one is requested.
     last = store.start("anna", None, 5.0, draw)
     assert last is not None
     assert (last.step, len(known)) == ("completed", 1)
@@ -226,7 +226,7 @@ def test_a_reader_keeps_the_log_and_a_short_one_does_not(
     assert kept.value.events == 1
     assert store.sessions() == []
     assert b"of anna" in log.read_bytes()
-    # As an export does, it ends soon.
+    # A short reader, such as an export.
     ending = threading.Timer(0.5, reader.rollback)
     ending.start()
     assert store.truncate_log()

