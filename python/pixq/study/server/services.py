@@ -58,6 +58,8 @@ class Services:
         Hash of the experimenter's token; `None`: there is no experimenter's page.
     statistics
         Returns the statistics for the experimenter's page, and their age in seconds.
+    sizes, images
+        Caches of session sizes by token hash, and of image files by path.
     """
 
     service: SessionService
