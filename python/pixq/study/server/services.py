@@ -92,7 +92,7 @@ class Services:
         _refuse_if(self.by_address.take(self.client(request)))
 
     def limit_start(self, request: Request) -> None:
-        """Count a start, or an unknown token, for the address of a request; raises `RequestError` if there are too many."""
+        """Count a start, or an unknown token, for an address; raises `RequestError` if there are too many."""
         _refuse_if(self.by_start.take(self.client(request)))
 
     def limit_session(self, token: str, cost: float) -> None:
