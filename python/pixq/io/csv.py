@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 
 from pixq.io.atomic import explain_os_errors, scratch_path
@@ -14,9 +16,8 @@ from pixq.io.paths import text_of
 __all__ = ["FORMULA", "allow_long_cells", "bool_cell", "csv_writer", "name_cell"]
 
 
-#: Characters that start a formula in a spreadsheet; the last four are full-width forms of the first. The page of the
-#: flicker study has the same list, in `web/src/offline/files.ts`.
-FORMULA = tuple("=+-@\t\r＝＋－＠")
+#: The characters that begin a formula in a spreadsheet; the page of the flicker study reads the same file.
+FORMULA: tuple[str, ...] = tuple(json.loads((files("pixq.io") / "formula_characters.json").read_text("utf-8")))
 
 
 def bool_cell(value: bool) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
+from pixq.study.constants import CONSTANTS
 from pixq.study.design.table import Id, Language, Table, matching
 
 __all__ = [
@@ -29,9 +30,11 @@ __all__ = [
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 #: The largest number that may be entered; every whole number up to it is exact.
-_LARGEST = 10**15
+_LARGEST: int = CONSTANTS["limits"]["survey_number"]
+#: The longest text, in characters.
+_LONGEST: int = CONSTANTS["limits"]["survey_text"]
 
-Texts = Annotated[dict[Language, Annotated[str, Field(min_length=1, max_length=2000)]], Field(min_length=1)]
+Texts = Annotated[dict[Language, Annotated[str, Field(min_length=1, max_length=_LONGEST)]], Field(min_length=1)]
 ColumnType = Literal["text", "integer", "number"]
 Limit = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
 
@@ -173,7 +176,7 @@ class Text(_Question):
     """
 
     kind: Literal["text"]
-    max_length: Annotated[int, Field(ge=1, le=2000)] = 2000
+    max_length: Annotated[int, Field(ge=1, le=_LONGEST)] = _LONGEST
 
     column_type: ClassVar[ColumnType] = "text"
 

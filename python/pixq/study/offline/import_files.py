@@ -13,6 +13,7 @@ from typing import Any
 
 from pixq.errors import PixqError
 from pixq.io.csv import FORMULA, allow_long_cells
+from pixq.study.constants import CONSTANTS
 from pixq.study.offline.build_page import Drawer
 from pixq.study.session.parse_event import parse_event
 from pixq.study.session.platforms import Person
@@ -25,7 +26,8 @@ from pixq.study.store.records import DatabaseUnavailable, Event, EventConflict
 __all__ = ["FORMAT", "Imported", "Importer", "Sent", "read_sent"]
 
 #: What the page calls its files, and the version of what is in them.
-FORMAT, _VERSION = "pixq-offline-answers", 1
+FORMAT: str = CONSTANTS["offline_answers"]["format"]
+_VERSION: int = CONSTANTS["offline_answers"]["version"]
 #: Bytes; no honest file comes near.
 _LARGEST = 100 << 20
 #: How a page names the session that it begins.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pixq.io.csv import FORMULA
+from pixq.study.constants import CONSTANTS
 from pixq.study.design.survey import Question
 from pixq.study.results.answers import late_frames
 from pixq.study.session.session_plan import parse_rules
@@ -19,7 +20,7 @@ from pixq.study.store.records import Event, Session
 __all__ = ["SessionSummary", "safe_text", "summary_of"]
 
 #: Characters of a text that a cell holds; the page accepts no more.
-_LONGEST = 2000
+_LONGEST: int = CONSTANTS["limits"]["survey_text"]
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pixq.study.constants import CONSTANTS
 from pixq.study.design.survey import Question
 
 __all__ = [
     "EVENT_KINDS", "LOGGED_KINDS", "Answer", "Calibration", "Check", "Consent", "Payload", "Survey", "parse_payload",
 ]  # fmt: skip
 
-#: Maximum number of positions of a slider track.
-_TRACK = 50_000
+_LIMITS = CONSTANTS["limits"]
+_Pixels = Annotated[float, Field(ge=0, le=_LIMITS["css_pixels"])]
+_Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class Payload(BaseModel):
@@ -47,9 +49,9 @@ class Check(Payload):
     """
 
     mobile: bool
-    width: Annotated[float, Field(ge=0, le=1e5)]
-    height: Annotated[float, Field(ge=0, le=1e5)]
-    rate: Annotated[float, Field(ge=0, le=1e4)]
+    width: _Pixels
+    height: _Pixels
+    rate: Annotated[float, Field(ge=0, le=_LIMITS["hertz"])]
 
 
 class Calibration(Payload):
@@ -63,8 +65,8 @@ class Calibration(Payload):
         Height of the screen in CSS pixels.
     """
 
-    px_per_cm: Annotated[float, Field(gt=1, lt=10_000)]
-    screen_height: Annotated[float, Field(ge=0, le=1e5)]
+    px_per_cm: Annotated[float, Field(gt=1, lt=_LIMITS["px_per_cm"])]
+    screen_height: _Pixels
 
 
 class Answer(Payload):
@@ -82,10 +84,10 @@ class Answer(Payload):
         All positions of the slider: time in milliseconds, and level.
     """
 
-    key: Annotated[str, Field(max_length=64)]
+    key: Annotated[str, Field(max_length=_LIMITS["key_length"])]
     pjnd: int
-    points: Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(max_length=6)]
-    track: Annotated[list[Annotated[list[float], Field(min_length=2, max_length=2)]], Field(max_length=_TRACK)]
+    points: Annotated[list[_Pair], Field(max_length=CONSTANTS["judgement"]["max_points"])]
+    track: Annotated[list[_Pair], Field(max_length=_LIMITS["track_positions"])]
 
 
 class Survey(Payload):
@@ -113,9 +115,9 @@ _PAYLOADS: dict[str, type[Payload]] = {
     "survey": Survey,
 }
 #: Kinds that are only logged: accepted at any time, without an effect.
-LOGGED_KINDS = ("opened", "blocked", "resumed", "recalibration", "done", "error", "frames")
+LOGGED_KINDS = tuple(kind for kind, purpose in CONSTANTS["events"].items() if purpose == "log")
 #: All kinds of events.
-EVENT_KINDS = (*_PAYLOADS, *LOGGED_KINDS)
+EVENT_KINDS = tuple(CONSTANTS["events"])
 
 
 def parse_payload(kind: str, data: Any) -> Payload:

@@ -14,20 +14,23 @@ from fractions import Fraction
 from itertools import permutations
 from typing import Literal
 
+from pixq.study.constants import CONSTANTS
 from pixq.study.design.config import Quota, Source, TruthSource
 
 __all__ = [
     "NEEDED", "REFERENCE_SIZE", "SIGMA", "SIGMAS", "Eligibility", "Judgement", "eligibility", "judge", "judge_source",
 ]  # fmt: skip
 
-#: Of a click, in pixels of an image of `REFERENCE_SIZE` (Localization of Just Noticeable Difference, QoMEX 2023).
-SIGMA = 35
+_JUDGEMENT = CONSTANTS["judgement"]
+#: Of a click, in pixels of an image of `REFERENCE_SIZE`.
+SIGMA: int = _JUDGEMENT["sigma"]
 #: Width and height.
-REFERENCE_SIZE = (640, 480)
+REFERENCE_SIZE: tuple[int, int] = tuple(_JUDGEMENT["reference_size"])
 #: How many sigma away a point may be from what it matches.
-SIGMAS = 2
+SIGMAS: int = _JUDGEMENT["sigmas"]
 #: How many points must match.
-NEEDED = 2
+NEEDED: int = _JUDGEMENT["needed"]
+_MAX_POINTS: int = _JUDGEMENT["max_points"]
 
 Points = Sequence[tuple[float, float]]
 
@@ -89,8 +92,8 @@ def judge(
     >>> found.passed, found.matched
     (True, ((0, 2), (1, 0)))
     """
-    if max(len(points), len(truth)) > 6:
-        raise ValueError("at most six points can be matched; pass fewer")
+    if max(len(points), len(truth)) > _MAX_POINTS:
+        raise ValueError(f"at most {_MAX_POINTS} points can be matched; pass fewer")
     if width < 1 or height < 1:
         raise ValueError(f"the image size {width}x{height} is not positive; pass its width and height in pixels")
     near = {

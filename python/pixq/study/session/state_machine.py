@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from pixq.study.constants import CONSTANTS
 from pixq.study.session.event_payloads import (
     LOGGED_KINDS,
     Answer,
@@ -30,11 +31,11 @@ __all__ = [
 ]  # fmt: skip
 
 #: Maximum number of calibrations.
-CALIBRATIONS = 3
+CALIBRATIONS: int = CONSTANTS["flow"]["calibration_tries"]
 #: Maximum number of answers to one training image; then the next one is shown in any case.
-TRAININGS = 5
+TRAININGS: int = CONSTANTS["flow"]["training_tries"]
 #: Minimum number of screen refreshes per image.
-_FRAMES = 2
+_FRAMES: int = CONSTANTS["flow"]["frames_per_image"]
 
 Step = Literal[
     "consent", "check", "calibration", "instructions", "training", "trial", "survey",

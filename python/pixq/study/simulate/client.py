@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from pixq.study.constants import CONSTANTS
+
 __all__ = ["Connection", "Participant", "UnexpectedResponse", "typical_data"]
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
@@ -91,7 +93,7 @@ class Participant:
     @property
     def ended(self) -> bool:
         """Whether the session is over."""
-        return self.step in ("completed", "screened_out", "failed")
+        return bool(CONSTANTS["steps"][self.step] == "ended")
 
     async def start(self, *, again: bool = False) -> None:
         """Begin a session, or continue it.
@@ -186,9 +188,8 @@ def typical_data(study: Mapping[str, Any], step: str) -> dict[str, Any]:
         return {"agreed": True}
     if step == "check":
         width, height = study["min_window"]
-        return {
-            "mobile": False, "width": max(width, 1920), "height": max(height, 1000), "rate": max(60, 2 * study["hertz"])
-        }  # fmt: skip
+        rate = max(60, CONSTANTS["flow"]["frames_per_image"] * study["hertz"])
+        return {"mobile": False, "width": max(width, 1920), "height": max(height, 1000), "rate": rate}
     if step == "survey":
         return {question["name"]: _survey_answer(question) for question in study["survey"]}
     if step == "calibration":

@@ -1,5 +1,7 @@
 /** What must hold of a participant's screen, and what changed. Pure: the page gives what it measured. */
 
+import constants from "../../constants.json" with { type: "json" };
+
 /** The window and its screen at one moment, in CSS pixels where nothing else is said. */
 export interface Environment {
   dpr: number;
@@ -89,5 +91,5 @@ export function changes(before: Environment, now: Environment, least: [number, n
 
 /** Refreshes a second of a display on which pictures can alternate at `hertz`: each stays two refreshes or more. */
 export function leastRate(hertz: number): number {
-  return 2 * hertz;
+  return constants.flow.frames_per_image * hertz;
 }

@@ -1,12 +1,10 @@
-/** What page and server say to each other. */
+/** What the page and the server say to each other. */
 
-export type Step =
-  | "consent" | "check" | "calibration" | "instructions" | "training" | "trial" | "survey"
-  | "completed" | "screened_out" | "failed";
+import type constants from "../../constants.json";
 
-export type Kind =
-  | "opened" | "consent" | "check" | "calibration" | "instructions" | "training" | "trial" | "survey"
-  | "blocked" | "resumed" | "recalibration" | "done" | "error" | "frames";
+export type Step = keyof typeof constants.steps;
+
+export type Kind = keyof typeof constants.events;
 
 export type Point = [y: number, x: number];
 

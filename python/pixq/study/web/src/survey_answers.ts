@@ -1,9 +1,9 @@
 /** What counts as an answer to a survey question: what `pixq.study.design.survey` says. Pure. */
 
+import constants from "../../constants.json" with { type: "json" };
 import type { LocalTexts, Question } from "./protocol.ts";
 
-/** The largest number that may be entered. */
-const LARGEST = 1e15;
+const LARGEST = constants.limits.survey_number;
 
 export type Problem = "missing" | "invalid";
 

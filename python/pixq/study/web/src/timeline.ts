@@ -2,6 +2,7 @@
 
 import { ParameterType, type JsPsych, type JsPsychPlugin } from "jspsych";
 
+import constants from "../../constants.json" with { type: "json" };
 import { measureRate } from "../../../http/assets/flicker.js";
 import FlickerJnd, { type FlickerJndData } from "../flicker-jnd/index.ts";
 import { show, sizeOf, type App } from "./app.ts";
@@ -38,7 +39,7 @@ class Step implements JsPsychPlugin<typeof stepInfo> {
 
 /** Whether the session has ended. */
 function isOver({ step }: State): boolean {
-  return step === "completed" || step === "screened_out" || step === "failed";
+  return constants.steps[step] === "ended";
 }
 
 /** Whether the step shows images, so that the screen must stay as it was measured. */

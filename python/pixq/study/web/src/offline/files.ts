@@ -1,9 +1,10 @@
 /** The files that a person saves in the end. Pure. `pixq study import` reads both, and both hold all there is. */
 
+import formulaCharacters from "../../../../io/formula_characters.json" with { type: "json" };
+import constants from "../../../constants.json" with { type: "json" };
 import type { StudyEvent } from "../protocol.ts";
 
-export const FORMAT = "pixq-offline-answers";
-export const VERSION = 1;
+const { format: FORMAT, version: VERSION } = constants.offline_answers;
 
 /** What stands beside the events. */
 export interface Facts {
@@ -22,13 +23,10 @@ export function asJson(facts: Facts, events: readonly StudyEvent[]): string {
   return `${JSON.stringify(head, null, 1).slice(0, -2)},\n "events": [\n  ${lines.join(",\n  ")}\n ]\n}\n`;
 }
 
-/** What a spreadsheet takes for the start of a formula; `pixq.predict.tables.FORMULA` is the same list. */
-export const FORMULA = "=+-@\t\r＝＋－＠";
-
 /** A cell; what a spreadsheet would take for a formula gets the mark that makes it text there. */
 function cell(value: string | number): string {
   const text = String(value);
-  const computed = text !== "" && FORMULA.includes(text[0]);
+  const computed = text !== "" && formulaCharacters.includes(text[0]);
   return `"${(computed ? `'${text}` : text).replaceAll('"', '""')}"`;
 }
 

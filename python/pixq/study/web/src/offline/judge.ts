@@ -1,12 +1,10 @@
-/** Whether a training answer is right: what `pixq.study.judge` says, to the last bit. Pure. */
+/** Whether a training answer is right: what `pixq.study.session.judge` says, to the last bit. Pure. */
 
+import constants from "../../../constants.json" with { type: "json" };
 import type { Point } from "../protocol.ts";
 
-/** Of a click, in pixels of an image of 640 x 480, and how many of them away a point may be. */
-export const SIGMA = 35;
-export const SIGMAS = 2;
-export const REFERENCE_SIZE: [width: number, height: number] = [640, 480];
-const NEEDED = 2;
+const { sigma, sigmas, needed } = constants.judgement;
+const [REFERENCE_WIDTH, REFERENCE_HEIGHT] = constants.judgement.reference_size;
 
 export interface Judgement {
   passed: boolean;
@@ -37,10 +35,15 @@ function isNear(point: Point, place: Point, width: number, height: number): bool
   if (scale > 900) return isNear(flat(point), flat(place), width, height);
   const off = (axis: 0 | 1) => whole(point[axis], scale) - whole(place[axis], scale);
   const [across, down] = [BigInt(width), BigInt(height)];
-  const y = off(0) * BigInt(REFERENCE_SIZE[1]) * across;
-  const x = off(1) * BigInt(REFERENCE_SIZE[0]) * down;
-  const most = BigInt(SIGMAS * SIGMA) * across * down << BigInt(scale);
+  const y = off(0) * BigInt(REFERENCE_HEIGHT) * across;
+  const x = off(1) * BigInt(REFERENCE_WIDTH) * down;
+  const most = BigInt(sigmas * sigma) * across * down << BigInt(scale);
   return y * y + x * x <= most * most;
+}
+
+/** How far from a place of the ground truth a point may be: down and across, in pixels of the image. */
+export function radius(width: number, height: number): Point {
+  return [(sigmas * sigma * height) / REFERENCE_HEIGHT, (sigmas * sigma * width) / REFERENCE_WIDTH];
 }
 
 function flat(point: Point): Point {
@@ -68,5 +71,5 @@ export function judge(
     if (pairs.length > matched.length) matched = pairs;
   }
   const in_range = range[0] <= pjnd && pjnd <= range[1];
-  return { in_range, matched, passed: in_range && matched.length >= NEEDED };
+  return { in_range, matched, passed: in_range && matched.length >= needed };
 }

@@ -4,9 +4,10 @@
  * A test runs both over the same events. Tests hidden among the trials are not known here, so trials are only counted.
  */
 
+import constants from "../../../constants.json" with { type: "json" };
 import type { Feedback, Kind, Point, Question, Step, StudyEvent } from "../protocol.ts";
 import { surveyRefusal } from "../survey_answers.ts";
-import { judge, REFERENCE_SIZE, SIGMA, SIGMAS } from "./judge.ts";
+import { judge, radius } from "./judge.ts";
 
 export interface Item {
   key: string;
@@ -37,12 +38,7 @@ export interface Progress {
 
 export const BEGIN: Progress = { next: 0, step: "consent", index: 0, tries: 0, reason: "", feedback: null };
 
-const CALIBRATIONS = 3;
-const TRAININGS = 5;
-/** Frames of the screen that an image must last. */
-const FRAMES = 2;
-const LOGGED: readonly Kind[] = ["opened", "blocked", "resumed", "recalibration", "done", "error", "frames"];
-const TRACK = 50_000;
+const { flow, limits, judgement } = constants;
 
 type Data = Record<string, unknown>;
 
@@ -50,7 +46,7 @@ type Data = Record<string, unknown>;
 export function advance(plan: SessionPlan, progress: Progress, event: Pick<StudyEvent, "number" | "kind" | "data">): [Progress, string] {
   const stood = { ...progress, next: event.number + 1 };
   const { kind, data } = event;
-  if (LOGGED.includes(kind)) return [stood, ""];
+  if (constants.events[kind] === "log") return [stood, ""];
   if (kind !== progress.step) return [stood, `${kind}: the session is at ${progress.step}`];
   const wrong = shape(kind, data) || (kind === "survey" ? surveyRefusal(plan.study.survey, data) : "");
   if (wrong) return [stood, `${kind}: ${wrong}`];
@@ -65,14 +61,14 @@ function step(plan: SessionPlan, at: Progress, data: Data): Progress {
     if (data.mobile) return ended(at, "mobile");
     const [width, height] = study.min_window;
     const said = data as { width: number; height: number; rate: number };
-    const fits = said.width >= width && said.height >= height && said.rate >= FRAMES * study.hertz;
+    const fits = said.width >= width && said.height >= height && said.rate >= flow.frames_per_image * study.hertz;
     return fits ? { ...at, step: "calibration" } : at;
   }
   if (at.step === "calibration") {
     const said = data as { screen_height: number; px_per_cm: number };
     if (said.screen_height / said.px_per_cm >= study.min_screen_cm) return { ...at, step: "instructions", tries: 0 };
     const tried = { ...at, tries: at.tries + 1 };
-    return tried.tries < CALIBRATIONS ? tried : ended(tried, "screen");
+    return tried.tries < flow.calibration_tries ? tried : ended(tried, "screen");
   }
   if (at.step === "instructions") return image(plan, { ...at, step: "training" }, 0);
   return { ...at, step: "completed" };
@@ -105,13 +101,12 @@ function answer(plan: SessionPlan, at: Progress, data: Data): [Progress, string]
   const { pjnd_range, points } = item as TrainingItem;
   const { key, width, height } = item;
   const { passed, in_range, matched } = judge(said.pjnd, said.points, pjnd_range, points, width, height);
-  const reach = SIGMAS * SIGMA;
   const feedback: Feedback = {
     key, passed, in_range, matched: matched.map(pair => pair[0]), pjnd_range, points,
-    radius: [(reach * height) / REFERENCE_SIZE[1], (reach * width) / REFERENCE_SIZE[0]],
+    radius: radius(width, height),
   };
   const tried = { ...at, tries: at.tries + 1, feedback };
-  return [passed || tried.tries >= TRAININGS ? image(plan, tried, at.index + 1) : tried, ""];
+  return [passed || tried.tries >= flow.training_tries ? image(plan, tried, at.index + 1) : tried, ""];
 }
 
 function misfit(clicks: number, item: Item, said: Said): string {
@@ -135,19 +130,19 @@ function shape(kind: Kind, data: Data): string {
     const pair = (each: unknown) => Array.isArray(each) && each.length === 2 && each.every(Number.isFinite);
     return Array.isArray(value) && value.length <= most && value.every(pair) ? "" : `${name}: is no list of pairs`;
   };
-  const size = (value: number) => value >= 0 && value <= 1e5;
+  const size = (value: number) => value >= 0 && value <= limits.css_pixels;
   switch (kind) {
     case "consent":
       return boolean("agreed");
     case "check":
       return boolean("mobile") || number("width", size) || number("height", size)
-        || number("rate", value => value >= 0 && value <= 1e4);
+        || number("rate", value => value >= 0 && value <= limits.hertz);
     case "calibration":
-      return number("px_per_cm", value => value > 1 && value < 1e4) || number("screen_height", size);
+      return number("px_per_cm", value => value > 1 && value < limits.px_per_cm) || number("screen_height", size);
     case "training":
     case "trial":
-      return (typeof data.key === "string" && data.key.length <= 64 ? "" : "key: is no text of 64 letters at most")
-        || number("pjnd", Number.isInteger) || pairs("points", 6) || pairs("track", TRACK);
+      return (typeof data.key === "string" && data.key.length <= limits.key_length ? "" : `key: must be a text of at most ${limits.key_length} characters`)
+        || number("pjnd", Number.isInteger) || pairs("points", judgement.max_points) || pairs("track", limits.track_positions);
     default:
       return "";
   }
