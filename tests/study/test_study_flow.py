@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pixq.study.design.config import Platform, Quota, Source, Study
 from pixq.study.session.event_payloads import EVENT_KINDS, LOGGED_KINDS
-from pixq.study.session.platforms import completion, links, person
+from pixq.study.session.participants import completion, links, person
 from pixq.study.session.session_plan import GroundTruth, Item, SessionPlan, rules_of
 from pixq.study.session.state_machine import CALIBRATIONS, TRAININGS, Progress, advance, replay
 from pixq.study.store.keys import Key

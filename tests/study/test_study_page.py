@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pixq.study.session.platforms import links
+from pixq.study.session.participants import links
 from support import taking_part
 from support.studying import KEY
 from support.taking_part import LEVELS, MAIN, SLIDER, Server

@@ -65,11 +65,12 @@ def links(study: Path = Path(), /, *, count: int, url: str) -> int:
         Address that participants open, such as https://study.example.org.
     """
     from pixq.study.design.config import read_study
-    from pixq.study.session.platforms import check_url, links
+    from pixq.study.design.platforms import PLATFORMS
+    from pixq.study.session.participants import check_url, links
     from pixq.study.store.keys import KEY_FILE, open_key
 
     config = read_study(study)
-    if config.platform.kind != "link":
+    if not PLATFORMS[config.platform.kind].sealed:
         raise PixqError(f'{study}: platform.kind is "{config.platform.kind}"; set it to "link" to use links')
     check_url(url)
     if not 1 <= count <= 100_000:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pixq.errors import PixqError
+from pixq.study.design.platforms import PLATFORMS
 from pixq.study.design.survey import QUESTION_KINDS, Question, check_survey, default_survey
 from pixq.study.design.table import Id, Language, Table, matching
 
@@ -33,6 +34,13 @@ def _inside(path: str) -> str:
     if not parts or PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive or ".." in parts or "\\" in path:
         raise ValueError("is not inside the study's folder; give a path relative to it, with / and without ..")
     return path
+
+
+def _platform(kind: str) -> str:
+    if kind not in PLATFORMS:
+        *names, last = map(repr, PLATFORMS)
+        raise ValueError(f"is {kind!r}; it should be {', '.join(names)} or {last}")
+    return kind
 
 
 Inside = Annotated[str, AfterValidator(_inside)]
@@ -132,7 +140,7 @@ class Platform(Table):
     Parameters
     ----------
     kind
-        `prolific`, `link` (an address with a token), or `local`.
+        One of `pixq.study.design.platforms.PLATFORMS`.
     done, screened_out, failed
         Completion codes. `done`: the session was completed. `screened_out`: the person gets no session, because too
         few test images were passed, after `max_sessions`, or because no image is left to ask about. `failed`: consent
@@ -142,7 +150,7 @@ class Platform(Table):
         The address where participants go at the end; `{code}` becomes the code. If empty, the page shows the code.
     """
 
-    kind: Literal["prolific", "link", "local"] = "local"
+    kind: Annotated[str, AfterValidator(_platform)] = "local"
     done: Code | None = None
     screened_out: Code | None = None
     failed: Code | None = None
@@ -161,8 +169,8 @@ class Platform(Table):
     def _whole(self) -> Self:
         codes = (self.done, self.screened_out, self.failed)
         known = [code for code in codes if code is not None]
-        if self.kind == "prolific" and len(known) < len(codes):
-            raise ValueError("needs done, screened_out and failed: the completion codes that Prolific gives the study")
+        if (why := PLATFORMS[self.kind].codes) and len(known) < len(codes):
+            raise ValueError(f"needs done, screened_out and failed: {why}")
         if self.url and len(known) < len(codes):
             raise ValueError("has a url that needs a code; give done, screened_out and failed")
         if len(set(known)) < len(known):

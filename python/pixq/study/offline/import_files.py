@@ -16,7 +16,7 @@ from pixq.io.csv import FORMULA, allow_long_cells
 from pixq.study.constants import CONSTANTS
 from pixq.study.offline.build_page import Drawer
 from pixq.study.session.parse_event import parse_event
-from pixq.study.session.platforms import Person
+from pixq.study.session.participants import Person
 from pixq.study.session.service import MAX_EVENTS, SessionService, UnexpectedEvent
 from pixq.study.session.session_plan import SessionPlan
 from pixq.study.session.state_machine import Progress, advance

@@ -23,7 +23,7 @@ from pixq.study.server.app import create_app
 from pixq.study.server.limits import Limits
 from pixq.study.server.open_study import ANSWERS_FILE, explain_database_errors
 from pixq.study.server.routes_page import read_page
-from pixq.study.session.platforms import check_url
+from pixq.study.session.participants import check_url
 from pixq.study.session.service import SessionService
 from pixq.study.store.keys import KEY_FILE, check_key, hash_token, open_key, open_token
 from pixq.study.store.store import open_store

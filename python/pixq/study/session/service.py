@@ -17,7 +17,7 @@ from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedStudy, StudyImage
 from pixq.study.session.allocation import Reservation, allocate_images, count_with_reservations
 from pixq.study.session.judge import Eligibility, eligibility
-from pixq.study.session.platforms import Person, completion, person
+from pixq.study.session.participants import Person, completion, person
 from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, plan_json, public_rules, public_study
 from pixq.study.session.state_machine import Progress, State, advance, replay
 from pixq.study.store.keys import Key, hash_token

@@ -23,7 +23,7 @@ from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.study.design.study_files import OpenedStudy
 from pixq.study.results.answers import Answer, SessionRow, answers_of
 from pixq.study.results.load import load_results
-from pixq.study.session.platforms import links, person
+from pixq.study.session.participants import person, rehearsal_address
 from pixq.study.session.service import SessionService
 from pixq.study.simulate.client import Participant, UnexpectedResponse, typical_data
 from pixq.study.simulate.observers import Observer, Population, Reaction, Truth, observers, truths
@@ -269,13 +269,8 @@ class _Rehearsal:
 
     def _address(self, observer: Observer, number: int) -> dict[str, str]:
         """Give the parameters of the address with which the study's platform sends a person to a session."""
-        kind = self._study.platform.kind
-        if kind == "prolific":
-            visit = hashlib.sha256(f"{observer.name} {number}".encode()).hexdigest()[:24]
-            return {"PROLIFIC_PID": observer.name, "STUDY_ID": "rehearsal", "SESSION_ID": visit}
-        if kind == "link":
-            return {"token": links(self._key, 1, lambda _: observer.name)[0]}
-        return {"participant": observer.name}
+        visit = hashlib.sha256(f"{observer.name} {number}".encode()).hexdigest()[:24]
+        return rehearsal_address(self._study.platform.kind, self._key, observer.name, visit)
 
 
 def slider_track(reaction: Reaction, levels: Sequence[int]) -> list[list[float]]:

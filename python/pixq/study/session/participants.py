@@ -1,0 +1,136 @@
+"""Who participants are, how they reach the study, and where they go at the end."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from pixq.errors import PixqError
+from pixq.study.design.config import Platform
+from pixq.study.design.platforms import PLATFORMS
+from pixq.study.store.keys import Key
+
+__all__ = ["Person", "check_url", "completion", "links", "person", "rehearsal_address"]
+
+#: Hexadecimal digits of a link's token: its name, and the seal after it.
+_NAME, _SEAL = 24, 24
+
+
+@dataclass(frozen=True)
+class Person:
+    """A participant, by pseudonyms.
+
+    Parameters
+    ----------
+    id
+        The person's pseudonym.
+    visit
+        The pseudonym of the platform's own session, where it has such.
+    """
+
+    id: str
+    visit: str | None = None
+
+
+def person(kind: str, key: Key, parameters: Mapping[str, str]) -> Person:
+    """Tell from the page's address who its reader is.
+
+    Parameters
+    ----------
+    kind
+        The platform; see `pixq.study.design.platforms.PLATFORMS`.
+    key
+        The study's key.
+    parameters
+        The parameters of the address.
+
+    Raises
+    ------
+    ValueError
+        If the address does not say so; one line for the reader.
+    """
+    platform = PLATFORMS[kind]
+    name = parameters.get(platform.person, "")
+    if platform.anonymous and not name:
+        name = secrets.token_hex(12)
+    visit = parameters.get(platform.visit, "") if platform.visit else None
+    if not all(platform.pattern.fullmatch(value) for value in (name, visit) if value is not None):
+        raise ValueError(platform.refusal)
+    if platform.sealed and not secrets.compare_digest(_seal(key, name[:_NAME]), name[_NAME:]):
+        raise ValueError(platform.refusal)
+    return Person(key.pseudonym(kind, name), None if visit is None else key.sign("visit", kind, visit)[:32])
+
+
+def rehearsal_address(kind: str, key: Key, name: str, visit: str) -> dict[str, str]:
+    """Make the parameters of the address at which a platform would send a person to a session.
+
+    Parameters
+    ----------
+    kind
+        The platform.
+    key
+        The study's key.
+    name, visit
+        Names of the person and of the visit.
+    """
+    platform = PLATFORMS[kind]
+    token = links(key, 1, lambda _: name)[0] if platform.sealed else name
+    return {platform.person: token, **dict(platform.constant), **({platform.visit: visit} if platform.visit else {})}
+
+
+def check_url(url: str) -> None:
+    """Check that participants can open an address.
+
+    Raises
+    ------
+    PixqError
+        If it is not an address of a web page.
+
+    Examples
+    --------
+    >>> check_url("https://study.example.org")
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good:
+        raise PixqError(f"--url {url}: must be like https://study.example.org")
+
+
+def links(key: Key, count: int, draw: Callable[[int], str] = secrets.token_hex) -> list[str]:
+    """Make new tokens for links, one per person. They need not be stored: their seal shows that the study made them.
+
+    Parameters
+    ----------
+    key
+        The study's key.
+    count
+        The number of tokens.
+    draw
+        Gives that many random bytes, in hexadecimal.
+    """
+    return [f"{name}{_seal(key, name)}" for name in (draw(_NAME // 2) for _ in range(count))]
+
+
+def _seal(key: Key, name: str) -> str:
+    return key.sign("link", name)[:_SEAL]
+
+
+def completion(platform: Platform, step: str) -> dict[str, str | None] | None:
+    """Give the code and the address that end a session, or `None` before its end.
+
+    Examples
+    --------
+    >>> completion(Platform(done="C1", screened_out="C2", failed="C3", url="https://a.example/?cc={code}"), "failed")
+    {'code': 'C3', 'url': 'https://a.example/?cc=C3'}
+    >>> completion(Platform(), "trial")
+    """
+    codes = {"completed": platform.done, "screened_out": platform.screened_out, "failed": platform.failed}
+    if step not in codes:
+        return None
+    code, url = codes[step], platform.url or PLATFORMS[platform.kind].url
+    return {"code": code, "url": url.replace("{code}", code) if url and code else None}
