@@ -299,7 +299,7 @@ def test_a_browser_that_keeps_nothing_goes_through_and_says_so(sit: Any, opened:
     page = person.page
     page.add_init_script(REFUSE)
     person.arrive()
-    page.wait_for_selector("text=This browser keeps nothing for a file")
+    page.wait_for_selector("text=This browser stores nothing for a page")
     person.prepare()
     person.answer(20, TRAINED)
     page.click(".fj-controls .main")
@@ -310,7 +310,7 @@ def test_a_browser_that_keeps_nothing_goes_through_and_says_so(sit: Any, opened:
     path = tmp_path / "answers.json"
     person.finish().save_as(path)
     assert [each.kind for each in read_sent(path).events].count("trial") == 3
-    assert page.locator(".unkept").count() == 1
+    assert page.locator(".not-stored").count() == 1
 
 
 def test_a_second_tab_waits(sit: Any, opened: OpenedStudy, tmp_path: Path) -> None:

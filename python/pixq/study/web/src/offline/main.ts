@@ -12,7 +12,7 @@ const { language } = file;
 /** A reload would lose everything: say so, and ask before it happens. */
 function warnNotStored(): void {
   const spoken = new Language(choose([...(language ? [language] : []), ...navigator.languages], file.study.languages, file.study.default_language));
-  document.querySelector("header")?.after(el("p", { class: "unkept", role: "status" }, spoken.say("unkept")));
+  document.querySelector("header")?.after(el("p", { class: "not-stored", role: "status" }, spoken.say("not_stored")));
   window.addEventListener("beforeunload", event => event.preventDefault());
 }
 
