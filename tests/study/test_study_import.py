@@ -21,8 +21,8 @@ import pixq
 from pixq.cli import main
 from pixq.io.csv import FORMULA
 from pixq.study.design.study_files import open_study
-from pixq.study.offline.build_page import Drawer
-from pixq.study.offline.import_files import read_sent
+from pixq.study.offline.build_page import OfflineSessions
+from pixq.study.offline.import_files import read_answer_file
 from pixq.study.results.answers import answers_of
 from pixq.study.results.load import load_results
 from pixq.study.results.statistics import study_statistics
@@ -48,15 +48,15 @@ def folder(tmp_path: Path) -> Path:
 def given(folder: Path, *, number: int = 1, person: int = 1, tests: bool = True) -> Given:
     """What a page saves of a session; `tests`: whether the hidden ones are answered rightly."""
     opened = open_study(folder)
-    drawn = Drawer(opened, KEY).draw(number)
+    drawn = OfflineSessions(opened, KEY).get(number)
     assert drawn is not None
     draws = random.Random(person)
     said: list[tuple[str, Given]] = [("opened", {"language": "de"}), ("consent", {"agreed": True, "language": "de"})]
     said += [(kind, SAID[kind]) for kind in ("check", "calibration", "instructions")]
-    for item in drawn.course.training:
+    for item in drawn.plan.training:
         (low, _), points = TRUTH[item.source]
         said.append(("training", answer(item.key, low, [*points, (0.5, 0.5)])))
-    for item in drawn.course.trials:
+    for item in drawn.plan.trials:
         level = draws.choice(item.levels)
         places = [(draws.uniform(0, HEIGHT), draws.uniform(0, WIDTH)) for _ in range(3)]
         if item.truth is not None and tests:
@@ -182,29 +182,29 @@ def cut(events: int) -> Callable[[Given], Given]:
 
 
 BAD: list[tuple[str, Callable[[Given], Any], str]] = [
-    ("a.json", lambda file: json.dumps(file)[:-40], "is no whole JSON, so it was cut off or edited"),
-    ("a.csv", lambda file: as_csv(file)[:-40], "is no whole CSV .*so it was cut off or edited"),
+    ("a.json", lambda file: json.dumps(file)[:-40], "is not complete JSON, so it was cut off or edited"),
+    ("a.csv", lambda file: as_csv(file)[:-40], "is not complete CSV .*so it was cut off or edited"),
     ("a.csv", lambda file: "".join(as_csv(file).splitlines(True)[:-2]), "holds 12 events of 14, so it was cut off"),
     ("a.json", lambda file: {**file, "events": file["events"][:-1]}, "holds 13 events of 14"),
     ("a.json", edit(count="14"), "holds 14 events of 14, so it was cut off or edited"),
     ("a.json", edit(events={}), "holds 0 events of 14"),
     ("a.json", cut(0), "holds 0 events; a session has 1 to"),
     ("a.json", lambda file: {name: file[name] for name in file if name != "seal"}, "has no seal; ask for the file"),
-    ("a.json", lambda file: "{}", "is no file of answers"),
-    ("a.json", lambda file: "[1]", "is no file of answers"),
-    ("a.csv", lambda file: "a,b\n1,2\n", "is no file of answers"),
-    ("a.csv", lambda file: "", "is no file of answers"),
-    ("a.csv", lambda file: as_csv(file).replace('"10"', '"10,0"'), "a row is not whole, so it was edited, by a spread"),
-    ("a.csv", lambda file: as_csv(file).replace(file["session"], f"p{9:024x}", 1), "its rows are of several files"),
-    ("a.json", edit(format_version=2), "is of version 2, and this pixq reads 1"),
-    ("a.json", edit(study_version="2"), r"is of version '2' of a study, and study\.toml of version '1'"),
+    ("a.json", lambda file: "{}", "is not a file of answers"),
+    ("a.json", lambda file: "[1]", "is not a file of answers"),
+    ("a.csv", lambda file: "a,b\n1,2\n", "is not a file of answers"),
+    ("a.csv", lambda file: "", "is not a file of answers"),
+    ("a.csv", lambda file: as_csv(file).replace('"10"', '"10,0"'), "a row is incomplete, so it was edited, perhaps"),
+    ("a.csv", lambda file: as_csv(file).replace(file["session"], f"p{9:024x}", 1), "its rows come from several files"),
+    ("a.json", edit(format_version=2), "has format version 2, and this pixq reads 1"),
+    ("a.json", edit(study_version="2"), r"comes from version '2' of the study, and study\.toml has version '1'"),
     ("a.json", edit(seal="0" * 64), "does not have this study's seal"),
-    ("a.json", edit(seal=5), "seal and number: are none"),
+    ("a.json", edit(seal=5), "seal and number: were not made by pixq"),
     ("a.json", edit(number=2), "does not have this study's seal"),
     ("a.json", edit(number=0), "does not have this study's seal"),
     ("a.json", edit(number=10**9), "does not have this study's seal"),
-    ("a.json", edit(number=True), "seal and number: are none"),
-    ("a.json", edit(session="5f0000000000000000000001"), "session: is none that a page made"),
+    ("a.json", edit(number=True), "seal and number: were not made by pixq"),
+    ("a.json", edit(session="5f0000000000000000000001"), "session: is not a name that a page made"),
     ("a.json", cut(8), "is not finished: it ends at trial, image 2 of 3"),
     ("a.json", cut(4), "is not finished: it ends at instructions"),
     ("a.json", said("consent", agreed=False), "event 2: check: the session is at failed"),
@@ -273,7 +273,7 @@ def test_edited_answers_of_a_session_that_is_stored(
     assert ran("import", save(tmp_path / "a.json", file), "--study", folder) == 0
     other = said("trial", shown_ms=1.0)(file)
     assert ran("import", save(tmp_path / "b.json", other), "--study", folder) == 2
-    assert "event 7 is another than the one that is stored" in capsys.readouterr().err
+    assert "event 7 differs from the one stored for session p" in capsys.readouterr().err
 
 
 def test_no_file_is_an_error(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -310,4 +310,4 @@ def test_what_the_page_marks_as_no_formula_is_read_without_the_mark(folder: Path
     path = tmp_path / "marked.csv"
     for mark in FORMULA:
         path.write_bytes(as_csv({**given(folder), "study_version": f"'{mark}1"}).encode())
-        assert read_sent(path).study_version == f"{mark}1"
+        assert read_answer_file(path).study_version == f"{mark}1"

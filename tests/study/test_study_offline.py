@@ -20,8 +20,8 @@ from pixq import study
 from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedStudy, open_study
 from pixq.study.offline import build_page as build_page_module
-from pixq.study.offline.build_page import Drawer, write_offline
-from pixq.study.offline.import_files import Importer, read_sent
+from pixq.study.offline.build_page import OfflineSessions, write_offline
+from pixq.study.offline.import_files import Importer, read_answer_file
 from pixq.study.results.answers import answers_of
 from pixq.study.results.load import load_results
 from pixq.study.session.service import SessionService
@@ -197,7 +197,7 @@ def test_from_consent_to_the_import(sit: Any, opened: OpenedStudy, tmp_path: Pat
     person.quiet()
 
     # Everything as JSON and as CSV, in the order it happened.
-    one, other = read_sent(json_file), read_sent(csv_file)
+    one, other = read_answer_file(json_file), read_answer_file(csv_file)
     assert one.events == other.events
     assert (one.seal, one.number, one.session) == (other.seal, other.number, other.session)
     kinds = [each.kind for each in one.events if each.kind not in ("frames", "opened")]
@@ -219,7 +219,7 @@ def test_from_consent_to_the_import(sit: Any, opened: OpenedStudy, tmp_path: Pat
         assert importer.add(other).new == importer.add(one).new == 0
         rows, events, _ = load_results(service)
         answers = answers_of(opened.study, rows, events)
-        drawn = Drawer(opened, KEY).draw(1)
+        drawn = OfflineSessions(opened, KEY).get(1)
         assert drawn is not None
         assert [(each.source, each.kind == "test") for each in answers] == list(drawn.images)
         assert [each.level for each in answers] == [10, 30, 40]
@@ -309,7 +309,7 @@ def test_a_browser_that_keeps_nothing_goes_through_and_says_so(sit: Any, opened:
     page.wait_for_selector("#survey-remarks")
     path = tmp_path / "answers.json"
     person.finish().save_as(path)
-    assert [each.kind for each in read_sent(path).events].count("trial") == 3
+    assert [each.kind for each in read_answer_file(path).events].count("trial") == 3
     assert page.locator(".not-stored").count() == 1
 
 
@@ -382,7 +382,7 @@ def test_nothing_else_runs_in_the_file(sit: Any, opened: OpenedStudy, tmp_path: 
 
 def test_what_is_in_the_file(opened: OpenedStudy, tmp_path: Path) -> None:
     text = write(opened, tmp_path).read_text("utf-8")
-    drawn = Drawer(opened, KEY).draw(1)
+    drawn = OfflineSessions(opened, KEY).get(1)
     assert drawn is not None
     [test] = [source for source, hidden in drawn.images if hidden]
     (low, high), points = TRUTH[test]
@@ -405,7 +405,7 @@ def test_what_is_in_the_file(opened: OpenedStudy, tmp_path: Path) -> None:
     told = json.dumps(file)
     for number in (*(f"{each}" for point in points for each in point), f"[{low}, {high}]"):
         assert number not in told, number
-    every = [*drawn.course.training, *drawn.course.trials]
+    every = [*drawn.plan.training, *drawn.plan.trials]
     names = [f"{each.key}.{level}" for each in every for level in (0, *LEVELS)]
     images = {str(a["id"]): (a["data-media"], base64.b64decode(inner)) for _, a, inner in parts if "data-media" in a}
     assert list(images) == names
@@ -415,20 +415,20 @@ def test_what_is_in_the_file(opened: OpenedStudy, tmp_path: Path) -> None:
 
 
 def test_files_of_all_numbers_ask_about_all_sources_equally_often(opened: OpenedStudy) -> None:
-    drawer = Drawer(opened, KEY)
-    drawn = [drawer.draw(number) for number in range(1, 21)]
+    sessions = OfflineSessions(opened, KEY)
+    drawn = [sessions.get(number) for number in range(1, 21)]
     sources = [source for each in drawn if each for source, hidden in each.images if not hidden]
     counts = [sources.count(name) for name in SOURCES]
     assert sum(counts) == 40
     assert max(counts) - min(counts) <= 1
     # Always the same, and nothing of one file is in another.
-    again = Drawer(opened, KEY).draw(7)
+    again = OfflineSessions(opened, KEY).get(7)
     assert again == drawn[6]
     assert len({each.seal for each in drawn if each}) == 20
-    assert len({item.key for each in drawn if each for item in each.course.trials}) == 60
+    assert len({item.key for each in drawn if each for item in each.plan.trials}) == 60
     # 50 answers for each of four sources, two a session.
-    assert drawer.draw(100) is not None
-    assert drawer.draw(101) is None
+    assert sessions.get(100) is not None
+    assert sessions.get(101) is None
 
 
 @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ def test_files_are_not_overwritten_and_not_too_large(
     assert path.read_text() == "mine"
     path.unlink()
     monkeypatch.setattr(build_page_module, "LARGEST", 1000)
-    with pytest.raises(PixqError, match=r"would have 0 MB.*lower quota\.images, or give fewer levels"):
+    with pytest.raises(PixqError, match=r"would have 0 MB.*lower quota\.images, or use fewer levels"):
         write(opened, tmp_path)
     monkeypatch.undo()
     with pytest.raises(PixqError, match="the study's page was not built; run `make`"):

@@ -87,7 +87,7 @@ def import_(
     require("sqlalchemy")
     from pixq.cli.progress import counted
     from pixq.study.design.study_files import open_study
-    from pixq.study.offline.import_files import Importer, read_sent
+    from pixq.study.offline.import_files import Importer, read_answer_file
     from pixq.study.server.open_study import open_study_store
     from pixq.study.session.service import SessionService
     from pixq.study.store.keys import KEY_FILE
@@ -103,7 +103,7 @@ def import_(
         with counted("importing", len(answers)) as done:
             for count, path in enumerate(answers, start=1):
                 try:
-                    found = importer.add(read_sent(path))
+                    found = importer.add(read_answer_file(path))
                 except PixqError as error:
                     wrong.append(str(error))
                     continue

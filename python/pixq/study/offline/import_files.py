@@ -1,4 +1,4 @@
-"""Answers that were given in files of `pixq study build --offline`, stored as if they had come to the server."""
+"""Import the answers that offline pages saved, as if they had come to the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from pixq.errors import PixqError
 from pixq.io.csv import FORMULA, allow_long_cells
 from pixq.study.constants import CONSTANTS
-from pixq.study.offline.build_page import Drawer
+from pixq.study.offline.build_page import OfflineSessions
 from pixq.study.session.parse_event import parse_event
 from pixq.study.session.participants import Person
 from pixq.study.session.service import MAX_EVENTS, SessionService, UnexpectedEvent
@@ -23,34 +23,34 @@ from pixq.study.session.state_machine import Progress, advance
 from pixq.study.store.keys import OFFLINE_PLATFORM, Key
 from pixq.study.store.records import DatabaseUnavailable, Event, EventConflict
 
-__all__ = ["FORMAT", "Imported", "Importer", "Sent", "read_sent"]
+__all__ = ["FORMAT", "AnswerFile", "ImportResult", "Importer", "read_answer_file"]
 
-#: What the page calls its files, and the version of what is in them.
+#: The format of the files, and its version.
 FORMAT: str = CONSTANTS["offline_answers"]["format"]
 _VERSION: int = CONSTANTS["offline_answers"]["version"]
-#: Bytes; no honest file comes near.
+#: The largest file, in bytes; no honest one comes near.
 _LARGEST = 100 << 20
-#: How a page names the session that it begins.
+#: The names that pages give their sessions.
 _SESSION = re.compile(r"p[0-9a-f]{24}")
-#: What a page makes of the start of a text that a spreadsheet would take for a formula.
-_MARKED = tuple(f"'{each}" for each in FORMULA)
+#: How a page marks texts that a spreadsheet would take for formulas.
+_MARKED = tuple(f"'{character}" for character in FORMULA)
 _AGAIN = "ask for the file again, as the page saved it"
 
 
 @dataclass(frozen=True)
-class Sent:
+class AnswerFile:
     """A file of answers.
 
     Parameters
     ----------
     path
-        Of the file.
+        The file's path.
     study_version, seal, number
-        Of the HTML file that gave it; see `pixq.study.offline.build_page.Drawn`.
+        Those of the HTML file; see `pixq.study.offline.build_page.OfflineSession`.
     session
         The random name that the page gave its session.
     events
-        All of the session.
+        All events of the session.
     """
 
     path: Path
@@ -62,17 +62,17 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What came of a file.
+class ImportResult:
+    """The result of importing a file.
 
     Parameters
     ----------
     session
         The name that the person was shown.
     new
-        Events stored; 0: all of them were there.
+        Number of events stored; 0 if all of them were stored before.
     answers
-        About images, without training.
+        Number of answers about images, without training.
     """
 
     session: str
@@ -80,13 +80,13 @@ class Imported:
     answers: int
 
 
-def read_sent(path: Path) -> Sent:
-    """Read a file of answers, JSON or CSV by what is in it.
+def read_answer_file(path: Path) -> AnswerFile:
+    """Read a file of answers, which may be JSON or CSV.
 
     Raises
     ------
     PixqError
-        If it can't be read, is none, or is not whole.
+        If it can't be read, is not a file of answers, or is incomplete.
     """
     try:
         if path.stat().st_size > _LARGEST:
@@ -96,31 +96,36 @@ def read_sent(path: Path) -> Sent:
         raise PixqError(f"{path}: {error.strerror or error}; give a file that an offline page saved") from None
     except UnicodeDecodeError:
         raise PixqError(f"{path}: is not text in UTF-8; {_AGAIN}") from None
-    given = _from_json(path, text) if text.lstrip()[:1] == "{" else _from_csv(path, text)
-    count, events = given["count"], given["events"]
-    if type(count) is not int or not isinstance(events, list) or len(events) != count:
-        some = len(events) if isinstance(events, list) else 0
-        raise PixqError(f"{path}: holds {some} events of {count}, so it was cut off or edited; {_AGAIN}")
+    facts = _from_json(path, text) if text.lstrip()[:1] == "{" else _from_csv(path, text)
+    count, rows = facts["count"], facts["events"]
+    if type(count) is not int or not isinstance(rows, list) or len(rows) != count:
+        there = len(rows) if isinstance(rows, list) else 0
+        raise PixqError(f"{path}: holds {there} events of {count}, so it was cut off or edited; {_AGAIN}")
     if not 0 < count <= MAX_EVENTS:
         raise PixqError(f"{path}: holds {count} events; a session has 1 to {MAX_EVENTS}")
-    session, seal, number = given["session"], given["seal"], given["number"]
+    session, seal, number = facts["session"], facts["seal"], facts["number"]
     if not isinstance(session, str) or not _SESSION.fullmatch(session):
-        raise PixqError(f"{path}: session: is none that a page made; {_AGAIN}")
+        raise PixqError(f"{path}: session: is not a name that a page made; {_AGAIN}")
     if not isinstance(seal, str) or type(number) is not int:
-        raise PixqError(f"{path}: seal and number: are none that pixq made; {_AGAIN}")
-    found = []
-    for place, each in enumerate(events):
+        raise PixqError(f"{path}: seal and number: were not made by pixq; {_AGAIN}")
+    events = []
+    for place, row in enumerate(rows):
         try:
-            found.append(parse_event(each))
+            event = parse_event(row)
         except ValueError as error:
             raise PixqError(f"{path}: event {place}: {error}; {_AGAIN}") from None
-        if found[-1].number != place:
-            raise PixqError(f"{path}: event {place}: has the number {found[-1].number}; {_AGAIN}")
-    return Sent(path, str(given["study_version"]), seal, number, session, tuple(found))
+        if event.number != place:
+            raise PixqError(f"{path}: event {place}: has the number {event.number}; {_AGAIN}")
+        events.append(event)
+    return AnswerFile(path, str(facts["study_version"]), seal, number, session, tuple(events))
+
+
+class _SeveralFiles(ValueError):
+    """Rows of one CSV come from several files."""
 
 
 def _refused(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _FACTS = {"format", "format_version", "study", "study_version", "seal", "number", "session", "count", "events"}
@@ -128,13 +133,13 @@ _FACTS = {"format", "format_version", "study", "study_version", "seal", "number"
 
 def _from_json(path: Path, text: str) -> Mapping[str, Any]:
     try:
-        given = json.loads(text, parse_constant=_refused)
+        facts = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError):
-        raise PixqError(f"{path}: is no whole JSON, so it was cut off or edited; {_AGAIN}") from None
-    _expect(path, given.get("format"), given.get("format_version"))
-    if missing := sorted(_FACTS - set(given)):
+        raise PixqError(f"{path}: is not complete JSON, so it was cut off or edited; {_AGAIN}") from None
+    _expect(path, facts.get("format"), facts.get("format_version"))
+    if missing := sorted(_FACTS - set(facts)):
         raise PixqError(f"{path}: has no {missing[0]}; {_AGAIN}")
-    return dict(given)
+    return dict(facts)
 
 
 def _from_csv(path: Path, text: str) -> Mapping[str, Any]:
@@ -142,16 +147,16 @@ def _from_csv(path: Path, text: str) -> Mapping[str, Any]:
         with allow_long_cells(_LARGEST):
             rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
-        raise PixqError(f"{path}: is no whole CSV ({error}), so it was cut off or edited; {_AGAIN}") from None
+        raise PixqError(f"{path}: is not complete CSV ({error}), so it was cut off or edited; {_AGAIN}") from None
     if not rows or "format" not in rows[0]:
-        raise PixqError(f"{path}: is no file of answers; give the JSON or CSV that an offline page saved")
+        raise PixqError(f"{path}: is not a file of answers; give the JSON or CSV that an offline page saved")
     first = rows[0]
     try:
         _expect(path, first["format"], int(first["format_version"]))
         facts: dict[str, Any] = {name: _plain(first[name]) for name in ("study", "study_version", "seal", "session")}
         facts |= {name: int(first[name]) for name in ("number", "count")}
         if any(row[name] != first[name] for row in rows for name in (*facts, "format")):
-            raise ValueError("its rows are of several files")
+            raise _SeveralFiles
         events = [
             {
                 "number": int(row["event"]), "kind": row["kind"], "at": float(row["at"]), "wall": row["wall"],
@@ -160,9 +165,9 @@ def _from_csv(path: Path, text: str) -> Mapping[str, Any]:
             for row in rows
         ]  # fmt: skip
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        why = "its rows are of several files" if "several" in str(error) else "a row is not whole"
+        why = "its rows come from several files" if isinstance(error, _SeveralFiles) else "a row is incomplete"
         raise PixqError(
-            f"{path}: {why}, so it was edited, by a spreadsheet perhaps, or cut off; {_AGAIN}, or as JSON"
+            f"{path}: {why}, so it was edited, perhaps by a spreadsheet, or cut off; {_AGAIN}, or as JSON"
         ) from None
     return {**facts, "events": events}
 
@@ -173,84 +178,89 @@ def _plain(text: str) -> str:
 
 def _expect(path: Path, format: Any, version: Any) -> None:
     if format != FORMAT:
-        raise PixqError(f"{path}: is no file of answers; give the JSON or CSV that an offline page saved")
+        raise PixqError(f"{path}: is not a file of answers; give the JSON or CSV that an offline page saved")
     if version != _VERSION:
-        raise PixqError(f"{path}: is of version {version}, and this pixq reads {_VERSION}; use that pixq")
+        raise PixqError(
+            f"{path}: has format version {version}, and this pixq reads {_VERSION}; use the pixq of that version"
+        )
 
 
 class Importer:
-    """Stores files of answers of one study.
+    """Imports files of answers into one study.
 
     Parameters
     ----------
     service
-        Of the study and its store.
+        The service of the study and its store.
     key
-        The study's.
+        The study's key.
     """
 
     def __init__(self, service: SessionService, key: Key) -> None:
-        self._conductor = service
+        self._service = service
         self._key = key
-        self._drawer = Drawer(service.opened, key)
+        self._sessions = OfflineSessions(service.opened, key)
 
-    def add(self, sent: Sent) -> Imported:
-        """Store a file's session, judged as the server would have; one that is there already stays as it is.
+    def add(self, file: AnswerFile) -> ImportResult:
+        """Store a file's session, judged as the server would have judged it; a stored one stays as it is.
 
-        Nothing that the file says of itself is believed: what it showed is drawn again, and its answers are taken
-        only where the server would have taken them.
+        Nothing that the file says about itself is trusted: which images it showed is computed again, and its answers
+        are accepted only where the server would have accepted them.
 
         Raises
         ------
         PixqError
-            If it is of another study, or of this one as it was before it was changed; if it was edited, or is not
-            finished; or the database does not answer. Nothing of it was stored.
+            If the file belongs to another study or to an earlier state of this one, was edited, or is not finished, or
+            if the database does not answer. Then nothing of it is stored.
         """
-        path, study = sent.path, self._conductor.study
-        if sent.study_version != study.version:
+        path, study = file.path, self._service.study
+        if file.study_version != study.version:
             raise PixqError(
-                f"{path}: is of version {sent.study_version!r} of a study, and study.toml of version "
+                f"{path}: comes from version {file.study_version!r} of the study, and study.toml has version "
                 f"{study.version!r}; import it with the study.toml that it was built with"
             )
-        drawn = self._drawer.draw(sent.number) if sent.number >= 1 else None
-        if drawn is None or drawn.seal != sent.seal:
+        session = self._sessions.get(file.number) if file.number >= 1 else None
+        if session is None or session.seal != file.seal:
             raise PixqError(
-                f"{path}: does not have this study's seal: it is of another study, or was edited, or study.toml, its "
-                "images or study.key changed since it was built; put those back"
+                f"{path}: does not have this study's seal: it belongs to another study, or was edited, or study.toml, "
+                "its images or study.key changed after it was built; put those back"
             )
-        progress = _followed(path, drawn.course, sent.events)
+        progress = _final_progress(path, session.plan, file.events)
         who = Person(
-            self._key.pseudonym(OFFLINE_PLATFORM, sent.session),
-            self._key.sign("visit", OFFLINE_PLATFORM, sent.session)[:32],
+            self._key.pseudonym(OFFLINE_PLATFORM, file.session),
+            self._key.sign("visit", OFFLINE_PLATFORM, file.session)[:32],
         )
-        language = _language(sent.events, study.languages) or study.default_language
+        language = _language(file.events, study.languages) or study.default_language
         try:
-            new = self._conductor.import_session(who, drawn.plan, drawn.images, language, sent.events)
+            new = self._service.import_session(who, session.plan_json, session.images, language, file.events)
         except EventConflict as error:
             raise PixqError(
-                f"{path}: event {error.number} is another than the one that is stored of session {sent.session}; one "
-                "of the two files was edited"
+                f"{path}: event {error.number} differs from the one stored for session {file.session}: one of the two "
+                "files was edited; ask for the file again, as the page saved it"
             ) from None
         except UnexpectedEvent as error:
             raise PixqError(f"{path}: event {error.number}: {error}; {_AGAIN}") from None
         except DatabaseUnavailable as error:
             raise PixqError(f"{path}: the database does not answer: {error}; import it again") from None
-        return Imported(sent.session, new, len(progress.answers))
+        return ImportResult(file.session, new, len(progress.answers))
 
 
-def _followed(path: Path, course: SessionPlan, events: Iterable[Event]) -> Progress:
-    """Where the session ends, which must be the end."""
+def _final_progress(path: Path, plan: SessionPlan, events: Iterable[Event]) -> Progress:
+    """Replay a session, which must be completed."""
     progress = Progress()
     for event in events:
-        progress, wrong = advance(course, progress, event)
-        if wrong:
-            raise PixqError(f"{path}: event {event.number}: {wrong}, which no page saves; {_AGAIN}")
+        progress, refusal = advance(plan, progress, event)
+        if refusal:
+            raise PixqError(f"{path}: event {event.number}: {refusal}, which no page saves; {_AGAIN}")
     if progress.step != "completed":
-        of = f", image {progress.index + 1} of {len(course.trials)}" if progress.step == "trial" else ""
-        raise PixqError(f"{path}: is not finished: it ends at {progress.step}{of}; ask for the file of the last page")
+        image = f", image {progress.index + 1} of {len(plan.trials)}" if progress.step == "trial" else ""
+        raise PixqError(
+            f"{path}: is not finished: it ends at {progress.step}{image}; ask for the file that the last page saves"
+        )
     return progress
 
 
 def _language(events: Iterable[Event], languages: Iterable[str]) -> str | None:
-    said = [json.loads(each.data).get("language") for each in events if each.kind == "consent"]
-    return said[-1] if said and said[-1] in languages else None
+    """The language in which the person agreed, if it is one of the study's."""
+    codes = [json.loads(event.data).get("language") for event in events if event.kind == "consent"]
+    return codes[-1] if codes and codes[-1] in languages else None
