@@ -133,7 +133,12 @@ def test_a_person_does_it(lab: Any) -> None:
     lab.wait_for_selector(".fj-phase:not([hidden]) .fj-slider")
     # Three levels: the slider has three places beside 0, whatever they are called.
     lab.locator(".fj-slider").fill("3")
-    lab.wait_for_timeout(2500)
+    lab.evaluate(
+        """async () => {
+          const end = performance.now() + 2500;
+          while (performance.now() < end) await new Promise(requestAnimationFrame);
+        }"""
+    )
     lab.click("text=I found the critical point")
     for x, y in ((20, 30), (200, 100)):
         lab.click(".fj-picture", position={"x": x, "y": y})

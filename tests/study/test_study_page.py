@@ -45,10 +45,17 @@ def served(images: Path, tmp_path: Path) -> Iterator[Any]:
         yield serve
 
 
+@pytest.fixture(scope="module")
+def shared(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A study that everybody shares who needs nothing special of it."""
+    with taking_part.serving(images, tmp_path_factory.mktemp("shared")) as serve:
+        yield serve()
+
+
 @pytest.fixture
-def server(served: Any) -> Server:
-    found: Server = served()
-    return found
+def server(shared: Server) -> Server:
+    """The shared study, as the test's own participant sees it."""
+    return shared.seen_by(f"person{len(shared.sessions)}")
 
 
 @pytest.fixture
@@ -154,7 +161,8 @@ def test_a_cut_line_is_waited_for(sit: Any, server: Server) -> None:
     page = person.page
     person.arrive()
     person.reach("trial")
-    page.wait_for_timeout(300)  # the other levels
+    # All of the first picture: that of training, and its own.
+    person.until_loaded(2 * (LEVELS + 1))
     page.context.set_offline(True)
     person.answer(5)
     page.wait_for_selector("#banner:not([hidden])")
@@ -189,12 +197,11 @@ def test_what_changed_is_covered_and_time_stands_still(sit: Any, server: Server,
     page.wait_for_selector(f".cover:not([hidden]) >> text={words}")
     assert page.evaluate("document.querySelector('main').inert")
     # Nothing flickers, and keys don't move the slider.
-    assert page.evaluate(LOOK, 1000) == 1
+    assert page.evaluate(LOOK, 1400) == 1
     page.keyboard.press("ArrowRight")
     page.locator(SLIDER).focus()
     page.keyboard.press("ArrowRight")
     assert page.locator(SLIDER).input_value() == "5"
-    page.wait_for_timeout(500)
     person.window(1440, 860)
     page.wait_for_selector(".cover", state="hidden")
     assert page.evaluate(LOOK, 600) == 2
@@ -259,7 +266,8 @@ def test_what_is_near_the_slider_is_loaded_first(sit: Any, server: Server) -> No
     person = sit(server)
     person.arrive()
     person.reach("training")
-    person.page.wait_for_timeout(500)
+    # All of the picture, and the first file of the next one.
+    person.until_loaded(LEVELS + 2)
     keys = [url.rpartition("/")[2].split(".") for url in person.asked if "/api/image/" in url]
     asked = [int(level) for _, trial, level, _ in keys if trial == keys[0][1]]
     assert asked[0] == 0

@@ -38,10 +38,17 @@ def served(images: Path, tmp_path: Path) -> Iterator[Any]:
         yield serve
 
 
+@pytest.fixture(scope="module")
+def shared(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A study that everybody shares who needs nothing special of it."""
+    with taking_part.serving(images, tmp_path_factory.mktemp("shared")) as serve:
+        yield serve()
+
+
 @pytest.fixture
-def server(served: Any) -> Server:
-    found: Server = served()
-    return found
+def server(shared: Server) -> Server:
+    """The shared study, as the test's own participant sees it."""
+    return shared.seen_by(f"person{len(shared.sessions)}")
 
 
 @pytest.fixture(scope="module", params=[1, 1.25, 2])

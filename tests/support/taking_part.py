@@ -107,14 +107,21 @@ def make_study(folder: Path, images: Path, sources: int = len(SOURCES), **more: 
 
 @dataclass
 class Server:
-    """A running study, and what it has stored."""
+    """A running study, and what it has stored: of everybody, or of one participant."""
 
     url: str
     service: SessionService
+    participant: str | None = None
+
+    def seen_by(self, name: str) -> Server:
+        """The same study, for a participant of this name."""
+        url = f"{self.url.partition('?')[0]}?participant={name}"
+        return Server(url, self.service, studying.KEY.pseudonym("local", name))
 
     @property
     def sessions(self) -> list[Session]:
-        return self.service.store.sessions()
+        everybody = self.service.store.sessions()
+        return [each for each in everybody if self.participant in (None, each.participant)]
 
     def events(self, session: int | None = None) -> list[dict[str, Any]]:
         """All events of a session; of the only one, where there is one."""
@@ -134,7 +141,8 @@ class Server:
     def exported(self) -> list[Answer]:
         """The answers as they are exported."""
         rows, events, _ = load_results(self.service)
-        return answers_of(self.service.study, rows, events)
+        answers = answers_of(self.service.study, rows, events)
+        return [answer for answer in answers if self.participant in (None, answer.participant)]
 
 
 @contextmanager
@@ -230,6 +238,11 @@ class Person:
         self.find(level)
         self.click_places()
         self.page.click(MAIN)
+
+    def until_loaded(self, images: int) -> None:
+        """Wait until so many files of images have arrived since the page was opened."""
+        arrived = "() => performance.getEntriesByType('resource').filter(e => e.name.includes('/api/image/')).length"
+        self.page.wait_for_function(f"images => ({arrived})() >= images", arg=images)
 
     def until_picture(self, number: int) -> None:
         """Wait for one of those that are asked about, from 1."""
