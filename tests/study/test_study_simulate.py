@@ -35,6 +35,7 @@ from pixq.study.simulate.simulate import Simulation, judge_plan, simulate
 from pixq.study.store.store import open_store
 from support import browser, databases
 from support.studies import TRUTH, entry, study, tables, toml, write_study
+from support.surveys import SURVEY
 from support.trees import photo, save
 
 LEVELS = range(2, 101, 2)
@@ -452,7 +453,9 @@ def test_people_before_the_real_page_answer_the_same(
     with browser.opened():
         monkeypatch.setenv("PIXQ_BROWSER", str(browser.find()))
     quota = {"answers": 1, "images": 2, "tests": 1}
-    of = _elsewhere(folder, tmp_path, quota=quota, platform=PLATFORMS["prolific"])
+    # Nobody gets to the end who does not answer every question.
+    survey = [question | {"required": True} for question in SURVEY]
+    of = _elsewhere(folder, tmp_path, quota=quota, platform=PLATFORMS["prolific"], survey=survey)
     assert main(["study", "simulate", str(of), "--browser", "--participants", "1", "--out", str(tmp_path / "b")]) == 0
     simulate(of, Population(1), out=tmp_path / "h")
     seen, said = rows(tmp_path / "b"), rows(tmp_path / "h")
