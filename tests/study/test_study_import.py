@@ -82,7 +82,7 @@ def answer(key: str, level: int, points: Any) -> Given:
 
 
 def as_csv(file: Given) -> str:
-    """As the page writes it."""
+    """The file as the page writes it, in CSV."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, quoting=csv.QUOTE_ALL)
     writer.writerow(HEAD)

@@ -192,7 +192,8 @@ def test_from_consent_to_the_import(sit: Any, opened: OpenedStudy, tmp_path: Pat
     page.reload()
     page.wait_for_selector("#session")
     assert page.inner_text("#session") == session
-    assert person.saved("CSV", tmp_path).suffix == ".csv"
+    (tmp_path / "again").mkdir()
+    assert person.saved("CSV", tmp_path / "again").suffix == ".csv"
     assert len(downloads) == 1, "none is offered by itself a second time"
     person.quiet()
 

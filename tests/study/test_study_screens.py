@@ -91,7 +91,7 @@ def in_device_pixels(page: Any) -> tuple[int, int, int, int]:
 
 
 def fit_the_card(person: Person, ratio: float) -> None:
-    """By its corner, and then by buttons, until it is as large on the screen as a card is."""
+    """Make the frame as large on the screen as a card: first by its corner, then by buttons."""
     page = person.page
     box = page.locator("#card").bounding_box()
     x, y = box["x"] + box["width"] - 3, box["y"] + box["height"] - 3

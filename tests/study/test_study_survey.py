@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sqlite3
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 from pixq.cli import main
 from pixq.errors import PixqError
 from pixq.study.design.config import Study, read_study
-from pixq.study.design.survey import default_survey, parse_survey
+from pixq.study.design.survey import check_survey, default_survey, parse_survey
 from pixq.study.results.export import dictionary, session_columns
 from pixq.study.session.session_plan import public_study
 from pixq.study.simulate.client import typical_data
@@ -219,3 +221,11 @@ def test_a_rehearsal_answers_any_survey(tmp_path: Path, required: bool) -> None:
     answers = typical_data(public_study(study), "survey")
     assert [answers[each.name] for each in parse_survey(tables) if each.refusal(answers.get(each.name))] == []
     assert (answers["low"], answers["any"], answers["high"], answers["both"]) == (-3.5, 0, 7, 0)
+
+
+def test_the_guide_shows_a_survey_that_a_study_can_have() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "study.md").read_text("utf-8")
+    [example] = [text for text in re.findall(r"```toml\n(.*?)```", guide, re.DOTALL) if "[[survey]]" in text]
+    questions = parse_survey(tomllib.loads(example)["survey"])
+    check_survey(questions, ("en",))
+    assert {question.kind for question in questions} == {"choice", "scale", "number", "text"}

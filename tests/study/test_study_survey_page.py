@@ -75,7 +75,7 @@ def test_a_survey_with_every_kind_of_question(chromium: Any, server: taking_part
         assert page.input_value("[name=job]") == "x" * 40
         page.fill("[name=notes]", "=1+1\nfine")
         page.click(".main")
-        page.wait_for_selector(".end")
+        page.wait_for_selector(".sheet.end")
         [answers] = [event["data"] for event in server.events(session) if event["kind"] == "survey"]
         assert answers == {"screen": "desk", "tired": 3, "age": 27.5, "job": "x" * 40, "notes": "=1+1\nfine"}
         assert json.dumps(person.noise) == "[]"

@@ -174,7 +174,7 @@ def chromium(*options: str) -> Iterator[Any]:
 
 
 def press_tab_to(page: Any, selector: str) -> None:
-    """By the tab key alone."""
+    """Move the focus to an element with the Tab key alone."""
     page.wait_for_selector(selector)
     for _ in range(30):
         if page.evaluate("selector => document.activeElement.matches(selector)", selector):
@@ -290,7 +290,7 @@ def seats(opened: Any) -> Iterator[Any]:
 
 
 def heard(page: Any) -> list[dict[str, Any]]:
-    """What a screen reader is told, from Chromium's accessibility tree: role, name, value, description, state."""
+    """What a screen reader reads, from Chromium's accessibility tree: role, name, value, description, state."""
     session = page.context.new_cdp_session(page)
     session.send("Accessibility.enable")
     found = []

@@ -21,11 +21,11 @@ class PlatformKind:
     pattern
         What the parameters of the address look like.
     refusal
-        What a reader is told whose address does not say who they are.
+        The message for readers whose address does not say who they are.
     visit
         Parameter that names the person's visit, if the platform has such: a new visit is a new session.
     sealed
-        Whether the study itself makes the names, with a seal that nobody makes without its key; see `pixq study links`.
+        Whether the study itself makes the names, with a seal that needs its key; see `pixq study links`.
     anonymous
         Whether an address without the parameter is a new person's.
     codes

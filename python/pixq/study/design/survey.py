@@ -259,7 +259,7 @@ def default_survey() -> tuple[Question, ...]:
 
 
 def check_survey(questions: Sequence[Question], languages: Iterable[str]) -> None:
-    """Check that every question has a name of its own and all its texts.
+    """Check that the names are distinct, and that no text is missing in any language.
 
     Raises
     ------

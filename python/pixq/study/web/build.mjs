@@ -1,4 +1,4 @@
-/** Bundles the page into ../page: `node build.mjs`. Nothing of it is loaded from anywhere else when it runs. */
+/** Bundles the page into ../page: `node build.mjs`. The bundle loads nothing from anywhere else. */
 
 import { copyFile, mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -19,10 +19,10 @@ const shared = {
 await rm(to, { recursive: true, force: true });
 await mkdir(to, { recursive: true });
 await build({ ...shared, minify: true, legalComments: "eof", entryPoints: { page: join(here, "src", "online.ts") }, outdir: to });
-// For a file that is opened from the disk: one script within it, which no module may be that is loaded.
+// For a page that is opened from the disk: one script inside the file, since modules can't be loaded there.
 await build({ ...shared, format: "iife", minify: true, legalComments: "eof", entryPoints: { offline: join(here, "src", "offline", "main.ts") }, outdir: to });
 await build({ ...shared, minify: true, entryPoints: [join(here, "page.css")], outdir: to });
-// For other experiments: readable, and with the jsPsych that they have.
+// For other experiments: readable, and using their own jsPsych.
 await build({
   ...shared,
   external: ["jspsych"],

@@ -1,4 +1,4 @@
-/** Small hands for the page. */
+/** Helpers that create elements. */
 
 /** An element with its class and its text. */
 export function element<K extends keyof HTMLElementTagNameMap>(name: K, className = "", text = ""): HTMLElementTagNameMap[K] {
@@ -8,7 +8,7 @@ export function element<K extends keyof HTMLElementTagNameMap>(name: K, classNam
   return made;
 }
 
-/** A button that sends no form. */
+/** A button that does not submit a form. */
 export function button(text: string, onClick: () => void, className = "fj-button"): HTMLButtonElement {
   const made = element("button", className, text);
   made.type = "button";

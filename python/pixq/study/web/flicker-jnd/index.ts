@@ -30,23 +30,23 @@ const info = {
     width_cm: { type: ParameterType.FLOAT, default: 13.797 },
     /** Height on the screen, in centimetres. */
     height_cm: { type: ParameterType.FLOAT, default: 10.347 },
-    /** CSS pixels a centimetre, as calibrated; `physical` needs it. */
+    /** CSS pixels per centimetre, from a calibration; `physical` needs it. */
     px_per_cm: { type: ParameterType.FLOAT, default: null },
-    /** Pictures a second; each stays a whole number of refreshes. */
+    /** Pictures per second; each stays for a whole number of refreshes. */
     hertz: { type: ParameterType.FLOAT, default: HERTZ },
     /** Points to mark. */
     clicks: { type: ParameterType.INT, default: 3 },
-    /** Refreshes of the display a second, where they were measured before; null: measured in the trial. */
+    /** Refreshes of the display per second; null measures them in the trial. */
     rate: { type: ParameterType.FLOAT, default: null },
-    /** Levels that are loaded before the trial begins. */
+    /** Number of levels that are loaded before the trial begins. */
     first: { type: ParameterType.INT, default: 8 },
-    /** `(image, signal) => Promise<Blob>`: how an image is loaded; null: its address is fetched. */
+    /** `(image, signal) => Promise<Blob>`: how to load an image; null fetches its address. */
     load: { type: ParameterType.FUNCTION, default: null },
-    /** `(image, why) => void`: told of every image that can't be shown. */
+    /** `(image, why) => void`: called for every image that can't be shown. */
     on_broken: { type: ParameterType.FUNCTION, default: null },
-    /** Told when all levels are loaded: time to load what comes later. */
+    /** Called when all levels are loaded: time to load later images. */
     on_loaded: { type: ParameterType.FUNCTION, default: null },
-    /** What it says, where that is to differ from the English. */
+    /** Texts to use instead of the English ones. */
     texts: { type: ParameterType.OBJECT, default: {} },
   },
   data: {
@@ -56,27 +56,27 @@ const info = {
     track: { type: ParameterType.COMPLEX, array: true },
     /** The points, `[[y, x], …]` in pixels of the image, in the order they were set. */
     points: { type: ParameterType.COMPLEX, array: true },
-    /** Refreshes of the display a second, as measured. */
+    /** Measured refreshes of the display per second. */
     rate: { type: ParameterType.FLOAT },
-    /** Refreshes that a picture was to stay. */
+    /** Planned refreshes per picture. */
     frames_per_image: { type: ParameterType.INT },
-    /** Pictures a second that there were. */
+    /** Measured pictures per second. */
     achieved: { type: ParameterType.FLOAT },
-    /** Changes from a picture to the next. */
+    /** Number of changes from one picture to the next. */
     changes: { type: ParameterType.INT },
-    /** Refreshes that were missed. */
+    /** Number of missed refreshes. */
     late: { type: ParameterType.INT },
-    /** Each time that some were: `[[milliseconds, refreshes], …]`. */
+    /** When refreshes were missed: `[[milliseconds, refreshes], …]`. */
     late_frames: { type: ParameterType.COMPLEX, array: true },
-    /** Times that the page was not drawn for long. */
+    /** How often the page was not drawn for long. */
     pauses: { type: ParameterType.INT },
     /** Milliseconds from the first picture to the answer, without pauses. */
     shown_ms: { type: ParameterType.INT },
     /** Milliseconds that the trial was paused. */
     paused_ms: { type: ParameterType.INT },
-    /** Device pixels of a CSS pixel. */
+    /** Device pixels per CSS pixel. */
     dpr: { type: ParameterType.FLOAT },
-    /** CSS pixels a centimetre, as given. */
+    /** CSS pixels per centimetre, from the parameter. */
     px_per_cm: { type: ParameterType.FLOAT },
     /** Size on the screen, in CSS pixels. */
     width_css: { type: ParameterType.FLOAT },
@@ -89,7 +89,7 @@ const info = {
 
 type Info = typeof info;
 type Parameters = Info["parameters"];
-/** As jsPsych gives them to a trial: with the defaults in. */
+/** The parameters as jsPsych passes them to a trial, with the defaults. */
 type Given = { [Name in keyof Parameters]: Parameters[Name]["default"] extends null ? TrialType<Info>[Name] | null : Exclude<TrialType<Info>[Name], undefined> };
 
 export type FlickerJndData = Answer & { px_per_cm: number | null };
@@ -142,7 +142,7 @@ export default class FlickerJndPlugin implements JsPsychPlugin<Info> {
     return shown;
   }
 
-  /** `data-only`: an answer that nobody gave; `visual`: the page, and hands that use it. */
+  /** `data-only` makes up an answer; `visual` moves the slider and clicks on the page. */
   async simulate(
     given: TrialType<Info>,
     mode: "data-only" | "visual",

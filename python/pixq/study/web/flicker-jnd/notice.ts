@@ -1,4 +1,4 @@
-/** What stands in the surround where there is no picture: that some are loaded, or that one could not be. */
+/** The message in place of a picture: that pictures are loading, or that one could not be loaded. */
 
 import { button, element } from "./dom.ts";
 import type { Say } from "./texts.ts";
@@ -22,7 +22,7 @@ export class Notice {
     this.#bar.max = needed;
     this.#bar.value = loaded;
     this.#count.textContent = this.#say("loading_of", { loaded, needed });
-    // What is said once is not said again with every picture.
+    // A screen reader reads it once, not again with every picture.
     if (this.#bar.isConnected) return;
     this.#bar.setAttribute("aria-label", this.#say("loading"));
     this.#count.setAttribute("aria-hidden", "true");
@@ -33,7 +33,7 @@ export class Notice {
     this.root.replaceChildren(element("p", "", this.#say("waiting")));
   }
 
-  /** @returns When the person asks to try it again. */
+  /** Resolves when the person wants to try again. */
   broken(why: string): Promise<void> {
     return new Promise(resolve => {
       const again = () => {
@@ -42,7 +42,7 @@ export class Notice {
       };
       const what = element("p", "fj-broken", this.#say("broken"));
       const cause = element("p", "fj-count", why);
-      // A browser's or a server's words, whatever the page's language.
+      // The reason comes from a browser or a server, in English.
       cause.lang = "en";
       this.root.replaceChildren(what, cause, button(this.#say("retry"), again, "fj-button fj-main"));
     });

@@ -1,7 +1,7 @@
-/** In which order the levels of a ladder are loaded, and what may be forgotten. Levels go by their position: 1 is the first. */
+/** The order in which levels are loaded and released. Levels go by their position on the slider: 1 is the first. */
 
 /**
- * The level to load next: the one nearest to the slider; of two, the higher, where people go first.
+ * The level to load next: the nearest to the slider; of two, the higher one, where people go first.
  * @param done Whether level 1, 2, ... needs no loading; `done[0]` is the reference.
  * @param at Where the slider is, 0 being the reference.
  * @returns A position, or -1 when all are there.
@@ -16,14 +16,14 @@ export function nextToLoad(done: readonly boolean[], at: number): number {
   return -1;
 }
 
-/** Which of the decoded levels to let go of, so that `most` stay: those farthest from the slider; never the reference. */
+/** The decoded levels to release so that `most` remain: those farthest from the slider; never the reference. */
 export function toForget(decoded: readonly number[], at: number, most: number): number[] {
   const levels = decoded.filter(position => position > 0);
   levels.sort((a, b) => Math.abs(b - at) - Math.abs(a - at) || b - a);
   return levels.slice(0, Math.max(0, levels.length - most));
 }
 
-/** Milliseconds to wait before try number `tries` + 1: twice as long each time, and not all pages at the same moment. */
+/** Milliseconds to wait before try number `tries` + 1: twice as long each time, and different for each page. */
 export function backoff(tries: number, random: number, first = 500, most = 15_000): number {
   return Math.min(most, first * 2 ** (tries - 1)) * (0.75 + random / 2);
 }

@@ -1,4 +1,4 @@
-/** The images of a trial: loaded near the slider first, tried again when they don't come, decoded before they are shown. */
+/** The images of a trial: those near the slider are loaded first, failed ones are tried again, all are decoded before use. */
 
 import { backoff, nextToLoad, toForget } from "./order.ts";
 import type { Shown } from "./sizes.ts";
@@ -9,7 +9,7 @@ export interface PicturesOptions {
   /** The reference's name or address, then those of the levels, in the order of the slider. */
   images: readonly string[];
   load: Load;
-  /** What the images must have, in pixels; an image of another size is broken. */
+  /** The size of the images in pixels; an image of another size counts as broken. */
   width: number;
   height: number;
   size: Shown;
@@ -17,20 +17,20 @@ export interface PicturesOptions {
   first?: number;
   onProgress?: (loaded: number, needed: number) => void;
   onBroken?: (image: string, why: string) => void;
-  /** All are there. */
+  /** Called when all are loaded. */
   onLoaded?: () => void;
 }
 
-/** So many are loaded at a time: more would take the line from the one that is waited for. */
+/** Images loaded at a time: more would slow down the one that the person waits for. */
 const AT_A_TIME = 4;
 const TRIES = 5;
-/** Decoded levels that are kept, and how far around the slider they are decoded ahead. */
+/** Number of decoded levels to keep, and how far around the slider they are decoded ahead. */
 const KEPT = 24;
 const AHEAD = 3;
-/** Colours as they are in the file, and the same in every browser. */
+/** Colours as they are in the file, the same in every browser. */
 const PLAINLY: ImageBitmapOptions = { colorSpaceConversion: "none", imageOrientation: "from-image" };
 
-/** What somebody waits for who is not there any more: neither a picture nor an error reaches them. */
+/** A promise that never settles, for callers that are gone after `dispose`. */
 function never(): Promise<never> {
   return new Promise(() => {});
 }
@@ -53,7 +53,7 @@ export class Pictures {
   readonly #decoding = new Map<number, Promise<ImageBitmap>>();
   readonly #end = new AbortController();
   #at = 0;
-  /** The picture that is on the screen: it is not let go. */
+  /** The picture on the screen, which must stay decoded. */
   shown = 0;
 
   constructor(options: PicturesOptions) {
@@ -65,7 +65,7 @@ export class Pictures {
     return this.#blobs.length;
   }
 
-  /** Wait for the reference and the first levels; the others come meanwhile. It never ends after `dispose`. */
+  /** Wait for the reference and the first levels, while the others load. Never settles after `dispose`. */
   async ready(): Promise<void> {
     const needed = Math.min(this.count, this.#options.first + 1);
     this.#fill();
@@ -82,12 +82,12 @@ export class Pictures {
     await this.get(Math.min(1, this.count - 1));
   }
 
-  /** What is decoded already. */
+  /** The picture, if it is decoded already. */
   peek(position: number): ImageBitmap | undefined {
     return this.#decoded.get(position);
   }
 
-  /** One picture, before all others. It never comes after `dispose`, which would have closed it. @throws Broken */
+  /** Load one picture before all others. Never settles after `dispose`, which would have closed it. @throws Broken */
   async get(position: number): Promise<ImageBitmap> {
     this.#at = position;
     this.#fill();
@@ -139,7 +139,7 @@ export class Pictures {
     for (let tries = 1; !signal.aborted; tries++) {
       try {
         const blob = await this.#options.load(image, signal);
-        // A file that arrived but is no image of this size will not become one: it is tried again like one that did not.
+        // A file that is not an image of this size is tried again like one that did not arrive.
         const bitmap = await this.#bitmap(blob);
         this.#blobs[position] = blob;
         if (position === 0 || Math.abs(position - this.#at) <= AHEAD) this.#keep(position, bitmap);
@@ -167,7 +167,7 @@ export class Pictures {
       throw new Error(`it has ${plain.width} x ${plain.height} pixels and not ${width} x ${height}`);
     }
     if (size.width_device === width && size.height_device === height) return plain;
-    // All of the scaling is done before: while they alternate, pictures are only copied.
+    // All scaling is done here: while the pictures alternate, they are only copied.
     const scaled = await createImageBitmap(plain, {
       resizeWidth: size.width_device,
       resizeHeight: size.height_device,
@@ -208,7 +208,7 @@ export class Pictures {
   #ahead(): void {
     for (let far = 1; far <= AHEAD; far++) {
       for (const position of [this.#at + far, this.#at - far]) {
-        // One that fails here fails again, and is told, when it is asked for.
+        // A picture that fails here fails again, and is reported, when it is needed.
         if (position > 0 && this.#blobs[position]) this.#decode(position).catch(() => {});
       }
     }

@@ -1,10 +1,10 @@
-/** The points that a person sets in the picture: by a click, or by a cross that the keyboard moves. */
+/** The points that a person sets in the picture: by clicking, or with a cross that the keyboard moves. */
 
 import { element } from "./dom.ts";
 import type { Point, Stage } from "./stage.ts";
 import type { Say } from "./texts.ts";
 
-/** Steps of the keyboard's cross, in CSS pixels; with Shift one pixel of the image. */
+/** Step of the keyboard's cross in CSS pixels; with Shift it is one pixel of the image. */
 const STEP = 12;
 
 export interface PointingOptions {
@@ -12,15 +12,15 @@ export interface PointingOptions {
   height: number;
   clicks: number;
   say: Say;
-  /** Whether points are set now; the cross moves even while the trial is paused. */
+  /** Whether points can be set now; the cross moves even while the trial is paused. */
   marking: () => boolean;
   paused: () => boolean;
-  /** A point or the cross is another. */
+  /** Called when a point or the cross changed. */
   onChange: () => void;
 }
 
 export class Pointing {
-  /** What was done last, for those who do not see it. */
+  /** What was done last, for screen readers. */
   readonly said = element("p", "fj-said");
   readonly #options: PointingOptions;
   #stage: Stage | null = null;
@@ -36,7 +36,7 @@ export class Pointing {
     return this.#points;
   }
 
-  /** The points that are still to be set. */
+  /** The number of points still to be set. */
   get left(): number {
     return this.#options.clicks - this.#points.length;
   }
@@ -51,7 +51,7 @@ export class Pointing {
     this.said.textContent = "";
   }
 
-  /** Draw the points, and the cross while there is something to set. */
+  /** Draw the points, and the cross while points are missing. */
   draw(): void {
     const marking = this.#options.marking() && this.left > 0;
     this.#stage?.root.classList.toggle("fj-aim", marking);
@@ -79,7 +79,7 @@ export class Pointing {
     this.said.textContent = say(key, { number, x: share(x, width), y: share(y, height) });
   }
 
-  /** The mouse and the keys of a picture; of `root`, the key that takes back. */
+  /** Listen to the mouse and the keys of the picture, and to Backspace in `root`. */
   listen(root: HTMLElement, stage: Stage): void {
     this.#stage = stage;
     stage.root.addEventListener("click", event => {
@@ -93,7 +93,7 @@ export class Pointing {
       event.preventDefault();
     });
     stage.root.addEventListener("focus", () => {
-      // The cross is for those who come by the keyboard.
+      // The cross appears only for the keyboard.
       if (!this.#options.marking() || !stage.root.matches(":focus-visible")) return;
       this.#cursor ??= this.#points.at(-1) ?? this.#middle;
       this.#options.onChange();

@@ -1,6 +1,6 @@
-/** How large an image is on the screen, and where in the image a place on the screen is. Nothing here touches a page. */
+/** The size of an image on the screen, and the place in the image of a place on the screen. Pure. */
 
-/** A size of an image: in CSS pixels, and the device pixels that these are. */
+/** The size of an image, in CSS pixels and in device pixels. */
 export interface Shown {
   width_css: number;
   height_css: number;
@@ -16,13 +16,13 @@ export interface Box {
 }
 
 function shown(width: number, height: number, dpr: number): Shown {
-  // Whole device pixels: a canvas of any other size would be resampled by the browser, and blurred.
+  // Whole device pixels: browsers resample, and so blur, a canvas of any other size.
   const [across, down] = [Math.max(1, Math.round(width * dpr)), Math.max(1, Math.round(height * dpr))];
   return { width_css: across / dpr, height_css: down / dpr, width_device: across, height_device: down };
 }
 
 /**
- * A size in centimetres, on a screen with so many CSS pixels a centimetre.
+ * A size in centimetres, on a screen with this many CSS pixels per centimetre.
  *
  * The scaling of the operating system and the browser's zoom are in both factors: a CSS pixel is `dpr` device pixels,
  * and `pxPerCm` was measured in CSS pixels on that very screen.
@@ -36,7 +36,7 @@ export function nativeSize(width: number, height: number, dpr: number): Shown {
   return shown(width / dpr, height / dpr, dpr);
 }
 
-/** The place [y, x] in an image of `width` x `height` pixels, of a place in the window, in CSS pixels; never outside. */
+/** The place [y, x] in an image of `width` x `height` pixels for a place in the window, in CSS pixels; never outside. */
 export function toImage(x: number, y: number, box: Box, width: number, height: number): [number, number] {
   const clamp = (value: number, most: number) => Math.min(Math.max(value, 0), most);
   return [
@@ -45,7 +45,7 @@ export function toImage(x: number, y: number, box: Box, width: number, height: n
   ];
 }
 
-/** CSS pixels by which a box has to move so that its edge lies between two device pixels: to the nearest. */
+/** CSS pixels by which a box must move so that its edge lies between two device pixels. */
 export function snap(position: number, dpr: number): number {
   return Math.round(position * dpr) / dpr - position;
 }

@@ -1,4 +1,4 @@
-/** The place where two pictures alternate, with the points that a person sets on it. The pictures are its owner's. */
+/** The canvas on which two pictures alternate, with the points on it. The caller owns the pictures. */
 
 import { Flicker, framesPerImage, HERTZ } from "../../../http/assets/flicker.js";
 import { snap, toImage, type Box, type Shown } from "./sizes.ts";
@@ -7,14 +7,14 @@ export { HERTZ };
 
 export type Point = [y: number, x: number];
 
-/** What was measured of the alternation, over all the times that it ran. */
+/** Measurements of the alternation, over all its runs. */
 export interface Measured {
   rate: number;
   frames_per_image: number;
   achieved: number;
   changes: number;
   late: number;
-  /** Each late one: milliseconds since the trial began, and how many refreshes were missed. */
+  /** Late changes: milliseconds since the trial began, and the number of missed refreshes. */
   late_frames: [number, number][];
   pauses: number;
 }
@@ -44,8 +44,8 @@ export class Stage {
   #lateFrames: [number, number][] = [];
 
   /**
-   * @param reference Shown at once.
-   * @param options.rate Refreshes of the display a second, as measured.
+   * @param reference The picture to show first.
+   * @param options.rate Measured refreshes of the display per second.
    * @param options.now Milliseconds since the trial began, for the log.
    */
   constructor(
@@ -79,9 +79,9 @@ export class Stage {
     this.#flicker.replace(this.#pair);
   }
 
-  /** To be called once it is in the page, and whenever it may have moved: its edges lie between device pixels. */
+  /** Align the edges with device pixels. Call it once the stage is in the page, and whenever it may have moved. */
   settle(): void {
-    // By its place and not by a transformation: with one, browsers paint it a part of a pixel away, and resample it.
+    // By position, not by a transform: with a transform browsers paint between pixels and resample the picture.
     const { style } = this.root;
     style.left = style.top = "0";
     const box = this.root.getBoundingClientRect();
@@ -94,7 +94,7 @@ export class Stage {
     return this.canvas.getBoundingClientRect();
   }
 
-  /** Alternate the reference and this one; `null`: the reference alone. */
+  /** Alternate the reference with this picture; `null` shows the reference alone. */
   show(reference: ImageBitmap, distorted: ImageBitmap | null): void {
     this.#pair = [reference, distorted ?? reference];
     this.#reference = !distorted;
@@ -106,7 +106,7 @@ export class Stage {
     this.#go();
   }
 
-  /** Nothing changes until `release`; the reference is shown. */
+  /** Show only the reference until `release`. */
   hold(): void {
     this.#held = true;
     this.#stop();
@@ -126,7 +126,7 @@ export class Stage {
 
   #go(): void {
     if (this.#held || this.#reference) return;
-    // While it runs, its log goes on, and with it what is late since the last change.
+    // While it runs, its log continues, including what is late since the last change.
     if (this.#flicker.running) return;
     this.#late = 0;
     void this.#flicker.start();
@@ -135,7 +135,7 @@ export class Stage {
   #stop(): void {
     if (this.#flicker.running) {
       const { log } = this.#flicker;
-      // Also what came late since the last change, of which nobody was told.
+      // Also what came late since the last change, which no event reported.
       this.#watch(log.late);
       this.#sum.changes += log.changes;
       this.#sum.late += log.late;
@@ -153,7 +153,7 @@ export class Stage {
     this.#late = late;
   }
 
-  /** Stops it. */
+  /** Stop the alternation. */
   measured(): Measured {
     this.#stop();
     const { changes, late, pauses, counted, seconds } = this.#sum;
@@ -169,7 +169,7 @@ export class Stage {
     };
   }
 
-  /** The place in the image, in its pixels, of an event. */
+  /** The place of an event, in pixels of the image. */
   at(event: { clientX: number; clientY: number }): Point {
     return toImage(event.clientX, event.clientY, this.box, this.#width, this.#height);
   }

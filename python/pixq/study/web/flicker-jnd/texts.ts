@@ -1,4 +1,4 @@
-/** What the plugin says, in English; an experiment may give its own in the parameter `texts`. */
+/** The plugin's texts in English; an experiment can replace them with the parameter `texts`. */
 export const TEXTS = {
   loading: "Loading the pictures…",
   loading_of: "{loaded} of {needed}",

@@ -1,4 +1,4 @@
-/** One trial: the slider, then the points; and all that is logged of it. */
+/** One trial: the slider, then the points, and everything that is logged about it. */
 
 import { button, element } from "./dom.ts";
 import { Notice } from "./notice.ts";
@@ -22,7 +22,7 @@ export interface TrialOptions {
   load: Load;
   texts: Texts;
   onBroken: (image: string, why: string) => void;
-  /** All of the images are there. */
+  /** Called when all images are loaded. */
   onLoaded: () => void;
 }
 
@@ -59,7 +59,7 @@ export class Trial {
   readonly #undo: HTMLButtonElement;
   readonly #back: HTMLButtonElement;
   readonly #next: HTMLButtonElement;
-  /** Ids of what there is to do with the picture. */
+  /** The ids of the picture's instructions. */
   #told = "";
   #stage: Stage | null = null;
   #position = 0;
@@ -151,7 +151,7 @@ export class Trial {
     return (this.#pausedAt ?? performance.now()) - this.#began - this.#pausedMs;
   }
 
-  /** Show it, and wait for the answer. It must be in the page. */
+  /** Show the trial, which must be in the page, and wait for the answer. */
   async run(): Promise<Answer> {
     const { signal } = this.#end;
     document.addEventListener("flicker-jnd:pause", () => this.pause(), { signal });
@@ -181,7 +181,7 @@ export class Trial {
     return answer;
   }
 
-  /** Nothing flickers, nothing can be set and no time passes until `resume`, for each of the reasons. */
+  /** Stop the flicker, the input and the clock until `resume` was called for every reason. */
   pause(reason = "asked"): void {
     this.#reasons.add(reason);
     if (this.#pausedAt !== null) return;
@@ -203,7 +203,7 @@ export class Trial {
     this.#pictures.dispose();
   }
 
-  /** Do it again, each time that a person asks for it, until the pictures are there. */
+  /** Try until the pictures are there, again each time the person asks for it. */
   async #insist<T>(job: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
@@ -229,17 +229,17 @@ export class Trial {
     this.#refresh();
   }
 
-  /** The picture of the slider's level, once it is there; what was asked for before does not come any more. */
+  /** Show the picture of the slider's level once it is there; earlier requests are dropped. */
   async #showLevel(): Promise<void> {
     const stage = this.#stage;
     const reference = this.#pictures.peek(0);
-    // The reference is decoded before there is a stage, and stays.
+    // The reference is decoded before the stage exists, and stays.
     if (!stage || !reference) return;
     const asked = ++this.#asked;
     const position = this.#position;
     let picture = this.#pictures.peek(position);
     if (!picture) {
-      // Never another level than the slider's: the reference stays until this one is there.
+      // Never show another level than the slider's: until it is there, the reference stays.
       stage.show(reference, null);
       this.#notice.waiting();
       this.#refresh();
@@ -255,7 +255,7 @@ export class Trial {
     this.#refresh();
   }
 
-  /** Everything that follows from where we are. */
+  /** Update everything that depends on the phase, the slider and the points. */
   #refresh(): void {
     const level = this.#levelAt(this.#position);
     const text = level ? this.#say("level_value", { level }) : this.#say("level_zero");
@@ -267,7 +267,7 @@ export class Trial {
     if (this.#hint.textContent !== hint) this.#hint.textContent = hint;
     const { left, points } = this.#pointing;
     const marks = left ? this.#say("left", { left }) : this.#say("all_marked");
-    // A live region that is written anew with the same words is read out again.
+    // A screen reader would read a live region again if the same text were set again.
     if (this.#left.textContent !== marks) this.#left.textContent = marks;
     this.#next.disabled = left > 0;
     this.#undo.disabled = !points.length;
@@ -303,7 +303,7 @@ export class Trial {
     picture?.focus({ preventScroll: true });
   }
 
-  /** A point or the cross is another. */
+  /** A point or the cross changed. */
   #marked(): void {
     const { disabled } = this.#next;
     this.#refresh();

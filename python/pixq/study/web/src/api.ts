@@ -1,14 +1,14 @@
-/** Who says what is next and takes what was answered, as the page sees it: a server, or a file of its own. */
+/** What the page asks for the next step and sends answers to: the study's server, or the file it was opened from. */
 
 import { backoff } from "../flicker-jnd/order.ts";
 import type { Started, Stored, StudyEvent } from "./protocol.ts";
 import { Refused } from "./queue.ts";
 
-/** Longer than any answer should take: a line that is dead without saying so is tried anew. */
+/** Longer than any answer should take: a connection that died silently is tried again. */
 const PATIENCE = 20_000;
 
-/** Statuses after which the same request may be answered another time. */
-function passes(status: number): boolean {
+/** Whether the same request may succeed later, by the status of the answer. */
+function isTemporary(status: number): boolean {
   return status >= 500 || status === 408 || status === 425 || status === 429;
 }
 
@@ -16,10 +16,10 @@ async function ask(path: string, options: RequestInit, patience = PATIENCE): Pro
   const signals = [AbortSignal.timeout(patience), ...(options.signal ? [options.signal] : [])];
   const answer = await fetch(path, { ...options, signal: AbortSignal.any(signals) });
   if (answer.ok) return answer;
-  const told: { error?: unknown; stored?: unknown; number?: unknown } = await answer.json().catch(() => ({}));
-  const message = typeof told.error === "string" ? told.error : `the server answers ${answer.status}`;
-  if (passes(answer.status)) throw new Error(message);
-  const [stored, number] = [told.stored, told.number].map(each => (typeof each === "number" ? each : null));
+  const details: { error?: unknown; stored?: unknown; number?: unknown } = await answer.json().catch(() => ({}));
+  const message = typeof details.error === "string" ? details.error : `the server answers ${answer.status}`;
+  if (isTemporary(answer.status)) throw new Error(message);
+  const [stored, number] = [details.stored, details.number].map(value => (typeof value === "number" ? value : null));
   throw new Refused(message, answer.status, stored, number);
 }
 
@@ -29,7 +29,7 @@ function post(body: unknown, token?: string): RequestInit {
   return { method: "POST", headers, body: JSON.stringify(body) };
 }
 
-/** What the address says of the person: the query, and the token of a link. */
+/** What the address says about the person: the query, and the token of a link. */
 export function platformOf(location: { pathname: string; search: string }): Record<string, string> {
   const platform = Object.fromEntries(new URLSearchParams(location.search));
   const link = /^\/t\/([^/]+)\/?$/.exec(location.pathname);
@@ -38,9 +38,9 @@ export function platformOf(location: { pathname: string; search: string }): Reco
 }
 
 export interface Api {
-  /** Begin, or go on. @throws Refused */
+  /** Begin a session, or continue one. @throws Refused */
   start(platform: Record<string, string>, language: string, again: boolean, onLine: (connected: boolean) => void): Promise<Started>;
-  /** Store events: they are kept once this returns. @throws Refused, or anything else where another try is worth it */
+  /** Store events; they are stored once this returns. @throws Refused, or another error if it is worth trying again */
   send(events: StudyEvent[]): Promise<Stored>;
   image(key: string, signal: AbortSignal): Promise<Blob>;
 }
@@ -49,7 +49,7 @@ export interface Api {
 export class Server implements Api {
   #token = "";
 
-  /** Tried until the server answers. @throws Refused */
+  /** Tries until the server answers. @throws Refused */
   async start(platform: Record<string, string>, language: string, again: boolean, onLine: (connected: boolean) => void): Promise<Started> {
     for (let tries = 1; ; tries++) {
       try {

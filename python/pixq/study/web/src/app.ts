@@ -14,15 +14,15 @@ export interface App {
   language: Language;
   setLanguage: (code: string) => void;
   watch: Watch;
-  /** Refreshes of the display a second; 0 before it was measured. */
+  /** Refreshes of the display per second; 0 before it is measured. */
   rate: number;
   calibration: Calibration | null;
-  /** The trial that was answered last. */
+  /** The last answer. */
   answered: { spec: TrialSpec; pjnd: number; points: [number, number][] } | null;
   load: (key: string, signal: AbortSignal) => Promise<Blob>;
 }
 
-/** How large an image of the study is here. */
+/** The size of an image of the study on this screen. */
 export function sizeOf(app: App, width: number, height: number): Shown {
   const { study } = app.session;
   const dpr = window.devicePixelRatio || 1;

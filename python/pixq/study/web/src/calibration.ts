@@ -4,10 +4,10 @@ import { screenCm, screenHeight } from "./checks.ts";
 import { button, el } from "./dom.ts";
 import { environment } from "./watch.ts";
 
-/** Steps of buttons and keys, in device pixels. */
+/** Steps of the buttons and keys, in device pixels. */
 const [FINE, COARSE] = [1, 12];
 
-/** The person makes a frame as large as a card, and so says how large a centimetre is. */
+/** The person makes a frame as large as a bank card, which tells how large a centimetre is on the screen. */
 export function calibration(app: App, display: HTMLElement): Promise<void> {
   const { language, session } = app;
   const say = language.say.bind(language);
@@ -49,17 +49,17 @@ export function calibration(app: App, display: HTMLElement): Promise<void> {
     });
     frame.addEventListener("pointermove", event => {
       if (!grip) return;
-      // Along whichever edge was drawn farther; the card's shape stays.
+      // Follow the edge that was dragged farther; the card keeps its shape.
       const [right, down] = [event.clientX - grip.x, ((event.clientY - grip.y) * CARD.width) / CARD.height];
       set(grip.width + (Math.abs(right) > Math.abs(down) ? right : down));
     });
     for (const name of ["pointerup", "pointercancel"] as const) frame.addEventListener(name, () => (grip = null));
     const done = button(say("calibration_done"), () => void send(), true);
-    const sized = (text: string, label: string, steps: number): HTMLButtonElement => {
-      const made = button(text, () => grow(steps));
-      made.setAttribute("aria-label", label);
-      made.title = label;
-      return made;
+    const sizeButton = (text: string, label: string, steps: number): HTMLButtonElement => {
+      const control = button(text, () => grow(steps));
+      control.setAttribute("aria-label", label);
+      control.title = label;
+      return control;
     };
     const send = async (): Promise<void> => {
       done.disabled = true;
@@ -70,7 +70,7 @@ export function calibration(app: App, display: HTMLElement): Promise<void> {
       app.calibration = { px_per_cm, environment: now };
       const fits = screen >= min_screen_cm;
       if (fits) await session.storage.saveCalibration(app.calibration).catch(() => {});
-      // Measured again in the middle, it is no step of the study: the server only writes it down.
+      // A calibration in the middle of the study is not a step: the server only logs it.
       await session.submit(session.state.step === "calibration" ? "calibration" : "recalibration", {
         px_per_cm,
         screen_height: screenHeight(now),
@@ -101,10 +101,10 @@ export function calibration(app: App, display: HTMLElement): Promise<void> {
         complaint,
         el("div", { class: "desk" }, frame),
         el("div", { class: "sizes", role: "group", "aria-label": say("calibration_frame") },
-          sized("− −", say("calibration_much_smaller"), -COARSE),
-          sized("−", say("calibration_smaller"), -FINE),
-          sized("+", say("calibration_larger"), FINE),
-          sized("+ +", say("calibration_much_larger"), COARSE),
+          sizeButton("− −", say("calibration_much_smaller"), -COARSE),
+          sizeButton("−", say("calibration_smaller"), -FINE),
+          sizeButton("+", say("calibration_larger"), FINE),
+          sizeButton("+ +", say("calibration_much_larger"), COARSE),
         ),
         el("p", { class: "faint small", id: "card-keys" }, say("calibration_keys"), " ", say("calibration_privacy")),
         el("p", { class: "actions" }, done),

@@ -1,12 +1,12 @@
 import { show, type App } from "./app.ts";
 import { button, el } from "./dom.ts";
 
-/** Paragraphs of a plain text: empty lines part them. */
+/** The paragraphs of a plain text, which empty lines separate. */
 function paragraphs(text: string): HTMLElement[] {
   return text.split(/\n\s*\n/).map(part => el("p", { class: "plain" }, part.trim()));
 }
 
-/** The study's text, and the person's word. */
+/** The study's consent text, the warning, and the person's decision. */
 export function consent(app: App, display: HTMLElement): Promise<void> {
   const { study } = app.session;
   return new Promise(resolve => {
@@ -42,12 +42,12 @@ export function consent(app: App, display: HTMLElement): Promise<void> {
         ),
       );
     };
-    let said = false;
+    let decided = false;
     const send = (agreed: boolean): void => {
-      // A double click is one word; the server refuses a second.
-      if (said) return;
-      said = true;
-      // The text itself is the server's; it keeps it by these two.
+      // A double click is one decision; the server refuses a second one.
+      if (decided) return;
+      decided = true;
+      // The server has the text itself, by version and language.
       void app.session.submit("consent", { agreed, language: app.language.code, version: study.version }).then(resolve);
     };
     paint();

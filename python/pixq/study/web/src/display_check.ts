@@ -17,7 +17,7 @@ function row(app: App, title: string): Row {
   return {
     root,
     set(fine, text) {
-      // Only what changed is said again by a screen reader.
+      // A screen reader reads again only what changed.
       const now = `${fine} ${text}`;
       if (now === before) return;
       before = now;
@@ -30,7 +30,7 @@ function row(app: App, title: string): Row {
   };
 }
 
-/** Device, window and display; looked at all the time, so that it turns right the moment it is mended. */
+/** Checks of the device, the window and the display, which update as soon as something is fixed. */
 export function displayCheck(app: App, display: HTMLElement): Promise<void> {
   const { language, session } = app;
   const { study } = session;
@@ -55,7 +55,7 @@ export function displayCheck(app: App, display: HTMLElement): Promise<void> {
       el("div", { class: "sheet" },
         el("h1", {}, say("check_title")),
         el("p", { class: "lead" }, say("check_lead")),
-        el("ul", { class: "checks", role: "status" }, ...Object.values(rows).map(each => each.root)),
+        el("ul", { class: "checks", role: "status" }, ...Object.values(rows).map(({ root }) => root)),
         el("p", { class: "actions" }, go, again),
       ),
     );
@@ -87,7 +87,7 @@ export function displayCheck(app: App, display: HTMLElement): Promise<void> {
     };
     const stop = observe(look);
     const send = async (): Promise<void> => {
-      // For good: a slow line must not have it said twice.
+      // Once: on a slow connection it must not be sent twice.
       sent = go.disabled = true;
       const now = environment();
       await session.submit("check", {
@@ -103,7 +103,7 @@ export function displayCheck(app: App, display: HTMLElement): Promise<void> {
       stop();
       resolve();
     };
-    // Whoever holds a phone can't mend it: the study ends, and says so.
+    // A phone can't be fixed: the study ends and says so.
     void measure().then(() => (handheld ? send() : undefined));
   });
 }

@@ -4,10 +4,10 @@ import { requestNextSession } from "./next_session.ts";
 import type { State } from "./protocol.ts";
 import type { Key } from "./texts.ts";
 
-/** Milliseconds that thanks are read before the platform takes over. */
+/** Milliseconds to read the thanks before the platform takes over. */
 const THANKS = 4000;
 
-/** The last words, once the server has all. */
+/** The last page, once the server has everything. */
 export async function end(app: App, display: HTMLElement): Promise<void> {
   const { language, session } = app;
   const say = language.say.bind(language);
@@ -24,8 +24,8 @@ export async function end(app: App, display: HTMLElement): Promise<void> {
     const copy = button(say("completed_copy"), () => {
       void navigator.clipboard.writeText(code).then(() => (copy.textContent = say("completed_copied")));
     });
-    const shown = el("output", { class: "code", id: "code" }, code);
-    sheet.append(el("p", {}, el("label", { for: "code" }, say("completed_code"))), el("p", { class: "actions" }, shown, ...(window.isSecureContext ? [copy] : [])));
+    const output = el("output", { class: "code", id: "code" }, code);
+    sheet.append(el("p", {}, el("label", { for: "code" }, say("completed_code"))), el("p", { class: "actions" }, output, ...(window.isSecureContext ? [copy] : [])));
   }
   if (url) {
     sheet.append(el("p", { class: "actions" }, el("a", { href: url, class: "main" }, say("completed_link"))));

@@ -1,4 +1,4 @@
-/** A landscape for the instructions, drawn here: nothing to load, and of no image of the study. */
+/** A landscape for the instructions, drawn here: it is not an image of the study, and needs no loading. */
 
 const WIDTH = 480;
 const HEIGHT = 300;
@@ -19,7 +19,7 @@ function tree(context: Context, x: number, y: number, size: number, shift: numbe
   }
 }
 
-/** @param strength From 0, as it is, to 1: the trees move and fade. */
+/** @param strength From 0, the landscape unchanged, to 1: the trees move and fade. */
 function draw(context: Context, strength: number): void {
   const sky = context.createLinearGradient(0, 0, 0, HEIGHT * 0.7);
   sky.addColorStop(0, "#88b6dd");

@@ -4,21 +4,21 @@ import { show, sizeOf, type App } from "./app.ts";
 import { button, el } from "./dom.ts";
 import type { Feedback } from "./protocol.ts";
 
-/** How a training answer was: the accepted range, and the expected places as circles. */
-export async function feedback(app: App, display: HTMLElement, told: Feedback): Promise<void> {
+/** Feedback on a training answer: the accepted range, and the expected places as circles. */
+export async function feedback(app: App, display: HTMLElement, result: Feedback): Promise<void> {
   const { language, session } = app;
   const say = language.say.bind(language);
-  const [from, to] = told.pjnd_range;
-  const again = session.state.step === "training" && session.state.trial?.key === told.key;
-  // After a reload nobody knows any more what was answered; what is expected is told all the same.
-  const answered = app.answered?.spec.key === told.key ? app.answered : null;
+  const [from, to] = result.pjnd_range;
+  const again = session.state.step === "training" && session.state.trial?.key === result.key;
+  // After a reload the answer is not known any more; what was expected is shown all the same.
+  const answered = app.answered?.spec.key === result.key ? app.answered : null;
   const spec = answered?.spec ?? (again ? session.state.trial : null);
-  const controls = el("div", { class: "fj-controls" }, el("h1", {}, say(told.passed ? "feedback_yes" : "feedback_no")));
+  const controls = el("div", { class: "fj-controls" }, el("h1", {}, say(result.passed ? "feedback_yes" : "feedback_no")));
   if (answered) {
     const { pjnd, spec: { clicks } } = answered;
-    const key = told.in_range ? "feedback_level_yes" : pjnd > to ? "feedback_level_high" : "feedback_level_low";
+    const key = result.in_range ? "feedback_level_yes" : pjnd > to ? "feedback_level_high" : "feedback_level_low";
     controls.append(el("p", {}, say(key, { pjnd, from, to })));
-    controls.append(el("p", {}, say("feedback_places", { matched: told.matched.length, clicks })));
+    controls.append(el("p", {}, say("feedback_places", { matched: result.matched.length, clicks })));
   } else controls.append(el("p", {}, say("feedback_level_range", { from, to })));
   const go = new Promise<void>(resolve => {
     const buttons = el("p", { class: "actions" }, button(say(again ? "feedback_again" : "continue"), resolve, true));
@@ -47,10 +47,10 @@ export async function feedback(app: App, display: HTMLElement, told: Feedback): 
     stage.root.setAttribute("aria-label", say("feedback_picture"));
     surround.replaceChildren(stage.root);
     stage.settle();
-    stage.mark(answered?.points ?? [], { circles: told.points.map(at => ({ at, radius: told.radius })) });
+    stage.mark(answered?.points ?? [], { circles: result.points.map(at => ({ at, radius: result.radius })) });
     stage.show(reference, level ? await pictures.get(1) : null);
   }).catch(() => {
-    // The words say it all; the picture was only to look at.
+    // The text says everything; the picture only illustrates it.
     surround.remove();
   });
   await go;

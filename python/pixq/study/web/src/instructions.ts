@@ -4,7 +4,7 @@ import { show, type App } from "./app.ts";
 import { button, el } from "./dom.ts";
 import { EXAMPLE, example } from "./example.ts";
 
-/** What is to be done, beside an example that flickers. */
+/** What to do, beside an example that flickers. */
 export function instructions(app: App, display: HTMLElement): Promise<void> {
   const { language, session } = app;
   const { study } = session;
@@ -12,8 +12,8 @@ export function instructions(app: App, display: HTMLElement): Promise<void> {
   return new Promise(resolve => {
     const dpr = window.devicePixelRatio || 1;
     const size = nativeSize(EXAMPLE.width * dpr, EXAMPLE.height * dpr, dpr);
-    const at = (strength: number) => example(strength, size.width_device, size.height_device);
-    const reference = at(0);
+    const draw = (strength: number) => example(strength, size.width_device, size.height_device);
+    const reference = draw(0);
     const stage = new Stage(reference, { size, ...EXAMPLE, hertz: study.hertz, rate: app.rate });
     stage.root.setAttribute("role", "img");
     stage.root.setAttribute("aria-label", say("instructions_example"));
@@ -22,13 +22,13 @@ export function instructions(app: App, display: HTMLElement): Promise<void> {
     const hint = el("p", { class: "faint", role: "status" }, say("instructions_move"));
     const slider = el("input", { type: "range", id: "example-slider", class: "fj-slider", min: 0, max: 100, step: 1, value: 0 });
     slider.addEventListener("input", () => {
-      // The pictures are gone by then, and the page stays as long as the line takes.
+      // The pictures are disposed by then, but the page stays until the server has answered.
       if (slider.disabled) return;
       moved = true;
       hint.textContent = "";
       const value = Number(slider.value);
       const before = distorted;
-      distorted = value ? at(value / 100) : null;
+      distorted = value ? draw(value / 100) : null;
       stage.show(reference, distorted);
       before?.close();
       go.disabled = !moved;

@@ -1,4 +1,4 @@
-/** The page that a server sends. */
+/** The page as a server sends it. */
 
 import { platformOf, Server } from "./api.ts";
 import { end } from "./end.ts";

@@ -19,31 +19,31 @@ export interface TrialSpec {
   preload: string[];
 }
 
-/** What a training answer came to; there until something else is answered. */
+/** Feedback on a training answer; it stays until something else is answered. */
 export interface Feedback {
   key: string;
   passed: boolean;
   in_range: boolean;
-  /** Which of the points that were set are right. */
+  /** Which of the person's points are right. */
   matched: number[];
   /** The accepted levels, from and to. */
   pjnd_range: [number, number];
   /** Where the change is seen first, in pixels of the image. */
   points: Point[];
-  /** How far from there a point may be, down and across. */
+  /** How far from these a point may be, down and across. */
   radius: Point;
 }
 
 export interface State {
   step: Step;
-  /** Number of the next event. */
+  /** The number of the next event. */
   next: number;
   index: number;
   of: number;
   trial?: TrialSpec | null;
   feedback?: Feedback | null;
   completion?: { code: string | null; url: string | null } | null;
-  /** Why it ended otherwise than by answering all. */
+  /** Why the session ended before everything was answered. */
   reason?: string;
   /** Whether somebody who has completed a session may begin another. */
   more?: boolean;
@@ -83,7 +83,7 @@ export interface StudyEvent {
   kind: Kind;
   /** Milliseconds since the page was opened. */
   at: number;
-  /** The participant's clock. */
+  /** Time by the participant's clock. */
   wall: string;
   data: Record<string, unknown>;
 }

@@ -1,22 +1,22 @@
 /**
- * Events on their way to the server: kept until they are confirmed, numbered when they are sent, in order and again.
+ * Events on their way to the server: stored until they are confirmed, numbered when they are sent, in order.
  *
- * A number belongs to an event once it may have been sent under it: again under the same number it is stored once. The
- * server tells where another page's event has it, and then this one is numbered anew. What does not fit where the session
- * is, since another page has gone on with it, becomes a note of that: nothing that is kept can stop a session for good.
- * Nothing here touches a page: where events are kept, how they are sent and the clock are given.
+ * Once an event may have been sent under a number, it keeps that number: sent again, it is stored only once. If the server
+ * has another page's event under this number, the event gets a new one. An event that does not fit the session any more,
+ * because another page has continued it, becomes a note: nothing that is stored here can block a session for good.
+ * Nothing here touches the page: the storage, the connection and the clock are passed in.
  */
 
 import { backoff } from "../flicker-jnd/order.ts";
 import type { Kind, State, Stored, StudyEvent } from "./protocol.ts";
 
-/** An event that is not confirmed. */
+/** An event that is not confirmed yet. */
 export interface Pending {
-  /** Tells the page that made it from others, which have other names; earlier ones sort before later ones. */
+  /** The name of the page that made it; names of earlier pages sort before those of later ones. */
   page: string;
-  /** Among those of its page. */
+  /** Its position among the events of its page. */
   place: number;
-  /** Null before it is sent. */
+  /** Null until it is sent. */
   number: number | null;
   kind: Kind;
   at: number;
@@ -24,21 +24,21 @@ export interface Pending {
   data: Record<string, unknown>;
 }
 
-/** What keeps events over a reload. */
+/** Stores events across a reload. */
 export interface Keeper {
-  /** By page and place. */
+  /** All stored events, by page and place. */
   load(): Promise<Pending[]>;
-  /** Keep them, or what has become of them: all or none, and for good once this returns. */
+  /** Store events, or update stored ones: all or none, and permanently once this returns. */
   put(events: readonly Pending[]): Promise<void>;
   drop(events: readonly Pending[]): Promise<void>;
 }
 
-/** The server will not take it, however often it is sent. */
+/** The server refuses the events, however often they are sent. */
 export class Refused extends Error {
   readonly status: number;
-  /** Where the server is: the last number that is stored; null where it doesn't say. */
+  /** The last number that the server has stored; null if it doesn't say. */
   readonly stored: number | null;
-  /** Of the event that it is about. */
+  /** The number of the event that was refused. */
   readonly number: number | null;
 
   constructor(message: string, status: number, stored: number | null = null, number: number | null = null) {
@@ -51,10 +51,10 @@ export class Refused extends Error {
 
 export interface QueueOptions {
   keeper: Keeper;
-  /** Fails with `Refused`, or with anything else where it is worth another try. */
+  /** Fails with `Refused`, or with another error if it is worth trying again. */
   send: (events: StudyEvent[]) => Promise<Stored>;
   onState: (state: State) => void;
-  /** Whether the last try failed. */
+  /** Called after each try. */
   onLine: (connected: boolean) => void;
   onRefused: (error: Refused) => void;
   wait?: (ms: number) => Promise<void>;
@@ -62,12 +62,12 @@ export interface QueueOptions {
   wall?: () => string;
 }
 
-/** Events a request, and their size as JSON. */
+/** Events per request, and their size as JSON. */
 const MOST = 25;
 const LARGEST = 96 * 1024;
-/** Refusals in a row that are answered at once. */
+/** Consecutive refusals after which the next try does not wait. */
 const AT_ONCE = 3;
-/** What a note of a refused event says it is. */
+/** Marks the note about a refused event. */
 const REFUSED = "refused";
 
 export class Queue {
@@ -80,7 +80,7 @@ export class Queue {
   #sending: Promise<void> | null = null;
   #wake: () => void = () => {};
   #waiting: { last: Pending; resolve: () => void }[] = [];
-  /** What was refused, and is now a note. */
+  /** The event that was refused, and the note that replaced it. */
   #doubt: { note: Pending; error: Refused; kind: Kind; key: unknown } | null = null;
   #dead = false;
 
@@ -95,33 +95,33 @@ export class Queue {
   }
 
   /**
-   * Take up what earlier pages left, and send it.
+   * Load the events that earlier pages left, and send them.
    * @param next The number of the first event that the server does not have.
    */
   async begin(next: number): Promise<void> {
-    const kept = await this.#options.keeper.load().catch(() => []);
+    const stored = await this.#options.keeper.load().catch(() => []);
     this.#next = next;
-    // Those that may be stored already keep their numbers, whatever `next` is: only the server knows whose they are.
-    this.#events = [...kept.filter(event => event.number !== null), ...kept.filter(event => event.number === null)];
+    // Events that the server may have already keep their numbers, whatever `next` is: only the server knows whose they are.
+    this.#events = [...stored.filter(event => event.number !== null), ...stored.filter(event => event.number === null)];
     await this.stored();
   }
 
-  /** Events that are not confirmed. */
+  /** The number of events that are not confirmed. */
   get pending(): number {
     return this.#events.length;
   }
 
-  /** It is kept, and on its way. */
+  /** Store an event and send it. */
   add(kind: Kind, data: Record<string, unknown>): void {
     const [at, wall] = [Math.round(this.#options.now()), this.#options.wall()];
     const event = { page: this.#page, place: this.#place++, number: null, kind, at, wall, data };
     this.#events.push(event);
-    // If it can't be kept (a full disk, a private window), it is sent all the same.
+    // If it can't be stored (a full disk, a private window), it is sent all the same.
     void this.#options.keeper.put([event]).catch(() => {});
     this.#start();
   }
 
-  /** Wait until the server has confirmed all that there is now. */
+  /** Wait until the server has confirmed all current events. */
   stored(): Promise<void> {
     const last = this.#events.at(-1);
     if (!last) return Promise.resolve();
@@ -129,21 +129,21 @@ export class Queue {
     return new Promise(resolve => this.#waiting.push({ last, resolve }));
   }
 
-  /** Don't wait any longer with the next try: the line is back. */
+  /** Try again at once: the connection is back. */
   hurry(): void {
     this.#wake();
   }
 
   #start(): void {
     if (this.#dead || this.#sending) return;
-    // What is said in one breath goes in one request.
+    // Events that are added together go in one request.
     this.#sending = Promise.resolve().then(() => this.#run()).finally(() => {
       this.#sending = null;
       if (this.#events.length && !this.#dead) this.#start();
     });
   }
 
-  /** The next to send: those of one page whose numbers follow one another, or those that now get one. */
+  /** The next events to send: those of one page with consecutive numbers, or those that get numbers now. */
   async #batch(): Promise<Pending[]> {
     const batch: Pending[] = [];
     const [{ page, number }] = this.#events;
@@ -158,7 +158,7 @@ export class Queue {
     if (number !== null) return batch;
     for (const event of batch) event.number = this.#next++;
     const { keeper } = this.#options;
-    // Sent under a number that is not kept, it could be stored twice, by this page and by the next one.
+    // An event sent under a number that is not stored here could be stored twice, by this page and by the next one.
     await keeper.put(batch).catch(() => keeper.drop(batch)).catch(() => {});
     return batch;
   }
@@ -186,10 +186,10 @@ export class Queue {
         this.#next = answer.stored + 1;
         this.#options.onState(answer.state);
         await this.#confirm(batch);
-        this.#look(batch, answer.state);
-      } else if (!(await this.#mend(batch, answer))) this.#die(answer);
+        this.#checkDoubt(batch, answer.state);
+      } else if (!(await this.#adapt(batch, answer))) this.#stop(answer);
       else if (++refusals > AT_ONCE) await this.#pause(backoff(refusals - AT_ONCE, Math.random()));
-      this.#tell();
+      this.#resolveWaiting();
     }
   }
 
@@ -199,41 +199,41 @@ export class Queue {
     this.#wake = () => {};
   }
 
-  /** These are stored. */
+  /** Forget events that the server has stored. */
   async #confirm(events: readonly Pending[]): Promise<void> {
     this.#events = this.#events.filter(event => !events.includes(event));
     await this.#options.keeper.drop(events).catch(() => {});
   }
 
-  /** Tell those who wait; nobody goes on after a refusal that stays. */
-  #tell(): void {
+  /** Resolve the waiting promises whose events are confirmed; none after a final refusal. */
+  #resolveWaiting(): void {
     if (this.#dead) return;
     const done = this.#waiting.filter(({ last }) => !this.#events.includes(last));
     this.#waiting = this.#waiting.filter(({ last }) => this.#events.includes(last));
     for (const { resolve } of done) resolve();
   }
 
-  /** @returns Whether it is worth another try. */
-  async #mend(batch: readonly Pending[], error: Refused): Promise<boolean> {
+  /** Adapt the events to a refusal. @returns Whether it is worth another try. */
+  async #adapt(batch: readonly Pending[], error: Refused): Promise<boolean> {
     const { status, stored, number } = error;
     if (status === 409 && stored !== null) {
       this.#next = stored + 1;
-      const at = batch.findIndex(event => event.number === number);
-      if (at >= 0 && batch[at].number as number > stored) return this.#note(batch[at], error, { said: batch[at].data });
-      // Another page's event has the number, and those before it are stored; or some before these are missing.
-      await this.#confirm(batch.slice(0, Math.max(at, 0)));
-      for (const event of batch.slice(Math.max(at, 0))) event.number = null;
+      const index = batch.findIndex(event => event.number === number);
+      if (index >= 0 && batch[index].number as number > stored) return this.#replaceByNote(batch[index], error, { said: batch[index].data });
+      // Another page's event has the number and the events before it are stored, or earlier events are missing.
+      await this.#confirm(batch.slice(0, Math.max(index, 0)));
+      for (const event of batch.slice(Math.max(index, 0))) event.number = null;
       return true;
     }
     if (status !== 413 && status !== 422) return false;
-    // One of them can't be stored at all.
-    if (batch.length === 1) return this.#note(batch[0], error, {});
+    // One of the events can't be stored at all.
+    if (batch.length === 1) return this.#replaceByNote(batch[0], error, {});
     this.#most = 1;
     return true;
   }
 
-  /** Write down, in place of an event, that it was refused. */
-  async #note(event: Pending, error: Refused, more: Record<string, unknown>): Promise<boolean> {
+  /** Replace an event by a note that it was refused. */
+  async #replaceByNote(event: Pending, error: Refused, more: Record<string, unknown>): Promise<boolean> {
     const { kind, data } = event;
     if (kind === "error" && data.what === REFUSED) return false;
     this.#doubt = { note: event, error, kind, key: data.key };
@@ -243,15 +243,15 @@ export class Queue {
     return true;
   }
 
-  /** Where the session is still at what was refused, it was no other page: a person has to know. */
-  #look(batch: readonly Pending[], { step, trial }: State): void {
+  /** If the session still waits for the refused answer, no other page gave it: the person has to know. */
+  #checkDoubt(batch: readonly Pending[], { step, trial }: State): void {
     const doubt = this.#doubt;
     if (!doubt || !batch.includes(doubt.note)) return;
     this.#doubt = null;
-    if (step === doubt.kind && (!trial || trial.key === doubt.key)) this.#die(doubt.error);
+    if (step === doubt.kind && (!trial || trial.key === doubt.key)) this.#stop(doubt.error);
   }
 
-  #die(error: Refused): void {
+  #stop(error: Refused): void {
     this.#dead = true;
     this.#options.onRefused(error);
   }

@@ -1,4 +1,4 @@
-/** What the page says. A language is one file of `texts/`. */
+/** The page's texts: one file of `texts/` per language. */
 
 import { fill, type Texts as TrialTexts } from "../flicker-jnd/texts.ts";
 import de from "../texts/de.json" with { type: "json" };
@@ -12,7 +12,7 @@ export class Language {
   readonly code: string;
   readonly #texts: typeof en;
 
-  /** A language that the page does not have is spoken in English: the study's own texts may be in more. */
+  /** The page falls back to English for languages it does not have; the study's own texts may have more. */
   constructor(code: string) {
     this.code = code;
     this.#texts = ALL[code.split("-")[0]] ?? en;
@@ -29,9 +29,9 @@ export class Language {
 
 /** The study's language that fits a person best. */
 export function choose(wanted: readonly string[], offered: readonly string[], fallback: string): string {
-  for (const each of wanted) {
-    const found = offered.find(code => code === each) ?? offered.find(code => code.split("-")[0] === each.split("-")[0]);
-    if (found) return found;
+  for (const tag of wanted) {
+    const match = offered.find(code => code === tag) ?? offered.find(code => code.split("-")[0] === tag.split("-")[0]);
+    if (match) return match;
   }
   return fallback;
 }

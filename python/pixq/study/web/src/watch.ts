@@ -1,10 +1,10 @@
-/** Looks all the time whether screen and window are as they were when they were measured, and covers the page if not. */
+/** Watches whether the screen and the window are still as they were measured, and covers the page if not. */
 
 import { changes, type Environment, type Change } from "./checks.ts";
 import { button, el } from "./dom.ts";
 import type { Language } from "./texts.ts";
 
-/** No event tells of a window that moved to another screen. */
+/** Milliseconds between two looks: no event reports that a window moved to another screen. */
 const EVERY = 500;
 
 export function environment(): Environment {
@@ -18,7 +18,7 @@ export function environment(): Environment {
   };
 }
 
-/** Calls back after whatever may have changed it; `stop` ends that. */
+/** Calls back after every possible change. @returns A function that ends this. */
 export function observe(look: () => void): () => void {
   const timer = setInterval(look, EVERY);
   const end = new AbortController();
@@ -37,7 +37,7 @@ export interface WatchOptions {
   main: HTMLElement;
   language: () => Language;
   least: [number, number];
-  /** Problems, or none any more. */
+  /** Called with the problems, or with an empty list when they are gone. */
   onChange: (problems: readonly Change[], now: Environment) => void;
   /** The person wants to measure the screen again. */
   onMeasure: () => void;
@@ -56,7 +56,7 @@ export class Watch {
     observe(() => this.look());
   }
 
-  /** From now on it must be like this; null: anything goes. */
+  /** From now on everything must stay like this; null: anything goes. */
   expect(before: Environment | null): void {
     this.#before = before;
     this.look();
@@ -74,7 +74,7 @@ export class Watch {
     const was = this.blocked;
     this.#shown = shown;
     const { main, onChange } = this.#options;
-    if (problems.length) this.#tell(problems, now);
+    if (problems.length) this.#explain(problems, now);
     this.#cover.hidden = !problems.length;
     main.inert = problems.length > 0;
     if (!was) {
@@ -85,7 +85,7 @@ export class Watch {
     if (was && !this.blocked && this.#focused instanceof HTMLElement) this.#focused.focus({ preventScroll: true });
   }
 
-  #tell(problems: readonly Change[], now: Environment): void {
+  #explain(problems: readonly Change[], now: Environment): void {
     const language = this.#options.language();
     const before = this.#before as Environment;
     const { least } = this.#options;

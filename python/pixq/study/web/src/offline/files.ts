@@ -1,4 +1,4 @@
-/** The files that a person saves in the end. Pure. `pixq study import` reads both, and both hold all there is. */
+/** The files that a person saves at the end, JSON or CSV. `pixq study import` reads both; both hold everything. Pure. */
 
 import formulaCharacters from "../../../../io/formula_characters.json" with { type: "json" };
 import constants from "../../../constants.json" with { type: "json" };
@@ -6,7 +6,7 @@ import type { StudyEvent } from "../protocol.ts";
 
 const { format: FORMAT, version: VERSION } = constants.offline_answers;
 
-/** What stands beside the events. */
+/** What a file holds besides the events. */
 export interface Facts {
   study: string;
   study_version: string;
@@ -18,12 +18,12 @@ export interface Facts {
 export function asJson(facts: Facts, events: readonly StudyEvent[]): string {
   const { study, study_version, seal, number, session } = facts;
   const head = { format: FORMAT, format_version: VERSION, study, study_version, seal, number, session, count: events.length };
-  // A line an event, so that people can read it.
+  // One line per event, so that people can read it.
   const lines = events.map(({ number, kind, at, wall, data }) => JSON.stringify({ number, kind, at, wall, data }));
   return `${JSON.stringify(head, null, 1).slice(0, -2)},\n "events": [\n  ${lines.join(",\n  ")}\n ]\n}\n`;
 }
 
-/** A cell; what a spreadsheet would take for a formula gets the mark that makes it text there. */
+/** A cell of the CSV; an apostrophe keeps a spreadsheet from computing what looks like a formula. */
 function cell(value: string | number): string {
   const text = String(value);
   const computed = text !== "" && formulaCharacters.includes(text[0]);
@@ -35,7 +35,7 @@ const HEAD = [
   "event", "kind", "at", "wall", "image", "level", "points_yx", "data",
 ];
 
-/** A row an event; the last column has all of it as JSON, and those before it what people want to read. */
+/** One row per event: the last column has all of it as JSON, the columns before it what people want to read. */
 export function asCsv(facts: Facts, events: readonly StudyEvent[]): string {
   const { study, study_version, seal, number, session } = facts;
   const rows = events.map(event => {
@@ -49,6 +49,6 @@ export function asCsv(facts: Facts, events: readonly StudyEvent[]): string {
       JSON.stringify(event.data),
     ];
   });
-  // The mark at the beginning tells spreadsheets that it is UTF-8.
+  // The byte order mark tells spreadsheets that the file is UTF-8.
   return `\ufeff${[HEAD, ...rows].map(row => `${row.map(cell).join(",")}\r\n`).join("")}`;
 }

@@ -13,12 +13,12 @@ export interface Judgement {
   matched: [number, number][];
 }
 
-/** A number as a whole number of 2^-scale; every double is one. */
+/** A number as a multiple of 2^-scale; every double is one. */
 function whole(value: number, scale: number): bigint {
   return BigInt(value * 2 ** scale);
 }
 
-/** So many times a number must be doubled to be whole. */
+/** How often a number must be doubled to be whole. */
 function scaleOf(value: number): number {
   let scale = 0;
   while (!Number.isInteger(value)) {
@@ -28,10 +28,10 @@ function scaleOf(value: number): number {
   return scale;
 }
 
-/** In exact numbers, so that page and import agree about a point on the border. */
+/** In exact arithmetic, so that the page and the import agree about a point on the border. */
 function isNear(point: Point, place: Point, width: number, height: number): boolean {
   const scale = Math.max(...point.map(scaleOf), ...place.map(scaleOf));
-  // Coordinates so near to 0 that they can't be told from it; a screen has none such.
+  // Coordinates too near to 0 to matter; no screen has such.
   if (scale > 900) return isNear(flat(point), flat(place), width, height);
   const off = (axis: 0 | 1) => whole(point[axis], scale) - whole(place[axis], scale);
   const [across, down] = [BigInt(width), BigInt(height)];
@@ -47,10 +47,10 @@ export function radius(width: number, height: number): Point {
 }
 
 function flat(point: Point): Point {
-  return point.map(each => (Math.abs(each) < 1e-200 ? 0 : each)) as Point;
+  return point.map(value => (Math.abs(value) < 1e-200 ? 0 : value)) as Point;
 }
 
-/** Ways to give each of `count` points one of `places`, no place twice, in order. */
+/** All ways to assign `count` points to different ones of `places`, in order. */
 function* ways(count: number, places: number, taken: readonly number[] = []): Generator<readonly number[]> {
   if (taken.length === count) {
     yield taken;

@@ -1,7 +1,7 @@
 /**
  * What comes next in a session: what `pixq.study.session.state_machine` says, for a page without a server.
  *
- * A test runs both over the same events. Tests hidden among the trials are not known here, so trials are only counted.
+ * A test runs both on the same events. Which trials are hidden tests is not known here, so trials are only counted.
  */
 
 import constants from "../../../constants.json" with { type: "json" };
@@ -42,16 +42,16 @@ const { flow, limits, judgement } = constants;
 
 type Data = Record<string, unknown>;
 
-/** Where a session is after one more event, and why the event changes nothing; empty where it does, or is only written down. */
+/** Where a session is after one more event, and why the event was refused; empty if it was not. */
 export function advance(plan: SessionPlan, progress: Progress, event: Pick<StudyEvent, "number" | "kind" | "data">): [Progress, string] {
-  const stood = { ...progress, next: event.number + 1 };
+  const unchanged = { ...progress, next: event.number + 1 };
   const { kind, data } = event;
-  if (constants.events[kind] === "log") return [stood, ""];
-  if (kind !== progress.step) return [stood, `${kind}: the session is at ${progress.step}`];
-  const wrong = shape(kind, data) || (kind === "survey" ? surveyRefusal(plan.study.survey, data) : "");
-  if (wrong) return [stood, `${kind}: ${wrong}`];
-  if (kind === "training" || kind === "trial") return answer(plan, stood, data);
-  return [step(plan, { ...stood, feedback: null }, data), ""];
+  if (constants.events[kind] === "log") return [unchanged, ""];
+  if (kind !== progress.step) return [unchanged, `${kind}: the session is at ${progress.step}`];
+  const refusal = shapeRefusal(kind, data) || (kind === "survey" ? surveyRefusal(plan.study.survey, data) : "");
+  if (refusal) return [unchanged, `${kind}: ${refusal}`];
+  if (kind === "training" || kind === "trial") return answer(plan, unchanged, data);
+  return [step(plan, { ...unchanged, feedback: null }, data), ""];
 }
 
 function step(plan: SessionPlan, at: Progress, data: Data): Progress {
@@ -60,13 +60,13 @@ function step(plan: SessionPlan, at: Progress, data: Data): Progress {
   if (at.step === "check") {
     if (data.mobile) return ended(at, "mobile");
     const [width, height] = study.min_window;
-    const said = data as { width: number; height: number; rate: number };
-    const fits = said.width >= width && said.height >= height && said.rate >= flow.frames_per_image * study.hertz;
+    const check = data as { width: number; height: number; rate: number };
+    const fits = check.width >= width && check.height >= height && check.rate >= flow.frames_per_image * study.hertz;
     return fits ? { ...at, step: "calibration" } : at;
   }
   if (at.step === "calibration") {
-    const said = data as { screen_height: number; px_per_cm: number };
-    if (said.screen_height / said.px_per_cm >= study.min_screen_cm) return { ...at, step: "instructions", tries: 0 };
+    const calibration = data as { screen_height: number; px_per_cm: number };
+    if (calibration.screen_height / calibration.px_per_cm >= study.min_screen_cm) return { ...at, step: "instructions", tries: 0 };
     const tried = { ...at, tries: at.tries + 1 };
     return tried.tries < flow.calibration_tries ? tried : ended(tried, "screen");
   }
@@ -78,14 +78,14 @@ function ended(at: Progress, reason: string): Progress {
   return { ...at, step: "failed", reason, tries: 0 };
 }
 
-/** At an image, or past the last one of its step at the next step. */
+/** At an image, or at the next step after the last image. */
 function image(plan: SessionPlan, at: Progress, index: number): Progress {
   if (at.step === "training" && index >= plan.training.length) return image(plan, { ...at, step: "trial" }, 0);
   if (at.step === "trial" && index >= plan.trials.length) return { ...at, step: plan.study.survey.length ? "survey" : "completed", index: 0, tries: 0 };
   return { ...at, index, tries: 0 };
 }
 
-interface Said {
+interface Answer {
   key: string;
   pjnd: number;
   points: Point[];
@@ -93,14 +93,14 @@ interface Said {
 }
 
 function answer(plan: SessionPlan, at: Progress, data: Data): [Progress, string] {
-  const said = data as unknown as Said;
+  const given = data as unknown as Answer;
   const item: Item = (at.step === "training" ? plan.training : plan.trials)[at.index];
-  const wrong = misfit(plan.study.clicks, item, said);
-  if (wrong) return [at, `${at.step}: ${wrong}`];
+  const refusal = answerRefusal(plan.study.clicks, item, given);
+  if (refusal) return [at, `${at.step}: ${refusal}`];
   if (at.step === "trial") return [image(plan, { ...at, feedback: null }, at.index + 1), ""];
   const { pjnd_range, points } = item as TrainingItem;
   const { key, width, height } = item;
-  const { passed, in_range, matched } = judge(said.pjnd, said.points, pjnd_range, points, width, height);
+  const { passed, in_range, matched } = judge(given.pjnd, given.points, pjnd_range, points, width, height);
   const feedback: Feedback = {
     key, passed, in_range, matched: matched.map(pair => pair[0]), pjnd_range, points,
     radius: radius(width, height),
@@ -109,26 +109,26 @@ function answer(plan: SessionPlan, at: Progress, data: Data): [Progress, string]
   return [passed || tried.tries >= flow.training_tries ? image(plan, tried, at.index + 1) : tried, ""];
 }
 
-function misfit(clicks: number, item: Item, said: Said): string {
-  if (said.key !== item.key) return "key: does not belong to the current image";
-  if (!item.levels.includes(said.pjnd)) return "pjnd: is not one of the levels of this image";
-  if (said.points.length !== clicks) return `points: must be exactly ${clicks}`;
-  if (!said.points.every(([y, x]) => 0 <= y && y <= item.height && 0 <= x && x <= item.width)) return "points: one is outside the image";
-  if (!said.track.some(([, level]) => level > 0)) return "track: the slider was not moved";
+function answerRefusal(clicks: number, item: Item, { key, pjnd, points, track }: Answer): string {
+  if (key !== item.key) return "key: does not belong to the current image";
+  if (!item.levels.includes(pjnd)) return "pjnd: is not one of the levels of this image";
+  if (points.length !== clicks) return `points: must be exactly ${clicks}`;
+  if (!points.every(([y, x]) => 0 <= y && y <= item.height && 0 <= x && x <= item.width)) return "points: one is outside the image";
+  if (!track.some(([, level]) => level > 0)) return "track: the slider was not moved";
   return "";
 }
 
-/** What is wrong with an event's data; empty: nothing. */
-function shape(kind: Kind, data: Data): string {
+/** Why an event's data are refused; empty if they are not. */
+function shapeRefusal(kind: Kind, data: Data): string {
   const number = (name: string, fits: (value: number) => boolean) => {
     const value = data[name];
-    return typeof value === "number" && Number.isFinite(value) && fits(value) ? "" : `${name}: is no such number`;
+    return typeof value === "number" && Number.isFinite(value) && fits(value) ? "" : `${name}: is not such a number`;
   };
   const boolean = (name: string) => (typeof data[name] === "boolean" ? "" : `${name}: is neither true nor false`);
   const pairs = (name: string, most: number) => {
     const value = data[name];
     const pair = (each: unknown) => Array.isArray(each) && each.length === 2 && each.every(Number.isFinite);
-    return Array.isArray(value) && value.length <= most && value.every(pair) ? "" : `${name}: is no list of pairs`;
+    return Array.isArray(value) && value.length <= most && value.every(pair) ? "" : `${name}: is not a list of pairs`;
   };
   const size = (value: number) => value >= 0 && value <= limits.css_pixels;
   switch (kind) {
