@@ -288,7 +288,7 @@ def test_no_file_is_an_error(folder: Path, tmp_path: Path, capsys: pytest.Captur
 
 def test_build_says_what_it_is_for(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ran("build", folder, "--out", tmp_path / "a.html") == 2
-    assert "pixq study build --offline writes one HTML file" in capsys.readouterr().err
+    assert "give --offline to write one HTML file" in capsys.readouterr().err
     if not (Path(pixq.__file__).parent / "study" / "page" / "offline.js").is_file():
         pytest.skip("the study's page is not bundled; `make build` does it")
     assert ran("build", "--offline", folder, "--out", tmp_path / "a.html", "--number", "2") == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pixq.io.progress import ProgressCallback
 
-__all__ = ["counted", "progress_bar", "staged"]
+__all__ = ["progress_bar"]
 
 #: Seconds between two lines where stderr is not a terminal.
 LINE_EVERY = 10.0
@@ -65,34 +65,3 @@ def progress_bar(*, quiet: bool = False) -> Iterator[ProgressCallback]:
                 print(line, file=sys.stderr, flush=True)
 
         yield on_progress
-
-
-@contextmanager
-def counted(doing: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar for work of `total` items; the function it gives is told how many are done."""
-    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(doing, total=total)
-        yield lambda done: bar.update(task, completed=done)
-
-
-@contextmanager
-def staged() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for work in stages; the function it gives is told the stage, and how many are done of how many."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task, now, last = bar.add_task("", total=None), "", time.monotonic()
-
-        def update(stage: str, done: int, total: int) -> None:
-            nonlocal now, last
-            if stage != now:
-                now = stage
-                bar.reset(task, description=stage, total=total)
-            bar.update(task, completed=done, total=total)
-            if not console.is_terminal and time.monotonic() - last >= LINE_EVERY:
-                last = time.monotonic()
-                print(f"pixq: {stage}: {done} of {total}", file=sys.stderr, flush=True)
-
-        yield update

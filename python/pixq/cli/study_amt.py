@@ -20,23 +20,23 @@ def import_amt(
     key: Path | None = None,
     parquet: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Read result files that the earlier framework's batches left, as answers of this study.
+    """Read result files of the earlier framework as answers of this study.
 
-    Workers become pseudonyms by the study's key, and an address in the files is not taken. What is skipped is said on
-    stderr, and ends with code 1.
+    Workers become pseudonyms by the study's key, and addresses in the files are ignored. Skipped entries are listed on
+    stderr, and the exit code is then 1.
 
     Parameters
     ----------
     results
-        CSV files of Mechanical Turk's batches, or the framework's own downloads.
+        CSV files of Mechanical Turk batches, or the framework's own downloads.
     out
         A new folder for answers.csv and dictionary.json.
     study
-        The study that has the images: its folder, or study.toml. Default: this folder.
+        The study that has the images: its folder, or its study.toml. Default: this folder.
     key
-        The study's key, which is made if there is none. Default: study.key beside study.toml.
+        The study's key, which is created if missing. Default: study.key beside study.toml.
     parquet
-        Write answers.parquet, too.
+        Also write answers.parquet.
     """
     if not results:
         raise PixqError("give the result files: pixq study import-amt batch.csv --out answers")
@@ -49,15 +49,15 @@ def import_amt(
 
     opened = open_study(study)
     secret = open_key(key or opened.study.folder / KEY_FILE)
-    found = read_mturk(opened, results, secret.pseudonym)
-    for path in write_answers(opened.study, found.answers, out, parquet=parquet):
+    imported = read_mturk(opened, results, secret.pseudonym)
+    for path in write_answers(opened.study, imported.answers, out, parquet=parquet):
         print(path)
-    for line in found.skipped:
+    for line in imported.skipped:
         print(f"pixq: skipped: {line}", file=sys.stderr)
-    people = len({each.participant for each in found.answers})
+    people = len({each.participant for each in imported.answers})
     print(
-        f"pixq: {len(found.answers)} answers of {people} people; {found.training} to training images left out; "
-        f"{len(found.skipped)} skipped",
+        f"pixq: {len(imported.answers)} answers of {people} people; {imported.training} to training images left out; "
+        f"{len(imported.skipped)} skipped",
         file=sys.stderr,
     )
-    return 1 if found.skipped else 0
+    return 1 if imported.skipped else 0

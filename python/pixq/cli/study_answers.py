@@ -21,16 +21,16 @@ def status(
     database: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Say how far a study is: answers by source and quota, tests passed, times, where people left, late frames.
+    """Print how far a study is: answers per source, test images passed, times, where people left, late frames.
 
-    It works while the study is served, and after it.
+    It also works while the study is being served.
 
     Parameters
     ----------
     study
-        Its folder, or study.toml. Default: this folder.
+        Folder of the study, or its study.toml. Default: this folder.
     database
-        Of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
+        Database of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
     json_
         Print it as JSON.
     """
@@ -55,21 +55,21 @@ def export(
     database: str | None = None,
     parquet: Annotated[bool, Parameter(negative="--no-parquet")] = True,
 ) -> int:
-    """Write answers, one row each, sessions, consents, and a dictionary of all columns. The files are named on stdout.
+    """Write the answers, sessions and consents of a study, and a dictionary of all columns; print the files' names.
 
-    It works while the study is served, and after it. An earlier export's files in the folder are replaced, each whole;
-    all else in it stays.
+    It also works while the study is being served. Files of an earlier export in the folder are replaced; everything
+    else in it stays.
 
     Parameters
     ----------
     study
-        Its folder, or study.toml. Default: this folder.
+        Folder of the study, or its study.toml. Default: this folder.
     out
-        The folder for answers.csv, sessions.csv, both as Parquet, consents.json and dictionary.json.
+        Folder for answers.csv, sessions.csv, their Parquet versions, consents.json and dictionary.json.
     database
-        Of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
+        Database of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
     parquet
-        Write Parquet files too.
+        Also write Parquet files.
     """
     require("sqlalchemy")
     from pixq.study.results.answers import answers_of

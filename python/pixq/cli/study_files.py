@@ -20,46 +20,46 @@ def new(
     level: str | None = None,
     seed: int = 1,
 ) -> int:
-    """Write study.toml about the images of a folder tree. Nothing is overwritten. Images that are left out are named,
-    and end with code 1.
+    """Write study.toml about the images of a folder tree, without overwriting anything. Images that are left out are
+    listed, and the exit code is then 1.
 
-    A tree holds SOURCE.png and SOURCE_CODEC_NUMBER.jpg for each level, or a folder SOURCE with a level in each file's
-    name, or is of the layout of LocJND, with ground_truth.json.
+    The tree holds SOURCE.png and SOURCE_CODEC_NUMBER.jpg for each level; or SOURCE.png and a folder SOURCE with a
+    number in each file's name; or it has the layout of LocJND, with ground_truth.json.
 
     Parameters
     ----------
     folder
-        Of the study.
+        Folder of the study.
     images
-        A tree whose images are copied into the study's folder. Default: those that are there.
+        A tree whose images are copied into the study's folder. Default: the images that are there.
     title
-        Of the study.
+        Title of the study.
     level
-        How a level follows from n, the last number in a file's name: n, or 101-n where n is a JPEG's quality. Default:
-        by looking which number's image differs more from its reference.
+        How a level is computed from n, the last number in a file's name: n, or 101-n if n is a JPEG quality. Default:
+        found out by comparing the images of the lowest and the highest number with the reference.
     seed
-        Of everything that is drawn.
+        Seed of all random draws.
     """
     from pixq.study.design.new import left_out, new_study
 
     path = new_study(folder, images, title=title, level=level, seed=seed)
     print(path)
-    lone = left_out(folder, images)
-    for name in lone:
+    unused = left_out(folder, images)
+    for name in unused:
         print(f"pixq: left out: {printable(name)}: has no levels, or no reference", file=sys.stderr)
-    print("pixq: read it and mend its texts, then run pixq study check", file=sys.stderr)
-    return 1 if lone else 0
+    print("pixq: review study.toml and edit its texts, then run pixq study check", file=sys.stderr)
+    return 1 if unused else 0
 
 
 def check(study: Path = Path(), /) -> int:
-    """Decode every image of a study; say what a session takes, and what it costs.
+    """Decode every image of a study, and estimate how long a session takes and what the study costs.
 
-    Warnings and problems go to stderr. A study with a problem ends with code 2.
+    Warnings and problems go to stderr. The exit code is 2 if there is a problem.
 
     Parameters
     ----------
     study
-        Its folder, or study.toml. Default: this folder.
+        Folder of the study, or its study.toml. Default: this folder.
     """
     from pixq.study.design.check import check_study
 

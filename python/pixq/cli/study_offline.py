@@ -1,4 +1,4 @@
-"""`pixq study build`, `import` and `demo`: studies without a server, or with one of their own."""
+"""`pixq study build`, `import` and `demo`: studies without a server, or with one that starts by itself."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def build(
     number: int = 1,
     language: str | None = None,
 ) -> int:
-    """Write one HTML file that runs from the disk in Chrome, Edge or Firefox, with no server and no request.
+    """Write one HTML file that runs from disk in Chrome, Edge or Firefox, without a server or any request.
 
-    It is for one session, and ends with a download of the answers, which `pixq study import` reads. What is known of
-    hidden test images is not in it: they are judged at the import.
+    It holds one session and ends with a download of the answers, which `pixq study import` reads. It does not contain
+    the truth about hidden test images: they are judged during the import.
 
     Parameters
     ----------
     study
-        Its folder, or study.toml. Default: this folder.
+        Folder of the study, or its study.toml. Default: this folder.
     offline
-        The one thing that is built; a study that is served needs no building.
+        Required: build the page that runs from disk. A study with a server needs no building.
     out
-        The file.
+        The HTML file.
     number
-        Which session: files of the numbers 1, 2, 3, ... ask about all sources equally often.
+        Number of the session: together, files with the numbers 1, 2, 3, ... ask about all sources equally often.
     language
-        That the page begins in. Default: the browser's, if the study has it.
+        Language that the page begins in. Default: the browser's, if the study has it.
     """
     if not offline:
         raise PixqError(
-            "pixq study build --offline writes one HTML file that runs from the disk; without --offline there is "
-            "nothing to build: pixq study serve serves the study as it is"
+            "give --offline to write one HTML file that runs from disk; to run the study on a server, use pixq study "
+            "serve, which needs no building"
         )
     require("sqlalchemy")
     from pixq.study.design.study_files import open_study
@@ -56,7 +56,7 @@ def build(
     size = write_offline(opened, key, out, number=number, language=language)
     print(out)
     print(
-        f"pixq: session {number}, {size / 1e6:.1f} MB; what comes back is imported with the study as it is now: "
+        f"pixq: session {number}, {size / 1e6:.1f} MB; keep the study as it is until the answers are imported: "
         "pixq study import FILE...",
         file=sys.stderr,
     )
@@ -68,24 +68,24 @@ def import_(
     study: Path = Path(),
     database: str | None = None,
 ) -> int:
-    """Read the answers that files of `pixq study build --offline` gave into the study's database.
+    """Import the answers from files of `pixq study build --offline` into the study's database.
 
-    Files that are there already are not stored again. Files that can't be taken are said on stderr, with code 2; the
-    others are stored.
+    Answers that are stored already are skipped. Files that can't be imported are listed on stderr, and the exit code is
+    then 2; the others are stored.
 
     Parameters
     ----------
     answers
-        JSON or CSV, as the page saved it; of one session either will do.
+        JSON or CSV files as the page saved them; either is enough for a session.
     study
-        Its folder, or study.toml, as it was when the file was built. Default: this folder.
+        Folder of the study, or its study.toml, as it was when the file was built. Default: this folder.
     database
-        Of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
+        Database of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
     """
     if not answers:
         raise PixqError("give the files that participants sent: pixq study import pixq-answers-1-*.json")
     require("sqlalchemy")
-    from pixq.cli.progress import counted
+    from pixq.cli.progress import progress_bar
     from pixq.study.design.study_files import open_study
     from pixq.study.offline.import_files import Importer, read_answer_file
     from pixq.study.server.open_study import open_study_store
@@ -100,7 +100,7 @@ def import_(
     stored = 0
     with open_study_store(opened.study, database, make=True) as (store, key):
         importer = Importer(SessionService(opened, store, key), key)
-        with counted("importing", len(answers)) as done:
+        with progress_bar() as on_progress:
             for count, path in enumerate(answers, start=1):
                 try:
                     found = importer.add(read_answer_file(path))
@@ -108,7 +108,7 @@ def import_(
                     wrong.append(str(error))
                     continue
                 finally:
-                    done(count)
+                    on_progress("importing", count, len(answers))
                 stored += found.new > 0
                 what = f"{found.answers} answers" if found.new else "is stored already"
                 print(f"{path}: {found.session}: {what}")
@@ -124,18 +124,18 @@ def demo(
     port: int = 8009,
     no_open: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Take part in a small study on this machine, at once: consent to completion. Ctrl-C ends it.
+    """Take part in a small study on this machine, from consent to completion. Ctrl-C ends it.
 
-    Its photographs come with scikit-image; where that is not installed, its pictures are made up.
+    Its photographs come with scikit-image; without it, synthetic pictures are used.
 
     Parameters
     ----------
     out
-        Folder of the study, its images and the answers. Run again, it goes on with it.
+        Folder of the study, its images and the answers. Run the command again to continue with it.
     port
-        Of the page; 0: any that is free.
+        Port of the page; 0: any free port.
     no_open
-        Don't open the page in your browser; its address is printed.
+        Do not open the page in your browser; its address is printed.
     """
     for package in ("sqlalchemy", "starlette", "uvicorn"):
         require(package)

@@ -1,13 +1,12 @@
-"""The PJND of a source from people's answers, and how sure it is.
+"""Estimate the PJND of a source from people's answers, with a confidence interval.
 
-The estimate is the median of the levels that people chose: the PJND of an image is the level that half of the people
-notice, and a median bears the few who answer at random or never noticed anything. Its interval has the 2.5 and 97.5 %
-percentiles of the medians of answers drawn again from these (the bootstrap). Each person answers a source once at most,
-so answers are drawn one by one. It is never narrower than the step between the levels that could be chosen: all people
-may agree on one of few levels, and tell nothing of what lies between. And there is none of fewer than six answers: no
-interval lies beyond the lowest and the highest, and those of five hold the median of all people with 94 % only (the
-bootstrap's would hold it with 88 % for four, 77 % for three, 58 % for two; of
-six it holds it with 93 %).
+The estimate is the median of the chosen levels: the PJND of an image is the level that half of the people notice, and a
+median tolerates the few who answer at random or never notice anything. The interval spans the 2.5th to the 97.5th
+percentile of medians of resampled answers (the bootstrap). Each person answers a source at most once, so answers are
+resampled one by one. The interval is never narrower than the step between the available levels, because people who
+agree on one of few levels say nothing about what lies between. Fewer than six answers have no interval: it cannot
+extend beyond the lowest and the highest answer, and those of five contain the median of all people with only 94 %
+(the bootstrap interval contains it with 58 % for two answers, 77 % for three, 88 % for four and 93 % for six).
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ from pixq.study.results.answers import Answer
 
 __all__ = ["CONFIDENCE", "DRAWS", "FEWEST", "LEFT_OUT", "SourceEstimate", "estimate_source", "estimates_of", "interval"]
 
-#: Of the interval: the share of such intervals that hold the truth.
+#: The confidence of the interval: the share of such intervals that contain the truth.
 CONFIDENCE = 0.95
-#: Answers of which there is an interval: the median lies between the lowest and the highest of n answers with
+#: The fewest answers with an interval: the median lies between the lowest and the highest of n answers with probability
 #: 1 - 2 / 2**n, which is 94 % for 5 and 97 % for 6.
 FEWEST = 6
-#: Medians of the bootstrap.
+#: Number of bootstrap resamples.
 DRAWS = 2000
-#: Flags of answers that no estimate is made of.
+#: Answers with these flags are left out of estimates.
 LEFT_OUT = ("failed_tests", "unfinished")
-#: Answers that are drawn at once.
+#: How many answers are drawn in one step.
 _AT_ONCE = 1 << 20
 
 
@@ -49,17 +48,17 @@ class SourceEstimate:
     Parameters
     ----------
     source
-        Its id.
+        Id of the source.
     answers
-        That the estimate is made of.
+        How many answers the estimate uses.
     left_out
-        Answers that it is not made of, by the flag that says why; see `LEFT_OUT`.
+        How many answers it leaves out, by the flag that says why; see `LEFT_OUT`.
     median, mean
-        Of the levels chosen; `None` where there is no answer. The median is the estimate.
+        Median and mean of the chosen levels; `None` without answers. The median is the estimate.
     low, high
-        Ends of the median's interval; `None` where there are fewer than `FEWEST` answers.
+        Ends of the median's interval; `None` for fewer than `FEWEST` answers.
     step
-        Between the levels about the median, halfway on either side; 0 where it is not known.
+        Distance between the levels around the median, halfway on either side; 0 if unknown.
 
     Examples
     --------
@@ -79,51 +78,51 @@ class SourceEstimate:
 
     @property
     def collected(self) -> int:
-        """All its answers, those left out among them."""
+        """All answers to the source, including those left out."""
         return self.answers + sum(self.left_out.values())
 
     @property
     def width(self) -> float | None:
-        """Of the interval, in levels."""
+        """Width of the interval, in levels."""
         return None if self.low is None or self.high is None else self.high - self.low
 
     def answers_needed(self, width: float) -> int | None:
-        """How many answers would make an interval that is at most so wide.
+        """Estimate how many answers would make the interval at most this wide.
 
-        By the spread found: an interval becomes narrower as the root of the number of answers.
+        The width of an interval falls with the square root of the number of answers.
 
         Parameters
         ----------
         width
-            In levels, above 0.
+            The wanted width in levels, above 0.
 
         Returns
         -------
         int or None
-            `FEWEST` at least; `None` where there is no interval, or the step between the levels is wider than that.
-            These answers are used, all of them: for those that are left out, others must be collected besides.
+            At least `FEWEST`; `None` if there is no interval, or the step between the levels is wider than `width`. It
+            counts the answers that are used: those that are left out must be collected in addition.
 
         Raises
         ------
         PixqError
-            If `width` is no number above 0.
+            If `width` is not a number above 0.
         """
         if not 0 < width < math.inf:
-            raise PixqError(f"width {width:g}: must be above 0; give the levels that an interval may have")
+            raise PixqError(f"width {width:g}: must be above 0; give the width of an interval in levels")
         if self.width is None or self.step > width:
             return None
         return max(FEWEST, math.ceil(self.answers * (self.width / width) ** 2))
 
 
-def interval(levels: Sequence[float], *what: object) -> tuple[float, float]:
-    """Ends of the interval of the median of some levels.
+def interval(levels: Sequence[float], *seeds: object) -> tuple[float, float]:
+    """Compute the confidence interval of the median of some levels.
 
     Parameters
     ----------
     levels
-        Chosen, one a person; `FEWEST` or more, in any order.
-    what
-        Seeds the draws: the same levels and seeds give the same interval.
+        The chosen levels, one per person; `FEWEST` or more, in any order.
+    seeds
+        Seeds of the draws: the same levels and seeds give the same interval.
 
     Returns
     -------
@@ -133,7 +132,7 @@ def interval(levels: Sequence[float], *what: object) -> tuple[float, float]:
     Raises
     ------
     ValueError
-        If there are fewer.
+        If there are fewer levels.
 
     Examples
     --------
@@ -141,39 +140,39 @@ def interval(levels: Sequence[float], *what: object) -> tuple[float, float]:
     (10.0, 10.0)
     """
     if len(levels) < FEWEST:
-        raise ValueError(f"an interval takes {FEWEST} answers or more")
-    key = hashlib.blake2b(json.dumps(what).encode(), digest_size=16).digest()
+        raise ValueError(f"an interval needs at least {FEWEST} answers")
+    key = hashlib.blake2b(json.dumps(seeds).encode(), digest_size=16).digest()
     draws = np.random.Generator(np.random.PCG64(int.from_bytes(key, "big")))
-    # The order in which answers came says nothing.
-    found = np.sort(np.asarray(levels, np.float64))
-    at_once = max(1, _AT_ONCE // len(found))
+    # The order in which answers came must not matter.
+    answers = np.sort(np.asarray(levels, np.float64))
+    at_once = max(1, _AT_ONCE // len(answers))
     medians = np.concatenate(
         [
-            np.median(found[draws.integers(0, len(found), (min(at_once, DRAWS - begun), len(found)))], axis=1)
+            np.median(answers[draws.integers(0, len(answers), (min(at_once, DRAWS - begun), len(answers)))], axis=1)
             for begun in range(0, DRAWS, at_once)
         ]
     )
     out = (1 - CONFIDENCE) / 2
-    # Ends that answers can have: a level, or the middle between two.
+    # The ends are medians that answers can have: a level, or the middle between two.
     low = np.quantile(medians, out, method="lower")
     high = np.quantile(medians, 1 - out, method="higher")
     return float(low), float(high)
 
 
 def estimate_source(study: Study, source: str, levels: Collection[int], answers: Iterable[Answer]) -> SourceEstimate:
-    """The PJND of one source.
+    """Estimate the PJND of one source.
 
     Parameters
     ----------
     study
-        Whose seed the interval is drawn with.
+        The study, for its seed.
     source
         Its id.
     levels
-        That could be chosen; the reference is 0, whether it is among them or not.
+        The levels that could be chosen; the reference is 0, whether it is among them or not.
     answers
-        About it, with their flags; the order does not matter. Those that `LEFT_OUT` names are not used: of people who
-        failed the test images, and of sessions that were not completed.
+        Answers about the source with their flags, in any order. Those with a flag of `LEFT_OUT` are not used: people
+        failed the test images, or sessions were not completed.
 
     Examples
     --------
@@ -201,21 +200,21 @@ def estimate_source(study: Study, source: str, levels: Collection[int], answers:
 
 
 def _cell(level: float, levels: Collection[int]) -> tuple[float, float]:
-    """Halfway from a level to the one below, and to the one above where there is one."""
+    """Give the points halfway from a level to the level below, and to the level above if there is one."""
     below = max((each for each in levels if each < level), default=0)
     above = min((each for each in levels if each > level), default=level)
     return (below + level) / 2, (level + above) / 2
 
 
 def estimates_of(opened: OpenedStudy, answers: Iterable[Answer]) -> list[SourceEstimate]:
-    """The PJND of every source of a study, in the study's order; those nobody answered are there too.
+    """Estimate the PJND of every source of a study, in the study's order, even of those that nobody answered.
 
     Parameters
     ----------
     opened
         The study, and the levels of its sources.
     answers
-        Of any of its sources, with their flags; those about test images are passed over.
+        Answers about any of its sources, with their flags; those about test images are ignored.
     """
     by_source: dict[str, list[Answer]] = defaultdict(list)
     for each in answers:

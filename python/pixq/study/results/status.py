@@ -1,4 +1,4 @@
-"""How far a study is, in figures: answers by source, pass rates, times, where people leave, late frames."""
+"""Compute how far a study is: answers per source, pass rates, times, where people leave, late frames."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ __all__ = ["HiddenStatus", "SourceStatus", "StudyStatus", "status_of"]
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """A source: its answers so far and the quota, its PJND by them, and the median of the seconds they took.
+    """How far one source is.
 
     Parameters
     ----------
-    id, answers, quota, seconds
-        As said.
+    id
+        Id of the source.
+    answers, quota
+        Answers so far, and answers wanted.
     counted
-        Answers that the PJND is of; see `pixq.study.results.estimate`.
+        Answers that the estimate of the PJND uses; see `pixq.study.results.estimate`.
     pjnd, low, high
-        The PJND and its 95 % interval, in levels; `None` where there are too few answers.
+        The PJND and its 95 % interval, in levels; `None` if there are too few answers.
+    seconds
+        Median time of an answer, in seconds.
     """
 
     id: str
@@ -41,7 +45,7 @@ class SourceStatus:
 
 @dataclass(frozen=True)
 class HiddenStatus:
-    """A test image: how often it was answered, and how often the PJND was in range, two points matched, and both."""
+    """A test image: its answers, and how many had the PJND in range, at least two points that match, and both."""
 
     id: str
     answers: int
@@ -57,20 +61,20 @@ class StudyStatus:
     Parameters
     ----------
     people
-        Who have begun a session.
+        People who have begun a session.
     sessions
-        By the step at which they are or ended. Those that are at no end are unfinished, or somebody is in them now.
+        Number of sessions by their current step or how they ended. Those that did not end are unfinished or running.
     sources, tests
-        By id, in the study's order.
+        How far each source and test image is, in the study's order.
     wanted, stored
-        Answers: by the quotas, and those that count towards them, which is at most the quota for each source. Those
-        that no estimate is made of do not count.
+        Answers that the quotas want, and answers that count towards them, at most the quota for each source. Answers
+        that estimates leave out do not count.
     seconds
-        The median time that an answer took; `None` where no page said.
+        Median time of an answer, in seconds; `None` if no page reported it.
     late
-        Late frames as a share of all frames shown; `None` where no page said.
+        Late frames as a share of all frames shown; `None` if no page reported them.
     flags
-        Answers by flag.
+        Number of answers by flag.
     """
 
     people: int
@@ -91,19 +95,19 @@ class StudyStatus:
 
     @property
     def dropouts(self) -> dict[str, int]:
-        """Sessions that are at no end, by the step at which they are."""
+        """Sessions that did not end, by their current step."""
         return {step: count for step, count in self.sessions.items() if step not in ENDED}
 
 
 def status_of(opened: OpenedStudy, sessions: Sequence[SessionRow], answers: Sequence[Answer]) -> StudyStatus:
-    """The figures of a study.
+    """Compute how far a study is.
 
     Parameters
     ----------
     opened
         The study, and the levels of its sources.
     sessions, answers
-        As `pixq.study.results.answers` has them.
+        As `pixq.study.results.load` and `pixq.study.results.answers` give them.
     """
     by_source: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
@@ -133,7 +137,7 @@ def status_of(opened: OpenedStudy, sessions: Sequence[SessionRow], answers: Sequ
         )
         for each in study.test
     )
-    # Late frames are counted where the frames are, too.
+    # Late frames only count where the number of all frames is known.
     known = [(each.late, each.rate * each.shown_ms / 1000) for each in answers if _counted(each)]  # type: ignore[operator]
     frames = sum(shown for _, shown in known)
     return StudyStatus(
