@@ -21,15 +21,9 @@ from support import trees
 from support.quality_maps import make_map
 
 Image = NDArray[np.uint8]
-
-
 SIZE = (100, 140)
-
-
 #: Levels of the ladders here, and the noise of each: from what nobody sees to what anybody does.
 LEVELS = {1: 0, 2: 4, 3: 8, 4: 14, 5: 25, 6: 45}
-
-
 SOURCES = ("first", "second", "third")
 
 

@@ -15,14 +15,8 @@ from pixq.scoring.scorer import Scorer
 from support import trees
 
 Bytes = NDArray[np.uint8]
-
-
 SIZE = (67, 91)
-
-
 REFERENCE = trees.photo(3, SIZE)
-
-
 DISTORTED = trees.distorted(REFERENCE, 1, 3)
 
 

@@ -8,12 +8,8 @@ from typing import Any
 from support.serving import Files, Service
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
 #: What a browser says of every answer that is an error.
 EXPECTED = "Failed to load resource: the server responded with a status of "
-
-
 #: What it says of tests that look at a canvas often.
 OURS = "Canvas2D: Multiple readback operations"
 

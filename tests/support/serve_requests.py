@@ -12,8 +12,6 @@ from support import serving
 from support.serving import Service
 
 ROOT = Path(__file__).parents[2]
-
-
 PACKAGE = ROOT / "python" / "pixq"
 
 

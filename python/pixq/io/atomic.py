@@ -172,26 +172,3 @@ def _write_parts(scratch: Path, parts: Iterable[str]) -> None:
 def scratch_path(path: Path) -> Path:
     """Where `path` is written before it is complete: a hidden name beside it, which no other process uses."""
     return path.with_name(f".{path.name}.partial-{os.getpid()}")
-
-
-# The functions below are superseded by those above.
-def write_text(scratch: Path, path: Path, parts: Iterable[str]) -> None:
-    """See `replace_text`."""
-    replace_text(scratch, path, parts)
-
-
-def write_json(scratch: Path, path: Path, value: Any) -> None:
-    """See `replace_text`."""
-    replace_text(scratch, path, (json_text(value),))
-
-
-@contextmanager
-def whole(path: Path, mend: str) -> Iterator[Path]:
-    """See `atomic_write`."""
-    with atomic_write(path, mend) as scratch:
-        yield scratch
-
-
-def write_picture(path: Path, data: bytes | memoryview, mend: str) -> None:
-    """See `save_bytes`."""
-    save_bytes(path, data, mend)
