@@ -71,7 +71,7 @@ def classify(score: ArrayLike, cuts: tuple[float, float] = QUALITY_CUTS) -> NDAr
     Raises
     ------
     PixqError
-        If the cuts fall, or one is not a number.
+        If the second cut is below the first, or one is not a number.
     ValueError
         If a score is not a number.
 
@@ -83,7 +83,7 @@ def classify(score: ArrayLike, cuts: tuple[float, float] = QUALITY_CUTS) -> NDAr
     orange, green = (float(cut) for cut in cuts)
     if math.isnan(orange) or math.isnan(green) or orange > green:
         raise PixqError(
-            f"the cuts {orange:g}, {green:g} are not in order; give that of Orange first, then that of Green"
+            f"the cuts {orange:g}, {green:g} are not in order; give the cut of Orange first, then the cut of Green"
         )
     values = np.asarray(score, dtype=np.float64)
     if np.isnan(values).any():

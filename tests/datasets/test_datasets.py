@@ -277,13 +277,13 @@ def test_a_repeated_line_is_a_duplicate_and_a_contradiction_leaves_the_image_out
         ("jianjin008", "I01_01_01.png 1.01", "score 1.01 lies outside the scale 0 to 1"),
         ("jianjin008", "0.9 I01_01_01.png", "'I01_01_01.png' is not a finite number"),
         ("jianjin008", "I01.png 0.9", "is not named I<nn>_<type>_<level>"),
-        ("kadid10k", "I01_01_01.png,I02.png,3,0.5", "'I01_01_01.png' is of I01, not of 'I02.png'"),
+        ("kadid10k", "I01_01_01.png,I02.png,3,0.5", "'I01_01_01.png' is a version of I01, not of 'I02.png'"),
         ("kadid10k", "I01_01_01.png,I01.png,0.5,0.5", "score 0.5 lies outside the scale 1 to 5"),
         ("kadid10k", "I01_01_01.png,I01.png,,0.5", "score '' is not a finite number"),
         ("kadid10k", "I01.png,I01.png,3,0.5", "is not named"),
         ("kadid10k", "../I01_01_01.png,I01.png,3,0.5", "which is not plain"),
         ("kadid10k", "I01_01_01.png,I01.png,3,0.5,6", "5 cells under 4 columns"),
-        ("kadid10k", '"I01_01_01.png,I01.png,3,0.5', "unexpected end of data; mend the quoting"),
+        ("kadid10k", '"I01_01_01.png,I01.png,3,0.5', "unexpected end of data; fix the quoting"),
         ("pairs", ",noisy/scene1/1.png,0.5", "an empty file name"),
         ("pairs", "clean/scene1.png,,0.5", "an empty file name"),
         ("pairs", "clean/scene1.png,noisy/../../1.png,0.5", "which is not plain"),
@@ -569,10 +569,10 @@ def test_a_folder_that_links_to_itself_is_told_of_each_image(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("number", "mend"), [(errno.EACCES, "give yourself the right to list and enter it"), (errno.EIO, "mend the folder")]
+    ("number", "fix"), [(errno.EACCES, "give yourself permission to list and enter it"), (errno.EIO, "fix the folder")]
 )
 def test_a_folder_that_cannot_be_listed_is_one_line(
-    number: int, mend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Simulated: whoever runs tests as root may list every folder.
     trees.write_tid(tmp_path / "tree", references=1, types=(7,), levels=1)
@@ -584,7 +584,7 @@ def test_a_folder_that_cannot_be_listed_is_one_line(
         return real(folder)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(PixqError, match=f"distorted_images: {os.strerror(number)}; {mend}") as caught:
+    with pytest.raises(PixqError, match=f"distorted_images: {os.strerror(number)}; {fix}") as caught:
         datasets.index("tid2013", tmp_path / "tree")
     assert "\n" not in str(caught.value)
     # A closed folder beside the one that was meant doesn't hide it.

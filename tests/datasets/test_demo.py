@@ -130,7 +130,7 @@ def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "mos.txt").write_text("I01_01_01.png 0.9\n")
     assert main(["demo", "--out", str(tmp_path)]) == 2
-    assert "dataset holds something that pixq did not make" in capsys.readouterr().err
+    assert "dataset: holds something that pixq did not make" in capsys.readouterr().err
 
 
 def test_whole_demo_marks_its_labels_as_synthetic(made: Path) -> None:

@@ -247,7 +247,7 @@ def test_a_folder_of_somebody_elses_is_never_touched(file: str, tmp_path: Path, 
 
 def test_a_file_where_the_tree_should_be_is_named(tmp_path: Path, image: Image) -> None:
     (tmp_path / "tree").write_text("")
-    with pytest.raises(PixqError, match="tree holds something that pixq did not make"):
+    with pytest.raises(PixqError, match="tree: holds something that pixq did not make"):
         write_tree({"one": image}, tmp_path / "tree", ["jpeg"], [1])
 
 

@@ -50,7 +50,7 @@ def test_the_text_names_ten_problems_and_json_all(tmp_path: Path, capsys: pytest
     text = capsys.readouterr().out
     assert "missing         12\n" in text
     assert text.count("not on disk)") == 10
-    assert "and 2 more; --json names them all" in text
+    assert "and 2 more; --json lists them all" in text
     assert "extra           1\n" in text
     assert "reference_images/I09.BMP" in text
     assert main([*arguments, "--json"]) == 0
@@ -67,7 +67,7 @@ def test_an_index_without_images_is_still_told(tmp_path: Path) -> None:
     index = datasets.index("tid2013", tmp_path)
     summary = summarise(index)
     assert summary.score_range is None
-    assert "levels a group  none" in summary.text()
+    assert "levels          none" in summary.text()
     assert "scores          none on 0 to 9" in summary.text()
     json.dumps(summary.to_json(), allow_nan=False)
     with pytest.raises(PixqError, match="no image to make a picture of"):
@@ -98,7 +98,7 @@ def test_options_reach_the_adapter(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--dataset", "tid2013", "--root", "{tree}", "--csv", "x"], "tid2013 doesn't take --csv"),
         (["--dataset", "pairs", "--root", "{tree}", "--score-range", "1"], "--score-range '1' is not two numbers"),
         (["--dataset", "tid2013", "--root", "{tree}", "--max-levels", "0"], "--max-levels is 0"),
-        (["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/a.xyz"], "a.xyz: unknown kind of picture"),
+        (["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/a.xyz"], "a.xyz: unknown image format"),
         (
             ["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/mos_with_names.txt/no/a.png"],
             "/no/a.png: Not a directory; name a",
@@ -107,7 +107,7 @@ def test_options_reach_the_adapter(tmp_path: Path, capsys: pytest.CaptureFixture
             ["--dataset", "tid2013", "--root", "{tree}", "--picture", "{tree}/dir.png"],
             "/dir.png: Is a directory; name a",
         ),
-        (["--dataset", "tid2013", "--root", "{tree}", "--picture", "a.png", "--no-picture"], "were both given"),
+        (["--dataset", "tid2013", "--root", "{tree}", "--picture", "a.png", "--no-picture"], "contradict each other"),
         (["--dataset", "jianjin008", "--root", "{tree}", "--polarity", "up"], "higher-is-better"),
         (["--dataset", "tid2013"], "--root"),
     ],
@@ -275,6 +275,11 @@ def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch
 def test_the_real_tid2013_subset(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "--dataset", "tid2013", "--root", str(trees.data_dir("tid2013")), "--no-picture"]) == 0
     text = capsys.readouterr().out
-    for line in ("references      10", "distorted       300", "levels a group  60 with 5", "1.25 to 7.2143 on 0 to 9"):
+    for line in (
+        "references      10",
+        "distorted       300",
+        "levels          60 groups with 5",
+        "1.25 to 7.2143 on 0 to 9",
+    ):
         assert line in text
     assert "missing         0\nduplicate       0\nextra           0" in text

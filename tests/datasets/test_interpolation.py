@@ -68,7 +68,7 @@ def test_dead_pixels_reach_every_pixel_of_the_roi() -> None:
 
 
 def test_there_is_no_other_damage() -> None:
-    with pytest.raises(PixqError, match="there is no damage 'scratch'; choose one of single, pair"):
+    with pytest.raises(PixqError, match="unknown damage 'scratch'; choose one of single, pair"):
         dead_pixels("scratch", np.random.default_rng(0))
     assert set(TURNS) == set(CASES)
 
@@ -423,10 +423,10 @@ def test_references_that_cannot_be_used_are_named(folder: Path, tmp_path: Path) 
     for paths, message in (
         ([tmp_path / "gone"], "gone: no such file or folder"),
         ([tmp_path / "empty"], "empty: holds no image file"),
-        ([folder, tmp_path / "other"], "has the same name, and names tell references"),
+        ([folder, tmp_path / "other"], "has the same name, which must be unique"),
         ([tmp_path / "broken.png"], "broken.png: "),
         ([folder / "notes.txt"], "notes.txt: "),
-        ([], "no reference is named"),
+        ([], "there is no reference; give image files"),
     ):
         said = mistake(pixq("distort", *paths, "--interpolation", "--out", tmp_path / "tree"))
         assert message in said

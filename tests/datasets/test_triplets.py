@@ -111,30 +111,33 @@ def test_numbers_may_be_texts_and_have_zeros(root: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"score": 0.25}, r"score 0\.25 is no class; write one of 0 \(Red\), 0\.5 \(Orange\), 1 \(Green\)"),
-        ({"score": True}, "score True is no class"),
-        ({"score": "1"}, "score '1' is no class"),
-        ({"score": 1}, "score 1 is Green, but color is 'RED'; mend whichever is wrong"),
-        ({"color": "Green"}, "score 0 is Red, but color is 'Green'; mend whichever is wrong"),
-        ({"color": "blue"}, "the color 'blue' is none; write one of Red, Orange, Green"),
-        ({"color": 2}, "the color 2 is none"),
-        ({"metadata_score": 0.5}, r"score is 0, but its metadata's score is 0\.5; mend whichever"),
-        ({"metadata_score": "x"}, "score 'x' is no class"),
-        ({"method": "old"}, "the method 'old' is none; write new or ref"),
-        ({"method": ...}, "the method None is none"),
-        ({"clean_image": "../0"}, r"clean_image is '\.\./0', no number of a file; write a whole number"),
+        (
+            {"score": 0.25},
+            r"score 0\.25 is not the score of a class; write one of 0 \(Red\), 0\.5 \(Orange\), 1 \(Green\)",
+        ),
+        ({"score": True}, "score True is not the score of a class"),
+        ({"score": "1"}, "score '1' is not the score of a class"),
+        ({"score": 1}, "score 1 is Green, but color is 'RED'; fix whichever is wrong"),
+        ({"color": "Green"}, "score 0 is Red, but color is 'Green'; fix whichever is wrong"),
+        ({"color": "blue"}, "the color 'blue' is unknown; write one of Red, Orange, Green"),
+        ({"color": 2}, "the color 2 is unknown"),
+        ({"metadata_score": 0.5}, r"score is 0, but its metadata's score is 0\.5; fix whichever"),
+        ({"metadata_score": "x"}, "score 'x' is not the score of a class"),
+        ({"method": "old"}, "the method 'old' is unknown; write new or ref"),
+        ({"method": ...}, "the method None is unknown"),
+        ({"clean_image": "../0"}, r"clean_image is '\.\./0', not the number of a file; write a whole number"),
         ({"distorted_image": "/etc/passwd"}, "distorted_image is '/etc/passwd', no number"),
         ({"distorted_image": -1}, "distorted_image is -1, no number"),
         ({"distorted_image": 1.5}, r"distorted_image is 1\.5, no number"),
         ({"distorted_image": True}, "distorted_image is True, no number"),
         ({"clean_image": "٣"}, "clean_image is '٣', no number"),
         ({"clean_image": 10**12}, "clean_image is 1000000000000, no number"),
-        ({"roi": [0, 0, 20]}, r"the roi \[0, 0, 20\] is no rectangle; write \[x, y, width, height\]"),
-        ({"roi": [0, 0, 0, 20]}, "is no rectangle"),
-        ({"roi": [-1, 0, 20, 20]}, "is no rectangle"),
-        ({"roi": [0.5, 0, 20, 20]}, "is no rectangle"),
-        ({"roi": ["0", 0, 20, 20]}, "is no rectangle"),
-        ({"roi": [10**400, 0, 20, 20]}, "is no rectangle"),
+        ({"roi": [0, 0, 20]}, r"the roi \[0, 0, 20\] is not a rectangle; write \[x, y, width, height\]"),
+        ({"roi": [0, 0, 0, 20]}, "is not a rectangle"),
+        ({"roi": [-1, 0, 20, 20]}, "is not a rectangle"),
+        ({"roi": [0.5, 0, 20, 20]}, "is not a rectangle"),
+        ({"roi": ["0", 0, 20, 20]}, "is not a rectangle"),
+        ({"roi": [10**400, 0, 20, 20]}, "is not a rectangle"),
         ({"bp_case": "two\nlines"}, r"bp_case is 'two\\nlines', no short text; write one line of at most 200"),
         ({"image_source": ["a"]}, r"image_source is \['a'\], no short text"),
         ({"bp_case": "x" * 201}, "no short text"),
@@ -152,7 +155,7 @@ def test_a_wrong_record_is_named(changes: dict[str, Any], message: str, root: Pa
 @pytest.mark.parametrize("text", ["{", "3", '{"records": []}', "[1]", "[" * 100_000])
 def test_what_holds_no_records_is_named(text: str, root: Path) -> None:
     (root / "test_metadata.json").write_text(text)
-    with pytest.raises(PixqError, match=r"test_metadata\.json(, record 1)?: .*(mend|write)"):
+    with pytest.raises(PixqError, match=r"test_metadata\.json(, record 1)?: .*(fix|write)"):
         datasets.index("triplets", root)
 
 
@@ -170,7 +173,7 @@ def test_crops_of_another_size_are_refused(root: Path) -> None:
     with pytest.raises(PixqError, match=r"ref/2\.png: is 21x20 pixels, and the roi of train_metadata\.json, record 6"):
         datasets.index("triplets", root)
     change(root, 5, roi=...)
-    with pytest.raises(PixqError, match=r"ref/2\.png: is 21x20 pixels, and crops are 20x20; cut it anew, or mend"):
+    with pytest.raises(PixqError, match=r"ref/2\.png: is 21x20 pixels, and crops are 20x20; cut it again, or fix"):
         datasets.index("triplets", root)
 
 
@@ -178,12 +181,12 @@ def test_a_roi_may_state_another_size(root: Path) -> None:
     for position, method in enumerate(("new", "ref")):
         change(root, position, roi=[500, 0, 24, 22])
         trees.save(root / method / "0.png", trees.photo(position, (22, 24)))
-    with pytest.raises(PixqError, match=r"clean/0\.png: is 20x20 pixels, and the roi of .* says 24x22; cut it anew"):
+    with pytest.raises(PixqError, match=r"clean/0\.png: is 20x20 pixels, and the roi of .* says 24x22; cut it again"):
         datasets.index("triplets", root)
     trees.save(root / "clean" / "0.png", trees.photo(9, (22, 24)))
     assert len(datasets.index("triplets", root).pairs) == 12
     change(root, 1, roi=[500, 0, 20, 20])
-    with pytest.raises(PixqError, match=r"clean/0\.png: the roi of .* says 24x22, and the roi of .* says 20x20; mend"):
+    with pytest.raises(PixqError, match=r"clean/0\.png: the roi of .* says 24x22, and the roi of .* says 20x20; fix"):
         datasets.index("triplets", root)
 
 
@@ -319,7 +322,7 @@ def test_a_given_split_is_kept(tmp_path: Path) -> None:
     assert {of.fold for of in plan.groups.values()} == set(range(5))
     assert plan.problems == ()
     assert plan.given is not None
-    assert plan.given.told == "kept"
+    assert plan.given.outcome == "kept"
     whole = make_plan(index, groups_of(index), BuildSettings(ratio=(1.0, 0.0, 0.0))).sides
     assert sorted(whole.values()).count("train") == 9
     with pytest.raises(PixqError, match="--split 0,0,1 leaves nothing for the train side"):
@@ -345,7 +348,7 @@ def test_a_split_without_a_test_side_is_made_anew(tmp_path: Path) -> None:
     plan = make_plan(index, groups_of(index), BuildSettings())
     assert sorted(plan.sides.values()).count("test") == 2
     assert plan.given is not None
-    assert plan.given.told == "no test side: split anew"
+    assert plan.given.outcome == "no test side: split anew"
     assert plan.problems == ()
 
 
@@ -364,9 +367,9 @@ def test_a_leak_is_split_anew_and_told(tmp_path: Path) -> None:
     )
     assert plan.given is not None
     # 8 leaks with the two crops that its roi touches.
-    assert plan.given.told == "leaked: 6 of 20 pairs, split anew"
+    assert plan.given.outcome == "leaked: 6 of 20 pairs, split anew"
     report = make("triplets", tmp_path, tmp_path / "out", BuildSettings())
-    assert report.manifest["splits"]["given"] == plan.given.told
+    assert report.manifest["splits"]["given"] == plan.given.outcome
     (problem,) = report.manifest["problems"]
     assert (problem["kind"], problem["left_out"]) == ("leak", False)
     assert "6 of 20 pairs are in 1 group on both sides" in problem["detail"]
@@ -381,7 +384,7 @@ def test_groups_that_the_builder_merges_leak_too(root: Path) -> None:
     merged = groups_of(index) | {"clean/000005": "clean/000000"}
     plan = make_plan(index, merged, BuildSettings())
     assert plan.given is not None
-    assert plan.given.told == "leaked: 4 of 12 pairs, split anew"
+    assert plan.given.outcome == "leaked: 4 of 12 pairs, split anew"
 
 
 def test_a_build_has_one_patch_a_pair_and_its_attributes(root: Path) -> None:

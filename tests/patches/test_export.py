@@ -107,7 +107,7 @@ def test_an_export_appears_whole_or_not_at_all(patches: PatchSet, tmp_path: Path
 
 def test_mistakes(patches: PatchSet, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    assert "exists already" in mistake(pixq("export", patches.directory, "--out", tmp_path / "mine"))
+    assert "already exists" in mistake(pixq("export", patches.directory, "--out", tmp_path / "mine"))
     assert "the patch set has no fusion 'none'" in mistake(
         pixq("export", patches.directory, "--out", tmp_path / "new", "--fusion", "none")
     )

@@ -109,13 +109,13 @@ def test_ctrl_c_keeps_whole_shards_and_says_how_to_go_on(
     stopped = stop_in_the_middle(tree, tmp_path / "out", signal.SIGINT)
     assert stopped.returncode == 130, stopped
     assert stopped.stderr.splitlines() == [
-        "pixq: interrupted; whole shards are kept: run the same command again to go on"
+        "pixq: interrupted; complete shards are kept: run the same command again to resume"
     ]
     kept = sorted((tmp_path / "out" / ".pixq-build").glob("shard-*.json"))
     assert kept
     stamps = {note: note.stat().st_mtime_ns for note in kept}
-    mended = subprocess.run(command(tree, tmp_path / "out"), capture_output=True, text=True, check=True)
-    assert f"{len(stamps)} shards were there already" in mended.stderr
+    resumed = subprocess.run(command(tree, tmp_path / "out"), capture_output=True, text=True, check=True)
+    assert f"{len(stamps)} shards were complete already" in resumed.stderr
     assert digest(tmp_path / "out") == unbroken[0]
 
 
@@ -151,7 +151,9 @@ def test_a_builder_that_is_told_to_stop_stops(tmp_path: Path) -> None:
 
 def test_a_patch_set_is_not_opened_before_it_is_whole(tmp_path: Path, tree: Path) -> None:
     stop_in_the_middle(tree, tmp_path / "out", signal.SIGKILL)
-    assert "the build is unfinished; run the same pixq build-patches again" in mistake(pixq("verify", tmp_path / "out"))
+    assert "the build is unfinished; run the same pixq build-patches again to resume" in mistake(
+        pixq("verify", tmp_path / "out")
+    )
 
 
 def test_an_unfinished_build_is_not_mixed_with_another(
@@ -191,7 +193,7 @@ def test_a_write_that_fails_loses_nothing(tmp_path: Path, tree: Path, unbroken: 
     stopped = subprocess.run(command(tree, out), capture_output=True, text=True, check=False, preexec_fn=limited)
     assert stopped.returncode == 2, stopped
     assert stopped.stderr.count("\n") == 1
-    assert "File too large; whole shards are kept: fix that and run the same command again" in stopped.stderr
+    assert "File too large; complete shards are kept: fix that and run the same command again" in stopped.stderr
     assert not (out / "manifest.json").exists()
     assert not list((out / ".pixq-build").glob("shard-*.npy")), "what was half written is removed"
     subprocess.run(command(tree, out), check=True, capture_output=True)
@@ -212,12 +214,12 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, tree: Path, unbroken: tuple[d
         )
         assert stopped.returncode == 2, stopped
         assert stopped.stderr.count("\n") == 1
-        assert "No space left on device; whole shards are kept" in stopped.stderr
+        assert "No space left on device; complete shards are kept" in stopped.stderr
         whole = len(list((disk / "out" / ".pixq-build").glob("shard-*.json")))
         assert whole > 0
         (disk / "other").unlink()
-        mended = subprocess.run(command(tree, disk / "out"), capture_output=True, text=True, check=True)
-        assert f"{whole} shards were there already" in mended.stderr
+        resumed = subprocess.run(command(tree, disk / "out"), capture_output=True, text=True, check=True)
+        assert f"{whole} shards were complete already" in resumed.stderr
         assert digest(disk / "out") == unbroken[0]
     finally:
         subprocess.run(["umount", disk], check=True)

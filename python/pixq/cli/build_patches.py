@@ -54,7 +54,7 @@ def build_patches(
 ) -> int:
     """Cut a dataset of human scores into a patch set.
 
-    Run the same command again to go on with a build that was stopped.
+    To resume a build that was stopped, run the same command again.
 
     Parameters
     ----------
@@ -65,38 +65,38 @@ def build_patches(
     out
         Directory of the patch set.
     label
-        What a fused patch's quality means: the image's, or the image's scaled by how much of its error is left.
+        Meaning of a fused patch's quality: the image's quality, or the image's scaled by the share of its error left.
     sampling
         Where patches are cut.
     stride
         Pixels between patches of a grid. Default: the patch size.
     patches
-        Patches an image, for random and texture. Default: 100.
+        Patches per image, for random and texture. Default: 100.
     min_difference
-        Patches that differ nowhere by more than this many grey levels count as unchanged.
+        Patches with no larger difference than this many grey levels count as unchanged.
     unchanged
         Keep unchanged patches with quality 1, or drop them.
     bucket
-        Buckets to build: no_flicker, slight_flicker, same_score; or all, for every image without buckets.
+        Buckets to build: no_flicker, slight_flicker, same_score; or all, to build every image without buckets.
         Default: slight_flicker for jianjin008, all for the others.
     max_levels
-        With buckets, leave out groups of one reference and distortion with more levels. Default: 3.
+        With buckets: leave out groups (of one reference and one distortion) with more levels. Default: 3.
     split
         Shares of train, validation and test, by reference.
     folds
-        Folds by reference, written beside the split. Default: 5, or one a reference where there are fewer.
+        Number of folds by reference, in addition to the split. Default: 5, or one per reference if there are fewer.
     seed
         Seed of sampling and splits.
     patch_size
         Rows and columns of a patch.
     roi_size
-        Rows and columns of the region in its centre.
+        Rows and columns of the region of interest in its centre.
     max_pixels
         Refuse larger images.
     threads
-        Threads. Default: one a core. The result does not depend on it.
+        Number of threads. Default: one per core. The result does not depend on it.
     skip_corrupt
-        Exit with 0 even if files were missing or unreadable. They are skipped and listed either way.
+        Exit with 0 even if files are missing or unreadable. They are skipped and listed either way.
     """
     geometry = PatchGeometry(patch_size, roi_size)
     changes: dict[str, Any] = {
@@ -115,13 +115,17 @@ def build_patches(
     if bucket:
         names = tuple(dict.fromkeys(name for item in bucket for name in item.split(",")))
         if "all" in names and len(names) > 1:
-            raise PixqError(f"--bucket all stands alone, without {names[1] if names[0] == 'all' else names[0]}")
+            raise PixqError(
+                f"--bucket all can't be combined with {names[1] if names[0] == 'all' else names[0]}; leave one of them out"
+            )
         changes["buckets"] = None if names == ("all",) else names
     adapter = datasets.adapter(dataset)
     settings = BuildSettings.for_adapter(adapter, **changes)
     if max_levels is not None:
         if settings.buckets is None:
-            raise PixqError(f"--max-levels is for buckets, and {dataset} is built without; name some with --bucket")
+            raise PixqError(
+                f"--max-levels is for buckets, and {dataset} is built without them; choose some with --bucket"
+            )
         settings = replace(settings, max_levels=max_levels)
     try:
         with progress_bar() as on_progress:
@@ -135,29 +139,29 @@ def build_patches(
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
-        print("pixq: interrupted; whole shards are kept: run the same command again to go on", file=sys.stderr)
+        print("pixq: interrupted; complete shards are kept: run the same command again to resume", file=sys.stderr)
         return 130
-    tell(report)
+    print_report(report)
     return 1 if report.empty or (report.skipped and not skip_corrupt) else 0
 
 
-#: Files that are named one by one on stderr; a whole folder that is missing would fill the screen.
+#: Largest number of skipped files to list on stderr; a missing folder would fill the screen.
 NAMED = 20
 
 
-def tell(report: BuildReport) -> None:
-    """Warnings and what was skipped go to stderr, what was made to stdout."""
+def print_report(report: BuildReport) -> None:
+    """Print warnings and skipped files to stderr, and the result to stdout."""
     for warning in report.warnings:
         print(f"pixq: warning: {warning}", file=sys.stderr)
     for item in report.skipped[:NAMED]:
         print(f"pixq: skipped {item['file']}: {item['reason']}", file=sys.stderr)
     counts = report.manifest["counts"]
     if report.resumed and not report.complete_before:
-        print(f"pixq: went on: {report.resumed} shards were there already", file=sys.stderr)
+        print(f"pixq: resumed: {report.resumed} shards were complete already", file=sys.stderr)
     if report.skipped:
         print(f"pixq: {len(report.skipped)} image pairs were skipped; the manifest lists them all", file=sys.stderr)
     if report.empty:
-        print("pixq: not one patch was cut: every image pair was skipped, or nothing changed in any", file=sys.stderr)
+        print("pixq: no patch was cut: every image pair was skipped, or none has a change", file=sys.stderr)
     did = "already complete" if report.complete_before else "built"
     print(
         f"{report.out}: {did}: {counts['records']} records of {counts['patches']} patches "

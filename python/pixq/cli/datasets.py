@@ -15,16 +15,16 @@ __all__ = ["datasets"]
 
 
 def datasets(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
-    """List the datasets that pixq reads: what each needs on disk, its scores, licence and citation.
+    """List the datasets that pixq reads: their files, scores, licence and citation.
 
     Parameters
     ----------
     json
-        Print JSON, for a program.
+        Print JSON, for programs.
     """
     if json:
-        listed = [{key: value for key, value in vars(one).items() if key != "index"} for one in ADAPTERS.values()]
-        print(json_module.dumps([{**one, "contract": asdict(one["contract"])} for one in listed], indent=2))
+        adapters = [{key: value for key, value in vars(one).items() if key != "index"} for one in ADAPTERS.values()]
+        print(json_module.dumps([{**one, "contract": asdict(one["contract"])} for one in adapters], indent=2))
     elif sys.stdout.isatty():
         _print_table()
     else:
@@ -53,6 +53,6 @@ def _print_table() -> None:
 
     table = Table("dataset", "what it needs and means", show_lines=True)
     for adapter in ADAPTERS.values():
-        # Text, not markup: a needed name in square brackets must not become a style.
+        # Text, not markup: a name in square brackets must not become a style.
         table.add_row(Text(adapter.name, style="bold", no_wrap=True), Text(_about(adapter)))
     Console().print(table)

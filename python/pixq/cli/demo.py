@@ -13,7 +13,7 @@ def demo(*, out: Path = Path("demo")) -> int:
     Parameters
     ----------
     out
-        Folder for the dataset, the patch set and the contact sheet. Run again, it goes on where it stopped.
+        Folder for the dataset, the patch set and the contact sheet. If run again, it resumes where it stopped.
     """
     from pixq.cli import main
 

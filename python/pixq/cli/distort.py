@@ -23,10 +23,10 @@ def distort(
     seed: int = 0,
     max_pixels: int = 1 << 28,
 ) -> int:
-    """Distort references, and write them as a dataset with synthetic scores that no person gave.
+    """Distort references, and write them as a dataset with synthetic scores, which don't come from people.
 
-    Without --interpolation: whole images at levels of distortion, read as jianjin008. With it: 20x20 crops with lost
-    pixels that two methods filled in, read as triplets.
+    By default, it writes whole images at levels of distortion, in the layout of jianjin008. With --interpolation, it
+    writes 20x20 crops with dead pixels that two methods filled in, in the layout of triplets.
 
     Parameters
     ----------
@@ -35,29 +35,29 @@ def distort(
     out
         The folder to write.
     interpolation
-        Write crops with lost pixels filled in, in place of whole distorted images.
+        Write crops with interpolated dead pixels instead of whole distorted images.
     count
-        With --interpolation: crops of each reference. Default: 50.
+        With --interpolation: crops per reference. Default: 50.
     kinds
         Kinds of distortion. Default: all.
     levels
-        Levels of each kind, 1 to 5, with commas between them. Default: 1,2,3,4,5.
+        Levels of each kind, 1 to 5, separated by commas. Default: 1,2,3,4,5.
     seed
-        Of all that is random.
+        Seed of everything random.
     max_pixels
         Refuse larger images.
     """
     if interpolation:
-        for option, given in (("--kinds", kinds), ("--levels", levels)):
-            if given is not None:
+        for option, value in (("--kinds", kinds), ("--levels", levels)):
+            if value is not None:
                 raise PixqError(f"{option} is for whole images, and --interpolation makes crops; leave one of them out")
     elif count is not None:
-        raise PixqError("--count is for --interpolation; add that, or leave --count out")
+        raise PixqError("--count only has an effect together with --interpolation; add that, or remove --count")
     images = read_references(references, max_pixels=max_pixels)
     if interpolation:
-        each = 50 if count is None else count
-        written = write_triplets(images, out, each, seed)
-        made = f"{2 * each * len(images)} pairs of {each * len(images)} crops"
+        crops = 50 if count is None else count
+        written = write_triplets(images, out, crops, seed)
+        made = f"{2 * crops * len(images)} pairs of {crops * len(images)} crops"
         dataset = "triplets"
     else:
         names = [name for item in kinds or DISTORTIONS for name in item.split(",")]
@@ -73,10 +73,12 @@ def distort(
 
 
 def _levels(text: str | None) -> list[int]:
-    """Levels as numbers between commas."""
+    """Parse levels separated by commas."""
     if text is None:
         return list(range(1, LEVELS + 1))
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise PixqError(f"--levels is {text!r}; give numbers from 1 to {LEVELS} with commas, like 1,2,3") from None
+        raise PixqError(
+            f"--levels is {text!r}; give numbers from 1 to {LEVELS} separated by commas, like 1,2,3"
+        ) from None

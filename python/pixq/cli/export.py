@@ -32,11 +32,11 @@ def export(
     Parameters
     ----------
     source
-        Directory of the patch set; with --onnx, of the run.
+        Directory of the patch set, or with --onnx of the run.
     out
-        What to write: a directory for png and npy, a file for parquet and --onnx. It must not exist.
+        The directory (png, npy) or file (parquet, --onnx) to write. It must not exist.
     format
-        png: the notebooks' folders with metadata.json; parquet: one table with pixels; npy: plain arrays. Default: png.
+        png: the notebooks' folders with metadata.json; parquet: a table with pixels; npy: NumPy arrays. Default: png.
     onnx
         Export the best model of a run as one ONNX file, checked against PyTorch on real patches.
     patches

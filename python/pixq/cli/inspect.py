@@ -29,32 +29,32 @@ def inspect(
     max_levels: int = 3,
     options: DatasetOptions = AS_DECLARED,
 ) -> int:
-    """Count what a dataset holds, name what is missing, duplicated or extra on disk, and draw a picture of it.
+    """Count the contents of a dataset, list missing, duplicate and extra files, and draw a picture.
 
     Parameters
     ----------
     dataset
-        Its name; `pixq datasets` lists them.
+        Kind of dataset; `pixq datasets` lists them.
     root
-        The folder that holds it.
+        The dataset's directory.
     picture
-        The file for the picture of samples, scores and levels (.png, .svg or .pdf); inspect.png by default.
+        File for the picture of samples, scores and levels (.png, .svg or .pdf). Default: inspect.png.
     no_picture
-        Write no picture.
+        Don't draw a picture.
     json
-        Print JSON, for a program, with every problem named.
+        Print JSON, for programs, with every problem.
     max_levels
-        The most levels of a group that the buckets take.
+        Largest number of levels in a group for the buckets.
     """
     if no_picture and picture is not None:
-        raise PixqError("--picture and --no-picture were both given; give one of them")
-    found = index(dataset, root, **options.given())
-    summary = summarise(found, max_levels=max_levels)
+        raise PixqError("--picture and --no-picture contradict each other; leave one of them out")
+    contents = index(dataset, root, **options.given())
+    summary = summarise(contents, max_levels=max_levels)
     print(json_module.dumps(summary.to_json(), indent=2, ensure_ascii=False) if json else summary.text())
     if no_picture:
         return 0
     try:
-        save_figure(found, picture or _PICTURE)
+        save_figure(contents, picture or _PICTURE)
     except NoPicture as error:
         if picture is not None:
             raise

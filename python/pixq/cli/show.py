@@ -30,11 +30,11 @@ def show(
     out
         The picture to write.
     count
-        Records to draw.
+        Number of records to draw.
     columns
-        Records side by side.
+        Number of records side by side.
     scale
-        Screen pixels a patch pixel.
+        Screen pixels per patch pixel.
     seed
         Seed of the choice.
     """

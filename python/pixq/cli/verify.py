@@ -23,7 +23,10 @@ def verify(patches: Path, /) -> int:
     for problem in problems:
         print(f"pixq: {problem}", file=sys.stderr)
     if problems:
-        print(f"pixq: {patches}: {len(problems)} files are not as they were built; build it anew", file=sys.stderr)
+        print(
+            f"pixq: {patches}: {len(problems)} files are not as they were built; build the patch set again",
+            file=sys.stderr,
+        )
         return 2
     print(f"{patches}: {len(PatchSet(patches))} records, every file is as it was built, no group is in two splits")
     return 0

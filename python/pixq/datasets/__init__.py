@@ -1,4 +1,7 @@
-"""The datasets that pixq reads: one adapter a file, one line each in `ADAPTERS`."""
+"""The datasets that pixq reads.
+
+To add one, write its adapter (an `Adapter`, as in `tid2013.py`) in a file of this package, and add it to `ADAPTERS`.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,12 @@ ADAPTERS: dict[str, Adapter] = {
 
 
 def adapter(name: str) -> Adapter:
-    """The adapter called `name`.
+    """Find the adapter of a dataset.
 
     Raises
     ------
     PixqError
-        If there is none; the message gives the closest name and all of them.
+        If there is no such dataset; the message lists all names and suggests the closest one.
 
     Examples
     --------
@@ -45,26 +48,26 @@ def adapter(name: str) -> Adapter:
 
 
 def index(name: str, root: str | Path, **options: Any) -> DatasetIndex:
-    """What the tree at `root` holds, read as the dataset called `name`.
+    """List the image pairs of the dataset in `root`, with their scores and what is wrong with its files.
 
     Parameters
     ----------
     name
-        A name of `ADAPTERS`.
+        Name of the dataset, a key of `ADAPTERS`.
     root
         The dataset's folder.
     **options
-        Those that the adapter's `options` names; one that is `None` counts as not given.
+        Options listed in the adapter's `options`; those that are `None` are ignored.
 
     Raises
     ------
     PixqError
-        If there is no such dataset or option, the tree isn't laid out as the dataset's is, or its scores are wrong.
+        If there is no such dataset or option, files are not laid out as the dataset's are, or scores are wrong.
     """
     chosen = adapter(name)
-    given = {key: value for key, value in options.items() if value is not None}
-    if unknown := sorted(set(given) - set(chosen.options)):
+    chosen_options = {key: value for key, value in options.items() if value is not None}
+    if unknown := sorted(set(chosen_options) - set(chosen.options)):
         flags = ", ".join(f"--{key.replace('_', '-')}" for key in unknown)
         takes = ", ".join(f"--{key.replace('_', '-')}" for key in chosen.options) or "no options"
         raise PixqError(f"dataset {name} doesn't take {flags}; it takes {takes}")
-    return chosen.index(Path(root), **given)
+    return chosen.index(Path(root), **chosen_options)

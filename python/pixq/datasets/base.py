@@ -1,4 +1,4 @@
-"""What every dataset adapter gives: image pairs with scores, and what was wrong on disk."""
+"""Types that dataset adapters share: image pairs with scores, and problems with files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ImagePair:
     `group` names what must stay on one side of a split: the reference unless the dataset knows better.
     `blend_with` is set on the synthetic pairs of the `same_score` bucket: the distorted image is then the mean of
     `distorted` and `blend_with`, rounded half up.
-    `split` is the side that the dataset itself puts the pair on, where it has sides; `both` where it names it on
-    both. `attributes` are what else it says of the pair, e.g. its method, as texts.
+    `split` is the dataset's own split of the pair, if it has one; `both` if the pair is in both. `attributes` are
+    further properties of the pair as text, e.g. its method.
     """
 
     image_id: str
@@ -40,13 +40,12 @@ class ImagePair:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with the files of a dataset.
+    """A problem with a file of a dataset.
 
-    `kind` is `missing` (named by the scores, not on disk), `duplicate` (two lines or two files for one image),
-    `extra` (on disk, without a score), `corrupt` (on disk, can't be decoded) or `leak` (the dataset's own split has
-    pairs on two sides that belong together). `file` is the path relative to the
-    root, as the scores or the disk have it; `detail` says where, and what was done about it; `left_out` whether an
-    image pair is left out for it.
+    `kind` is `missing` (has a score but is not on disk), `duplicate` (two lines or two files for one image), `extra`
+    (on disk without a score), `corrupt` (can't be decoded) or `leak` (the dataset's own split separates pairs that
+    belong together). `file` is the path relative to the root, as in the score file or on disk; `detail` says where the
+    problem is and what was done about it; `left_out` says whether an image pair is left out because of it.
     """
 
     kind: str
@@ -57,7 +56,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class DatasetIndex:
-    """A dataset as found on disk. `pairs` are ordered by `image_id`."""
+    """The contents of a dataset on disk. `pairs` are ordered by `image_id`."""
 
     adapter: str
     root: Path
@@ -68,10 +67,10 @@ class DatasetIndex:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A kind of dataset: how to index its tree, and what its users must know.
+    """A dataset that pixq can read: its layout on disk, its scores, licence and citation.
 
-    `index(root, **options)` gives a `DatasetIndex`; `options` are those named in `options` (name -> what it is).
-    `default_fusions` and `bucketed` are what `pixq build-patches` uses unless told otherwise.
+    `index(root, **options)` returns a `DatasetIndex`; `options` maps the name of each option to its description.
+    `default_fusions` and `bucketed` are the defaults of `pixq build-patches`.
     """
 
     name: str

@@ -18,10 +18,10 @@ BUCKETS = ("no_flicker", "same_score", "slight_flicker")
 
 @dataclass(frozen=True)
 class BucketResult:
-    """Which pairs are built, and why the others aren't.
+    """The image pairs to build, and how many others are excluded.
 
-    `pairs` holds each pair to build with its buckets (those asked for, in the order of `BUCKETS`), ordered by
-    `image_id`. `excluded` counts the rest by reason. A pair that came in is in one of the two, once; the blends of
+    `pairs` holds each pair to build with its requested buckets, in the order of `BUCKETS`; it is ordered by `image_id`.
+    `excluded` counts the other pairs by reason. Each input pair is in exactly one of the two. The blends of
     `same_score` are added to `pairs` and never counted as excluded.
     """
 
@@ -46,9 +46,9 @@ def bucket(
     pairs
         The pairs of one dataset.
     max_levels
-        The most levels that a group may have, 1 or more.
+        Largest number of levels in a group, 1 or more.
     buckets
-        Which of `BUCKETS` to build.
+        The buckets to build, out of `BUCKETS`.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def bucket(
                 built.append((pair, wanted))
             elif pair.blend_with is None:
                 excluded[f"bucket {', '.join(name for name in BUCKETS if name in names)} not built"] += 1
-    return BucketResult(tuple(sorted(built, key=lambda one: one[0].image_id)), dict(sorted(excluded.items())))
+    return BucketResult(tuple(sorted(built, key=lambda entry: entry[0].image_id)), dict(sorted(excluded.items())))
 
 
 def _level(pair: ImagePair) -> tuple[bool, float, str]:

@@ -1,4 +1,4 @@
-"""The split that a dataset itself gives: kept where it holds, made anew where it leaks."""
+"""The dataset's own train and test split: kept if it separates the groups, and replaced if it leaks."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["GivenSplit", "assign", "given_split"]
 
 @dataclass(frozen=True)
 class GivenSplit:
-    """A dataset's own split, looked at by group.
+    """A dataset's own split, by group.
 
     Parameters
     ----------
     sides
-        The sides that each group stands on: `train`, `test` or both.
+        The sides that each group has pairs on: `train`, `test` or both.
     train, test
-        Image pairs that the dataset puts on each side; one that it puts on both counts twice.
+        Number of image pairs on each side; a pair on both sides counts twice.
     pairs
-        Image pairs in all.
+        Number of image pairs.
     leaked
-        Those whose group stands on both sides.
+        Number of image pairs whose group is on both sides.
     """
 
     sides: Mapping[str, frozenset[str]]
@@ -37,12 +37,12 @@ class GivenSplit:
 
     @property
     def kept(self) -> bool:
-        """Whether it can be kept: it has a test side, and no group stands on both."""
+        """Whether the split can be kept: it has a test side, and no group is on both sides."""
         return self.leaked == 0 and self.test > 0
 
     @property
-    def told(self) -> str:
-        """What becomes of it, for the manifest."""
+    def outcome(self) -> str:
+        """What was done with the split, as the manifest says it."""
         if self.kept:
             return "kept"
         if self.leaked:
@@ -51,7 +51,7 @@ class GivenSplit:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The leak, if there is one."""
+        """A problem for the leak, if there is one."""
         if not self.leaked:
             return ()
         both = sum(len(sides) > 1 for sides in self.sides.values())
@@ -63,7 +63,7 @@ class GivenSplit:
 
 
 def given_split(pairs: Iterable[tuple[str | None, str]]) -> GivenSplit | None:
-    """The split that a dataset gives; `None` unless it gives every pair a side.
+    """Summarise a dataset's own split; `None` unless the dataset gives every pair a side.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def given_split(pairs: Iterable[tuple[str | None, str]]) -> GivenSplit | None:
 
     Examples
     --------
-    >>> given_split([("train", "a"), ("test", "a"), ("test", "b")]).told
+    >>> given_split([("train", "a"), ("test", "a"), ("test", "b")]).outcome
     'leaked: 2 of 3 pairs, split anew'
     """
     rows = list(pairs)
@@ -82,7 +82,7 @@ def given_split(pairs: Iterable[tuple[str | None, str]]) -> GivenSplit | None:
     for side, group in rows:
         sides[group].update(("train", "test") if side == "both" else (str(side),))
     return GivenSplit(
-        sides={group: frozenset(found) for group, found in sorted(sides.items())},
+        sides={group: frozenset(group_sides) for group, group_sides in sorted(sides.items())},
         train=sum(side != "test" for side, _ in rows),
         test=sum(side != "train" for side, _ in rows),
         pairs=len(rows),
@@ -98,15 +98,15 @@ def assign(
     folds: int,
     seed: int,
 ) -> dict[str, splits.SplitOf]:
-    """Give each group a split and a fold, as `splits.assign` does, but keep a given split that holds.
+    """Give each group a split and a fold, as `splits.assign` does, but keep the dataset's own split if it has no leak.
 
-    Then groups of its test side are `test`, and those of its train side are cut into `train` and `validation` in the
-    proportion of the first two shares of `ratio`. Folds are those of `splits.assign`, over all groups.
+    Groups on its test side are `test`. Those on its train side are divided into `train` and `validation` in proportion
+    to the first two shares of `ratio`. Folds are assigned over all groups, as by `splits.assign`.
 
     Raises
     ------
     PixqError
-        As `splits.assign`; and if `ratio` leaves nothing for the train side.
+        For the reasons of `splits.assign`, or if `ratio` leaves nothing for the train side.
 
     Examples
     --------
@@ -117,15 +117,15 @@ def assign(
     """
     if given is None or not given.kept:
         return splits.assign(groups, ratio=ratio, folds=folds, seed=seed)
-    # Shares that are wrong are told as everywhere; the sides of this are not used.
+    # `ranked` is only used for its order and folds; wrong shares get the usual message.
     splits.check_ratio(ratio)
     ranked = splits.assign(groups, ratio=(1.0, 0.0, 0.0), folds=folds, seed=seed)
     train = [group for group in ranked if given.sides[group] == {"train"}]
     share = ratio[0] + ratio[1]
     if train and share <= 0:
-        shown = ",".join(f"{one:g}" for one in ratio)
+        shares = ",".join(f"{share:g}" for share in ratio)
         raise PixqError(
-            f"--split {shown} leaves nothing for the train side that the dataset gives; "
+            f"--split {shares} leaves nothing for the train side of the dataset's own split; "
             "make its first two shares more than 0, like 0.6,0.2,0.2"
         )
     cut = splits.assign(train, ratio=(ratio[0] / share, ratio[1] / share, 0.0), folds=1, seed=seed) if train else {}

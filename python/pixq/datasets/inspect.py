@@ -1,4 +1,4 @@
-"""What a dataset tree holds, in numbers and in a picture, before anything is built from it."""
+"""Counts and a picture of a dataset's contents, to look at before building anything from it."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ __all__ = ["NoPicture", "Summary", "figure", "save_figure", "summarise"]
 
 KINDS = ("missing", "duplicate", "extra")
 _NAMED = 10
-"""How many problems of a kind the text names; JSON has them all."""
+"""Number of problems per kind that the text lists; JSON lists all of them."""
 _VALUES = 12
-"""Of an attribute with more values than this, the text tells their number alone."""
+"""For attributes with more values than this, the text only gives their number."""
 _SAMPLES = 8
-"""How many distortion types the picture shows."""
+"""Number of distortion types in the picture."""
 _THUMBNAIL = 320
 """The longer side of a thumbnail, in pixels."""
 
 
 class NoPicture(PixqError):
-    """There is nothing to draw with, or nothing to draw; all else about the dataset can be told."""
+    """No picture can be drawn: matplotlib is missing, or the dataset has no image."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A dataset tree in numbers.
+    """The contents of a dataset in numbers.
 
-    `types` counts images by distortion type; `levels` counts groups (one reference, one distortion type) by how many
-    levels they have; `score_range` is the lowest and the highest score, `None` without images. `buckets` counts images
-    by bucket, blends among them, and `excluded` those that the filter leaves out, both for `max_levels`. `groups`
-    counts what must stay on one side of a split, `attributes` images by what else the dataset says of them, and
-    `given` images by side of the dataset's own split, and those that leak in it; `None` where it has none.
+    `types` counts images by distortion type; `levels` counts groups (one reference, one distortion type) by their
+    number of levels; `score_range` is the lowest and the highest score, `None` without images. `buckets` counts images
+    by bucket, including blends, and `excluded` those that the filter leaves out, both for `max_levels`. `groups`
+    is the number of groups that must not be split, `attributes` counts images by the values of their attributes, and
+    `given` counts images on each side of the dataset's own split and those that leak; it is `None` without one.
     """
 
     dataset: str
@@ -71,7 +71,7 @@ class Summary:
     given: dict[str, int] | None
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as standard JSON values."""
+        """The summary as standard JSON values."""
         return {
             **asdict(self),
             "root": printable(str(self.root)),
@@ -80,7 +80,7 @@ class Summary:
         }
 
     def text(self) -> str:
-        """All of it for a reader, a few dozen lines; of each kind of problem the first ten."""
+        """The summary as a few dozen lines of text, with the first ten problems of each kind."""
         contract = self.contract
         rows = [
             ("dataset", f"{self.dataset} at {printable(str(self.root))}"),
@@ -88,7 +88,7 @@ class Summary:
             ("distorted", f"{self.distorted:,}"),
             ("types", f"{len(self.types)}"),
             *(("", f"{name}: {count:,}") for name, count in self.types.items()),
-            ("levels a group", ", ".join(f"{groups:,} with {levels}" for levels, groups in self.levels.items())),
+            ("levels", ", ".join(f"{groups:,} groups with {levels}" for levels, groups in self.levels.items())),
             ("scores", _range(self.score_range) + f" on {contract.minimum:g} to {contract.maximum:g}"),
             ("", f"{contract.name}, {contract.polarity}: {contract.unit}"),
             *(("", note) for note in (contract.note,) if note),
@@ -104,19 +104,19 @@ class Summary:
             rows.append((kind, f"{len(problems):,}"))
             rows += [("", f"{problem.file} ({problem.detail})") for problem in problems[:_NAMED]]
             if len(problems) > _NAMED:
-                rows.append(("", f"and {len(problems) - _NAMED:,} more; --json names them all"))
+                rows.append(("", f"and {len(problems) - _NAMED:,} more; --json lists them all"))
         return "\n".join(f"{name:<16}{value or 'none'}".rstrip() for name, value in rows)
 
 
 def summarise(index: DatasetIndex, *, max_levels: int = 3) -> Summary:
-    """Count what a dataset tree holds.
+    """Count the contents of a dataset.
 
     Parameters
     ----------
     index
-        What `pixq.datasets.index` gives.
+        The dataset, as returned by `pixq.datasets.index`.
     max_levels
-        The most levels of a group that the buckets take.
+        Largest number of levels in a group for the buckets.
 
     Raises
     ------
@@ -148,16 +148,15 @@ def summarise(index: DatasetIndex, *, max_levels: int = 3) -> Summary:
 
 
 def figure(index: DatasetIndex) -> Figure:
-    """A picture of a dataset: samples, scores and levels.
+    """Draw a dataset: samples, and histograms of scores and levels.
 
-    For up to eight distortion types, evenly chosen, a reference and beside it the image of that type with the lowest
-    quality; then how scores and levels are spread. Images that can't be decoded are shown as such. It is returned,
-    never shown.
+    For up to eight evenly chosen distortion types, it shows a reference beside the image of that type with the lowest
+    quality. In place of an image that can't be decoded, it shows the reason. The figure is returned, never shown.
 
     Raises
     ------
     NoPicture
-        If matplotlib isn't installed, or the dataset has no image.
+        If matplotlib is not installed, or the dataset has no image.
     """
     try:
         from matplotlib.figure import Figure
@@ -175,7 +174,9 @@ def figure(index: DatasetIndex) -> Figure:
     # matplotlib's stubs say "an array or one of them", whatever the shape asked for.
     panels: Any = drawn.subfigures(1, 2, width_ratios=(2.1, 1), wspace=0.03)
     left, right = panels
-    left.suptitle("a sample of each type: left the reference, right the image", fontsize=10, x=0.008, ha="left")
+    left.suptitle(
+        "a sample of each type: the reference on the left, the image on the right", fontsize=10, x=0.008, ha="left"
+    )
     for axes, i in zip(left.subplots(rows, 2, squeeze=False).flat, range(2 * rows), strict=True):
         axes.axis("off")
         if i < len(tiles):
@@ -187,19 +188,19 @@ def figure(index: DatasetIndex) -> Figure:
 
 
 def save_figure(index: DatasetIndex, path: Path) -> None:
-    """Write `figure(index)` to a file, whole or not at all; its extension says the format (.png, .svg, .pdf).
+    """Write `figure(index)` to a file, in the format of its extension (.png, .svg or .pdf).
 
     Raises
     ------
     NoPicture
-        As `figure` does.
+        If `figure` raises it.
     PixqError
-        If the extension is none that matplotlib knows, or the file can't be written.
+        If matplotlib doesn't know the extension, or the file can't be written.
     """
     drawn = figure(index)
     kind = path.suffix.lower().lstrip(".")
     if kind not in drawn.canvas.get_supported_filetypes():
-        raise PixqError(f"--picture {path}: unknown kind of picture; end it in .png, .svg or .pdf")
+        raise PixqError(f"--picture {path}: unknown image format; use a name that ends in .png, .svg or .pdf")
     picture = io.BytesIO()
     drawn.savefig(picture, format=kind)
     save_bytes(path, picture.getbuffer(), "name a file that can be written with --picture")
@@ -210,7 +211,7 @@ def _group_sizes(pairs: Sequence[ImagePair]) -> Counter[tuple[str, str]]:
 
 
 def _attributes(pairs: Sequence[ImagePair]) -> dict[str, dict[str, int]]:
-    """Images by the value of each attribute, in the order in which attributes are first met."""
+    """Count images by the value of each attribute, with attributes in order of first appearance."""
     counts: dict[str, Counter[str]] = {}
     for pair in pairs:
         for name, value in pair.attributes.items():
@@ -225,7 +226,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _given(given: dict[str, int] | None, groups: int) -> str:
-    """What the dataset's own split is worth."""
+    """Describe the dataset's own split."""
     if given is None:
         return "none"
     leaked = f"{given['leaked']:,} images leak: their groups are on both sides" if given["leaked"] else "no leak"
@@ -248,7 +249,7 @@ def _title(index: DatasetIndex) -> str:
 
 
 def _samples(pairs: Sequence[ImagePair]) -> list[ImagePair]:
-    """One pair for each of up to eight types, evenly chosen, each of another reference as far as they go."""
+    """One pair for each of up to eight evenly chosen types, with different references as far as possible."""
     types = sorted({pair.distortion_type for pair in pairs})
     if len(types) > _SAMPLES:
         types = [types[round(i * (len(types) - 1) / (_SAMPLES - 1))] for i in range(_SAMPLES)]
@@ -263,7 +264,7 @@ def _samples(pairs: Sequence[ImagePair]) -> list[ImagePair]:
 
 
 def _tile(root: Path, pair: ImagePair) -> NDArray[np.uint8] | str:
-    """Reference and distorted image side by side, or why there is no such picture."""
+    """Reference and distorted image side by side, or the reason why they can't be shown."""
     try:
         reference, distorted = (_thumbnail(root / path) for path in (pair.reference, pair.distorted))
     except (OSError, ValueError) as error:
@@ -324,7 +325,7 @@ def _draw_levels(axes: Axes, pairs: Sequence[ImagePair]) -> None:
     if len(levels) <= 12:
         axes.set_xticks(list(levels))
         axes.bar_label(bars, fmt="{:,.0f}")
-    axes.set_title("Levels a group", loc="left")
+    axes.set_title("Levels per group", loc="left")
     axes.set_xlabel("levels of one distortion type on one reference")
     axes.set_ylabel("groups")
     axes.locator_params(axis="y", integer=True)

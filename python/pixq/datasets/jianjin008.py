@@ -28,7 +28,7 @@ _NAME = re.compile(r"(I\d{2,3})_(\d{2})_(\d{1,2})(\.png|\.bmp)?", re.IGNORECASE 
 
 
 def index_jianjin008(root: Path, *, polarity: Polarity | None = None) -> DatasetIndex:
-    """The index of a Jianjin008 tree.
+    """Index a Jianjin008 dataset.
 
     `polarity` says whether a higher score is a better image; upstream doesn't. Distortion types are the two digits of
     the file name alone: the images come from datasets that number their types differently.
@@ -36,7 +36,7 @@ def index_jianjin008(root: Path, *, polarity: Polarity | None = None) -> Dataset
     Raises
     ------
     PixqError
-        If the tree isn't laid out as Jianjin008 is, or a line of `mos.txt` is wrong.
+        If the files are not laid out as in Jianjin008, or a line of `mos.txt` is wrong.
     """
     tree = Tree(root)
     references, distorted, scores = tree.require("ref_img", "jnd_img", "mos.txt")
@@ -46,11 +46,11 @@ def index_jianjin008(root: Path, *, polarity: Polarity | None = None) -> Dataset
     for line, text in text_lines(path):
         parts = text.rsplit(maxsplit=1)
         if len(parts) != 2:
-            raise PixqError(f"{path}, line {line}: {text!r} is not `<file name> <score>`; mend the line")
+            raise PixqError(f"{path}, line {line}: {text!r} is not `<file name> <score>`; fix the line")
         file, value = safe_path(parts[0], path, line), score(parts[1], path, line, contract)
         match = _NAME.fullmatch(file)
         if match is None:
-            raise PixqError(f"{path}, line {line}: {file!r} is not named I<nn>_<type>_<level>.png; mend the line")
+            raise PixqError(f"{path}, line {line}: {file!r} is not named I<nn>_<type>_<level>.png; fix the line")
         reference_id = match[1].upper()
         level = int(match[3])
         lines.append(

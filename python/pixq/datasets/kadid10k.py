@@ -55,12 +55,12 @@ _NAME = re.compile(r"(I\d{2,3})_(\d{2})_(\d{2})(\.png|\.bmp)?", re.IGNORECASE | 
 
 
 def index_kadid10k(root: Path) -> DatasetIndex:
-    """The index of a KADID-10k tree; the column `var` is not read.
+    """Index a KADID-10k dataset; the column `var` is not read.
 
     Raises
     ------
     PixqError
-        If the tree isn't laid out as KADID-10k is, or a line of `dmos.csv` is wrong.
+        If the files are not laid out as in KADID-10k, or a line of `dmos.csv` is wrong.
     """
     tree = Tree(root)
     images, scores = tree.require("images", "dmos.csv")
@@ -73,10 +73,12 @@ def index_kadid10k(root: Path) -> DatasetIndex:
         value = score(cells["dmos"], path, line, contract)
         match = _NAME.fullmatch(file)
         if match is None:
-            raise PixqError(f"{path}, line {line}: {file!r} is not named I<nn>_<type>_<level>.png; mend the line")
+            raise PixqError(f"{path}, line {line}: {file!r} is not named I<nn>_<type>_<level>.png; fix the line")
         reference_id = match[1].upper()
         if reference.rsplit(".", 1)[0].upper() != reference_id:
-            raise PixqError(f"{path}, line {line}: {file!r} is of {match[1]}, not of {reference!r}; mend the line")
+            raise PixqError(
+                f"{path}, line {line}: {file!r} is a version of {match[1]}, not of {reference!r}; fix the line"
+            )
         kind = int(match[2])
         lines.append(
             ScoreLine(

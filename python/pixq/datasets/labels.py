@@ -1,4 +1,4 @@
-"""What a score means: polarity, scale, unit, raters. `quality` is derived from it once, here."""
+"""The meaning of scores: polarity, scale, unit and raters, and the quality that follows from them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class LabelContract:
     Parameters
     ----------
     name
-        What the dataset calls them, e.g. `MOS`.
+        Name of the scores in the dataset, e.g. `MOS`.
     polarity
-        Whether a higher score is a better image.
+        Whether a higher or a lower score means a better image.
     minimum, maximum
         The ends of the scale, in the score's own unit.
     unit
         The scale in words, e.g. `mean opinion score`.
     raters
-        People behind one score, where the dataset says so.
+        Number of people behind one score, if the dataset says so.
     subject
-        Whether the score is of the whole image or of a patch.
+        Whether the whole image or a patch was scored.
     synthetic
-        Whether no person gave the scores.
+        True if the scores don't come from people.
     note
-        What else a reader must know, e.g. that the polarity is undocumented.
+        Anything else to know, e.g. that the polarity is undocumented.
 
     Raises
     ------
     PixqError
-        If the polarity is neither, the scale is no range of finite numbers, or a text is not valid Unicode.
+        If the polarity is unknown, the scale is not a range of finite numbers, or a text is not valid Unicode.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class LabelContract:
             check_text(getattr(self, what), f"the {what} of the scores")
 
     def quality(self, score: float) -> float:
-        """The score as quality: 0 to 1, 1 = nobody notices.
+        """Convert a score to quality: 0 to 1, 1 = nobody notices.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class LabelContract:
 def check_text(text: str, what: str) -> None:
     """Make sure that `text`, called `what` in the message, can be written as UTF-8.
 
-    Bytes of a command line that aren't UTF-8, and half of a surrogate pair in JSON, give text that can't.
+    Text can't if it comes from bytes on the command line that aren't UTF-8, or from half of a surrogate pair in JSON.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def check_text(text: str, what: str) -> None:
 
 
 def parse_score_range(text: str) -> tuple[float, float]:
-    """The ends of a scale written as `LOW,HIGH`.
+    """Parse the ends of a scale, written as `LOW,HIGH`.
 
     Raises
     ------

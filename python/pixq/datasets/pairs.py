@@ -1,4 +1,4 @@
-"""Image pairs of one's own, named by a CSV file."""
+"""The user's own image pairs, listed in a CSV file."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def index_pairs(
     score_range: tuple[float, float] | None = None,
     unit: str | None = None,
 ) -> DatasetIndex:
-    """The index of the pairs that a CSV file names.
+    """Index the pairs that a CSV file lists.
 
     Parameters
     ----------
     root
         The folder that the names in the CSV file are relative to.
     csv
-        The CSV file, relative to `root` or absolute; `pairs.csv` by default. Columns `reference`, `distorted`,
-        `score`, and, as wanted, `distortion`, `level` and `group` (what must stay on one side of a split; the
-        reference by default). Names are relative to `root`, with forward slashes, and matched without regard to case
-        but with their extension.
+        The CSV file, relative to `root` or absolute; `pairs.csv` by default. Its columns are `reference`, `distorted`
+        and `score`, and optionally `distortion`, `level` and `group` (what must stay in one split; the reference by
+        default). Names are relative to `root`, with forward slashes, and matched without regard to case but with
+        their extension.
     polarity, score_range, unit
-        What the scores mean; higher-is-better, (0, 1) and "as given by the user" by default.
+        Meaning of the scores; higher-is-better, (0, 1) and "as given by the user" by default.
 
     Raises
     ------
     PixqError
-        If the CSV file isn't there, a line of it is wrong, or a reference is in two groups.
+        If the CSV file is missing, one of its lines is wrong, or a reference is in two groups.
     """
     tree = Tree(root)
     path = root / (csv if csv is not None else "pairs.csv")
@@ -92,18 +92,18 @@ def index_pairs(
 
 
 def _on_disk(tree: Tree, name: str) -> str:
-    """`name` as it is on disk, so that two spellings of one file are one; as it is where nothing fits."""
+    """`name` as spelled on disk, so that two spellings mean the same file; unchanged if no file matches."""
     return tree.find(name, by_stem=False).path or name
 
 
 def _identifiers(paths: Iterable[str]) -> dict[str, str]:
-    """Each path without its extension; with it where two paths would become the same."""
+    """Name each path by itself without its extension, or with it if two paths would get the same name."""
     names: dict[str, str] = {}
     for path in paths:
         folder, slash, name = path.rpartition("/")
         names[path] = folder + slash + (name.rpartition(".")[0] or name)
-    # A whole path can be what another is without its extension (a.jpg, a.jpg.png), so once is not enough. Each round
-    # makes whole all that are not unique, or ends: whole paths are unique among themselves.
+    # A whole path can equal another one without its extension (a.jpg, a.jpg.png), so one pass is not enough. Each pass
+    # restores the extensions of all names that are not unique; it ends because whole paths are unique.
     while len(taken := Counter(names.values())) < len(names):
         names = {path: path if taken[name] > 1 else name for path, name in names.items()}
     return names

@@ -1,4 +1,4 @@
-"""Knowing a photo again under another name, so that it can't be on both sides of a split."""
+"""Fingerprints that recognise a photo under another name, so that it can't be in two splits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 NEAR_BITS = 8
-"""Two photos whose difference hashes differ in at most this many of 64 bits may be one photo.
+"""Two photos whose difference hashes differ in at most this many of 64 bits may be the same photo.
 
 Measured on 39 photographs (ten Kodak crops, 24 of CID22, five of KonJND): distinct ones differ in 18 bits or more;
 JPEG at quality 50, a shift by one pixel and 10 grey levels more light change 7 bits at most.
@@ -43,11 +43,11 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Photo:
-    """What a photo's pixels come to.
+    """Fingerprints of a photo's pixels, and its size.
 
-    `sha256` is of the decoded pixels, with their shape and type: hexadecimal. `dhash` is 64 bits, one for each pair of
-    neighbours in a row of the photo shrunk to 8 x 9 grey pixels: whether the right one is brighter. `height` and
-    `width` are in pixels.
+    `sha256` is the hash of the decoded pixels with their shape and type, in hexadecimal. `dhash` has 64 bits, one for
+    each pair of neighbours in a row of the photo shrunk to 8 x 9 grey pixels: 1 if the right one is brighter. `height`
+    and `width` are in pixels.
     """
 
     sha256: str
@@ -58,7 +58,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two references, by id, whose `dhash` differs in `bits` bits, `NEAR_BITS` at most; their pixels aren't equal."""
+    """Two references with different pixels whose `dhash` differs in only `bits` bits, at most `NEAR_BITS`."""
 
     first: str
     second: str
@@ -67,10 +67,10 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class MergedGroups:
-    """Groups after those that share a photo became one.
+    """Groups after merging those that share a photo.
 
-    `groups` gives the group to use for every group that came in; `notes` tells in one line each what was merged;
-    `near` are the pairs of references that may be one photo and were left apart.
+    `groups` maps each original group to the merged one; `notes` describes each merge in one line; `near` are the pairs
+    of references that may show the same photo and were not merged.
     """
 
     groups: dict[str, str]
@@ -79,14 +79,14 @@ class MergedGroups:
 
 
 def fingerprint(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """The fingerprint of an image file.
+    """Compute the fingerprint of an image file.
 
     The difference hash is Krawetz's dHash (Kind of like that, The Hacker Factor Blog, 2013) over exact block sums.
 
     Raises
     ------
     OSError, ValueError
-        If the file can't be read, is no image that pixq takes, or has more than `max_pixels` pixels.
+        If the file can't be read, is not an image that pixq reads, or has more than `max_pixels` pixels.
     """
     pixels = read_pixels(path, max_pixels=max_pixels)
     digest = hashlib.sha256(f"{pixels.dtype.name}:{pixels.shape}:".encode())
@@ -97,23 +97,23 @@ def fingerprint(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
 def fingerprint_all(
     root: Path, files: Mapping[str, str], *, threads: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> tuple[dict[str, Photo], tuple[Problem, ...]]:
-    """The fingerprints of many images, read by a few threads.
+    """Compute the fingerprints of many images on several threads.
 
     Parameters
     ----------
     root
         The folder that the paths are relative to.
     files
-        Path by reference id.
+        Paths by reference id.
     threads
-        How many; the number of processors by default. The result doesn't depend on it.
+        Number of threads; the number of processors by default. The result doesn't depend on it.
     max_pixels
-        The most pixels that an image may have.
+        Largest number of pixels in an image.
 
     Returns
     -------
     tuple
-        Photo by reference id, and a `corrupt` problem for each file that can't be decoded.
+        Photos by reference id, and a `corrupt` problem for each file that can't be decoded.
     """
 
     def one(path: str) -> Photo | str:
@@ -139,7 +139,7 @@ def fingerprint_all(
 def merge_groups(
     photos: Mapping[str, tuple[str, Photo]], *, together: Iterable[tuple[str, str, str]] = ()
 ) -> MergedGroups:
-    """Make one group of all groups that share a photo, pixel for pixel, or that must be one for another reason.
+    """Merge groups that share a photo, pixel for pixel, or that must be merged for another reason.
 
     The result depends neither on the order of `photos` nor on that of `together`.
 
@@ -148,9 +148,9 @@ def merge_groups(
     photos
         `(group, Photo)` by reference id.
     together
-        `(group, other group, note)` of groups that must be one as well, such as those of two pairs that one file
-        serves in. They need not be in `photos`. The note is told for each merge that it causes: not of groups that
-        are one already.
+        `(group, other group, note)` of further groups to merge, such as those of two pairs that share a file. They
+        need not be in `photos`. The note is kept for each merge that it causes, not for groups that are already
+        merged.
 
     Examples
     --------
@@ -193,9 +193,9 @@ def merge_groups(
 
 
 def near_duplicates(photos: Mapping[str, Photo]) -> tuple[NearDuplicate, ...]:
-    """Pairs of references whose difference hashes are at most `NEAR_BITS` apart and whose pixels aren't equal.
+    """Find pairs of references with different pixels whose difference hashes are at most `NEAR_BITS` apart.
 
-    They are ordered by name. Every pair is compared: 5,000 references take 0.03 s and 10 MB.
+    The pairs are ordered by name. Every pair is compared: 5,000 references take 0.03 s and 10 MB.
     """
     names = sorted(photos)
     hashes = np.array([photos[name].dhash for name in names], dtype=np.uint64)
@@ -210,20 +210,22 @@ def near_duplicates(photos: Mapping[str, Photo]) -> tuple[NearDuplicate, ...]:
 
 
 def near_warnings(near: Iterable[NearDuplicate], splits: Mapping[str, str]) -> tuple[str, ...]:
-    """One line for each near-duplicate, those in different splits first. `splits` gives the split by reference id."""
+    """Warn of near-duplicates, first of those in different splits; `splits` gives the split by reference id."""
     apart, together = [], []
     for pair in near:
         first, second = splits.get(pair.first, "no split"), splits.get(pair.second, "no split")
         text = f"references {pair.first} and {pair.second} look like one photo ({pair.bits} of 64 bits differ)"
         if first != second:
-            apart.append(f"{text}, and are in different splits: {first} and {second}; look, and give them one group")
+            apart.append(
+                f"{text}, and are in different splits: {first} and {second}; compare them, and give them the same group if they are"
+            )
         else:
             together.append(f"{text}; both are in {first}")
     return (*apart, *together)
 
 
 def _dhash(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> int:
-    """The difference hash of (H, W, 3) pixels. Sums are exact, so every machine gives the same bits."""
+    """Compute the difference hash of (H, W, 3) pixels. Sums are exact, so every machine gives the same bits."""
     sums: NDArray[np.integer] = pixels
     extents = []
     for axis, cells in enumerate(_HASH_SHAPE):

@@ -1,4 +1,4 @@
-"""The records of triplets: what each says of a clean crop and a distorted one, checked as it is read."""
+"""Records of triplets: each describes a clean crop and a distorted one, and is checked when it is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rectangle = tuple[int, int, int, int]
 
 METHODS = ("new", "ref")
 
-#: More digits than this are no number of a file.
+#: Largest number of digits in the number of a file.
 _DIGITS = 9
 _NUMBER = re.compile(r"(\d{1,9})(\.png)?", re.ASCII | re.IGNORECASE)
 _ATTRIBUTE_LENGTH = 200
@@ -29,10 +29,10 @@ _ATTRIBUTE_LENGTH = 200
 
 @dataclass(frozen=True)
 class TripletRecord:
-    """One record of a metadata file.
+    """A record of a metadata file.
 
-    `clean` and `distorted` are the numbers of the files; `side` is `train`, `test`, or `None` where the file gives no
-    split; `source` and `roi` say where the crop was cut, if they are given; `where` names file and record.
+    `clean` and `distorted` are the numbers of the files; `side` is `train` or `test`, or `None` if the file has no
+    split; `source` and `roi` say where the crop was cut, if known; `where` names the file and the record.
     """
 
     where: str
@@ -48,26 +48,26 @@ class TripletRecord:
 
 
 def read_records(path: Path, name: str, side: Literal["train", "test"] | None) -> list[TripletRecord]:
-    """The records of a metadata file: a JSON list, or one under `data` in a JSON object.
+    """Read the records of a metadata file: a JSON list, or a JSON object with a list under `data`.
 
     Parameters
     ----------
     path
         The file.
     name
-        What it is called in messages that go into manifests, which don't tell where a dataset lies.
+        Name of the file in messages for manifests, which don't say where a dataset lies.
     side
-        The side of the split that it holds.
+        The side of the dataset's own split that the file holds.
 
     Raises
     ------
     PixqError
-        If it isn't such a file, or a record is wrong or contradicts itself.
+        If the file is not such a list, or a record is wrong or contradicts itself.
     """
     try:
         loaded = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise PixqError(f"{path}: is not JSON ({error}); mend the file") from None
+        raise PixqError(f"{path}: is not JSON ({error}); fix the file") from None
     if isinstance(loaded, dict):
         loaded = loaded.get("data")
     if not isinstance(loaded, list):
@@ -76,7 +76,7 @@ def read_records(path: Path, name: str, side: Literal["train", "test"] | None) -
 
 
 class _Reader:
-    """One record; a fault names the file, the record and the mend."""
+    """Reads one record; errors name the file and the record, and say how to fix it."""
 
     def __init__(self, path: Path, position: int, item: object) -> None:
         self._at = f"{path}, record {position}"
@@ -96,7 +96,7 @@ class _Reader:
         score = self._score()
         method = self._metadata.get("method")
         if method not in METHODS:
-            raise self._fault(f"the method {_short(method)} is none", f"write {' or '.join(METHODS)}")
+            raise self._fault(f"the method {_short(method)} is unknown", f"write {' or '.join(METHODS)}")
         source = self._text("image_source") or self._text("source")
         attributes = {
             "method": method,
@@ -118,8 +118,8 @@ class _Reader:
             attributes={key: text for key, text in attributes.items() if text is not None},
         )
 
-    def _fault(self, what: str, mend: str) -> PixqError:
-        return PixqError(f"{self._at}: {what}; {mend}")
+    def _fault(self, what: str, fix: str) -> PixqError:
+        return PixqError(f"{self._at}: {what}; {fix}")
 
     def _number(self, key: str) -> int:
         """The number of a file: 12, "12" or "12.png"."""
@@ -128,7 +128,8 @@ class _Reader:
         match = _NUMBER.fullmatch(text)
         if match is None:
             raise self._fault(
-                f"{key} is {_short(value)}, no number of a file", f"write a whole number of at most {_DIGITS} digits"
+                f"{key} is {_short(value)}, not the number of a file",
+                f"write a whole number of at most {_DIGITS} digits",
             )
         return int(match[1])
 
@@ -138,28 +139,28 @@ class _Reader:
         color = self._metadata.get("color")
         if color is not None:
             try:
-                said = classes.class_of_label(color if isinstance(color, str) else "")
+                number = classes.class_of_label(color if isinstance(color, str) else "")
             except PixqError:
                 names = ", ".join(classes.NAMES)
-                raise self._fault(f"the color {_short(color)} is none", f"write one of {names}") from None
-            if classes.CLASSES[said].quality != score:
+                raise self._fault(f"the color {_short(color)} is unknown", f"write one of {names}") from None
+            if classes.CLASSES[number].quality != score:
                 raise self._fault(
-                    f"score {score:g} is {_named(score)}, but color is {_short(color)}", "mend whichever is wrong"
+                    f"score {score:g} is {_named(score)}, but color is {_short(color)}", "fix whichever is wrong"
                 )
         if self._metadata.get("score") is not None:
             repeated = self._quality(self._metadata, "score")
             if repeated != score:
                 raise self._fault(
-                    f"score is {score:g}, but its metadata's score is {repeated:g}", "mend whichever is wrong"
+                    f"score is {score:g}, but its metadata's score is {repeated:g}", "fix whichever is wrong"
                 )
         return score
 
     def _quality(self, of: Mapping[str, Any], key: str) -> float:
         value = of.get(key)
-        known = {each.quality: each.name for each in classes.CLASSES}
-        if not isinstance(value, int | float) or isinstance(value, bool) or value not in known:
-            classed = ", ".join(f"{quality:g} ({name})" for quality, name in known.items())
-            raise self._fault(f"{key} {_short(value)} is no class", f"write one of {classed}")
+        names = {patch_class.quality: patch_class.name for patch_class in classes.CLASSES}
+        if not isinstance(value, int | float) or isinstance(value, bool) or value not in names:
+            classed = ", ".join(f"{quality:g} ({name})" for quality, name in names.items())
+            raise self._fault(f"{key} {_short(value)} is not the score of a class", f"write one of {classed}")
         return float(value)
 
     def _roi(self) -> Rectangle | None:
@@ -170,21 +171,21 @@ class _Reader:
         whole = isinstance(value, list) and len(value) == 4 and all(_is_whole(part) for part in value)
         if not whole or min(value) < 0 or min(value[2:]) < 1 or max(value) >= 2**31:
             raise self._fault(
-                f"the roi {_short(value)} is no rectangle",
+                f"the roi {_short(value)} is not a rectangle",
                 "write [x, y, width, height] in whole pixels, like [8, 40, 20, 20]",
             )
         x, y, width, height = (int(part) for part in value)
         return x, y, width, height
 
     def _text(self, key: str) -> str | None:
-        """A short text of the metadata, or `None` where there is none."""
+        """A short text of the metadata, or `None` if it is missing or empty."""
         value = self._metadata.get(key)
         if value is None or value == "":
             return None
         text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
         if text is None or len(text) > _ATTRIBUTE_LENGTH or not text.isprintable():
             raise self._fault(
-                f"{key} is {_short(value)}, no short text",
+                f"{key} is {_short(value)}, not a short text",
                 f"write one line of at most {_ATTRIBUTE_LENGTH} characters",
             )
         check_text(text, f"{self._at}: {key}")
@@ -193,7 +194,7 @@ class _Reader:
 
 def _named(score: float) -> str:
     """The class that a score stands for."""
-    return next(each.name for each in classes.CLASSES if each.quality == score)
+    return next(patch_class.name for patch_class in classes.CLASSES if patch_class.quality == score)
 
 
 def _is_whole(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Reading the files that hold scores: text, numbers and names, each fault named by file and line."""
+"""Readers of score files: text, numbers and names, with errors that name the file and the line."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark, its line ends made one newline each.
+    """Read a UTF-8 file with or without a byte order mark, with all line ends as newlines.
 
     Raises
     ------
     PixqError
-        If the file isn't there or isn't UTF-8.
+        If the file can't be read or is not UTF-8.
     """
     try:
         data = path.read_bytes()
@@ -85,11 +85,11 @@ def csv_rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[
                 )
             yield line, dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))
     except csv.Error as error:
-        raise PixqError(f"{path}, line {reader.line_num}: {error}; mend the quoting") from None
+        raise PixqError(f"{path}, line {reader.line_num}: {error}; fix the quoting") from None
 
 
 def number(text: str, path: Path, line: int, what: str) -> float:
-    """`text` as a finite number; a fault names `path`, `line` and `what`."""
+    """Parse a finite number; the error names `path`, `line` and `what`."""
     if _NUMBER.fullmatch(text) is None or abs(value := float(text)) == float("inf"):
         raise PixqError(f"{path}, line {line}: the {what} {text!r} is not a finite number; write it like 0.875")
     return value
@@ -100,23 +100,23 @@ def score(
     path: Path,
     line: int,
     contract: LabelContract,
-    mend: str = "mend the line, or choose the dataset that the file belongs to",
+    fix: str = "fix the line, or choose the dataset that the file belongs to",
 ) -> float:
-    """`text` as a score on the contract's scale; a fault names `path` and `line`, and says what `mend` says."""
+    """Parse a score on the contract's scale; the error names `path` and `line`, and may end with `fix`."""
     value = number(text, path, line, "score")
     if not contract.minimum <= value <= contract.maximum:
         raise PixqError(
             f"{path}, line {line}: score {text} lies outside the scale {contract.minimum:g} to {contract.maximum:g}; "
-            f"{mend}"
+            f"{fix}"
         )
     return value
 
 
 def safe_path(name: str, path: Path, line: int, *, folders: bool = False) -> str:
-    """`name` if it stays below the dataset's root; else a PixqError that names `path` and `line`.
+    """Check that `name` stays below the dataset's root; the error names `path` and `line`.
 
     `folders` allows forward slashes. Absolute names, `..`, control characters and empty names are refused: a score
-    file comes from elsewhere and must not choose what else is read.
+    file comes from somebody else and must not choose which files are read.
     """
     parts = name.split("/")
     fault = None
@@ -141,11 +141,11 @@ def safe_path(name: str, path: Path, line: int, *, folders: bool = False) -> str
 def contract_of(
     root: Path, contract: LabelContract, scores: Path | None = None, polarity: Polarity | None = None
 ) -> LabelContract:
-    """`contract` as it holds for the tree at `root`.
+    """Adjust `contract` to the dataset in `root`.
 
-    A file `labels.json` in the root marks labels that no person gave: `{"synthetic": true, "note": "how they were
-    made"}`. The note is optional, and other keys are for whoever wrote them. So does a first line `# synthetic ...`
-    in the score file. `polarity`, where given, replaces the contract's, and its note says so.
+    A file `labels.json` in the root marks labels that don't come from people: `{"synthetic": true, "note": "how they
+    were made"}`. The note is optional, and other keys are ignored. A first line `# synthetic ...` in the score file
+    does the same. `polarity`, if given, replaces the contract's, and the note says so.
     """
     notes = [contract.note] if contract.note else []
     if polarity is not None:
@@ -160,20 +160,19 @@ def contract_of(
     sidecar = root / "labels.json"
     if sidecar.is_file():
         try:
-            said = json.loads(read_text(sidecar))
+            loaded = json.loads(read_text(sidecar))
         except ValueError as error:
             raise PixqError(f'{sidecar}: {error}; write it like {{"synthetic": true}}') from None
         if (
-            not isinstance(said, dict)
-            or not isinstance(said.get("synthetic"), bool)
-            or not isinstance(said.get("note", ""), str)
+            not isinstance(loaded, dict)
+            or not isinstance(loaded.get("synthetic"), bool)
+            or not isinstance(loaded.get("note", ""), str)
         ):
             raise PixqError(f'{sidecar}: write it as {{"synthetic": true or false, "note": "text"}}')
-        check_text(said.get("note", ""), f"{sidecar}: the note")
-        synthetic = synthetic or said["synthetic"]
-        notes.append(" ".join(said.get("note", "").split()))
-    # The demo says the same in both places.
-    # Whoever rates for the dataset did not rate these.
+        check_text(loaded.get("note", ""), f"{sidecar}: the note")
+        synthetic = synthetic or loaded["synthetic"]
+        notes.append(" ".join(loaded.get("note", "").split()))
+    # The dataset's raters did not rate synthetic labels. Notes may repeat, as those of the demo do.
     raters = None if synthetic else contract.raters
     return replace(
         contract, synthetic=synthetic, raters=raters, note="; ".join(dict.fromkeys(note for note in notes if note))

@@ -1,4 +1,4 @@
-"""Train, validation and test, and folds: by reference, and by nothing but names and a seed."""
+"""Train, validation and test splits and folds by group, decided by names and a seed alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class SplitOf:
-    """Where a group belongs: `split` is one of `SPLITS`, `fold` counts from 0."""
+    """The split of a group, one of `SPLITS`, and the number of its fold, from 0."""
 
     split: str
     fold: int
@@ -34,13 +34,13 @@ def assign(
     Parameters
     ----------
     groups
-        Names; repeats don't matter. A group is all that must stay on one side: the pairs of one reference.
+        Names of groups; repeats don't matter. All pairs of a group stay in one split.
     ratio
-        Shares of train, validation and test: not negative, adding up to 1.
+        Shares of train, validation and test: not negative, with a sum of 1.
     folds
         The number of folds, 1 to the number of groups; a group's fold is its rank modulo `folds`.
     seed
-        Another seed gives another order.
+        Seed of the order.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def assign(
     if len(names) < wanted:
         raise PixqError(
             f"--split {_text(ratio)} needs at least {wanted} references, and there {_are(len(names))}; "
-            "add references, or put all in one split with --split 1,0,0"
+            "add references, or put all of them in one split with --split 1,0,0"
         )
     if folds < 1:
         raise PixqError(f"--folds is {folds}; give 1 or more")
@@ -107,7 +107,7 @@ def check(rows: Iterable[tuple[str, str, str, str]]) -> None:
     Raises
     ------
     PixqError
-        If one is: a leak.
+        If one is, which is a leak.
     """
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for image_id, group, reference_id, split in rows:
@@ -131,7 +131,7 @@ def check_photos(rows: Iterable[tuple[str, str, str]]) -> None:
     Raises
     ------
     PixqError
-        If one is: a leak.
+        If one is, which is a leak.
     """
     seen: dict[str, tuple[str, str]] = {}
     for reference_id, sha256, split in rows:

@@ -22,12 +22,12 @@ _NAME = re.compile(r"(i(\d{2}))_(\d{2})_(\d)(\.bmp|\.png)?", re.IGNORECASE | re.
 
 
 def index_tid(name: str, contract: LabelContract, types: tuple[str, ...], levels: int, root: Path) -> DatasetIndex:
-    """The index of a TID tree. `types` are the names of distortion types 1, 2, ...; `levels` is how many each has.
+    """Index a TID dataset with the distortion types called `types` at `levels` levels each.
 
     Raises
     ------
     PixqError
-        If the tree isn't laid out as `NEEDS` says, or a line of the score file is wrong.
+        If the files are not laid out as in `NEEDS`, or a line of the score file is wrong.
     """
     tree = Tree(root)
     references, distorted, scores = tree.require("reference_images", "distorted_images", "mos_with_names.txt")
@@ -37,11 +37,11 @@ def index_tid(name: str, contract: LabelContract, types: tuple[str, ...], levels
     for line, text in text_lines(path):
         parts = text.split(maxsplit=1)
         if len(parts) != 2:
-            raise PixqError(f"{path}, line {line}: {text!r} is not `<MOS> <file name>`; mend the line")
+            raise PixqError(f"{path}, line {line}: {text!r} is not `<MOS> <file name>`; fix the line")
         value, file = score(parts[0], path, line, contract), safe_path(parts[1], path, line)
         match = _NAME.fullmatch(file)
         if match is None:
-            raise PixqError(f"{path}, line {line}: {file!r} is not named i<nn>_<type>_<level>.bmp; mend the line")
+            raise PixqError(f"{path}, line {line}: {file!r} is not named i<nn>_<type>_<level>.bmp; fix the line")
         kind, level = int(match[3]), int(match[4])
         if not (1 <= kind <= len(types) and 1 <= level <= levels):
             raise PixqError(

@@ -1,4 +1,4 @@
-"""Finding what the scores name among what is on disk, and naming what doesn't fit."""
+"""Finds the files that score files name, and reports missing, duplicate and extra files."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _ENDINGS = endings_of(DECODED)
 
 @dataclass(frozen=True, slots=True)
 class ScoreLine:
-    """One line of a score file. `distorted` and `reference` are paths relative to the root, as the line has them.
+    """A line of a score file. `distorted` and `reference` are paths relative to the root, as in the line.
 
-    `where` names the line in messages, where it isn't a line of one file.
+    `where` names the record in messages if it is not simply a line of a file.
     """
 
     line: int
@@ -40,15 +40,15 @@ class ScoreLine:
     where: str = ""
 
     def named(self, scores: str) -> str:
-        """How a message names this line of the file called `scores`."""
+        """Name this line of the file called `scores` in a message."""
         return self.where or f"{scores}, line {self.line}"
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a name led to: the file chosen (`None` if none), and others that would have fitted as well.
+    """The result of looking up a name: the matching file or `None`, and other files that would have matched.
 
-    `fault` says why what is there is no file that can be read, such as a link that leads back to itself.
+    `fault` says why the entry on disk is not a readable file, such as a link that leads back to itself.
     """
 
     path: str | None
@@ -57,7 +57,7 @@ class Found:
 
 
 class Tree:
-    """The files below a dataset's root, listed a folder at a time.
+    """The files below a dataset's root, listed folder by folder as needed.
 
     Raises
     ------
@@ -78,34 +78,34 @@ class Tree:
         self._listings: dict[str, _Listing] = {}
 
     def require(self, *names: str) -> tuple[str, ...]:
-        """The names on disk of the files and folders that the root must hold, matched without regard to case."""
+        """Find files and folders that the root must hold, without regard to case, and return their names on disk."""
         here = self._listing("")
         found = [here.only(name) for name in names]
         absent = [name for name, there in zip(names, found, strict=True) if there is None]
         if absent:
-            mend = f"the root must hold {', '.join(names)}"
+            fix = f"the root must hold {', '.join(names)}"
             for folder in sorted(here.folders):
                 try:
                     inside = self._listing(folder)
                 except PixqError:
-                    continue  # A folder that nobody asked for may stay closed.
+                    continue  # A folder that is not needed may be unreadable.
                 if all(inside.only(name) for name in names):
-                    mend = f"they are in {self.root / folder}; give that as the root"
+                    fix = f"they are in {self.root / folder}; give that as the root"
                     break
-            raise PixqError(f"{self.root}: no {', '.join(absent)}; {mend}")
+            raise PixqError(f"{self.root}: no {', '.join(absent)}; {fix}")
         return tuple(name for name in found if name is not None)
 
     def images(self, folder: str) -> list[str]:
-        """Paths of the image files in a folder, sorted. Hidden files (`._I01.png` of macOS) aren't images."""
+        """Paths of the image files in a folder, sorted, without hidden files such as `._I01.png` of macOS."""
         listing = self._listing(folder)
         return sorted(_join(folder, name) for name in listing.files if _stem(name) != name and name[0] != ".")
 
     def find(self, path: str, *, by_stem: bool) -> Found:
-        """The file that `path` names.
+        """Find the file that `path` names.
 
-        The exact name is taken first. Else the only file whose name fits without regard to case and, with `by_stem`,
-        to the extension; where two fit, neither is taken. Files that would have fitted as well are `rivals`. Where no
-        file fits, but something that can't be looked at does, `fault` says why it can't.
+        An exact match comes first. Otherwise the name may differ in case and, with `by_stem`, in the extension; if
+        two files match in this way, neither is taken. Other files that match are `rivals`. If no file matches but an
+        unreadable entry does, `fault` says why it can't be read.
         """
         folder = ""
         *folders, name = path.split("/")
@@ -130,7 +130,7 @@ class Tree:
 
 
 class _Listing:
-    """The names in one folder, by how they may be looked up."""
+    """The names in a folder, indexed for lookups without regard to case or extension."""
 
     def __init__(self, folder: Path) -> None:
         self.files: set[str] = set()
@@ -156,7 +156,7 @@ class _Listing:
         self.by_stem = {key: tuple(names) for key, names in by_stem.items()}
 
     def only(self, name: str) -> str | None:
-        """The entry called `name`, else the only one that differs in case alone."""
+        """The entry called `name`, or else the only one whose name differs just in case."""
         fits = self.by_name.get(_key(name), ())
         return name if name in fits else fits[0] if len(fits) == 1 else None
 
@@ -171,12 +171,12 @@ def assemble(
     folders: Iterable[str],
     by_stem: bool = True,
 ) -> DatasetIndex:
-    """The index of a dataset from the lines of its score file.
+    """Make the index of a dataset from the lines of its score file.
 
-    Lines that name one image twice: with the same score and reference the first is kept; else the image is left out.
-    Names are looked up as `Tree.find` says; a name that fits two files and is neither exactly is left out. An image
-    whose reference isn't on disk is left out. Images in `folders` that no line and no reference needs are extra. All
-    of it is told in `problems`, ordered by kind and file.
+    If several lines name the same image, the first is kept if they agree on score and reference; otherwise the image
+    is left out. Names are looked up by `Tree.find`; an image whose name matches two files inexactly, or whose reference
+    is missing, is left out. Images in `folders` that no line needs are extra. All of this is listed in `problems`,
+    ordered by kind and file.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def assemble(
         for name, path, whose in ((line.distorted, distorted, ""), (line.reference, reference, " is its reference")):
             if path is not None:
                 continue
-            # A missing reference is told of each image that needs it: that is what will be absent from a build.
+            # A missing reference is a problem of each image that needs it: these will be absent from a build.
             found = tree.find(name, by_stem=by_stem)
             where = line.named(scores)
             if found.rivals:
@@ -234,7 +234,7 @@ def assemble(
                     quality=contract.quality(line.score),
                 )
             )
-    # A line that was left out still gives its file a score, and its reference a use.
+    # Files of lines that were left out are not extra.
     for path in named:
         found = tree.find(path, by_stem=by_stem)
         accounted.update(found.rivals, (found.path,) if found.path else ())
@@ -248,12 +248,12 @@ def assemble(
         root=tree.root,
         contract=contract,
         pairs=tuple(sorted(pairs, key=lambda pair: pair.image_id)),
-        problems=tuple(sorted(set(problems), key=lambda one: (order[one.kind], one.file, one.detail))),
+        problems=tuple(sorted(set(problems), key=lambda problem: (order[problem.kind], problem.file, problem.detail))),
     )
 
 
 def _once(lines: Sequence[ScoreLine], scores: str, problems: list[Problem]) -> list[ScoreLine]:
-    """`lines` without those that name an image again; what was dropped goes to `problems`."""
+    """Drop lines that name an image again; `problems` gets an entry for each."""
     by_image: dict[str, list[ScoreLine]] = defaultdict(list)
     for line in lines:
         by_image[line.image_id].append(line)
@@ -277,7 +277,7 @@ def _once(lines: Sequence[ScoreLine], scores: str, problems: list[Problem]) -> l
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder; nothing where it is none."""
+    """List a folder; nothing if it is missing or not a folder."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -285,11 +285,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
     except OSError as error:
         if error.errno == errno.ELOOP:
-            return []  # `Tree.find` tells why, of each image that is looked for inside.
-        mend = "give yourself the right to list and enter it (chmod u+rx)"
+            return []  # `Tree.find` reports it for each image that should be inside.
+        fix = "give yourself permission to list and enter it (chmod u+rx)"
         if not isinstance(error, PermissionError):
-            mend = "mend the folder, or give a copy of the dataset with --root"
-        raise PixqError(f"{folder}: {error.strerror or error}; {mend}") from None
+            fix = "fix the folder, or give a copy of the dataset with --root"
+        raise PixqError(f"{folder}: {error.strerror or error}; {fix}") from None
 
 
 def _stem(name: str) -> str:
@@ -299,7 +299,7 @@ def _stem(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    """What two names share that one file system or another takes for the same."""
+    """A key that is equal for names that some file systems treat as the same."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

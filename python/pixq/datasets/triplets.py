@@ -1,4 +1,4 @@
-"""Triplets in Samsung's layout: a clean 20x20 crop and two ways of filling in its dead pixels, with a class each."""
+"""Triplets in Samsung's layout: a clean 20x20 crop, and two interpolations of its dead pixels with a class each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Literal
 from pixq import classes
 from pixq.datasets.base import Adapter, DatasetIndex, ImagePair
 from pixq.datasets.labels import LabelContract
+from pixq.datasets.photos import fingerprint
 from pixq.datasets.records import Rectangle, TripletRecord, read_records
 from pixq.datasets.scores import contract_of
 from pixq.datasets.tree import ScoreLine, Tree, assemble
@@ -20,7 +21,7 @@ from pixq.errors import PixqError
 
 __all__ = ["TRIPLETS", "group_records", "overlapping"]
 
-#: Rows and columns of a crop, unless its record's roi states others.
+#: Rows and columns of a crop, unless its record's roi has another size.
 SIZE = 20
 
 CONTRACT = LabelContract(
@@ -37,16 +38,16 @@ _WHOLE_FILE = "dataset_metadata.json"
 
 
 def index_triplets(root: Path) -> DatasetIndex:
-    """The index of a tree of triplets.
+    """Index a dataset of triplets.
 
-    A pair is a record: `clean/<clean_image>.png` and `<method>/<distorted_image>.png`. Its group is all records tied
-    to it by a clean crop (the same number, or the same pixels) or by rois that overlap on one image source,
-    however many steps away; it has the name of the first clean crop in it.
+    Each record is an image pair, `clean/<clean_image>.png` and `<method>/<distorted_image>.png`. Records are in one
+    group if they share a clean crop (the same number, or the same pixels) or their rois overlap on one image source,
+    directly or through other records. A group is named after its first clean crop.
 
     Raises
     ------
     PixqError
-        If the tree isn't laid out so, a record is wrong or contradicts itself, or a crop hasn't the stated size.
+        If files are missing, a record is wrong or contradicts itself, or a crop has another size than its record says.
     """
     tree = Tree(root)
     metadata = [name for name in (*_SPLIT_FILES, _WHOLE_FILE) if tree.find(name, by_stem=False).path]
@@ -92,20 +93,20 @@ def index_triplets(root: Path) -> DatasetIndex:
 
 
 def group_records(records: Iterable[TripletRecord], pixels: Mapping[str, str]) -> dict[str, str]:
-    """The group of each clean crop.
+    """Find the group of each clean crop.
 
     Parameters
     ----------
     records
         All records of the dataset.
     pixels
-        By reference_id (`clean/000012`), what is equal for crops of equal pixels, such as a digest. Crops that are not
-        in it are like no other.
+        A digest of the pixels of each crop, by reference_id (`clean/000012`). Crops without a digest are taken as
+        different from all others.
 
     Returns
     -------
     dict
-        Group by reference_id: the reference_id that sorts first among those tied together.
+        Groups by reference_id; a group is named after its first reference_id in sorted order.
     """
     parent: dict[str, str] = {}
 
@@ -136,9 +137,9 @@ def group_records(records: Iterable[TripletRecord], pixels: Mapping[str, str]) -
 
 
 def overlapping(rectangles: list[Rectangle]) -> Iterable[tuple[int, int]]:
-    """Pairs of places in `rectangles`, each an (x, y, width, height) in pixels, that share a pixel.
+    """Find pairs of rectangles that overlap, as indices in `rectangles`, each (x, y, width, height) in pixels.
 
-    A sweep from left to right: only rectangles that share a column are compared.
+    A sweep from left to right compares only rectangles that share a column.
 
     Examples
     --------
@@ -157,7 +158,7 @@ def overlapping(rectangles: list[Rectangle]) -> Iterable[tuple[int, int]]:
 
 
 def _records(tree: Tree, root: Path) -> list[TripletRecord]:
-    """The records of the two files of the split, or, where neither is there, of the file of all."""
+    """The records of the train and test files, or, if neither exists, of the file with all records."""
     files = {side: tree.find(name, by_stem=False).path for name, side in _SPLIT_FILES.items()}
     records = []
     for side, file in files.items():
@@ -167,12 +168,12 @@ def _records(tree: Tree, root: Path) -> list[TripletRecord]:
     if not any(files.values()) and whole is not None:
         records += read_records(root / whole, whole, None)
     if not records:
-        raise PixqError(f"{root}: the metadata names no image; give a tree with records in it")
+        raise PixqError(f"{root}: the metadata lists no image; give a dataset with records in it")
     return records
 
 
 def _numbered(tree: Tree, folder: str) -> dict[int, str]:
-    """The files of a folder by number: `12.png` is 12, and so is `0012.png` where it stands alone."""
+    """The files of a folder by number: both `12.png` and `0012.png` are number 12."""
     found: dict[int, str] = {}
     for path in tree.images(folder):
         stem, _, suffix = path.rpartition("/")[2].rpartition(".")
@@ -187,7 +188,7 @@ def _numbered(tree: Tree, folder: str) -> dict[int, str]:
 
 @dataclass(frozen=True)
 class _Stated:
-    """The size that a record states of its crops, in pixels."""
+    """The size of a record's crops, in pixels, and the words for a message."""
 
     width: int
     height: int
@@ -202,24 +203,24 @@ def _stated(record: TripletRecord) -> _Stated:
 
 
 def _check_sizes(root: Path, rows: Iterable[tuple[TripletRecord, ScoreLine]]) -> None:
-    """An error that names the first crop whose size isn't the stated one. What is no PNG is for the build to tell."""
+    """Make sure that crops have the size that their records state. Files that are not PNG are left to the build."""
     stated: dict[str, _Stated] = {}
     for record, line in rows:
         for file in (line.reference, line.distorted):
             size = _stated(record)
             before = stated.setdefault(file, size)
             if (before.width, before.height) != (size.width, size.height):
-                raise PixqError(f"{root / file}: {before.says}, and {size.says}; mend the roi that is wrong")
+                raise PixqError(f"{root / file}: {before.says}, and {size.says}; fix the roi that is wrong")
     for file, size in stated.items():
         found = _png_size(root / file)
         if found is not None and found != (size.width, size.height):
             raise PixqError(
-                f"{root / file}: is {found[0]}x{found[1]} pixels, and {size.says}; cut it anew, or mend the record"
+                f"{root / file}: is {found[0]}x{found[1]} pixels, and {size.says}; cut it again, or fix the record"
             )
 
 
 def _png_size(path: Path) -> tuple[int, int] | None:
-    """Width and height in the header of a PNG file; `None` if there is none that can be read."""
+    """Width and height in the header of a PNG file; `None` if it can't be read."""
     try:
         # Unbuffered: a few bytes of each of some thousand files.
         with path.open("rb", buffering=0) as file:
@@ -232,13 +233,10 @@ def _png_size(path: Path) -> tuple[int, int] | None:
 
 
 def _pixels(root: Path, references: Mapping[str, str]) -> dict[str, str]:
-    """A digest of the pixels of each clean crop that can be decoded, by reference_id."""
+    """Digests of the pixels of the clean crops that can be decoded, by reference_id."""
 
     def digest(path: str) -> str | None:
         try:
-            # Imported here: photos imports datasets.
-            from pixq.datasets.photos import fingerprint
-
             return fingerprint(root / path).sha256
         except (OSError, ValueError):
             return None  # Named as missing here, or as unusable by the build.

@@ -1,7 +1,7 @@
-"""Well-defined distortions at five levels each, as image-quality datasets have them, for demos, tests and ladders.
+"""Distortions of images at five levels each, like those of image-quality datasets, for demos, tests and ladders.
 
-And patches with lost pixels that two methods filled in, as pixel interpolation leaves them. No person has scored what
-this package makes: see `synthetic_quality` and `visibility`.
+Also patches with dead pixels that two interpolation methods filled in. Scores made by this package don't come from
+people: see `synthetic_quality` and `visibility`. To add a distortion, see `pixq.distort.kinds`.
 """
 
 from pixq.distort.apply import distort, synthetic_quality

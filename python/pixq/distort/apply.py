@@ -1,4 +1,4 @@
-"""One image in, one distorted image out; and a number that stands in for its score."""
+"""Distorting an image, and a substitute for its score."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["check_image", "distort", "generator", "synthetic_quality"]
 def distort(image: Image, kind: str, level: int, seed: int, *, name: str = "") -> Image:
     """Distort an image.
 
-    Random kinds draw from a generator of their own, keyed by `seed`, `name`, `kind` and `level`, so that the pixels
-    do not depend on what else is distorted, in which order or by how many threads.
+    Random kinds draw from a separate generator for each `seed`, `name`, `kind` and `level`, so pixels don't depend on
+    what else is distorted, on order or on the number of threads.
 
     Parameters
     ----------
     image
-        uint8 RGB of shape (height, width, 3), 0 to 255; it is left as it is.
+        uint8 RGB of shape (height, width, 3), 0 to 255; it is not changed.
     kind
-        A name in `DISTORTIONS`; its entry there has the parameter of each level, the unit and the source.
+        A name in `DISTORTIONS`, whose entry has the parameter of each level, its unit and the source.
     level
         1 (mildest) to 5.
     seed
-        Any integer. Only random kinds (white_noise, color_block) use it.
+        Any integer; only used by random kinds (white_noise, color_block).
     name
-        What tells this image from others, e.g. `I01`: two images of different names get different noise.
+        Name of the image, e.g. `I01`: images with different names get different noise.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def distort(image: Image, kind: str, level: int, seed: int, *, name: str = "") -
 
 
 def synthetic_quality(reference: Image, distorted: Image) -> float:
-    """A stand-in for a quality score, from the PSNR alone. No person gave it: use it for demos and tests only.
+    """Make up a quality score from the PSNR, for demos and tests only: it does not come from people.
 
     It is 1 / (1 + 10^((30 - PSNR) / 20)), which is the share 255 / (255 + 31.6 RMSE): 0.5 at 30 dB, strictly falling
     with the squared error, and 1 where the images are equal. Real scores do not follow PSNR across distortion types.
@@ -103,7 +103,7 @@ def check_image(image: Image, what: str) -> None:
 
 
 def generator(seed: int, name: str, kind: str, level: int) -> np.random.Generator:
-    """A generator of its own for each seed, image, kind and level."""
+    """A separate random generator for each seed, image, kind and level."""
     # Not hash(), which differs from process to process; and JSON keeps ["a", "bc"] apart from ["ab", "c"].
     digest = hashlib.sha256(json.dumps([seed, name, kind, level]).encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

@@ -1,4 +1,4 @@
-"""Which pixels of a patch are lost: dead pixels alone, in clusters and in lines, all inside the RoI."""
+"""Patterns of dead pixels inside the RoI of a patch: single ones, clusters and lines."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pixq.geometry import PatchGeometry
 
 __all__ = ["BAYER", "CASES", "TURNS", "dead_pixels"]
 
-#: The case in which no pixel is dead: the RoI is seen through a colour-filter array, and two of three samples are lost.
+#: The case without dead pixels: the RoI is seen through a colour-filter array, so two of three samples are lost.
 BAYER = "bayer"
 
-#: What is lost, by the name in `bp_case`.
+#: What is lost in each case; the keys are the values of `bp_case`.
 CASES: dict[str, str] = {
     "single": "one pixel",
     "pair": "two pixels that touch, in any of eight directions",
@@ -25,7 +25,7 @@ CASES: dict[str, str] = {
     BAYER: "two of three samples of every pixel of the RoI, by an RGGB array",
 }
 
-#: How often each case takes its turn: the small ones, which are seldom seen, the least.
+#: How often each case is used: least often the small ones, which are seldom visible.
 TURNS: tuple[str, ...] = tuple(
     case for case, times in zip(CASES, (1, 1, 1, 2, 2, 4, 3, 4), strict=True) for _ in range(times)
 )
@@ -38,19 +38,19 @@ Mask = npt.NDArray[np.bool_]
 
 
 def dead_pixels(case: str, generator: np.random.Generator) -> Mask:
-    """A mask of lost pixels: bool (20, 20), True inside the central 12x12 RoI alone.
+    """Draw a mask of dead pixels: bool (20, 20), only True inside the central 12x12 RoI.
 
     Parameters
     ----------
     case
-        A name in `CASES`, but for `bayer`.
+        A name in `CASES`, except `bayer`.
     generator
-        Decides where they lie, and which they are.
+        Source of randomness.
 
     Raises
     ------
     PixqError
-        If there is no such case.
+        If `case` is unknown.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def dead_pixels(case: str, generator: np.random.Generator) -> Mask:
 
 
 def _add(roi: Mask, shape: set[tuple[int, int]], generator: np.random.Generator) -> None:
-    """Put a shape, given by row and column of its pixels, at a random place where all of it lies in `roi`."""
+    """Put a shape, given by rows and columns of its pixels, at a random place inside `roi`."""
     pixels = np.array(sorted(shape))
     pixels -= pixels.min(axis=0)
     room = np.array(roi.shape) - pixels.max(axis=0)
@@ -99,7 +99,7 @@ def _shape(case: str, generator: np.random.Generator) -> set[tuple[int, int]]:
             }
         case "cluster":
             return _grown(int(generator.integers(12, 41)), generator)
-    raise PixqError(f"there is no damage {case!r}; choose one of {', '.join(CASES)}")
+    raise PixqError(f"unknown damage {case!r}; choose one of {', '.join(CASES)}")
 
 
 def _grown(size: int, generator: np.random.Generator) -> set[tuple[int, int]]:

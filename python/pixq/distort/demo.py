@@ -1,4 +1,4 @@
-"""The demo: photographs that come with scikit-image, distorted by pixq, through the main job."""
+"""The demo: distorts photographs that come with scikit-image, and builds a patch set from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixq.errors import PixqError
 
 __all__ = ["LADDERS", "PHOTOGRAPHS", "demo_references", "run_demo"]
 
-# In the public domain or CC0, by the notes in skimage.data; all are files of the wheel, so nothing is downloaded.
+# In the public domain or CC0, according to skimage.data. They are part of its wheel, so nothing is downloaded.
 PHOTOGRAPHS = (
     "astronaut.png",
     "chelsea.png",
@@ -23,7 +23,7 @@ PHOTOGRAPHS = (
     "retina.jpg",
     "rocket.jpg",
 )
-# One to three levels a kind, as the Jianjin008 filter keeps them, and mild, as JND data are.
+# One to three levels per kind, so that the Jianjin008 filter keeps them, and mild, as in JND data.
 LADDERS = {
     "white_noise": (1, 2, 3),
     "quantization": (1, 2),
@@ -37,12 +37,12 @@ _HEIGHT, _WIDTH = 384, 512
 
 
 def demo_references() -> dict[str, Image]:
-    """The photographs by file name without suffix: uint8 RGB, halved if large, cut to 384 x 512 about their centre.
+    """Load the photographs by file name without suffix: uint8 RGB, halved if large, centre crops of 384 x 512.
 
     Raises
     ------
     PixqError
-        If scikit-image, or one of its photographs, is not there.
+        If scikit-image or one of its photographs is missing.
 
     Examples
     --------
@@ -51,16 +51,16 @@ def demo_references() -> dict[str, Image]:
     """
     from PIL import Image as Pillow
 
-    # Found, not imported: that takes a second, and skimage.data would download what a wheel lacks.
-    found = importlib.util.find_spec("skimage")
-    if found is None or not found.submodule_search_locations:
+    # Not imported: that takes a second, and skimage.data would download what the wheel lacks.
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
         raise PixqError("the demo needs the photographs of scikit-image: pip install 'pixq[demo]'")
-    folder = Path(found.submodule_search_locations[0], "data")
+    folder = Path(spec.submodule_search_locations[0], "data")
     references = {}
     for file in PHOTOGRAPHS:
         try:
             with Pillow.open(folder / file) as photograph:
-                # The larger ones are halved first, or a cut of them would show nothing but a smooth surface.
+                # A crop of a large photograph would often show just a smooth surface, so these are halved first.
                 pixels = np.array(photograph.convert("RGB").reduce(2 if min(photograph.size) >= 2 * _HEIGHT else 1))
         except FileNotFoundError:
             raise PixqError(f"this scikit-image lacks {folder / file}: pip install --upgrade 'pixq[demo]'") from None
@@ -72,16 +72,16 @@ def demo_references() -> dict[str, Image]:
 def run_demo(out: Path, run: Callable[[Sequence[str]], int], say: Callable[[str], object] = print) -> int:
     """Make a dataset tree in `out/dataset`, build it into `out/patches`, and draw `out/sheet.png` and `out/map.png`.
 
-    Run again, it keeps what is whole and goes on with what is not.
+    If run again, it keeps what is complete and resumes the rest.
 
     Parameters
     ----------
     out
-        The folder for everything; made if it is not there.
+        The folder for all output; created if missing.
     run
-        Runs one `pixq` command and gives its exit code: `pixq.cli.main`.
+        Runs one `pixq` command and returns its exit code: `pixq.cli.main`.
     say
-        Told each line of the report.
+        Prints a part of the report.
 
     Returns
     -------
@@ -91,9 +91,9 @@ def run_demo(out: Path, run: Callable[[Sequence[str]], int], say: Callable[[str]
     Raises
     ------
     PixqError
-        If scikit-image is not there, or `out` holds something else.
+        If scikit-image is missing, or `out` holds other files.
     """
-    dataset, patches, sheet, found = out / "dataset", out / "patches", out / "sheet.png", out / "map.png"
+    dataset, patches, sheet, quality_map = out / "dataset", out / "patches", out / "sheet.png", out / "map.png"
     pair = dataset / "ref_img" / "I01.png", dataset / "jnd_img" / "I01_10_03.png"
     references = demo_references()
     written = write_tree(references, dataset, list(LADDERS), LADDERS)
@@ -105,13 +105,13 @@ def run_demo(out: Path, run: Callable[[Sequence[str]], int], say: Callable[[str]
     for arguments in (
         ["build-patches", "--dataset", "jianjin008", "--root", str(dataset), "--out", str(patches)],
         ["show", str(patches), "--out", str(sheet)],
-        ["predict", *map(str, pair), "--side", str(found)],
+        ["predict", *map(str, pair), "--side", str(quality_map)],
     ):
         say(f"\n$ {_shell(arguments)}")
         code = run(arguments)
         if code != 0:
             return code
-    say(_next_steps(out, dataset, patches, sheet, found))
+    say(_next_steps(out, dataset, patches, sheet, quality_map))
     return 0
 
 
@@ -121,13 +121,13 @@ def _shell(arguments: Sequence[str]) -> str:
     return shlex.join(["pixq", *arguments])
 
 
-def _next_steps(out: Path, dataset: Path, patches: Path, sheet: Path, found: Path) -> str:
+def _next_steps(out: Path, dataset: Path, patches: Path, sheet: Path, quality_map: Path) -> str:
     return f"""
 Made in {out}:
-  {found}  where a JPEG image differs visibly from its reference: open it first
+  {quality_map}  where a JPEG image differs visibly from its reference: open it first
   {sheet}  a contact sheet of the patch set
-  {patches}  the patch set: manifest.json says what is in it
-  {dataset}  the images it was cut from, in the layout of Jianjin008
+  {patches}  the patch set, described by manifest.json
+  {dataset}  the images that it was cut from, in the layout of Jianjin008
 
 Next (`. .venv/bin/activate` first, if make installed pixq):
   {_shell(["verify", str(patches)])}
@@ -135,6 +135,6 @@ Next (`. .venv/bin/activate` first, if make installed pixq):
 
 Your own data:
   pixq predict reference.png distorted.png --map map.png   where, and how visibly, two images differ
-  pixq datasets                                      what pixq reads, and what each needs on disk
+  pixq datasets                                      the datasets that pixq reads, and their files
   pixq inspect --dataset tid2013 --root DIR          counts, levels, scores, missing files; inspect.png
   pixq build-patches --dataset tid2013 --root DIR --out patches"""

@@ -1,9 +1,9 @@
-"""Filling in lost samples of a patch by their neighbours: the ways of the two methods of triplets.
+"""The two interpolation methods of triplets, which fill in lost samples of a patch from their neighbours.
 
-`ref` is the plain one: the median of valid neighbours for dead pixels, bilinear interpolation for a Bayer array.
-`new` follows edges: along the direction in which the patch changes least for dead pixels (as in edge-directed
-interpolation), and the gradient-corrected green of Hamilton and Adams with colour differences for an array.
-Patches are uint8 RGB of shape (height, width, 3); masks are bool (height, width), True where a pixel is lost.
+`ref` is the plain method: the median of valid neighbours for dead pixels, and bilinear interpolation for a Bayer array.
+`new` follows edges: for dead pixels it interpolates along the directions in which the patch changes least (as in
+edge-directed interpolation), and for an array it uses the gradient-corrected green of Hamilton and Adams with colour
+differences. Patches are uint8 RGB of shape (height, width, 3); masks are bool (height, width), True where a pixel is lost.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _MEDIAN_NEEDS = 3
 
 
 def fill_median(patch: Image, lost: Mask) -> Image:
-    """Each lost pixel becomes the median, channel by channel, of the valid pixels around it.
+    """Replace each lost pixel by the median, per channel, of the valid pixels around it.
 
-    They are those of the smallest window of 3x3, 5x5, ... with at least three; a median of two values is rounded up.
+    The window is the smallest of 3x3, 5x5, ... with at least three valid pixels. Halves are rounded up.
 
     Examples
     --------
@@ -48,12 +48,12 @@ def fill_median(patch: Image, lost: Mask) -> Image:
 
 
 def fill_directed(patch: Image, lost: Mask) -> Image:
-    """Each lost pixel is interpolated along four directions, those in which the patch changes least counting most.
+    """Interpolate each lost pixel along four directions, with most weight on those in which the patch changes least.
 
-    Along a direction it lies between the next valid pixels p and q, i and j pixels away; the line between them gives
+    In each direction, the next valid pixels p and q are i and j pixels away, and linear interpolation gives
     (j p + i q) / (i + j). Its weight is 1 / ((i + j) (1 + g))^2, where g is the difference of p and q in grey levels,
-    the mean of the channels. A direction with a valid pixel on one side alone does not count, unless all are so: then
-    the pixel is that of `fill_median`.
+    averaged over channels. Directions with a valid pixel on just one side are ignored; if all are, the pixel is that of
+    `fill_median`.
 
     Examples
     --------
@@ -96,9 +96,9 @@ def _next_valid(lost: Mask, y: int, x: int, down: int, right: int) -> int:
 
 
 def demosaic_bilinear(patch: Image, *, top: int = 0, left: int = 0) -> Image:
-    """`patch` as an RGGB Bayer array would see it, its lost samples filled in from their neighbours in each channel.
+    """Sample `patch` with an RGGB Bayer array, and fill in lost samples from their neighbours in each channel.
 
-    `top` and `left` are the place of the patch in its image: the array begins with red at (0, 0) there.
+    `top` and `left` are the position of the patch in its image, where the array begins with red at (0, 0).
 
     Examples
     --------
@@ -113,10 +113,11 @@ def demosaic_bilinear(patch: Image, *, top: int = 0, left: int = 0) -> Image:
 
 
 def demosaic_directed(patch: Image, *, top: int = 0, left: int = 0) -> Image:
-    """The same array, filled in along edges.
+    """Sample `patch` with an RGGB Bayer array as `demosaic_bilinear` does, and fill in lost samples along edges.
 
-    Green first, along the rows or columns in which it changes less, corrected by the second difference of the channel
-    that is there (Hamilton and Adams, US patent 5,629,734, 1997); then red and blue as bilinear differences to green.
+    Green comes first: it is interpolated along rows or columns, whichever change less, and corrected by the second
+    difference of the channel sampled there (Hamilton and Adams, US patent 5,629,734, 1997). Red and blue follow as
+    bilinear differences from green.
 
     Examples
     --------
@@ -156,8 +157,8 @@ def _bayer(height: int, width: int, top: int, left: int) -> tuple[Mask, Mask, Ma
 
 
 def _spread(plane: Plane, kept: Mask) -> Plane:
-    """`plane` where it is kept, and elsewhere the mean of the kept neighbours, weighted 1 2 1 both ways."""
-    values, weights = (_smoothed(each) for each in (np.where(kept, plane, 0.0), kept.astype(np.float64)))
+    """`plane` where it is kept, and the mean of the kept neighbours, weighted 1 2 1 both ways, elsewhere."""
+    values, weights = (_smoothed(part) for part in (np.where(kept, plane, 0.0), kept.astype(np.float64)))
     return np.where(kept, plane, values / np.where(weights > 0, weights, 1.0))
 
 

@@ -1,4 +1,4 @@
-"""Triplets as pixel interpolation makes them: a clean crop, and two ways of filling in what a sensor lost of it."""
+"""Synthetic triplets: a clean crop, and two interpolations of pixels that a sensor lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pixq.geometry import PatchGeometry
 
 __all__ = ["METHODS", "Triplet", "make_triplets", "write_triplets"]
 
-#: What the folder of a method holds, in words.
+#: Descriptions of the methods, by the name of their folder.
 METHODS = {
     "new": "edge-directed: pixq.distort.fill.fill_directed, and demosaic_directed for bayer",
     "ref": "plain: pixq.distort.fill.fill_median, and demosaic_bilinear for bayer",
@@ -35,22 +35,22 @@ _NOTE = (
     "No person gave these scores: each is the class of pixq.distort.visibility, a formula of the patch's change in "
     "CIELAB and the contrast around it (1 GREEN, 0.5 ORANGE, 0 RED)."
 )
-# Raised when pixels, labels or the tree's layout change, so that trees of before are written anew.
+# Increase it when pixels, labels or the layout change, so that existing trees are written again.
 _VERSION = 1
 _GEOMETRY = PatchGeometry()
 _SIZE = _GEOMETRY.size
-#: One triplet of so many is of a place that overlaps another's, as crops of a test chart do.
+#: One triplet in this many overlaps another one, as crops of a test chart do.
 _OVERLAPPING = 16
 _TEST_SHARE = 0.2
-#: Which thirds of the cells, the flattest first, take turns. What is lost of a smooth surface is seldom seen.
+#: Thirds of the cells, from the flattest, in turn. Most are textured: losses in a smooth surface are seldom visible.
 _THIRDS = (2, 0, 2, 1, 2, 2)
 
 
 @dataclass(frozen=True)
 class Triplet:
-    """A clean patch, whose first pixel is at row `y` and column `x` of its reference, and its two fillings.
+    """A clean patch, with its top left pixel at row `y` and column `x` of its reference, and two interpolations of it.
 
-    `clean`, `new` and `ref` are uint8 RGB (20, 20, 3); `case` is what was lost, a name in `CASES`.
+    `clean`, `new` and `ref` are uint8 RGB (20, 20, 3); `case` is the kind of damage, a name in `CASES`.
     """
 
     y: int
@@ -64,21 +64,21 @@ class Triplet:
 def make_triplets(image: Image, count: int, seed: int, *, name: str = "") -> list[Triplet]:
     """Damage an image at `count` places and fill it in by the two methods.
 
-    Places are cells of a grid of 20 pixels with a random origin: one in six is drawn from the flattest third of the
-    cells, one from the middle, four from the most textured third (by the standard deviation of luma), as long as there
-    are such; one in sixteen is instead a few pixels beside another one. Cases take turns, in random order. Nothing
-    outside the RoI changes. All draws are keyed by `seed`, `name` and the triplet's number.
+    Places are cells of a grid of 20 pixels with a random origin. Of every six, one is drawn from the flattest third of
+    the cells, one from the middle and four from the most textured third (by the standard deviation of luma), as long as
+    these last. One triplet in sixteen lies a few pixels from another one instead. Cases take turns, in random order.
+    Nothing outside the RoI changes. All draws are keyed by `seed`, `name` and the triplet's number.
 
     Parameters
     ----------
     image
         uint8 RGB of shape (height, width, 3).
     count
-        How many, 1 or more.
+        Number of triplets, 1 or more.
     seed
         Any integer.
     name
-        What tells this image from others.
+        Name of the image: images with different names get different draws.
 
     Raises
     ------
@@ -113,35 +113,35 @@ def make_triplets(image: Image, count: int, seed: int, *, name: str = "") -> lis
 def write_triplets(
     references: Mapping[str, Image], root: str | os.PathLike[str], count: int = 50, seed: int = 0
 ) -> bool:
-    """Write triplets made of references, with synthetic scores, in the layout that the dataset `triplets` reads.
+    """Write triplets made of references, with synthetic scores, in the layout of the dataset `triplets`.
 
-    The tree is `clean/<n>.png`, `new/<n>.png` and `ref/<n>.png` (20x20; a triplet shares n, counted from 0 over all
-    references), `train_metadata.json` and `test_metadata.json` (a fifth of the references, and no reference in both),
-    `dataset_metadata.json` (all records), and `labels.json`, which says that the scores are synthetic, and how all was
-    made. It appears whole or not at all.
+    The files are `clean/<n>.png`, `new/<n>.png` and `ref/<n>.png` (20x20; n is the number of the triplet, from 0 over
+    all references), `train_metadata.json` and `test_metadata.json` (a fifth of the references; none is in both),
+    `dataset_metadata.json` (all records), and `labels.json`, which says that the scores are synthetic and how the files
+    were made. They appear together or not at all.
 
     A score is 1, 0.5 or 0: the class (`synthetic_class`) of the patch's `visibility`.
 
     Parameters
     ----------
     references
-        Images by name, uint8 RGB of shape (height, width, 3). The names are the records' `image_source`.
+        Images by name, uint8 RGB of shape (height, width, 3). The names become the records' `image_source`.
     root
-        The folder to make. One that pixq made is kept if it is the same tree, and replaced if not.
+        The folder to write. A folder made by pixq is kept if it has the same content, and replaced if not.
     count
-        Triplets of each reference; each gives two pairs.
+        Number of triplets per reference; each makes two pairs.
     seed
         See `make_triplets`.
 
     Returns
     -------
     bool
-        Whether the tree was written; False if it was there already.
+        True if files were written, False if they were there already.
 
     Raises
     ------
     PixqError
-        If `root` holds anything else or can't be written, a reference is too small, or two are the same image.
+        If `root` holds other files or can't be written, a reference is too small, or two are the same image.
 
     Examples
     --------
@@ -192,8 +192,8 @@ def write_triplets(
         records = _records(made)
         tested = _tested(references)
         parts = {
-            "train": [one for one in records if one["metadata"]["image_source"] not in tested],
-            "test": [one for one in records if one["metadata"]["image_source"] in tested],
+            "train": [record for record in records if record["metadata"]["image_source"] not in tested],
+            "test": [record for record in records if record["metadata"]["image_source"] in tested],
             "dataset": records,
         }
         for which in metadata:
@@ -204,31 +204,31 @@ def write_triplets(
 
 
 def _records(made: list[tuple[str, Triplet]]) -> list[dict[str, Any]]:
-    """What the metadata says of each pair: of each triplet, that of `new` and that of `ref`."""
+    """The records of all pairs: for each triplet, first `new` and then `ref`."""
     if not made:
         return []
     clean = np.stack([triplet.clean for _, triplet in made])
-    seen = {
+    classes_of = {
         method: synthetic_class(visibility(clean, np.stack([getattr(triplet, method) for _, triplet in made])))
         for method in METHODS
     }
     records: list[dict[str, Any]] = []
     for number, (name, triplet) in enumerate(made):
         for method in METHODS:
-            one = classes.CLASSES[seen[method][number]]
+            patch_class = classes.CLASSES[classes_of[method][number]]
             records.append(
                 {
                     "unique_sample_id": len(records),
                     "clean_image": number,
                     "distorted_image": number,
-                    "score": one.quality,
+                    "score": patch_class.quality,
                     "metadata": {
                         "crop_id": number,
                         "image_source": name,
                         "bp_case": triplet.case,
                         "method": method,
-                        "color": one.name.upper(),
-                        "score": one.quality,
+                        "color": patch_class.name.upper(),
+                        "score": patch_class.quality,
                         "roi": [triplet.x, triplet.y, _SIZE, _SIZE],
                     },
                 }
@@ -237,7 +237,7 @@ def _records(made: list[tuple[str, Triplet]]) -> list[dict[str, Any]]:
 
 
 def _hashes(references: Mapping[str, Image]) -> dict[str, str]:
-    """A digest of each reference; an error if two are the same, which would put one photo on both sides."""
+    """A digest of each reference. Two equal ones are an error: they could put one photo on both sides."""
     hashes: dict[str, str] = {}
     first: dict[str, str] = {}
     for name, image in references.items():
@@ -245,12 +245,14 @@ def _hashes(references: Mapping[str, Image]) -> dict[str, str]:
         hashes[name] = hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).data).hexdigest()
         twin = first.setdefault(hashes[name], name)
         if twin != name:
-            raise PixqError(f"references {twin!r} and {name!r} are the same image, pixel for pixel; give one of them")
+            raise PixqError(
+                f"references {twin!r} and {name!r} are the same image, pixel for pixel; give just one of them"
+            )
     return hashes
 
 
 def _tested(references: Mapping[str, Image]) -> set[str]:
-    """The references of the test side; none where there is but one reference."""
+    """The references of the test side; none if there is just one reference."""
     if len(references) < 2:
         return set()
     sides = splits.assign(references, ratio=(1.0 - _TEST_SHARE, 0.0, _TEST_SHARE), folds=1)
@@ -280,7 +282,7 @@ def _places(image: Image, count: int, draw: np.random.Generator, name: str) -> l
     ranked = np.argsort(contrast, kind="stable")
     thirds = [draw.permutation(third).tolist() for third in np.array_split(ranked, 3)]
     taken: list[int] = []
-    # Turn by turn; one that has no more is passed over.
+    # Thirds without cells are passed over.
     while len(taken) < count - beside:
         for third in _THIRDS:
             taken += [thirds[third].pop()] if thirds[third] else []
@@ -297,7 +299,7 @@ def _cells(image: Image, draw: np.random.Generator) -> list[tuple[int, int]]:
     """The cells of a grid of 20 pixels with a random origin, as (y, x)."""
     starts = []
     for length in image.shape[:2]:
-        # No further in than leaves as many cells as there can be.
+        # A larger origin could leave one cell less.
         first = int(draw.integers(length % _SIZE + 1))
         starts.append(range(first, length - _SIZE + 1, _SIZE))
     return [(y, x) for y in starts[0] for x in starts[1]]

@@ -1,7 +1,8 @@
-"""The distortions: what each does to an image, and the values of its five levels.
+"""The kinds of distortion: what each does to an image, and its parameter at five levels.
 
-Every function takes and gives uint8 RGB of shape (height, width, 3), works in float64 or integers, rounds half up and
-clips to 0..255. A new kind is one function and one entry in `DISTORTIONS`.
+To add a kind, write its function here and add an entry to `DISTORTIONS`; everything else reads that table. A function
+`(image, value, generator)` takes uint8 RGB of shape (height, width, 3) and the level's parameter, and returns a new
+array like it. It works in float64 or integers, rounds half up, clips to 0..255, and draws from `generator` alone.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ _BLOCK = 32
 
 @dataclass(frozen=True)
 class Distortion:
-    """One kind of distortion and its ladder of five levels, mildest first.
+    """A kind of distortion with five levels, mildest first.
 
     Parameters
     ----------
     name
-        Its name in pixq.
+        Name in pixq.
     number
-        The `<dd>` of its file names: the type's number in TID2013, or, above 30, 30 plus its number in KADID-10k.
+        Number in file names (`<dd>`): the type's number in TID2013, or 30 plus its number in KADID-10k.
     values
-        The parameter at levels 1 to 5.
+        The parameter of `apply` at levels 1 to 5.
     unit
-        What the parameter is.
+        Meaning and unit of the parameter.
     source
-        Where the recipe and the values come from.
+        Source of the method and the values.
     apply
-        `apply(image, value, generator)`: the distorted image.
+        `apply(image, value, generator)` returns the distorted image.
     """
 
     name: str
@@ -95,7 +96,7 @@ def _brightness(image: Image, value: float, generator: np.random.Generator) -> I
 
 
 def _saturation(image: Image, value: float, generator: np.random.Generator) -> Image:
-    # Not a matrix product: those differ in their last bits from one BLAS to another.
+    # A matrix product would differ in its last bits between BLAS libraries.
     red, green, blue = (weight * image[..., c : c + 1] for c, weight in enumerate(_LUMA))
     luma = red + green + blue
     return _to_uint8(luma + value * (image - luma))

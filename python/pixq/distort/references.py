@@ -1,4 +1,4 @@
-"""Reading the references that are to be distorted."""
+"""Reads the reference images to distort."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 from pixq.distort.kinds import Image
 from pixq.errors import PixqError, printable
 from pixq.io.image_formats import DECODED, endings_of, titles_of
+from pixq.io.images import read_pixels
 
 __all__ = ["read_references"]
 
 
 def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict[str, Image]:
-    """Images by file name, in the order of `paths`; of a folder, all image files in it, by name.
+    """Read images, by file name in the order of `paths`; folders give all of their image files in order of name.
 
     Parameters
     ----------
     paths
-        Image files and folders. What is no image in a folder is passed over, and so are hidden files.
+        Image files and folders. Other files and hidden files in folders are ignored.
     max_pixels
         Larger images are refused before memory is taken.
 
@@ -32,7 +33,7 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
     Raises
     ------
     PixqError
-        If there is no image, one can't be read, or two have one name.
+        If there is no image, one can't be read, or two have the same name.
 
     Examples
     --------
@@ -43,15 +44,12 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
     >>> {name: image.shape for name, image in read_references([folder]).items()}
     {'black.png': (30, 40, 3)}
     """
-    # Not at the top: `pixq.datasets.photos` would be imported with `pixq.distort`, for whoever only distorts arrays.
-    from pixq.io.images import read_pixels
-
     images: dict[str, Image] = {}
     files: dict[str, Path] = {}
     for file in (file for path in paths for file in _files(path)):
         name = printable(file.name)
         if files.setdefault(name, file) != file:
-            raise PixqError(f"{file}: {files[name]} has the same name, and names tell references; rename one of them")
+            raise PixqError(f"{file}: {files[name]} has the same name, which must be unique; rename one of them")
         try:
             pixels = read_pixels(file, max_pixels=max_pixels)
         except (OSError, ValueError) as error:
@@ -61,21 +59,21 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
             ) from None
         images[name] = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
     if not images:
-        raise PixqError("no reference is named; give image files or folders of them, like photos/")
+        raise PixqError("there is no reference; give image files or folders of them, like photos/")
     return images
 
 
 def _files(path: Path) -> list[Path]:
-    """An image file, or those in a folder."""
+    """An image file, or the image files in a folder."""
     if not path.is_dir():
         if not path.exists():
             raise PixqError(f"{path}: no such file or folder; give image files or folders of them")
         return [path]
-    found = sorted(
-        each
-        for each in path.iterdir()
-        if each.suffix.lower() in endings_of(DECODED) and each.name[0] != "." and each.is_file()
+    files = sorted(
+        file
+        for file in path.iterdir()
+        if file.suffix.lower() in endings_of(DECODED) and file.name[0] != "." and file.is_file()
     )
-    if not found:
+    if not files:
         raise PixqError(f"{path}: contains no image files; give a folder with {titles_of(DECODED)} files")
-    return found
+    return files

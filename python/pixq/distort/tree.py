@@ -1,4 +1,4 @@
-"""Distorted images and their synthetic scores on disk, in the layout of Jianjin008."""
+"""Writes distorted images and their synthetic scores in the layout of Jianjin008."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOTE = (
     "No person gave these scores: each is pixq.distort.synthetic_quality of its image, "
     "a function of the PSNR (0 to 1, higher is better)."
 )
-# Raised when a distortion's pixels or the tree's layout change, so that trees of before are written anew.
+# Increase it when a distortion's pixels or the layout change, so that existing trees are written again.
 _VERSION = 1
 
 
@@ -33,33 +33,33 @@ def write_tree(
 ) -> bool:
     """Distort references and write them with synthetic scores, in the layout of Jianjin008.
 
-    The tree is `ref_img/I<nn>.png`, `jnd_img/I<nn>_<dd>_<ll>.png` (nn: the reference, counted from 1 in the order of
-    `references`; dd: `Distortion.number`; ll: the level), `mos.txt` (`<file name> <score>`, the score being
-    `synthetic_quality`) and `labels.json`, which says that the scores are synthetic, and how every file was made. It
-    appears whole or not at all: it is written beside `root` and renamed.
+    The files are `ref_img/I<nn>.png`, `jnd_img/I<nn>_<dd>_<ll>.png` (nn: number of the reference, from 1 in the order
+    of `references`; dd: `Distortion.number`; ll: the level), `mos.txt` (lines of `<file name> <score>`; scores are
+    `synthetic_quality`) and `labels.json`, which says that the scores are synthetic and how every file was made. They
+    appear together or not at all.
 
     Parameters
     ----------
     references
-        Images by name, uint8 RGB of shape (height, width, 3). The names go into `labels.json`.
+        Images by name, uint8 RGB of shape (height, width, 3). The names are written to `labels.json`.
     root
-        The folder to make. One that this function made is kept if it is the same tree, and replaced if not.
+        The folder to write. A folder made by pixq is kept if it has the same content, and replaced if not.
     kinds
         Names in `DISTORTIONS`.
     levels
-        The levels of every kind, or, as a mapping, of each kind; 1 to 5.
+        Levels, 1 to 5: the same for all kinds, or a mapping with those of each kind.
     seed
-        See `distort`; the image's name there is its `I<nn>`.
+        Seed of `distort`, which gets `I<nn>` as the image's name.
 
     Returns
     -------
     bool
-        Whether the tree was written; False if it was there already.
+        True if files were written, False if they were there already.
 
     Raises
     ------
     PixqError
-        If `root` holds anything else or can't be written, or an argument is out of range.
+        If `root` holds other files or can't be written, or an argument is out of range.
 
     Examples
     --------

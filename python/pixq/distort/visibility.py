@@ -1,4 +1,4 @@
-"""How visible a local change is, by a formula: what stands in for people's answers where there are none."""
+"""A formula for the visibility of a local change, as a substitute for people's answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixq.errors import PixqError
 
 __all__ = ["VISIBLE", "synthetic_class", "visibility"]
 
-#: The visibilities above which a change is Orange, and Red: fitted once, see `synthetic_class`.
+#: The visibilities above which a change is Orange, and Red; see `synthetic_class` for how they were fitted.
 VISIBLE = (0.43, 0.92)
 
 Planes = npt.NDArray[np.float64]
@@ -33,13 +33,13 @@ _KNEE = (6.0 / 29.0) ** 3
 
 
 def visibility(reference: Image, distorted: Image) -> Planes:
-    """How visible the difference of patches is, at its most visible pixel.
+    """Estimate the visibility of the difference between patches, at the most visible pixel.
 
-    The difference is taken in CIELAB (sRGB, D65) and blurred as the eye blurs it at a few pixels: a Gaussian of 0.7
-    pixels for L*, of 1.4 for a* and b*, as S-CIELAB does (Zhang and Wandell, 1996), which lets through coarse
-    differences and dims fine ones, in colour above all. Its length dE at a pixel is divided by 1 + c / 8, where c is
-    the contrast of the reference there: the standard deviation of its L*, under a Gaussian of 2 pixels. So a texture
-    masks what a smooth surface shows. The greatest of a patch is its visibility.
+    The difference is taken in CIELAB (sRGB, D65) and blurred with a Gaussian of 0.7 pixels for L* and 1.4 for a* and
+    b*, similar to the eye. As in S-CIELAB (Zhang and Wandell, 1996), this keeps coarse differences and weakens fine
+    ones, above all in colour. Its length dE at each pixel is divided by 1 + c / 8, where c is the contrast of the
+    reference: the standard deviation of L* under a Gaussian of 2 pixels. Texture thus masks what would be visible in a
+    smooth surface. The visibility of a patch is the maximum over its pixels.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def visibility(reference: Image, distorted: Image) -> Planes:
     Returns
     -------
     numpy.ndarray
-        float64 (n,): 0 where they are equal; 1 is about a just noticeable difference of two large flat fields.
+        float64 (n,): 0 for equal patches; 1 is about a just noticeable difference between two large flat fields.
 
     Raises
     ------
     PixqError
-        If the arrays are none of such.
+        If the arrays have another type or shape.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def visibility(reference: Image, distorted: Image) -> Planes:
     >>> dot, field = flat.copy(), flat.copy()
     >>> dot[0, 10, 10] += 30
     >>> field[0, 4:16, 4:16] += 30
-    >>> [round(float(visibility(flat, each)[0]), 1) for each in (flat, dot, field)]
+    >>> [round(float(visibility(flat, changed)[0]), 1) for changed in (flat, dot, field)]
     [0.0, 3.9, 12.0]
     """
     for image in (reference, distorted):
@@ -86,14 +86,14 @@ def visibility(reference: Image, distorted: Image) -> Planes:
 
 
 def synthetic_class(visible: npt.ArrayLike) -> npt.NDArray[np.int8]:
-    """The class (`pixq.classes`) that goes with a visibility: Green, Orange or Red by the cuts `VISIBLE`.
+    """Convert a visibility to a class (`pixq.classes`): Green, Orange or Red, by the cuts `VISIBLE`.
 
-    They were fitted once, so that the classes of triplets made of 24 photographs of CID22 (150 of each) stand as in
-    the data whose layout they have: 54 % Red, 17 % Orange, 29 % Green. No person gave them.
+    The cuts were fitted so that triplets made from 24 photographs of CID22 (150 each) have the same share of each class
+    as the original data in this layout: 54 % Red, 17 % Orange, 29 % Green. The classes don't come from people.
 
     Examples
     --------
-    >>> [classes.NAMES[each] for each in synthetic_class([0.0, 1000.0])]
+    >>> [classes.NAMES[number] for number in synthetic_class([0.0, 1000.0])]
     ['Green', 'Red']
     """
     return classes.classify(-np.asarray(visible, dtype=np.float64), (-VISIBLE[1], -VISIBLE[0]))
@@ -101,7 +101,7 @@ def synthetic_class(visible: npt.ArrayLike) -> npt.NDArray[np.int8]:
 
 def _lab(patches: Image) -> tuple[Planes, Planes, Planes]:
     red, green, blue = (_LINEAR[patches[..., c]] for c in range(3))
-    # Not a matrix product: those differ in their last bits from one BLAS to another.
+    # A matrix product would differ in its last bits between BLAS libraries.
     x, y, z = (_root(row[0] * red + row[1] * green + row[2] * blue) for row in _TO_XYZ)
     return 116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)
 
@@ -111,7 +111,7 @@ def _root(ratio: Planes) -> Planes:
 
 
 def _blurred(planes: Planes, sigma: float) -> Planes:
-    """(n, height, width) under a Gaussian of `sigma` pixels; the border is replicated."""
+    """Blur (n, height, width) with a Gaussian of `sigma` pixels; the border is replicated."""
     radius = math.ceil(3.0 * sigma)
     taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2.0 * sigma * sigma))
     taps /= taps.sum()

@@ -1,4 +1,4 @@
-"""Trees that appear whole or not at all, and that know what pixq made."""
+"""Writes generated datasets, and replaces just those that pixq made."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from pixq.io.atomic import atomic_directory
 
 __all__ = ["MAKER", "save_png", "write_whole"]
 
-#: Stands in `labels.json` as `made_by`: a tree with it may be replaced by another one.
+#: `made_by` in `labels.json`, which marks folders that pixq may replace.
 MAKER = "pixq.distort"
 
 
 def write_whole(root: Path, labels: str, wanted: set[str], fill: Callable[[Path], None]) -> bool:
-    """Make the tree `root`, beside it first, then by a rename.
+    """Write a generated dataset to the folder `root`, whole or not at all.
 
     Parameters
     ----------
     root
-        The folder to make. One that pixq made is kept if it is the same tree, and replaced if not.
+        The folder to write. A folder made by pixq is kept if it has the same content, and replaced if not.
     labels
-        The text of `labels.json`, a JSON object with `made_by`: all that decides the tree's bytes.
+        The text of `labels.json`, a JSON object with `made_by` and everything that decides the dataset's bytes.
     wanted
-        The paths of all files of the tree, `labels.json` among them.
+        The paths of all files of the dataset, including `labels.json`.
     fill
-        Writes all but `labels.json` into the folder that it is given.
+        Writes all files except `labels.json` to the folder passed to it.
 
     Returns
     -------
     bool
-        Whether the tree was written; False if it was there already.
+        True if files were written, False if they were there already.
 
     Raises
     ------
     PixqError
-        If `root` holds anything else, or can't be written.
+        If `root` holds other files, or can't be written.
     """
     ours = _is_ours(root)
     if ours and (root / "labels.json").read_text(encoding="utf-8") == labels and _listing(root) == wanted:
@@ -56,14 +56,14 @@ def write_whole(root: Path, labels: str, wanted: set[str], fill: Callable[[Path]
 
 
 def save_png(image: Image, path: Path) -> None:
-    """Write uint8 RGB as PNG, fast rather than small: these trees are made to be read once or twice."""
+    """Write uint8 RGB as PNG, with little compression: it is fast, and these files are read once or twice."""
     from PIL import Image as Pillow
 
     Pillow.fromarray(image).save(path, compress_level=1)
 
 
 def _is_ours(root: Path) -> bool:
-    """Whether `root` is a tree that pixq made; False if there is nothing; otherwise an error."""
+    """True if pixq made `root`, False if it is missing or empty; anything else is an error."""
     try:
         if not any(root.iterdir()):
             return False
@@ -74,7 +74,7 @@ def _is_ours(root: Path) -> bool:
             return False
     except (NotADirectoryError, ValueError, AttributeError):
         pass
-    raise PixqError(f"{root} holds something that pixq did not make; name a new folder, or remove it first")
+    raise PixqError(f"{root}: holds something that pixq did not make; choose another folder, or remove this one first")
 
 
 def _listing(root: Path) -> set[str]:

@@ -1,8 +1,8 @@
-"""Builds a patch set: plan, shards on threads, manifest.
+"""Builds a patch set: makes the plan, builds shards on threads, and writes the manifest.
 
-While a build runs, `OUT/.pixq-build` holds the plan, the shard being written by each thread, and a note for each shard
-that is whole. A build that was stopped in any way goes on from those notes and ends byte-identical; the manifest is
-written last, and only then is the directory a patch set.
+During a build, `OUT/.pixq-build` holds the plan, the shards that threads are writing, and a note for each complete
+shard. A build that was stopped for any reason resumes from those notes and ends with the same bytes. The manifest is
+written last; only then is the directory a patch set.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from pixq.patches.schema import FORMAT, MANIFEST, SCHEMA_VERSION, Manifest, Skip
 
 __all__ = ["BuildReport", "build"]
 
-#: Seconds between two looks at what the threads have done.
+#: Seconds between progress updates.
 POLL = 0.1
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build did.
+    """The result of a build.
 
-    `skipped` are the image pairs that could not be used, as in the manifest; `resumed` the shards that an earlier,
-    unfinished build had left whole; `complete_before` whether there was nothing left to do.
+    `skipped` lists the image pairs that could not be used, as in the manifest; `resumed` is the number of shards that
+    an earlier, unfinished build had completed; `complete_before` is True if there was nothing left to do.
     """
 
     out: Path
@@ -58,7 +58,7 @@ class BuildReport:
 
     @property
     def empty(self) -> bool:
-        """Whether not one patch was cut."""
+        """True if no patch was cut."""
         return self.manifest["counts"]["records"] == 0
 
 
@@ -75,7 +75,7 @@ def build(
     """Build a patch set from a dataset on disk.
 
     The same arguments give the same bytes on any number of threads. If `out` holds an unfinished build with the same
-    settings, it goes on; if it holds a finished one, nothing is done.
+    settings, it is resumed; if it holds a finished one, nothing is done.
 
     Parameters
     ----------
@@ -84,13 +84,13 @@ def build(
     root
         The dataset's directory.
     out
-        Directory of the patch set; made if it is not there.
+        Directory of the patch set; created if missing.
     settings
-        What to build; by default what the adapter declares.
+        What to build; by default, the adapter's defaults.
     options
         Options of the adapter, e.g. `{"polarity": "lower-is-better"}`.
     threads
-        Shards built at a time; by default one for each core.
+        Number of shards to build at a time; by default, one per core.
     on_progress
         Called about ten times a second, on the calling thread, with the stage `building`, the number of images done of
         those that were left to do, and the patches per second.
@@ -98,9 +98,9 @@ def build(
     Raises
     ------
     PixqError
-        For a mistake in the arguments, other settings in `out`, a leak between splits, a full disk.
+        If an argument is wrong, `out` has other settings or can't be written, or there is a leak between splits.
     KeyboardInterrupt
-        After Ctrl-C; whole shards are kept.
+        After Ctrl-C; complete shards are kept.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def build(
     if before is not None:
         return report(before, len(plan.shards), True)
     with claimed(out) as scratch:
-        # Another build may have finished while this one looked.
+        # Another build may have finished in the meantime.
         before = complete(out, identity, index, threads)
         if before is not None:
             return report(before, len(plan.shards), True)
@@ -175,7 +175,7 @@ def build(
 
 
 def _empty_splits(manifest: Manifest) -> list[str]:
-    """A line for each split that should have images and has none."""
+    """Warn of each split that should have images but has none."""
     splits = manifest["splits"]
     return [
         f"split {split} is empty: every image in it was skipped"
@@ -185,7 +185,7 @@ def _empty_splits(manifest: Manifest) -> list[str]:
 
 
 def _spec(shard: PlannedShard, settings: BuildSettings) -> str:
-    """What `_core.build_shard` builds `shard` from."""
+    """The specification of a shard, as JSON for `_core.build_shard`."""
     common = settings.to_json()
     return json.dumps(
         {
@@ -213,13 +213,13 @@ def _spec(shard: PlannedShard, settings: BuildSettings) -> str:
 
 
 class _Notes(Mapping[str, dict[str, Any]]):
-    """What is noted of each whole shard, read when asked for: all of it at once would grow with the dataset."""
+    """The notes on complete shards, read one at a time: all of them together would grow with the dataset."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
 
     def path(self, name: str) -> Path:
-        """Where the note of a shard lies."""
+        """The path of a shard's note."""
         return self._scratch / f"{name}.json"
 
     def __getitem__(self, name: str) -> dict[str, Any]:
@@ -233,7 +233,7 @@ class _Notes(Mapping[str, dict[str, Any]]):
 
 
 def _whole(note: Path, out: Path) -> dict[str, Any] | None:
-    """What an earlier build noted of a shard, if its files are still those it wrote."""
+    """An earlier build's note on a shard, if the files are still as it wrote them."""
     if not note.is_file():
         return None
     built = read_json(note)
@@ -252,11 +252,11 @@ def _shards(
     threads: int,
     on_progress: ProgressCallback,
 ) -> int:
-    """Build every shard that is not whole yet; gives how many were."""
+    """Build every shard that is not complete yet; return how many were complete before."""
     progress = Progress()
     notes = _Notes(scratch)
 
-    def one(shard: PlannedShard) -> bool:
+    def build_one(shard: PlannedShard) -> bool:
         note = notes.path(shard.name)
         if _whole(note, out) is not None:
             return True
@@ -266,11 +266,10 @@ def _shards(
 
     resumed = images_before = 0
     begun = time.perf_counter()
-    # The largest first, so that no thread is left alone with one at the end. Their names, and so their bytes, don't
-    # depend on the order.
+    # The largest come first, so that no thread is busy alone at the end. Bytes don't depend on the order.
     order = sorted(plan.shards, key=lambda shard: (-len(shard.images), shard.name))
     with explain_os_errors(out, SHARDS_KEPT), _stopping_pool(threads, progress) as pool:
-        pending: dict[Future[bool], PlannedShard] = {pool.submit(one, shard): shard for shard in order}
+        pending: dict[Future[bool], PlannedShard] = {pool.submit(build_one, shard): shard for shard in order}
         while pending:
             ready, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
             for future in ready:

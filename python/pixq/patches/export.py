@@ -1,4 +1,4 @@
-"""Patch sets for other programs: the notebooks' PNG folders, Parquet, NumPy."""
+"""Writes patch sets for other programs: PNG folders in the notebooks' layout, Parquet, NumPy."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pixq.patches.store import PatchSet
 
 __all__ = ["FORMATS", "export", "export_npy", "export_parquet", "export_png"]
 
-#: Records whose pixels are in memory at a time: 10 MB of 20x20 patches.
+#: Number of records with pixels in memory at a time: 10 MB of 20x20 patches.
 CHUNK = 4096
 
-#: The notebooks' cuts: a score of at least .66 is GREEN (1), of at least .33 ORANGE (0.5), else RED (0).
+#: The notebooks' cuts: scores from .66 are GREEN (1), from .33 ORANGE (0.5), and others RED (0).
 COLOURS = ((0.66, "GREEN", 1.0), (0.33, "ORANGE", 0.5), (-np.inf, "RED", 0.0))
 
 
@@ -41,7 +41,7 @@ def export(
     patches.check_not_empty()
     out = Path(out)
     if out.exists() or out.is_symlink():
-        raise PixqError(f"{out}: exists already; choose another --out or delete it")
+        raise PixqError(f"{out}: already exists; choose another --out or delete it")
     with (atomic_write if kind == "parquet" else atomic_directory)(out) as scratch:
         FORMATS[kind](patches, scratch, on_progress)
     return out
@@ -57,16 +57,16 @@ def _finite(values: np.ndarray[Any, Any]) -> list[float | None]:
 
 
 def export_png(patches: PatchSet, out: Path, on_progress: ProgressCallback) -> None:
-    """The notebooks' layout: `clean/` and a folder for each fusion with 20x20 PNGs, and their JSON.
+    """Write the notebooks' layout: PNG patches in `clean/` and in a folder per fusion, and JSON files.
 
     `metadata.json` lists every record; `train.json`, `validation.json` and `test.json` hold `{"data": [...]}` of their
-    split. `roi` is, as there, the patch's rectangle in the image, [x, y, size, size]. `distorted_psnr` is null where
-    the fused patch equals its reference.
+    split. As in the notebooks, `roi` is the patch's rectangle in the image, [x, y, size, size]. `distorted_psnr` is
+    null if the fused patch equals its reference.
     """
     from PIL import Image
 
     fusions = patches.fusions
-    # Two blends differ in alpha, and a folder is one method.
+    # Two blends with different alphas need two folders.
     names = [fusion.name if sum(f.name == fusion.name for f in fusions) == 1 else str(fusion) for fusion in fusions]
     names = [name.replace(":", "-") for name in names]
     used = np.unique(patches.records.fusion)
@@ -114,9 +114,9 @@ def export_png(patches: PatchSet, out: Path, on_progress: ProgressCallback) -> N
 
 
 def export_npy(patches: PatchSet, out: Path, on_progress: ProgressCallback) -> None:
-    """Plain arrays: `reference.npy` and `fused.npy`, uint8 (n, size, size, 3), `quality.npy`, and `records.jsonl`.
+    """Write arrays: `reference.npy` and `fused.npy`, uint8 (n, size, size, 3), `quality.npy`, and `records.jsonl`.
 
-    `records.jsonl` has a line for each row, with the split.
+    `records.jsonl` has one line per row, which includes the split.
     """
     size = patches.geometry.size
     shape = (len(patches), size, size, 3)
@@ -138,7 +138,7 @@ def export_npy(patches: PatchSet, out: Path, on_progress: ProgressCallback) -> N
 
 
 def _entries(patches: PatchSet, records: Records) -> Iterator[dict[str, Any]]:
-    """The records as dictionaries, each with what it needs of its image."""
+    """The records as dictionaries, with properties of their images."""
     psnr, psnr_roi = _finite(records.psnr), _finite(records.psnr_roi)
     for i in range(len(records)):
         image, fusion = patches.images[records.image[i]], patches.fusions[records.fusion[i]]
@@ -167,7 +167,7 @@ def _entries(patches: PatchSet, records: Records) -> Iterator[dict[str, Any]]:
 
 
 def export_parquet(patches: PatchSet, out: Path, on_progress: ProgressCallback) -> None:
-    """One Parquet file: the records' columns, and `reference` and `fused` as size * size * 3 bytes, row by row."""
+    """Write a Parquet file: the records' columns, and `reference` and `fused` as size * size * 3 bytes."""
     pa, pq = require("pyarrow"), require("pyarrow", "pyarrow.parquet")
     size = patches.geometry.size
     pixels = pa.binary(size * size * 3)
@@ -198,7 +198,7 @@ def export_parquet(patches: PatchSet, out: Path, on_progress: ProgressCallback) 
             on_progress("exporting", start + len(part), len(patches))
 
 
-#: What `pixq export --format` takes.
+#: The formats of `pixq export --format`.
 FORMATS: dict[str, Callable[[PatchSet, Path, ProgressCallback], None]] = {
     "png": export_png,
     "parquet": export_parquet,

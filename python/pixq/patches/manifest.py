@@ -1,4 +1,4 @@
-"""`manifest.json` and `images.jsonl`: what a patch set says of itself."""
+"""Composes `manifest.json` and `images.jsonl`, which describe a patch set."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["compose", "image_lines"]
 
 
 def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """`images.jsonl`: a line for each image pair that was cut, in the order of the shards."""
+    """The lines of `images.jsonl`: one per image pair that was cut, in the order of the shards."""
     for shard in plan.shards:
         measured = {info["image_id"]: info for info in built[shard.name]["images"]}
         for image in shard.images:
             pair = image.pair
             info = measured.get(pair.image_id)
             if info is None:
-                continue  # skipped; the manifest says why
+                continue  # It was skipped; the manifest says why.
             line = {
                 "image_id": pair.image_id,
                 "reference_id": pair.reference_id,
@@ -54,7 +54,7 @@ def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[
 
 
 def _source(adapter: Adapter, index: DatasetIndex) -> dict[str, str]:
-    """Whose data it is. Synthetic labels are nobody's, whatever layout they are written in."""
+    """Title, licence and citation of the dataset; synthetic labels don't have those of the layout they are in."""
     source = {
         "name": adapter.name,
         "title": adapter.title,
@@ -125,7 +125,7 @@ def compose(
             "folds": plan.folds,
             "images": {split: per_split[split] for split in ("train", "validation", "test")},
             "groups": {group: {"split": side.split, "fold": side.fold} for group, side in sorted(plan.groups.items())},
-            **({} if plan.given is None else {"given": plan.given.told}),
+            **({} if plan.given is None else {"given": plan.given.outcome}),
         },
         "photos": seen.to_json(),
         "counts": {

@@ -1,4 +1,4 @@
-"""Looking at the references of a dataset before it is split: one photo under two names, and photos that look alike."""
+"""Compares the references of a dataset before it is split, to find equal photos and photos that look alike."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pixq.patches.plan import files_of
 
 __all__ = ["NEAR_SIDE", "Survey", "survey"]
 
-#: References with a side below this many pixels are not called alike: any two smooth crops of 20x20 would be.
+#: References with a shorter side than this are not compared: any two smooth crops of 20x20 pixels look alike.
 NEAR_SIDE = 32
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What the references' pixels say about the groups.
+    """The groups that follow from the references' pixels.
 
-    `groups` gives the group of each reference_id, after groups that share a photo became one.
+    `groups` gives the group of each reference_id, after merging groups that share a photo.
     """
 
     groups: Mapping[str, str]
@@ -29,12 +29,12 @@ class Survey:
     fingerprints: Mapping[str, photos.Photo]
 
     def check(self, sides: Mapping[str, str]) -> None:
-        """An error if one photo is in two splits; `sides` gives the split of each group that is built.
+        """Make sure that no photo is in two splits; `sides` gives the split of each group that is built.
 
         Raises
         ------
         PixqError
-            Naming the two references.
+            If one is; the message names the two references.
         """
         splits.check_photos(
             (reference_id, photo.sha256, sides[self.groups[reference_id]])
@@ -43,13 +43,13 @@ class Survey:
         )
 
     def warnings(self, sides: Mapping[str, str]) -> tuple[str, ...]:
-        """One line for each thing its user should look at."""
+        """Warn of merged groups and of references that look alike."""
         by_reference = {reference_id: sides[group] for reference_id, group in self.groups.items() if group in sides}
         near = [pair for pair in self.near if pair.first in by_reference and pair.second in by_reference]
         return (*self.notes, *photos.near_warnings(near, by_reference))
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the manifest."""
+        """The survey as the manifest has it."""
         return {
             "sha256": {reference_id: photo.sha256 for reference_id, photo in sorted(self.fingerprints.items())},
             "same": list(self.notes),
@@ -60,7 +60,7 @@ class Survey:
 def survey(index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: int | None = None) -> Survey:
     """Decode and compare every reference of `index`.
 
-    Groups that share a photo, or any file (one pair's distorted image may be another's reference), become one. A
+    Groups that share a photo or any file (one pair's distorted image may be another's reference) are merged. A
     reference that can't be decoded keeps its group; the build skips its images and says why.
     """
     files = {pair.reference_id: pair.reference for pair in index.pairs}

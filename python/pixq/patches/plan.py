@@ -1,7 +1,7 @@
 """What to build: the settings of a patch set, and the shards that follow from them and a dataset.
 
-A plan is a pure function of the dataset's index, the photos' fingerprints and the settings. Shards are whole groups
-of one split, so a leak between splits can't be written.
+A plan is a pure function of the dataset's index, the photos' fingerprints and the settings. Each shard holds whole
+groups of one split, so a leak between splits is impossible.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pixq.geometry import Fusion, PatchGeometry, fusion_names
 
 __all__ = ["BuildSettings", "Plan", "PlannedImage", "PlannedShard", "Sampling", "make_plan"]
 
-#: Image pairs that share a shard, unless one group alone has more. Small enough that a build that was cut short loses
-#: little and threads stay busy to the end, large enough that a patch set is not thousands of files.
+#: Image pairs per shard, unless a single group has more. It is small enough that an interrupted build loses little and
+#: threads stay busy to the end, and large enough to avoid thousands of files.
 SHARD_PAIRS = 32
 
-#: Folds, unless the user asks for another number or there are fewer groups.
+#: Default number of folds, unless there are fewer groups.
 DEFAULT_FOLDS = 5
 
-#: What a fused patch's quality means, in words, for the manifest.
+#: The meaning of a fused patch's quality, in words, for the manifest.
 LABEL_MEANINGS = {
     "image": "the quality of the whole image",
     "energy": "1 - (1 - image quality) * sqrt(MSE of the fused patch / MSE of the unfused patch)",
@@ -36,14 +36,14 @@ LABEL_MEANINGS = {
 
 
 def _whole(option: str, value: object, low: int, high: int) -> None:
-    """An error unless `value` is a whole number from `low` to `high`."""
+    """Make sure that `value` is a whole number from `low` to `high`."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise PixqError(f"{option} is {value}; give a whole number from {low} to {high}")
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Where patches are cut: on a `grid` of `stride` pixels, or at `n` places an image (`random`, `texture`).
+    """Where patches are cut: on a `grid` of `stride` pixels, or at `n` places per image (`random`, `texture`).
 
     Examples
     --------
@@ -60,17 +60,17 @@ class Sampling:
             raise PixqError(f"unknown sampling {self.type!r}; choose grid, random or texture")
         takes, other = ("stride", "n") if self.type == "grid" else ("n", "stride")
         if getattr(self, other) is not None:
-            raise PixqError(f"sampling {self.type} takes {takes} alone, and not {other}")
+            raise PixqError(f"sampling {self.type} only takes {takes}, not {other}")
         _whole("--stride" if takes == "stride" else "--patches", getattr(self, takes), 1, 2**31 - 1)
 
     @classmethod
     def parse(cls, name: str, *, stride: int | None = None, n: int | None = None, size: int = 20) -> Sampling:
-        """The sampling called `name`; `stride` (default: the patch size) is for `grid`, `n` for the others.
+        """Make the sampling called `name`; `stride` (default: the patch size) is for `grid`, `n` for the others.
 
         Raises
         ------
         PixqError
-            For an unknown name, or an option that the sampling does not take.
+            If the name is unknown, or the sampling does not take an option.
         """
         if name == "grid":
             if n is not None:
@@ -83,30 +83,30 @@ class Sampling:
         raise PixqError(f"unknown sampling {name!r}; choose grid, random or texture")
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the manifest."""
+        """The sampling as the manifest has it."""
         return {"type": self.type, **({"stride": self.stride} if self.type == "grid" else {"n": self.n})}
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """Everything that decides the bytes of a patch set, beside the dataset itself.
+    """Everything that decides the bytes of a patch set, apart from the dataset itself.
 
     Parameters
     ----------
     geometry
         Size of a patch and of its RoI, in pixels.
     fusions
-        A record is written for each of these.
+        Each patch has one record for each of these.
     label
-        What the quality of a fused patch means; see `LABEL_MEANINGS`.
+        Meaning of a fused patch's quality; see `LABEL_MEANINGS`.
     sampling
         Where patches are cut.
     seed
-        Keys random sampling (with the image's id) and the splits (with the group's name).
+        Seed of random sampling (together with the image's id) and of splits (together with the group's name).
     min_difference
-        Patches whose samples all agree within this many grey levels (0..255) count as unchanged.
+        Patches whose samples differ by at most this many grey levels (0..255) count as unchanged.
     unchanged
-        Whether those are kept, with quality 1, or dropped.
+        Whether unchanged patches are kept, with quality 1, or dropped.
     buckets
         Buckets of the Jianjin008 report to build; `None` builds every image pair.
     max_levels
@@ -114,9 +114,9 @@ class BuildSettings:
     ratio
         Shares of train, validation and test.
     folds
-        Folds by reference, beside the split; by default 5, or one a group where there are fewer.
+        Number of folds by reference, in addition to the split; by default 5, or one per group if there are fewer.
     max_pixels
-        Larger images are refused before memory is taken.
+        Larger images are refused before memory is allocated.
     """
 
     geometry: PatchGeometry = field(default_factory=PatchGeometry)
@@ -156,7 +156,7 @@ class BuildSettings:
         return cls(**(defaults | changes))
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the manifest, but for the number of folds, which a plan resolves."""
+        """The settings as the manifest has them, without the number of folds, which the plan decides."""
         y, x, height, width = self.geometry.roi_box
         return {
             "geometry": {"size": self.geometry.size, "roi": {"y": y, "x": x, "height": height, "width": width}},
@@ -175,7 +175,7 @@ class BuildSettings:
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """An image pair, its buckets, and the side of the split it stands on."""
+    """An image pair, its buckets, and its split and fold."""
 
     pair: ImagePair
     group: str
@@ -196,7 +196,7 @@ class PlannedShard:
 
 @dataclass(frozen=True)
 class Plan:
-    """A patch set before any pixel of it is cut."""
+    """A patch set before any patch is cut."""
 
     settings: BuildSettings
     shards: tuple[PlannedShard, ...]
@@ -207,12 +207,12 @@ class Plan:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the dataset's own split."""
+        """Problems with the dataset's own split."""
         return () if self.given is None else self.given.problems
 
     @property
     def images(self) -> int:
-        """Image pairs to cut."""
+        """Number of image pairs to cut."""
         return sum(len(shard.images) for shard in self.shards)
 
     @property
@@ -221,7 +221,7 @@ class Plan:
         return {group: side.split for group, side in self.groups.items()}
 
     def fingerprint(self) -> str:
-        """SHA-256 of what is cut: names of files, scores, buckets, splits; not of the pixels, which shards hash."""
+        """SHA-256 of names of files, scores, buckets and splits. Pixels are covered by the shards' checksums."""
         digest = hashlib.sha256()
         for shard in self.shards:
             for image in shard.images:
@@ -242,19 +242,19 @@ class Plan:
 
 
 def files_of(pair: ImagePair) -> list[str]:
-    """The files that a pair is made from, relative to the dataset's root."""
+    """The files of a pair, relative to the dataset's root."""
     return [pair.reference, pair.distorted, *([] if pair.blend_with is None else [pair.blend_with])]
 
 
 def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSettings) -> Plan:
-    """What to build from `index`.
+    """Plan the patch set of a dataset.
 
     Parameters
     ----------
     index
-        The dataset as found on disk.
+        The contents of the dataset.
     groups
-        reference_id -> the group it belongs to, once the same photo under two names is one group.
+        The group of each reference_id, after merging groups of the same photo.
     settings
         What to build.
 
@@ -299,7 +299,7 @@ def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSet
 def _shards(
     by_group: Mapping[str, list[PlannedImage]], sides: Mapping[str, splits.SplitOf]
 ) -> tuple[PlannedShard, ...]:
-    """Groups in order of split and name, packed until a shard has `SHARD_PAIRS` pairs."""
+    """Pack groups, in order of split and name, into shards of `SHARD_PAIRS` pairs."""
     packed: list[tuple[str, list[str]]] = []
     for split in ("train", "validation", "test"):
         room = 0

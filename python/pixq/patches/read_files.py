@@ -35,7 +35,7 @@ def read_manifest(directory: Path) -> Manifest:
         except FileNotFoundError:
             if (directory / SCRATCH).is_dir():
                 raise PixqError(
-                    f"{directory}: the build is unfinished; run the same pixq build-patches again to go on"
+                    f"{directory}: the build is unfinished; run the same pixq build-patches again to resume it"
                 ) from None
             raise PixqError(
                 f"{directory}: is not a patch set (it has no {MANIFEST}); give a directory that pixq build-patches "

@@ -20,7 +20,7 @@ __all__ = ["Records", "join_shards"]
 
 @dataclass(frozen=True)
 class Records:
-    """One entry a fused patch; every column has shape (n,).
+    """Columns with one entry per fused patch, of shape (n,) each.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ class Records:
     fusion
         Number of the fusion in `PatchSet.fusions`.
     quality
-        0 to 1, 1 = nobody notices; what it means stands in the manifest under `label`.
+        0 to 1, 1 = nobody notices; its meaning is under `label` in the manifest.
     reference_row, distorted_row
         Rows of the patches in `PatchSet.reference` and `PatchSet.distorted`.
     identical
         Whether the fused patch equals its reference.
     mos
-        The score of the image, as the dataset has it.
+        The score of the image in the dataset.
     """
 
     image: NDArray[np.uint32]
@@ -74,7 +74,7 @@ def join_shards(
     images: Sequence[ImageLine],
     fusions: Sequence[Fusion],
 ) -> Records:
-    """The records of all shards, their rows counted over all of them.
+    """Join the records of all shards, and number their rows over the whole set.
 
     Raises
     ------
@@ -90,26 +90,26 @@ def join_shards(
             if len(part[name]) and int(part[name].max()) >= count:
                 raise PixqError(
                     f"{path}: a record's {name} is {int(part[name].max())}, the shard has {count} rows; "
-                    "build the patch set anew"
+                    "build the patch set again"
                 )
         shifted = [part[name].astype(np.int64) + offset for part, offset in zip(parts, offsets[:-1], strict=True)]
         return np.concatenate([np.empty(0, np.int64), *shifted])
 
     def fusion_of(path: Path, part: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
         fusion = np.full(len(part["fusion"]), 255, dtype=np.uint8)
-        for number, each in enumerate(fusions):
-            same = part["fusion"] == FUSION_NAMES.index(each.name)
-            if each.alpha is not None:
-                same &= part["alpha"] == each.alpha
+        for number, candidate in enumerate(fusions):
+            same = part["fusion"] == FUSION_NAMES.index(candidate.name)
+            if candidate.alpha is not None:
+                same &= part["alpha"] == candidate.alpha
             fusion[same] = number
         if (fusion == 255).any():
-            raise PixqError(f"{path}: a record's fusion is not one of the manifest's; build the patch set anew")
+            raise PixqError(f"{path}: a record's fusion is not one of the manifest's; build the patch set again")
         return fusion
 
-    found = [fusion_of(path, part) for path, part in zip(paths, parts, strict=True)]
-    fusion = np.concatenate([np.empty(0, np.uint8), *found])
+    fusion_columns = [fusion_of(path, part) for path, part in zip(paths, parts, strict=True)]
+    fusion = np.concatenate([np.empty(0, np.uint8), *fusion_columns])
     image = joined("image", np.uint32)
-    mos = np.array([each["MOS"] for each in images], dtype=np.float64)
+    mos = np.array([line["MOS"] for line in images], dtype=np.float64)
     return Records(
         image=image,
         patch_id=joined("patch_id", np.uint32),

@@ -1,6 +1,6 @@
-"""What a build finds in its directory: nothing, an unfinished build, or a whole patch set.
+"""Resumes a build: its directory may be empty, or hold an unfinished build or a complete patch set.
 
-It goes on with what it would have built itself, and refuses what was built with other settings or from other images.
+A build resumes one with the same settings and images, and refuses any other.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from pixq.patches.store import check_sizes
 __all__ = ["SHARDS_KEPT", "begin", "claimed", "complete", "read_json", "replace_json", "stamps"]
 
 #: How to fix a build whose output could not be written, for the end of a message.
-SHARDS_KEPT = "whole shards are kept: fix that and run the same command again"
+SHARDS_KEPT = "complete shards are kept: fix that and run the same command again"
 
 
 def stamps(index: DatasetIndex, plan: Plan) -> dict[str, list[int]]:
-    """Size and time of change of every file that is cut."""
+    """Size and modification time of every image file of the plan."""
     found = {}
     for shard in plan.shards:
         for image in shard.images:
             for file in files_of(image.pair):
                 if file not in found:
-                    # A file that is gone is named by the shard that needs it.
+                    # A missing file is reported by the shard that needs it.
                     with contextlib.suppress(OSError):
                         stat = (index.root / file).stat()
                         found[file] = [stat.st_size, stat.st_mtime_ns]
@@ -44,7 +44,7 @@ def stamps(index: DatasetIndex, plan: Plan) -> dict[str, list[int]]:
 
 @contextlib.contextmanager
 def claimed(out: Path) -> Iterator[Path]:
-    """`out/.pixq-build`, held by this process alone; removed once the patch set is whole."""
+    """Lock `out/.pixq-build` for this process; it is removed once the patch set is complete."""
     scratch = out / SCRATCH
     with explain_os_errors(out, "choose an --out that can be written"):
         if out.is_dir() and not scratch.is_dir() and not (out / MANIFEST).is_file() and any(out.iterdir()):
@@ -56,23 +56,23 @@ def claimed(out: Path) -> Iterator[Path]:
             import fcntl
 
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows has no flock; two builds into one directory are then not noticed
+        except ImportError:  # Windows has no flock, so two builds in one directory are not detected
             pass
         except OSError:
             raise PixqError(f"{out}: another build is writing here; wait for it or choose another --out") from None
         yield scratch
         if (out / MANIFEST).is_file():
-            # `complete` has removed it already where another build finished first.
+            # If another build finished first, `complete` has already removed it.
             shutil.rmtree(scratch, ignore_errors=True)
 
 
 def complete(out: Path, identity: Mapping[str, Any], index: DatasetIndex, threads: int) -> Manifest | None:
-    """The manifest, if the patch set is whole, built with these settings from the images that are there now.
+    """The manifest, if the patch set is complete and was built with these settings from the current images.
 
     Raises
     ------
     PixqError
-        If it is another program's, damaged, or was built with other settings or from other images.
+        If it is damaged, written by another program, or built with other settings or from other images.
     """
     if not (out / MANIFEST).is_file():
         return None
@@ -86,7 +86,7 @@ def complete(out: Path, identity: Mapping[str, Any], index: DatasetIndex, thread
     if changed:
         more = f" ({len(changed)} files did)" if len(changed) > 1 else ""
         raise PixqError(
-            f"{changed[0]}: changed since {out} was built{more}; choose another --out, or delete it and build anew"
+            f"{changed[0]}: changed since {out} was built{more}; choose another --out, or delete it and build again"
         )
     # A build that was killed after its last rename left this behind.
     shutil.rmtree(out / SCRATCH, ignore_errors=True)
@@ -94,34 +94,34 @@ def complete(out: Path, identity: Mapping[str, Any], index: DatasetIndex, thread
 
 
 def _changed(out: Path, manifest: Manifest, index: DatasetIndex, threads: int) -> list[str]:
-    """The files of the dataset whose bytes are not those that the patch set was cut from."""
-    known: dict[str, str | None] = {}
+    """The files of the dataset that have changed since the patch set was built."""
+    checksums: dict[str, str | None] = {}
     for image in read_images(out, manifest):
-        known[image["reference"]] = image["reference_blake3"]
-        known[image["distorted"]] = image["distorted_blake3"]
+        checksums[image["reference"]] = image["reference_blake3"]
+        checksums[image["distorted"]] = image["distorted_blake3"]
         if image["blend_with"] is not None:
-            known[image["blend_with"]] = image["blend_with_blake3"]
+            checksums[image["blend_with"]] = image["blend_with_blake3"]
     for item in manifest["skipped"]:
         if item["kind"] == "unusable":
-            known[item["file"]] = item["blake3"]
+            checksums[item["file"]] = item["blake3"]
 
     def differs(file: str) -> bool:
         try:
-            return checksum(index.root / file).blake3 != known[file]
+            return checksum(index.root / file).blake3 != checksums[file]
         except OSError:
-            return known[file] is not None
+            return checksums[file] is not None
 
     with ThreadPoolExecutor(threads) as pool:
-        return [file for file, differing in zip(known, pool.map(differs, known), strict=True) if differing]
+        return [file for file, differing in zip(checksums, pool.map(differs, checksums), strict=True) if differing]
 
 
 def begin(out: Path, scratch: Path, identity: Mapping[str, Any], now: Mapping[str, list[int]]) -> None:
-    """Note what is built, or check that the unfinished build that is there is the same one.
+    """Write the build's plan, or check that an unfinished build in `out` has the same one.
 
     Raises
     ------
     PixqError
-        If it was begun with other settings, or from files that changed since.
+        If that build had other settings, or files have changed since it began.
     """
     plan_file = scratch / "plan.json"
     if not plan_file.is_file():
@@ -133,14 +133,14 @@ def begin(out: Path, scratch: Path, identity: Mapping[str, Any], now: Mapping[st
     if before.get("pixq_version") != __version__:
         raise PixqError(
             f"{out}: holds an unfinished build of pixq {before.get('pixq_version')}, this is {__version__}; "
-            "finish it with that, or delete it and build anew"
+            "finish it with that version, or delete it and build again"
         )
     _same(out, before["identity"], identity)
     changed = sorted(file for file, stamp in now.items() if before["stamps"].get(file, stamp) != stamp)
     if changed:
         raise PixqError(
             f"{changed[0]}: changed since the unfinished build in {out} began"
-            f"{f' ({len(changed)} files did)' if len(changed) > 1 else ''}; delete {out} and build anew"
+            f"{f' ({len(changed)} files did)' if len(changed) > 1 else ''}; delete {out} and build again"
         )
 
 
@@ -150,18 +150,18 @@ def replace_json(scratch: Path, path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object that a build left in its scratch directory."""
+    """Read a JSON object that a build left in its scratch directory."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
-        raise PixqError(f"{path}: is not JSON ({error}); delete the directory {path.parent} and build anew") from error
+        raise PixqError(f"{path}: is not JSON ({error}); delete the directory {path.parent} and build again") from error
     if not isinstance(value, dict):
-        raise PixqError(f"{path}: is not a JSON object; delete the directory {path.parent} and build anew")
+        raise PixqError(f"{path}: is not a JSON object; delete the directory {path.parent} and build again")
     return value
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with those inside others beside them, under names with a dot."""
+    """Flatten nested settings, with names like `sampling.stride`."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
@@ -172,22 +172,22 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """An error that names what differs between two builds."""
-    # What was asked for is JSON there and Python here.
+    """Refuse a build with other settings, and name those that differ."""
+    # The earlier settings have been through JSON.
     now = json.loads(json.dumps(now))
     if before == now:
         return
-    # Of a contract or a sampling, only what differs in it.
+    # Within a contract or a sampling, only name the settings that differ.
     before, now = _flat(before), _flat(now)
     differing = [key for key in {**now, **before} if before.get(key) != now.get(key)]
     if differing == ["plan_sha256"]:
         raise PixqError(
             f"{out}: was built from other files or scores than the dataset has now; choose another --out, "
-            "or delete it and build anew"
+            "or delete it and build again"
         )
-    told = "; ".join(
+    differences = "; ".join(
         f"{key} is {json.dumps(before.get(key))} there and {json.dumps(now.get(key))} here"
         for key in differing
         if key != "plan_sha256"
     )
-    raise PixqError(f"{out}: holds a patch set with other settings: {told}; choose another --out")
+    raise PixqError(f"{out}: holds a patch set with other settings: {differences}; choose another --out")

@@ -1,4 +1,4 @@
-"""Patches of several shards as one array that is read when asked for."""
+"""The patches of several shards as one array, read on demand."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["ShardedRows"]
 
 
 class ShardedRows:
-    """Patches of several `.npy` files behind one numbering: uint8 (n, size, size, 3).
+    """The patches of several `.npy` files as one array: uint8 (n, size, size, 3).
 
-    A number, a slice, an array of numbers or a mask gives the patches; only what is asked for is read. Files are
-    mapped when first touched.
+    It takes a number, a slice, an array of numbers or a mask, and only reads the selected patches. Files are mapped
+    on first use.
     """
 
     def __init__(self, paths: Sequence[Path], counts: Sequence[int], size: int) -> None:
         self._paths = tuple(paths)
         self._maps: list[NDArray[np.uint8] | None] = [None] * len(self._paths)
-        #: Number of each shard's first row, and of the rows in all.
+        #: Number of each shard's first row, and the total number of rows.
         self.offsets: NDArray[np.int64] = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
         self.shape = (int(self.offsets[-1]), size, size, 3)
         self.dtype = np.dtype(np.uint8)
@@ -45,17 +45,17 @@ class ShardedRows:
                 # An empty array has nothing to map.
                 mapped = np.load(path, mmap_mode="r" if rows else None, allow_pickle=False)
             except (ValueError, EOFError) as error:
-                raise PixqError(f"{path}: is not a NumPy array ({error}); build the patch set anew") from None
+                raise PixqError(f"{path}: is not a NumPy array ({error}); build the patch set again") from None
             if mapped.shape != (rows, *self.shape[1:]) or mapped.dtype != self.dtype:
                 raise PixqError(
                     f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says uint8 "
-                    f"{(rows, *self.shape[1:])}; build the patch set anew"
+                    f"{(rows, *self.shape[1:])}; build the patch set again"
                 )
             self._maps[number] = mapped
         return mapped
 
     def shard_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The shard that each of `rows` lies in."""
+        """The shard of each of `rows`."""
         return np.searchsorted(self.offsets, rows, side="right") - 1
 
     def __getitem__(self, rows: int | slice | ArrayLike) -> NDArray[np.uint8]:
@@ -80,5 +80,5 @@ class ShardedRows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
-            raise ValueError("patches of several files can't be one array without a copy")
+            raise ValueError("patches of several files can't become one array without a copy")
         return self[:].astype(dtype or np.uint8, copy=False)

@@ -1,4 +1,4 @@
-"""Contact sheets: patches of a set as one picture."""
+"""Contact sheets: a picture of patches from a set."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ __all__ = ["contact_sheet"]
 BACKGROUND, INK, FAINT, OUTLINE = (250, 250, 248), (30, 30, 30), (110, 110, 110), (0, 114, 178)
 GAP, MARGIN, LINE = 4, 16, 15
 
-#: Differences are shown this many times as large, or small ones could not be seen.
+#: Differences are amplified by this factor, to make small ones visible.
 DIFFERENCE_GAIN = 4
 
 
 def contact_sheet(patches: PatchSet, *, count: int = 48, columns: int = 4, scale: int = 4, seed: int = 0) -> Image:
-    """A picture of `count` records: reference, fused patch, and their difference, with what the record says.
+    """Draw `count` records: the reference, the fused patch and their difference, with a caption.
 
-    Records are drawn evenly over the range of quality and stand from worst to best. The RoI is outlined on the
-    reference alone, so that nothing covers the pixels that are compared.
+    Records are chosen evenly over the range of quality and go from worst to best. The RoI is only outlined on the
+    reference, so that nothing covers the pixels of the fused patch.
 
     Parameters
     ----------
     patches
         A patch set or a selection of one.
     count
-        Records to draw; fewer where the set has fewer.
+        Number of records to draw; fewer if the set has fewer.
     columns
-        Records side by side.
+        Number of records side by side.
     scale
-        Screen pixels a patch pixel.
+        Screen pixels per patch pixel.
     seed
-        Keys the choice.
+        Seed of the choice.
 
     Raises
     ------
     PixqError
-        If there is no record, or a number is below 1.
+        If no record is selected, or a number is out of range.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -85,13 +85,13 @@ def contact_sheet(patches: PatchSet, *, count: int = 48, columns: int = 4, scale
         psnr = "identical" if records.identical[number] else f"{records.psnr[number]:.1f} dB"
         fusion = patches.fusions[records.fusion[number]]
         draw.text((left, top + side + 2), f"q {records.quality[number]:.2f}   {psnr}   {fusion}", INK, small)
-        where = f"{image['image_id']}  x {records.x[number]}, y {records.y[number]}"
-        draw.text((left, top + side + 2 + LINE), _fit(where, 3 * side + 2 * GAP, small), FAINT, small)
+        origin = f"{image['image_id']}  x {records.x[number]}, y {records.y[number]}"
+        draw.text((left, top + side + 2 + LINE), _fit(origin, 3 * side + 2 * GAP, small), FAINT, small)
     return sheet
 
 
 def _fit(text: str, width: int, font: object) -> str:
-    """`text`, shortened in its middle to `width` pixels."""
+    """Shorten `text` in the middle to a width of `width` pixels."""
     length = font.getlength  # type: ignore[attr-defined]
     if length(text) <= width:
         return text
@@ -102,8 +102,8 @@ def _fit(text: str, width: int, font: object) -> str:
 
 
 def _spread(quality: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int64]:
-    """`count` rows, one from each of as many equal shares of the rows in order of quality, from worst to best."""
-    # Rows of one quality would otherwise come in the order of the file, all from one image.
+    """Choose `count` rows evenly from all rows in order of quality, from worst to best."""
+    # Without the shuffle, rows of equal quality would come in the order of the file, all from one image.
     shuffled = np.random.default_rng(seed).permutation(len(quality))
     ordered = shuffled[np.argsort(quality[shuffled], kind="stable")]
     count = min(count, len(ordered))

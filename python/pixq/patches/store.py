@@ -1,4 +1,4 @@
-"""`PatchSet`: a patch set on disk, opened."""
+"""`PatchSet` opens a patch set on disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pixq._core import fuse_rows, read_records
 from pixq.datasets import splits
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
-from pixq.io.atomic import FileInfo, checksum
+from pixq.io.atomic import FileInfo, checksum, explain_os_errors
 from pixq.patches.read_files import read_images, read_manifest
 from pixq.patches.records import Records, join_shards
 from pixq.patches.schema import MANIFEST, ImageLine, Manifest, ShardEntry
@@ -27,7 +27,7 @@ __all__ = ["Batch", "PatchSet", "check_sizes", "fingerprint", "image_spans", "ve
 
 @dataclass(frozen=True)
 class Batch:
-    """Some records of a patch set with their pixels.
+    """Records of a patch set with their pixels.
 
     `rows` are the records' numbers in the patch set; `reference` and `fused` are uint8 of shape (n, size, size, 3);
     `quality` is float64 of shape (n,), 0 to 1, 1 = nobody notices.
@@ -42,8 +42,8 @@ class Batch:
 class PatchSet:
     """A patch set, or a selection of its records.
 
-    Patches are memory-mapped and read when asked for; records are columns in memory. A selection shares both with
-    the set it came from.
+    Patches are memory-mapped and read on demand; records are columns in memory. A selection shares both with the set
+    that it comes from.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class PatchSet:
     Raises
     ------
     PixqError
-        If it is not a whole patch set, files are missing or cut short, or a group is in two splits.
+        If it is not a complete patch set, files are missing or cut short, or a group is in two splits.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class PatchSet:
         self._rows: NDArray[np.int64] | None = None
 
     def _check_splits(self) -> None:
-        """A group, a reference, or one photo under two names in two splits is an error."""
+        """Make sure that no group, reference or photo is in two splits."""
         splits.check(
             (image["image_id"], image["group"], image["reference_id"], image["split"]) for image in self._images
         )
@@ -109,7 +109,7 @@ class PatchSet:
         )
 
     def _read_records(self) -> Records:
-        """The columns of all shards, read by as many threads as there are cores."""
+        """Read the columns of all shards, with one thread per core."""
         shards = self._manifest["shards"]
         of_shard: dict[str, list[int]] = {shard["name"]: [] for shard in shards}
         for number, image in enumerate(self._images):
@@ -126,7 +126,7 @@ class PatchSet:
             if len(columns["image"]) != shard["records"]:
                 raise PixqError(
                     f"{path}: holds {len(columns['image'])} records, the manifest says {shard['records']}; "
-                    "build the patch set anew"
+                    "build the patch set again"
                 )
             return columns
 
@@ -150,7 +150,7 @@ class PatchSet:
 
     @property
     def directory(self) -> Path:
-        """Where the patch set lies."""
+        """The directory of the patch set."""
         return self._directory
 
     @property
@@ -160,7 +160,7 @@ class PatchSet:
 
     @property
     def images(self) -> tuple[ImageLine, ...]:
-        """The lines of `images.jsonl`, for all of the set; `records.image` counts in it."""
+        """The lines of `images.jsonl` for the whole set; `records.image` is an index into them."""
         return self._images
 
     @property
@@ -171,17 +171,17 @@ class PatchSet:
 
     @property
     def fusions(self) -> tuple[Fusion, ...]:
-        """The fusions it was built with; `records.fusion` counts in it."""
+        """The fusions of the set; `records.fusion` is an index into them."""
         return self._fusions
 
     @property
     def reference(self) -> ShardedRows:
-        """Every reference patch once: uint8 (m, size, size, 3), memory-mapped; rows as in `records.reference_row`."""
+        """All reference patches: uint8 (m, size, size, 3), memory-mapped; `records.reference_row` is an index."""
         return self._reference
 
     @property
     def distorted(self) -> ShardedRows:
-        """Every unfused distorted patch once: uint8 (n, size, size, 3), memory-mapped; see `records.distorted_row`."""
+        """All distorted patches, unfused: uint8 (n, size, size, 3), memory-mapped; see `records.distorted_row`."""
         return self._distorted
 
     @property
@@ -204,7 +204,7 @@ class PatchSet:
         fusion: str | None = None,
         reference: str | None = None,
     ) -> PatchSet:
-        """The records that meet every condition given.
+        """Select the records that meet all conditions.
 
         Parameters
         ----------
@@ -220,7 +220,7 @@ class PatchSet:
         Raises
         ------
         PixqError
-            If a name is not one of the set's; the message lists those that are.
+            If the set doesn't have a name; the message lists those that it has.
         """
         columns: list[tuple[str, object, list[Any]]] = [
             ("split", split, [image["split"] for image in self._images]),
@@ -241,9 +241,9 @@ class PatchSet:
         if fusion is not None:
             # `blend` means any blend; `blend:0.30` the same as `blend:0.3`.
             exact = Fusion.parse(fusion) if fusion.startswith("blend:") else None
-            fits = [fusion == each.name or exact == each for each in self.fusions]
+            fits = [fusion == candidate.name or exact == candidate for candidate in self.fusions]
             if not any(fits):
-                _known(fusion, [str(each) for each in self.fusions], "fusion")
+                _known(fusion, [str(candidate) for candidate in self.fusions], "fusion")
             keep &= np.array(fits, dtype=bool)[records.fusion]
         return self._with(self.rows[keep])
 
@@ -257,25 +257,25 @@ class PatchSet:
         return self._with(np.atleast_1d(self.rows[rows if isinstance(rows, slice) else np.asarray(rows)]))
 
     def photos(self) -> set[str]:
-        """What tells the selection's reference photos from others: 16 digits of SHA-256 of their pixels.
+        """Identify the selection's reference photos by 16 digits of the SHA-256 of their pixels.
 
-        A photo has the same in every patch set, whatever its file is called.
+        A photo has the same digits in every patch set, whatever its file is called.
         """
         known = self._manifest["photos"]["sha256"]
         names = {self._images[number]["reference_id"] for number in np.unique(self.records.image).tolist()}
         return {known[name][:16] for name in names if name in known}
 
     def check_not_empty(self) -> None:
-        """An error that says what to do, unless there is a record."""
+        """Make sure that at least one record is selected."""
         if len(self._all) == 0:
-            raise PixqError(f"{self._directory}: holds no record; its manifest says what was skipped")
+            raise PixqError(f"{self._directory}: has no record; its manifest says what was skipped")
         if len(self) == 0:
             raise PixqError(f"{self._directory}: nothing is selected; leave out a condition")
 
     def fused(self, rows: slice | ArrayLike | None = None) -> NDArray[np.uint8]:
-        """The fused patches of `rows` of this selection (all by default): uint8 (n, size, size, 3).
+        """Compute the fused patches of `rows` of this selection (all by default): uint8 (n, size, size, 3).
 
-        Computed from the stored patches by the core; `rows` may repeat and be in any order.
+        `rows` may repeat and be in any order.
         """
         return self._pixels(self._chosen(rows))[1]
 
@@ -306,7 +306,7 @@ class PatchSet:
         return reference, fused
 
     def batches(self, size: int, *, seed: int | None = None, drop_last: bool = False) -> Iterator[Batch]:
-        """The selection in batches of `size` records, in order, or shuffled by `seed`.
+        """Iterate over the selection in batches of `size` records, in order, or shuffled with `seed`.
 
         The last batch may be smaller; `drop_last` leaves it out.
         """
@@ -315,9 +315,9 @@ class PatchSet:
         order = np.arange(len(self))
         if seed is not None:
             np.random.default_rng(seed).shuffle(order)
-        own = self.rows
+        selected = self.rows
         for start in range(0, len(order), size):
-            rows = own[order[start : start + size]]
+            rows = selected[order[start : start + size]]
             if drop_last and len(rows) < size:
                 return
             records = self._all.take(rows)
@@ -325,7 +325,7 @@ class PatchSet:
             yield Batch(rows, reference, fused, records.quality)
 
     def verify(self) -> list[str]:
-        """What is wrong with the files: a line for each whose size or BLAKE3 is not the manifest's.
+        """Check every file against the manifest; the result has a line for each file that differs.
 
         An empty list means that every byte is as it was built.
         """
@@ -354,22 +354,18 @@ def listed_files(manifest: Manifest) -> dict[str, FileInfo]:
 
 
 def check_sizes(directory: Path, manifest: Manifest) -> None:
-    """An error that names the first file that is missing or has another size than the manifest says."""
+    """Make sure that all files are there and have the sizes that the manifest says."""
     for name, info in listed_files(manifest).items():
         path = directory / name
-        try:
-            found = path.stat().st_size
-        except OSError as error:
-            raise PixqError(f"{path}: {error.strerror}; delete {directory} and build the patch set anew") from None
-        if found != info.bytes:
-            raise PixqError(
-                f"{path}: has {found} bytes, the manifest says {info.bytes}; "
-                f"delete {directory} and build the patch set anew"
-            )
+        rebuild = f"delete {directory} and build the patch set again"
+        with explain_os_errors(path, rebuild):
+            size = path.stat().st_size
+        if size != info.bytes:
+            raise PixqError(f"{path}: has {size} bytes, the manifest says {info.bytes}; {rebuild}")
 
 
 def verify(directory: Path) -> list[str]:
-    """What is wrong with the files of a patch set: a line for each that is missing or has another checksum.
+    """Check the files of a patch set; the result has a line for each that is missing or has another checksum.
 
     An empty list means that every byte is as it was built, and that the set can be opened.
 
@@ -398,12 +394,12 @@ def verify(directory: Path) -> list[str]:
 
 
 def fingerprint(patches: PatchSet) -> str:
-    """BLAKE3 of the manifest, which holds the checksums of all other files: it changes if any byte of the set does."""
+    """BLAKE3 of the manifest. It covers the whole set, since the manifest has the checksums of all other files."""
     return checksum(patches.directory / MANIFEST).blake3
 
 
 def image_spans(image: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First record and number of records of each image, of records that lie image by image.
+    """First record and number of records of each image, for records in order of their images.
 
     Examples
     --------

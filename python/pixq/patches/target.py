@@ -1,50 +1,49 @@
-"""The target domain, as a patch set or as a tree of triplets that becomes one."""
+"""Opens the target domain: a patch set, or a dataset of triplets to build one from."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from pixq.datasets import adapter
 from pixq.errors import PixqError
 from pixq.patches.build import build
+from pixq.patches.plan import BuildSettings
 from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
 
 __all__ = ["SHARES", "open_target"]
 
-#: Of train, validation and test in the patch set that is made of a tree.
+#: Shares of train, validation and test when a dataset is built into a patch set.
 SHARES = (0.5, 0.25, 0.25)
 
 
 def open_target(path: str | os.PathLike[str]) -> tuple[PatchSet, Path | None]:
-    """A patch set, or that of a tree of Samsung-style triplets.
+    """Open a patch set, or build one from a dataset of Samsung-style triplets.
 
-    The patch set of a tree is built beside it, as `<tree>.patches`, once; where it is there and whole, it is opened.
+    The patch set of a dataset is built once, beside it, as `<dataset>.patches`. Later calls open it.
 
     Parameters
     ----------
     path
-        Directory of a patch set, or of a tree.
+        Directory of a patch set, or of a dataset of triplets.
 
     Returns
     -------
     tuple
-        The patch set, and its directory if it was made of a tree.
+        The patch set, and its directory if it was built from a dataset.
 
     Raises
     ------
     PixqError
-        If it is neither, or the tree can't be built.
+        If it is neither, or the dataset can't be built.
     """
     path = Path(path)
     if (path / MANIFEST).exists() or not (path / "clean").is_dir():
         if not path.is_dir():
-            raise PixqError(f"{path}: is no directory; give a patch set, or a tree of triplets")
+            raise PixqError(f"{path}: is not a directory; give a patch set, or a dataset of triplets")
         return PatchSet(path), None
-    from pixq.datasets import adapter
-    from pixq.patches.plan import BuildSettings
-
-    whole = path.resolve()
-    out = whole.with_name(f"{whole.name}.patches")
+    full_path = path.resolve()
+    out = full_path.with_name(f"{full_path.name}.patches")
     report = build("triplets", path, out, settings=BuildSettings.for_adapter(adapter("triplets"), ratio=SHARES))
     return PatchSet(report.out), report.out
