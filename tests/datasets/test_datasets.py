@@ -351,7 +351,7 @@ def test_a_score_file_without_images_is_an_error(name: str, tmp_path: Path) -> N
     header = path.read_text(encoding="utf-8").split("\n")[0] if path.suffix == ".csv" else ""
     for file in (path, *tmp_path.glob("*.json")):
         file.write_text("[]" if file.suffix == ".json" else header + "\n", encoding="utf-8")
-    with pytest.raises(PixqError, match="names no image"):
+    with pytest.raises(PixqError, match="lists no image"):
         datasets.index(name, tmp_path)
 
 

@@ -405,9 +405,9 @@ def test_the_command_writes_ladders(folder: Path, tmp_path: Path) -> None:
         (("--interpolation", "--levels", "1"), "--levels is for whole images"),
         (("--interpolation", "--count", "999"), "photo0.png has"),
         (("--interpolation", "--count", "0"), "--count is 0; give 1 or more"),
-        (("--count", "5"), "--count is for --interpolation"),
+        (("--count", "5"), "--count only has an effect together with --interpolation"),
         (("--kinds", "blur"), "unknown distortion 'blur'; choose"),
-        (("--levels", "1,x"), "--levels is '1,x'; give numbers from 1 to 5 with commas"),
+        (("--levels", "1,x"), "--levels is '1,x'; give numbers from 1 to 5 separated by commas"),
         (("--levels", "6"), "give at least one, from 1 to 5"),
     ],
 )

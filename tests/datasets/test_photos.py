@@ -229,7 +229,7 @@ def test_warnings_say_which_splits() -> None:
     near = [NearDuplicate("a", "b", 3), NearDuplicate("a", "c", 8)]
     assert near_warnings(near, {"a": "train", "b": "train", "c": "test"}) == (
         "references a and c look like one photo (8 of 64 bits differ), and are in different splits: train and test; "
-        "compare them, and give them the same group if they are",
+        "if they are one photo, give them one group",
         "references a and b look like one photo (3 of 64 bits differ); both are in train",
     )
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import random
 import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from pixq import _core
+from pixq.geometry import Fusion
+from pixq.patches.build import build
+from pixq.patches.plan import BuildSettings
 from support.built import digest, lines, mistake, pixq
 from support.trees import photo, save
 
@@ -46,66 +48,72 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
-    """The files of a build that nobody stopped, and how long it took."""
+def unbroken(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The files of a build that nobody stopped."""
     out = tmp_path_factory.mktemp("unbroken") / "out"
-    started = time.monotonic()
     subprocess.run(command(tree, out), check=True, capture_output=True)
-    return digest(out), time.monotonic() - started
+    return digest(out)
+
+
+def stopped_build(tree: Path, out: Path, sent: signal.Signals, kind: str, number: int, threads: int = 1) -> list[str]:
+    """The command of a build that stops itself; see `support.stopped_build`."""
+    program = Path(__file__).parents[1] / "support" / "stopped_build.py"
+    words = command(tree, out, "--threads", threads)
+    return [sys.executable, str(program), sent.name, kind, str(number), *words[3:]]
+
+
+def check_that_it_ends_the_same(tree: Path, out: Path, expected: dict[str, str], threads: int) -> None:
+    """Whatever lies in the directory is whole, however early the end came; and the next build completes it."""
+    whole = {name: sha for name, sha in digest(out).items() if not name.startswith(".pixq-build")}
+    assert whole.items() <= expected.items()
+    build("pairs", tree, out, settings=BuildSettings(fusions=(Fusion("copy"), Fusion("blend", 0.5))), threads=threads)
+    assert digest(out) == expected
 
 
 @pytest.mark.slow
-def test_100_builds_killed_at_random_moments_end_the_same(
-    tree: Path, unbroken: tuple[dict[str, str], float], tmp_path: Path
-) -> None:
-    expected, seconds = unbroken
-    rng = random.Random(20)
-    cut_short = had_shards = 0
-    for number in range(100):
+def test_builds_killed_at_any_write_end_the_same(tree: Path, unbroken: dict[str, str], tmp_path: Path) -> None:
+    """Before each file that Python opens or renames, from the lock to the manifest."""
+    for number in itertools.count(1):
         out = tmp_path / f"out{number}"
-        process = subprocess.Popen(command(tree, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if number % 2:
-            # Right after a shard is whole, wherever that is on a machine whose load changes.
-            while process.poll() is None and not any(out.glob("*.npy")):
-                time.sleep(0.001)
-            time.sleep(rng.uniform(0.0, 0.05) * seconds)
-        else:
-            # The interpreter's start is no part of the build: half of these kills fall into the second half.
-            time.sleep(rng.uniform(0.1, 1.0) * seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        if not (out / "manifest.json").is_file():
-            cut_short += 1
-            had_shards += any(out.glob("*.npy"))
-        # Whatever stands in the patch set's directory is whole, however early the end came.
-        whole = {name: sha for name, sha in digest(out).items() if not name.startswith(".pixq-build")}
-        assert whole.items() <= expected.items(), f"build {number}"
-        done = subprocess.run(command(tree, out, "--threads", rng.choice((1, 2, 3))), capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert digest(out) == expected, f"build {number}"
-    # The test is worth nothing if the kills came too early or too late.
-    assert cut_short >= 30
-    assert had_shards >= 5
+        killed = subprocess.run(
+            stopped_build(tree, out, signal.SIGKILL, "files", number), cwd=tmp_path, capture_output=True, check=False
+        )
+        if killed.returncode == 0:
+            break
+        assert killed.returncode == -signal.SIGKILL, killed
+        assert not (out / "manifest.json").is_file()
+        if out.is_dir():
+            check_that_it_ends_the_same(tree, out, unbroken, threads=1 + number % 3)
+    # The lock; and the plan, a note for each shard, images.jsonl and the manifest are opened and renamed.
+    shards = sum(name.endswith(".distorted.npy") for name in unbroken)
+    assert number == 1 + 2 * (3 + shards) + 1
+
+
+@pytest.mark.slow
+def test_builds_killed_after_any_number_of_images_end_the_same(
+    tree: Path, unbroken: dict[str, str], tmp_path: Path
+) -> None:
+    had_shards = 0
+    for number in range(0, 120, 5):
+        out, threads = tmp_path / f"out{number}", 1 + number // 5 % 3
+        arguments = stopped_build(tree, out, signal.SIGKILL, "images", number, threads)
+        killed = subprocess.run(arguments, cwd=tmp_path, capture_output=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed
+        assert not (out / "manifest.json").is_file()
+        had_shards += any(out.glob("*.npy"))
+        check_that_it_ends_the_same(tree, out, unbroken, threads=1 + number % 4)
+    # A shard has 30 images at most: on one thread, every build of more than 60 images has left one.
+    assert had_shards >= 3
 
 
 def stop_in_the_middle(tree: Path, out: Path, sent: signal.Signals) -> subprocess.CompletedProcess[str]:
     """A build on one thread that gets a signal once its first shard is whole."""
-    with subprocess.Popen(
-        command(tree, out, "--threads", 1), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        limit = time.monotonic() + 60
-        while not any((out / ".pixq-build").glob("shard-*.json")):
-            assert process.poll() is None
-            assert time.monotonic() < limit
-            time.sleep(0.002)
-        process.send_signal(sent)
-        stdout, stderr = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    # After the lock, the plan and the first shard's note have been opened, and two of them renamed.
+    arguments = stopped_build(tree, out, sent, "files", 6)
+    return subprocess.run(arguments, cwd=out.parent, capture_output=True, text=True, check=False, timeout=300)
 
 
-def test_ctrl_c_keeps_whole_shards_and_says_how_to_go_on(
-    tmp_path: Path, tree: Path, unbroken: tuple[dict[str, str], float]
-) -> None:
+def test_ctrl_c_keeps_whole_shards_and_says_how_to_go_on(tmp_path: Path, tree: Path, unbroken: dict[str, str]) -> None:
     stopped = stop_in_the_middle(tree, tmp_path / "out", signal.SIGINT)
     assert stopped.returncode == 130, stopped
     assert stopped.stderr.splitlines() == [
@@ -116,7 +124,7 @@ def test_ctrl_c_keeps_whole_shards_and_says_how_to_go_on(
     stamps = {note: note.stat().st_mtime_ns for note in kept}
     resumed = subprocess.run(command(tree, tmp_path / "out"), capture_output=True, text=True, check=True)
     assert f"{len(stamps)} shards were complete already" in resumed.stderr
-    assert digest(tmp_path / "out") == unbroken[0]
+    assert digest(tmp_path / "out") == unbroken
 
 
 def test_a_builder_that_is_told_to_stop_stops(tmp_path: Path) -> None:
@@ -156,9 +164,7 @@ def test_a_patch_set_is_not_opened_before_it_is_whole(tmp_path: Path, tree: Path
     )
 
 
-def test_an_unfinished_build_is_not_mixed_with_another(
-    tmp_path: Path, tree: Path, unbroken: tuple[dict[str, str], float]
-) -> None:
+def test_an_unfinished_build_is_not_mixed_with_another(tmp_path: Path, tree: Path, unbroken: dict[str, str]) -> None:
     out = tmp_path / "out"
     stop_in_the_middle(tree, out, signal.SIGKILL)
     told = mistake(pixq(*command(tree, out, "--seed", 7)[3:]))
@@ -170,7 +176,7 @@ def test_an_unfinished_build_is_not_mixed_with_another(
         file.seek(500)
         file.write(b"damage")
     subprocess.run(command(tree, out), check=True, capture_output=True)
-    assert digest(out) == unbroken[0]
+    assert digest(out) == unbroken
 
 
 def test_images_that_changed_meanwhile_are_named(tmp_path: Path) -> None:
@@ -188,7 +194,7 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
-def test_a_write_that_fails_loses_nothing(tmp_path: Path, tree: Path, unbroken: tuple[dict[str, str], float]) -> None:
+def test_a_write_that_fails_loses_nothing(tmp_path: Path, tree: Path, unbroken: dict[str, str]) -> None:
     out = tmp_path / "out"
     stopped = subprocess.run(command(tree, out), capture_output=True, text=True, check=False, preexec_fn=limited)
     assert stopped.returncode == 2, stopped
@@ -197,10 +203,10 @@ def test_a_write_that_fails_loses_nothing(tmp_path: Path, tree: Path, unbroken: 
     assert not (out / "manifest.json").exists()
     assert not list((out / ".pixq-build").glob("shard-*.npy")), "what was half written is removed"
     subprocess.run(command(tree, out), check=True, capture_output=True)
-    assert digest(out) == unbroken[0]
+    assert digest(out) == unbroken
 
 
-def test_a_full_disk_loses_nothing(tmp_path: Path, tree: Path, unbroken: tuple[dict[str, str], float]) -> None:
+def test_a_full_disk_loses_nothing(tmp_path: Path, tree: Path, unbroken: dict[str, str]) -> None:
     """A real disk of 48 MB that another file fills to three quarters; mounting one needs root."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -220,21 +226,20 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, tree: Path, unbroken: tuple[d
         (disk / "other").unlink()
         resumed = subprocess.run(command(tree, disk / "out"), capture_output=True, text=True, check=True)
         assert f"{whole} shards were complete already" in resumed.stderr
-        assert digest(disk / "out") == unbroken[0]
+        assert digest(disk / "out") == unbroken
     finally:
         subprocess.run(["umount", disk], check=True)
 
 
 def test_two_builds_do_not_write_to_one_place(tmp_path: Path, tree: Path) -> None:
     out = tmp_path / "out"
-    with subprocess.Popen(command(tree, out, "--threads", 1), stdout=subprocess.DEVNULL) as first:
-        limit = time.monotonic() + 60
-        while not (out / ".pixq-build" / "plan.json").is_file():
-            assert time.monotonic() < limit
-            time.sleep(0.002)
-        first.send_signal(signal.SIGSTOP)
-        told = mistake(pixq(*command(tree, out)[3:]))
+    with subprocess.Popen(
+        stopped_build(tree, out, signal.SIGSTOP, "files", 6), cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as first:
+        _, status = os.waitpid(first.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        message = mistake(pixq(*command(tree, out)[3:]))
         first.send_signal(signal.SIGCONT)
-        assert first.wait(timeout=60) == 0
-    assert "another build is writing here" in told
+        assert first.wait(timeout=300) == 0
+    assert "another build is writing here" in message
     assert len(lines(out / "images.jsonl")) == 120

@@ -116,7 +116,7 @@ def build_patches(
         names = tuple(dict.fromkeys(name for item in bucket for name in item.split(",")))
         if "all" in names and len(names) > 1:
             raise PixqError(
-                f"--bucket all can't be combined with {names[1] if names[0] == 'all' else names[0]}; leave one of them out"
+                f"--bucket all can't be combined with {names[1] if names[0] == 'all' else names[0]}; remove one of them"
             )
         changes["buckets"] = None if names == ("all",) else names
     adapter = datasets.adapter(dataset)

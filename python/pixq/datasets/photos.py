@@ -217,7 +217,7 @@ def near_warnings(near: Iterable[NearDuplicate], splits: Mapping[str, str]) -> t
         text = f"references {pair.first} and {pair.second} look like one photo ({pair.bits} of 64 bits differ)"
         if first != second:
             apart.append(
-                f"{text}, and are in different splits: {first} and {second}; compare them, and give them the same group if they are"
+                f"{text}, and are in different splits: {first} and {second}; if they are one photo, give them one group"
             )
         else:
             together.append(f"{text}; both are in {first}")

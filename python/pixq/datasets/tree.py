@@ -184,7 +184,7 @@ def assemble(
         If `lines` is empty.
     """
     if not lines:
-        raise PixqError(f"{tree.root / scores}: names no image; give a tree with scores in it")
+        raise PixqError(f"{tree.root / scores}: lists no image; give a dataset with scores in it")
     problems: list[Problem] = []
     pairs: list[ImagePair] = []
     accounted: set[str] = set()

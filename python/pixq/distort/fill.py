@@ -3,7 +3,9 @@
 `ref` is the plain method: the median of valid neighbours for dead pixels, and bilinear interpolation for a Bayer array.
 `new` follows edges: for dead pixels it interpolates along the directions in which the patch changes least (as in
 edge-directed interpolation), and for an array it uses the gradient-corrected green of Hamilton and Adams with colour
-differences. Patches are uint8 RGB of shape (height, width, 3); masks are bool (height, width), True where a pixel is lost.
+differences.
+
+Patches are uint8 RGB of shape (height, width, 3); masks are bool (height, width), True where a pixel is lost.
 """
 
 from __future__ import annotations
