@@ -422,7 +422,7 @@ def test_references_that_cannot_be_used_are_named(folder: Path, tmp_path: Path) 
     (tmp_path / "broken.png").write_bytes(b"x")
     for paths, message in (
         ([tmp_path / "gone"], "gone: no such file or folder"),
-        ([tmp_path / "empty"], "empty: holds no image file"),
+        ([tmp_path / "empty"], "empty: contains no image files; give a folder with"),
         ([folder, tmp_path / "other"], "has the same name, which must be unique"),
         ([tmp_path / "broken.png"], "broken.png: "),
         ([folder / "notes.txt"], "notes.txt: "),

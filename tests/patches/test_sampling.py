@@ -23,7 +23,7 @@ from pixq.patches.store import PatchSet
 from pixq.runs.recipe import BalanceSpec, Recipe, read_recipe
 from pixq.train.data import Draw, Pool, turns
 from pixq.train.sampling import Batch, balance, batches_of, steps_of, validation_rows
-from pixq.train.step import CoreStep, Step, kind_of_step, make_optimiser
+from pixq.train.step import CoreStep, Step, make_optimiser
 from support.built import make
 from support.trees import write_tid
 
@@ -483,31 +483,3 @@ def test_a_step_in_the_core_is_the_step(pool: Pool, name: str) -> None:
         for index, each in state.items():
             for key in ("exp_avg", "exp_avg_sq"):
                 torch.testing.assert_close(ours[index][key], each[key].contiguous(), rtol=1e-2, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["train.unit=images"],
-        ["train.unit=images", "loss.correlation=0.5"],
-        ["model.link=sigmoid"],
-        ["model.head=ordinal"],
-        ["train.unit=images", "model.pooling=learned"],
-        ["model.name=residual"],
-    ],
-)
-def test_other_losses_and_models_take_pytorchs_step(overrides: list[str]) -> None:
-    recipe = read_recipe("seed", overrides)
-    model = build(recipe.model)
-    assert kind_of_step(model, recipe, CPU, 1) is Step
-    with pytest.raises(ValueError, match="needs a Step"):
-        CoreStep(model, model, make_optimiser(model, recipe.optimiser, CPU), recipe)
-
-
-def test_frozen_weights_and_several_processes_take_pytorchs_step() -> None:
-    recipe = read_recipe("seed")
-    model = build(recipe.model)
-    assert kind_of_step(model, recipe, CPU, 1) is CoreStep
-    assert kind_of_step(model, recipe, CPU, 2) is Step
-    next(model.parameters()).requires_grad_(False)
-    assert kind_of_step(model, recipe, CPU, 1) is Step

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from PIL import Image
@@ -61,6 +62,57 @@ def make(dataset: str, root: Path, out: Path, settings: BuildSettings, threads: 
     report = build(dataset, root, out, settings=settings, threads=threads)
     check_schemas(out)
     return report
+
+
+def built(dataset: str, root: Path, out: Path, **changes: Any) -> BuildReport:
+    """A build in this process."""
+    return make(dataset, root, out, BuildSettings(**changes), threads=2)
+
+
+def records_of(out: Path) -> list[tuple[dict[str, Any], dict[str, Any], str]]:
+    """Every record with its image and the name of its shard, read without pixq."""
+    images = {image["image_id"]: image for image in lines(out / "images.jsonl")}
+    shards = json.loads((out / "manifest.json").read_text())["shards"]
+    return [
+        (record, images[record["image_id"]], shard["name"])
+        for shard in shards
+        for record in lines(out / f"{shard['name']}.jsonl")
+    ]
+
+
+def check_against_numpy(root: Path, out: Path, label: str = "image") -> int:
+    """Patches, PSNR, identity and quality of every record, from the images themselves."""
+    cache: dict[str, Any] = {}
+
+    def image_of(name: str) -> Any:
+        if name not in cache:
+            cache[name] = pixels(root / name)
+        return cache[name]
+
+    arrays = {path.name: np.load(path) for path in out.glob("*.npy")}
+    everything = records_of(out)
+    for record, image, shard in everything:
+        y, x = record["coords"]["y"], record["coords"]["x"]
+        reference = image_of(image["reference"])[y : y + 20, x : x + 20]
+        distorted = image_of(image["distorted"])[y : y + 20, x : x + 20]
+        assert reference.shape == (20, 20, 3)
+        assert np.array_equal(arrays[f"{shard}.reference.npy"][record["reference_row"]], reference)
+        assert np.array_equal(arrays[f"{shard}.distorted.npy"][record["distorted_row"]], distorted)
+        patch = fused(reference, distorted, record["fusion_type"], record["alpha"])
+        for key, a, b in (("PSNR", patch, reference), ("PSNR_roi", patch[ROI, ROI], reference[ROI, ROI])):
+            expected = psnr(a, b)
+            assert record[key] == (None if expected is None else pytest.approx(expected, abs=1e-9)), (key, record)
+        assert record["identical"] == np.array_equal(patch, reference)
+        if record["identical"]:
+            assert record["quality"] == 1.0
+        elif label == "image":
+            assert record["quality"] == image["quality"]
+        else:
+            left = np.mean((patch.astype(float) - reference) ** 2) / np.mean((distorted.astype(float) - reference) ** 2)
+            assert record["quality"] == pytest.approx(1 - (1 - image["quality"]) * np.sqrt(left), abs=1e-12)
+        assert record["MOS"] == image["MOS"]
+        assert record["distortion_type"] == image["distortion_type"]
+    return len(everything)
 
 
 def make_small(root: Path) -> PatchSet:

@@ -16,6 +16,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixq.datasets import DatasetIndex
+
 SIZE = (48, 64)
 """Rows and columns of every image here, in pixels."""
 
@@ -174,3 +176,31 @@ def write_triplets(root: Path, *, triplets: int = 6, test: Iterable[int] = (4, 5
     for side, records in sides.items():
         (root / f"{side}_metadata.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
     return scores
+
+
+#: Writes a small tree of each dataset.
+WRITE: dict[str, Any] = {
+    "jianjin008": write_jianjin008,
+    "tid2008": lambda root: write_tid(root, levels=4),
+    "tid2013": write_tid,
+    "kadid10k": write_kadid10k,
+    "pairs": write_pairs,
+    "triplets": write_triplets,
+}
+
+
+def problems(index: DatasetIndex) -> list[tuple[str, str]]:
+    """Kind and file of each problem."""
+    return [(problem.kind, problem.file) for problem in index.problems]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace the first `old` in a file."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line to a file."""
+    path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
