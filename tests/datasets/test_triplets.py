@@ -321,8 +321,8 @@ def test_a_given_split_is_kept(tmp_path: Path) -> None:
     assert sorted(sides.values()).count("validation") == 3
     assert {of.fold for of in plan.groups.values()} == set(range(5))
     assert plan.problems == ()
-    assert plan.given is not None
-    assert plan.given.outcome == "kept"
+    assert plan.own_split is not None
+    assert plan.own_split.outcome == "kept"
     whole = make_plan(index, groups_of(index), BuildSettings(ratio=(1.0, 0.0, 0.0))).sides
     assert sorted(whole.values()).count("train") == 9
     with pytest.raises(PixqError, match="--split 0,0,1 leaves nothing for the train side"):
@@ -335,10 +335,10 @@ def test_folds_are_those_of_a_set_without_a_given_split(tmp_path: Path) -> None:
     trees.write_triplets(tmp_path, triplets=12, test=(1, 5, 9))
     index = datasets.index("triplets", tmp_path)
     bare = replace(index, pairs=tuple(replace(pair, split=None) for pair in index.pairs))
-    kept, anew = (make_plan(one, groups_of(index), BuildSettings()) for one in (index, bare))
-    assert {g: of.fold for g, of in kept.groups.items()} == {g: of.fold for g, of in anew.groups.items()}
-    assert kept.sides != anew.sides
-    assert anew.given is None
+    kept, redone = (make_plan(one, groups_of(index), BuildSettings()) for one in (index, bare))
+    assert {g: of.fold for g, of in kept.groups.items()} == {g: of.fold for g, of in redone.groups.items()}
+    assert kept.sides != redone.sides
+    assert redone.own_split is None
 
 
 def test_a_split_without_a_test_side_is_made_anew(tmp_path: Path) -> None:
@@ -347,8 +347,8 @@ def test_a_split_without_a_test_side_is_made_anew(tmp_path: Path) -> None:
     index = datasets.index("triplets", tmp_path)
     plan = make_plan(index, groups_of(index), BuildSettings())
     assert sorted(plan.sides.values()).count("test") == 2
-    assert plan.given is not None
-    assert plan.given.outcome == "no test side: split anew"
+    assert plan.own_split is not None
+    assert plan.own_split.outcome == "no test side: split anew"
     assert plan.problems == ()
 
 
@@ -365,11 +365,11 @@ def test_a_leak_is_split_anew_and_told(tmp_path: Path) -> None:
             image.split for shard in plan.shards for image in shard.images if image.pair.reference_id == "clean/000008"
         }.pop()
     )
-    assert plan.given is not None
+    assert plan.own_split is not None
     # 8 leaks with the two crops that its roi touches.
-    assert plan.given.outcome == "leaked: 6 of 20 pairs, split anew"
+    assert plan.own_split.outcome == "leaked: 6 of 20 pairs, split anew"
     report = make("triplets", tmp_path, tmp_path / "out", BuildSettings())
-    assert report.manifest["splits"]["given"] == plan.given.outcome
+    assert report.manifest["splits"]["given"] == plan.own_split.outcome
     (problem,) = report.manifest["problems"]
     assert (problem["kind"], problem["left_out"]) == ("leak", False)
     assert "6 of 20 pairs are in 1 group on both sides" in problem["detail"]
@@ -383,8 +383,8 @@ def test_groups_that_the_builder_merges_leak_too(root: Path) -> None:
     index = datasets.index("triplets", root)
     merged = groups_of(index) | {"clean/000005": "clean/000000"}
     plan = make_plan(index, merged, BuildSettings())
-    assert plan.given is not None
-    assert plan.given.outcome == "leaked: 4 of 12 pairs, split anew"
+    assert plan.own_split is not None
+    assert plan.own_split.outcome == "leaked: 4 of 12 pairs, split anew"
 
 
 def test_a_build_has_one_patch_a_pair_and_its_attributes(root: Path) -> None:

@@ -125,7 +125,7 @@ def compose(
             "folds": plan.folds,
             "images": {split: per_split[split] for split in ("train", "validation", "test")},
             "groups": {group: {"split": side.split, "fold": side.fold} for group, side in sorted(plan.groups.items())},
-            **({} if plan.given is None else {"given": plan.given.outcome}),
+            **({} if plan.own_split is None else {"given": plan.own_split.outcome}),
         },
         "photos": seen.to_json(),
         "counts": {

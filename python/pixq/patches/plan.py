@@ -196,19 +196,19 @@ class PlannedShard:
 
 @dataclass(frozen=True)
 class Plan:
-    """A patch set before any patch is cut."""
+    """A patch set before any patch is cut; `own_split` is the dataset's own split, if it has one."""
 
     settings: BuildSettings
     shards: tuple[PlannedShard, ...]
     groups: Mapping[str, splits.SplitOf]
     folds: int
     excluded: Mapping[str, int]
-    given: GivenSplit | None = None
+    own_split: GivenSplit | None = None
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Problems with the dataset's own split."""
-        return () if self.given is None else self.given.problems
+        return () if self.own_split is None else self.own_split.problems
 
     @property
     def images(self) -> int:
@@ -283,8 +283,8 @@ def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSet
         seen.add(pair.image_id)
     names = {groups[pair.reference_id] for pair, _ in entries}
     folds = min(DEFAULT_FOLDS, len(names)) if settings.folds is None else settings.folds
-    given = given_split((pair.split, groups[pair.reference_id]) for pair, _ in entries)
-    sides = assign(names, given, ratio=settings.ratio, folds=folds, seed=settings.seed)
+    own_split = given_split((pair.split, groups[pair.reference_id]) for pair, _ in entries)
+    sides = assign(names, own_split, ratio=settings.ratio, folds=folds, seed=settings.seed)
     by_group: dict[str, list[PlannedImage]] = {}
     for pair, buckets in entries:
         group = groups[pair.reference_id]
@@ -293,7 +293,7 @@ def make_plan(index: DatasetIndex, groups: Mapping[str, str], settings: BuildSet
     for images in by_group.values():
         # Pairs of one reference stand together, so it is decoded once.
         images.sort(key=lambda image: (image.pair.reference_id, image.pair.image_id))
-    return Plan(settings, _shards(by_group, sides), sides, folds, excluded, given)
+    return Plan(settings, _shards(by_group, sides), sides, folds, excluded, own_split)
 
 
 def _shards(

@@ -29,7 +29,7 @@ FORMAT = "pixq patch set"
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
-#: Where an unfinished build keeps what it needs to go on, inside the patch set's directory.
+#: Where an unfinished build keeps what it needs to be resumed, inside the patch set's directory.
 SCRATCH = ".pixq-build"
 
 

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from pixq.errors import PixqError
 
-__all__ = ["ShardedRows"]
+__all__ = ["ShardedArray"]
 
 
-class ShardedRows:
+class ShardedArray:
     """The patches of several `.npy` files as one array: uint8 (n, size, size, 3).
 
     It takes a number, a slice, an array of numbers or a mask, and only reads the selected patches. Files are mapped
@@ -33,7 +33,7 @@ class ShardedRows:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        return f"<ShardedRows {self.shape} uint8 in {len(self._paths)} files>"
+        return f"<ShardedArray {self.shape} uint8 in {len(self._paths)} files>"
 
     def shard(self, number: int) -> NDArray[np.uint8]:
         """The memory-mapped array of one shard, read-only."""

@@ -20,7 +20,7 @@ from pixq.io.atomic import FileInfo, checksum, explain_os_errors
 from pixq.patches.read_files import read_images, read_manifest
 from pixq.patches.records import Records, join_shards
 from pixq.patches.schema import MANIFEST, ImageLine, Manifest, ShardEntry
-from pixq.patches.sharded_array import ShardedRows
+from pixq.patches.sharded_array import ShardedArray
 
 __all__ = ["Batch", "PatchSet", "check_sizes", "fingerprint", "image_spans", "verify"]
 
@@ -83,12 +83,12 @@ class PatchSet:
         self._fusions = tuple(Fusion(fusion["type"], fusion["alpha"]) for fusion in self._manifest["fusions"])
         shards = self._manifest["shards"]
         size = self._manifest["geometry"]["size"]
-        self._reference = ShardedRows(
+        self._reference = ShardedArray(
             [self._directory / f"{shard['name']}.reference.npy" for shard in shards],
             [shard["reference_rows"] for shard in shards],
             size,
         )
-        self._distorted = ShardedRows(
+        self._distorted = ShardedArray(
             [self._directory / f"{shard['name']}.distorted.npy" for shard in shards],
             [shard["distorted_rows"] for shard in shards],
             size,
@@ -175,12 +175,12 @@ class PatchSet:
         return self._fusions
 
     @property
-    def reference(self) -> ShardedRows:
+    def reference(self) -> ShardedArray:
         """All reference patches: uint8 (m, size, size, 3), memory-mapped; `records.reference_row` is an index."""
         return self._reference
 
     @property
-    def distorted(self) -> ShardedRows:
+    def distorted(self) -> ShardedArray:
         """All distorted patches, unfused: uint8 (n, size, size, 3), memory-mapped; see `records.distorted_row`."""
         return self._distorted
 
