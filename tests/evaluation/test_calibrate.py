@@ -283,7 +283,7 @@ def test_one_run_holds_several_by_name(run: Path, target: PatchSet) -> None:
         (["--level", "0"], "--level is 0"),
         (["--resamples", "5"], "--resamples is 5"),
         (["--seed", "-1"], "--seed is -1"),
-        (["--target", "nowhere"], "nowhere: is no directory"),
+        (["--target", "nowhere"], "nowhere: is not a directory"),
     ],
 )
 def test_mistakes_of_the_command_line(run: Path, target: PatchSet, arguments: list[str], expected: str) -> None:
