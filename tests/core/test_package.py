@@ -54,8 +54,25 @@ def test_the_module_is_optimised() -> None:
     assert _core.DEBUG_BUILD is False
 
 
-@pytest.mark.parametrize("name", ["py.typed", "_core.pyi"])
-def test_types_are_shipped(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "py.typed",
+        "_core.pyi",
+        "default/model.safetensors",
+        "http/assets/flicker.js",
+        "http/assets/icon.svg",
+        "http/assets/page.css",
+        "io/formula_characters.json",
+        "runs/recipes/seed.toml",
+        "runs/recipes/strong.toml",
+        "serve/page/index.html",
+        "study/admin/index.html",
+        "study/constants.json",
+        "study/design/default_survey.toml",
+    ],
+)
+def test_files_that_are_read_at_run_time_are_shipped(name: str) -> None:
     assert files("pixq").joinpath(name).is_file()
 
 

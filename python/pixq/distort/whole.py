@@ -46,11 +46,16 @@ def write_whole(root: Path, labels: str, wanted: set[str], fill: Callable[[Path]
     if ours and (root / "labels.json").read_text(encoding="utf-8") == labels and _listing(root) == wanted:
         return False
     old = root.with_name(f".{root.name}.old-{os.getpid()}")
-    with atomic_directory(root) as scratch:
-        fill(scratch)
-        (scratch / "labels.json").write_text(labels, encoding="utf-8")
-        if ours:
-            root.rename(old)
+    try:
+        with atomic_directory(root) as scratch:
+            fill(scratch)
+            (scratch / "labels.json").write_text(labels, encoding="utf-8")
+            if ours:
+                root.rename(old)
+    except BaseException:
+        if old.exists() and not root.exists():
+            old.rename(root)
+        raise
     shutil.rmtree(old, ignore_errors=True)
     return True
 

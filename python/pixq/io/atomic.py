@@ -58,13 +58,23 @@ def checksum(path: Path) -> FileInfo:
 
 
 @contextmanager
-def explain_os_errors(path: Path, fix: str = WRITABLE) -> Iterator[None]:
-    """Turn an `OSError` of the block into a `PixqError` that names `path` and says how to fix it.
+def explain_os_errors(path: Path, fix: str = WRITABLE, *, scratch: Path | None = None) -> Iterator[None]:
+    """Turn an `OSError` of the block into a `PixqError` that names the file and says how to fix it.
+
+    Parameters
+    ----------
+    path
+        The file to name where the error names none.
+    fix
+        What the user can do about it.
+    scratch
+        What is written in place of `path`, which is named for both. An error about any other file is then the
+        caller's own, and is passed on as it is.
 
     Raises
     ------
     PixqError
-        In place of the `OSError`.
+        In place of the `OSError`; a broken pipe is passed on, since nobody reads on.
 
     Examples
     --------
@@ -75,8 +85,18 @@ def explain_os_errors(path: Path, fix: str = WRITABLE) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise PixqError(f"{path}: {error.strerror or error}; {fix}") from None
+        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+        if named.name.startswith(f".{path.name}."):
+            # The user knows nothing of scratch files.
+            named = path
+        if scratch is not None:
+            if not named.is_relative_to(scratch) and not path.is_relative_to(named):
+                raise
+            named = path
+        raise PixqError(f"{named}: {error.strerror or error}; {fix}") from None
 
 
 @contextmanager
@@ -88,7 +108,7 @@ def atomic_write(path: Path, fix: str = WRITABLE) -> Iterator[Path]:
     Raises
     ------
     PixqError
-        If an `OSError` occurs, in the block too: it names `path`, and ends with `fix`.
+        If writing fails, in the block too: it names `path`, and ends with `fix`.
 
     Examples
     --------
@@ -100,7 +120,7 @@ def atomic_write(path: Path, fix: str = WRITABLE) -> Iterator[Path]:
     ('whole', ['a.txt'])
     """
     scratch = scratch_path(path)
-    with explain_os_errors(path, fix):
+    with explain_os_errors(path, fix, scratch=scratch):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield scratch
@@ -118,10 +138,10 @@ def atomic_directory(path: Path, fix: str = WRITABLE) -> Iterator[Path]:
     Raises
     ------
     PixqError
-        If an `OSError` occurs, in the block too: it names `path`, and ends with `fix`.
+        If writing fails, in the block too: it names `path`, and ends with `fix`.
     """
     scratch = scratch_path(path)
-    with explain_os_errors(path, fix):
+    with explain_os_errors(path, fix, scratch=scratch):
         try:
             scratch.mkdir(parents=True)
             yield scratch

@@ -142,6 +142,11 @@ class RunDirectory:
             if any(self.path.iterdir()) and not self.exists():
                 raise PixqError(f"{self.path}: is not empty and does not hold a run; choose another --out")
 
+    def delete_scratch(self) -> None:
+        """Delete the scratch files that a process which was killed has left."""
+        for path in self.path.glob(".*.partial-*"):
+            path.unlink(missing_ok=True)
+
     def write_info(self, info: RunInfo) -> None:
         """Write `run.json`."""
         save_json(self.path / RUN, info.model_dump(mode="json"), _FIX)

@@ -87,6 +87,8 @@ def train(
         # Every process has looked before the first one creates the run.
         world.wait()
         before = check_same_run(run, partition, recipe, start) if begun else None
+        if world.first:
+            run.delete_scratch()
         if before is not None and before.status in FINISHED:
             return before
         return Trainer(run, partition, recipe, world, interrupted, start, before, on_progress).run()

@@ -68,7 +68,7 @@ class _Question(Table):
 
     def refusal(self, answer: object) -> str:
         """Why a value is not an answer to this question; empty where it is one, or where none is needed."""
-        if answer is None or answer == "":
+        if answer is None or (isinstance(answer, str) and not answer.strip()):
             return "needs an answer" if self.required else ""
         return "" if self.accepts(answer) else f"must be {self.expected()}"
 

@@ -9,7 +9,8 @@ export type Problem = "missing" | "invalid";
 
 /** What is wrong with an answer; null where nothing is. */
 export function problemOf(question: Question, answer: unknown): Problem | null {
-  if (answer === null || answer === undefined || answer === "") return question.required ? "missing" : null;
+  const blank = answer === null || answer === undefined || (typeof answer === "string" && !answer.trim());
+  if (blank) return question.required ? "missing" : null;
   return accepts(question, answer) ? null : "invalid";
 }
 
