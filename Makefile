@@ -1,4 +1,4 @@
-# Everything is made in .venv and target, from this file alone. It needs git, Python 3.11 or newer, Rust, a C compiler
+# This file alone makes everything, in .venv and target. It needs git, Python 3.11 or newer, Rust, a C compiler
 # and make; cmake, maturin and Node come from PyPI. GNU make, POSIX sh.
 
 PYTHON ?= python3
@@ -10,11 +10,11 @@ PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 STAMPS := .venv/.pixq
 PY := .venv/bin/python
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
-# The bundle is made of these, and git ignores it.
+# The bundle is built from these; git ignores it.
 PAGE := python/pixq/study/page/page.js
 WEB := $(shell find python/pixq/study/web -name node_modules -prune -o -name test -prune -o -type f -print) \
 	$(addprefix python/pixq/http/assets/,flicker.js page.css icon.svg)
-# A module that was deleted, or that was never built, is built again whatever the stamps say.
+# A module that was deleted or never built is built again, whatever the stamps say.
 MISSING := $(if $(wildcard python/pixq/_core*.so),,missing)
 
 # turbojpeg's build calls cmake, and pyo3's calls python: both must be those of .venv.
@@ -23,7 +23,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV := 1
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
-# pyo3 compiles anew when these change: with maturin's own values, clippy and maturin share one build.
+# pyo3 compiles again when these change: with maturin's own values, clippy and maturin share one build.
 MATURIN_ENV = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="`ls "$(CURDIR)"/target/maturin/pyo3-config-*.txt | head -n 1`"
 
 .DEFAULT_GOAL := help
@@ -107,7 +107,7 @@ $(PAGE): $(WEB) tools/study_page.py | $(STAMPS)/build
 	$(PY) tools/study_page.py
 	@test ! -e $@ || touch $@
 
-# maturin installs the dependencies as well. The page is used where it lies, so a new one asks for no new build.
+# maturin installs the dependencies as well. The page is used in place, so a new one needs no new build.
 $(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build $(PAGE)
 	@case `uname -m` in x86_64|amd64|i?86) command -v nasm >/dev/null || \
 		echo "pixq: nasm was not found, so JPEG decoding will be slower; for full speed install nasm, then: make clean build" >&2;; esac

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pixq.classes import CLASSES, GREEN, ORANGE, RED
 from pixq.drawing import image_scaling, legend, map_pictures
-from pixq.drawing.image_scaling import Scale, cells, pixels, places, scale_of
+from pixq.drawing.image_scaling import ImageScale, cells, pixels, places, scale_of
 from pixq.drawing.legend import BACKGROUND, Text, entries, facts, rgb, shares, text_size
 from pixq.drawing.map_pictures import encode, heat, overlay, side_by_side
 from pixq.errors import PixqError
@@ -174,10 +174,10 @@ def test_of_the_cells_in_a_box_the_least_shows(grid: Grid, shrink: int, enlarge:
     full = values[rows][:, columns]
     tops, lefts = (range(0, side, shrink) for side in full.shape)
     wanted = np.array([[full[y : y + shrink, x : x + shrink].min() for x in lefts] for y in tops])
-    found = cells(values, grid, Scale(grid.height, grid.width, 1, shrink))
+    found = cells(values, grid, ImageScale(grid.height, grid.width, 1, shrink))
     assert found.dtype == np.int8
     assert np.array_equal(found, wanted)
-    larger = cells(values, grid, Scale(grid.height, grid.width, enlarge))
+    larger = cells(values, grid, ImageScale(grid.height, grid.width, enlarge))
     assert np.array_equal(larger, np.kron(full, np.ones((enlarge, enlarge), np.int8)))
 
 
@@ -198,10 +198,10 @@ def test_a_box_of_pixels_is_shown_as_its_mean(
     colour = np.broadcast_to(eight.reshape(*image.shape[:2], -1), (*image.shape[:2], 3))
     tops, lefts = (range(0, side, shrink) for side in image.shape[:2])
     means = np.array([[colour[y : y + shrink, x : x + shrink].mean(axis=(0, 1)) for x in lefts] for y in tops])
-    found = pixels(image, Scale(*image.shape[:2], 1, shrink))
+    found = pixels(image, ImageScale(*image.shape[:2], 1, shrink))
     assert found.dtype == np.uint8
     assert np.abs(found - means).max() <= 0.5 + 1e-9
-    large = pixels(image, Scale(*image.shape[:2], 3))
+    large = pixels(image, ImageScale(*image.shape[:2], 3))
     assert np.array_equal(large, np.kron(colour, np.ones((3, 3, 1), np.int64)))
 
 

@@ -16,7 +16,7 @@ from pixq.study.design.config import Platform, Quota, Source, Study
 from pixq.study.session.event_payloads import EVENT_KINDS, LOGGED_KINDS
 from pixq.study.session.participants import completion, links, person
 from pixq.study.session.session_plan import GroundTruth, Item, SessionPlan, rules_of
-from pixq.study.session.state_machine import CALIBRATIONS, TRAININGS, Progress, advance, replay
+from pixq.study.session.state_machine import CALIBRATIONS, TRAININGS, SessionProgress, advance, replay
 from pixq.study.store.keys import Key
 from pixq.study.store.records import Event
 
@@ -57,7 +57,7 @@ def events(said: list[tuple[str, dict[str, Any]]]) -> list[Event]:
     return [Event(n, kind, float(n), "", json.dumps(data)) for n, (kind, data) in enumerate(said)]
 
 
-def after(*said: tuple[str, dict[str, Any]]) -> Progress:
+def after(*said: tuple[str, dict[str, Any]]) -> SessionProgress:
     return replay(PLAN, events(list(said)))
 
 
@@ -95,7 +95,7 @@ said = st.lists(st.one_of(st.sampled_from(WHOLE), st.tuples(st.sampled_from(EVEN
 
 @given(said)
 def test_any_prefix_of_any_events_goes_on(said: list[tuple[str, dict[str, Any]]]) -> None:
-    every, progress = events(said), Progress()
+    every, progress = events(said), SessionProgress()
     for event in every:
         stood = progress
         progress, wrong = advance(PLAN, progress, event)
@@ -125,7 +125,7 @@ def test_batches_that_come_again_lead_to_the_same_place(
 ) -> None:
     every = events(said)
     once = replay(PLAN, every)
-    progress = Progress()
+    progress = SessionProgress()
     for first, end in batches:
         # A gap is never stored, so it is never replayed.
         if first <= progress.next:

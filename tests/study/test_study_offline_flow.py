@@ -20,7 +20,7 @@ from pixq.study.design.config import Quota, Source, Study
 from pixq.study.design.survey import Choice, Number, Question, Scale
 from pixq.study.session.event_payloads import EVENT_KINDS
 from pixq.study.session.session_plan import GroundTruth, Item, SessionPlan, public_rules, rules_of
-from pixq.study.session.state_machine import Progress, Step, advance
+from pixq.study.session.state_machine import SessionProgress, Step, advance
 from pixq.study.store.records import ENDED, Event
 from support.surveys import SURVEY
 
@@ -108,7 +108,7 @@ def survey_answer(draws: random.Random, question: Question) -> Any:
     return draws.choice(["", "fine", "\U0001f441" * question.max_length])
 
 
-def said(draws: random.Random, plan: SessionPlan, at: Progress) -> tuple[str, dict[str, Any]]:
+def said(draws: random.Random, plan: SessionPlan, at: SessionProgress) -> tuple[str, dict[str, Any]]:
     """What might come next: mostly what fits, so that sessions get on."""
     step = at.step if not at.ended else "survey"
     fits: dict[str, dict[str, Any]] = {
@@ -152,7 +152,7 @@ def test_page_and_server_agree_about_any_events() -> None:
     lines, expected = [], []
     seen: Counter[str] = Counter()
     for _ in range(SEQUENCES):
-        each, at = draw_plan(draws), Progress()
+        each, at = draw_plan(draws), SessionProgress()
         events, after = [], []
         for place in range(draws.randrange(5, 45)):
             kind, data = said(draws, each, at)

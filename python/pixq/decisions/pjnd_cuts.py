@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from pixq.io.json_file import FileModel, Share, read_model, write_model
 
-__all__ = ["FORMAT", "PJND", "PJND_CUTS", "GreenCut", "PjndCuts", "Source", "read_cuts", "write_cuts"]
+__all__ = ["FORMAT", "PJND", "PJND_CUTS", "GreenCut", "PjndCuts", "PjndSource", "read_cuts", "write_cuts"]
 
 
 #: Name of the file in a run's directory that holds the cuts fitted to PJNDs.
@@ -39,7 +39,7 @@ class GreenCut:
     high: float | None = None
 
 
-class Source(FileModel):
+class PjndSource(FileModel):
     """A source that the cut was chosen on: its accepted range, and the PJND predicted by the cut of all other sources.
 
     The prediction is `None` if no level is noticed, or the other sources choose no cut.
@@ -82,7 +82,7 @@ class PjndCuts(FileModel):
     low: float
     high: float
     within: Share
-    sources: dict[str, Source]
+    sources: dict[str, PjndSource]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

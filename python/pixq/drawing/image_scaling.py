@@ -1,4 +1,4 @@
-"""Scale images for pictures: enlarge or shrink them by a whole factor, without a float copy."""
+"""ImageScale images for pictures: enlarge or shrink them by a whole factor, without a float copy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pixq.errors import PixqError
 from pixq.scoring.grid import Grid
 
-__all__ = ["LONGEST", "Scale", "bands", "cells", "check_image", "pixels", "places", "scale_of"]
+__all__ = ["LONGEST", "ImageScale", "bands", "cells", "check_image", "pixels", "places", "scale_of"]
 
 #: Default limit for the sides of a picture without its legend, in pixels.
 LONGEST = 4096
@@ -25,7 +25,7 @@ _BAND = 1 << 21
 
 
 @dataclass(frozen=True)
-class Scale:
+class ImageScale:
     """How an image is scaled: each pixel to `enlarge` x `enlarge` ones, or each `shrink` x `shrink` box to one."""
 
     height: int
@@ -42,7 +42,7 @@ class Scale:
         return -(-length // self.shrink) * self.enlarge
 
 
-def scale_of(grid: Grid, longest: int, layout: tuple[int, int] = (1, 1)) -> Scale:
+def scale_of(grid: Grid, longest: int, layout: tuple[int, int] = (1, 1)) -> ImageScale:
     """The scale at which `layout` rows and columns of the image of `grid` fit within `longest` pixels a side.
 
     Raises
@@ -60,7 +60,7 @@ def scale_of(grid: Grid, longest: int, layout: tuple[int, int] = (1, 1)) -> Scal
     side = max(grid.height * layout[0], grid.width * layout[1])
     enlarge = max(min(_SMALL, longest) // max(grid.height, grid.width), 1)
     enlarge = max(min(enlarge, longest // side), 1)
-    return Scale(grid.height, grid.width, enlarge, -(-side // longest))
+    return ImageScale(grid.height, grid.width, enlarge, -(-side // longest))
 
 
 def check_image(image: Any, grid: Grid, name: str) -> None:
@@ -86,8 +86,8 @@ def bands(rows: int, samples: int) -> Iterator[slice]:
     return (slice(top, min(top + step, rows)) for top in range(0, rows, step))
 
 
-def pixels(image: NDArray[Any], scale: Scale) -> NDArray[np.uint8]:
-    """Scale an image: uint8 (rows, columns, 3) of `scale.shape`.
+def pixels(image: NDArray[Any], scale: ImageScale) -> NDArray[np.uint8]:
+    """ImageScale an image: uint8 (rows, columns, 3) of `scale.shape`.
 
     16 bits become 8 as for the models. A box becomes the mean of its pixels, rounded half up; boxes at the edges may
     hold fewer.
@@ -118,25 +118,25 @@ def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def places(scale: Scale) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def places(scale: ImageScale) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The centre of each row and column of the scaled image, in pixels of the original.
 
     Examples
     --------
-    >>> places(Scale(20, 25, shrink=10))[1].tolist()
+    >>> places(ImageScale(20, 25, shrink=10))[1].tolist()
     [4.5, 14.5, 22.0]
     """
     return _middles(scale.height, scale), _middles(scale.width, scale)
 
 
-def _middles(length: int, scale: Scale) -> NDArray[np.float64]:
+def _middles(length: int, scale: ImageScale) -> NDArray[np.float64]:
     if scale.shrink == 1:
         return (np.arange(length * scale.enlarge) + 0.5) / scale.enlarge - 0.5
     firsts = np.arange(0, length, scale.shrink)
     return (firsts + np.minimum(firsts + scale.shrink, length) - 1) / 2
 
 
-def cells(values: NDArray[np.int8], grid: Grid, scale: Scale) -> NDArray[np.int8]:
+def cells(values: NDArray[np.int8], grid: Grid, scale: ImageScale) -> NDArray[np.int8]:
     """The value of the cell under each pixel of the scaled image; the least of several, so that it is never lost.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq.classes import CLASSES, GREEN, ORANGE, RED
-from pixq.drawing.image_scaling import LONGEST, Scale, bands, cells, check_image, pixels, places, scale_of
+from pixq.drawing.image_scaling import LONGEST, ImageScale, bands, cells, check_image, pixels, places, scale_of
 from pixq.drawing.legend import BACKGROUND, INK, LUMA, Text, colour_bar, draw_legend, rgb, text_size
 from pixq.errors import PixqError
 from pixq.scoring.quality_map import QualityMap
@@ -237,7 +237,7 @@ def encode(picture: NDArray[np.uint8], *, level: int = 4) -> bytes:
 
 
 def _tint(
-    quality_map: QualityMap, picture: NDArray[np.uint8], scale: Scale, *, safe: bool, opacity: float
+    quality_map: QualityMap, picture: NDArray[np.uint8], scale: ImageScale, *, safe: bool, opacity: float
 ) -> NDArray[np.uint8]:
     """Colour `picture` in place by the classes of the map."""
     _check_opacity(opacity)

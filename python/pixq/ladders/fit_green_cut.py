@@ -11,7 +11,7 @@ from pixq._version import __version__
 from pixq.classes import QUALITY_CUTS
 from pixq.datasets.photos import fingerprint
 from pixq.decisions.decision import Decision
-from pixq.decisions.pjnd_cuts import PjndCuts, Source
+from pixq.decisions.pjnd_cuts import PjndCuts, PjndSource
 from pixq.errors import PixqError
 from pixq.io.images import explain_image_errors
 from pixq.io.progress import ProgressCallback, ignore_progress
@@ -105,7 +105,9 @@ def make_pjnd_cuts(ranges: Sequence[SourceRange], *, blake3: str, share: float, 
         low=cut.low,
         high=cut.high,
         within=sum(source.contains(predicted[source.name]) for source in ranges) / len(ranges),
-        sources={source.name: Source(range=source.range, predicted=predicted[source.name].level) for source in ranges},
+        sources={
+            source.name: PjndSource(range=source.range, predicted=predicted[source.name].level) for source in ranges
+        },
     )
 
 

@@ -24,7 +24,7 @@ from pixq.errors import PixqError
 from pixq.io.atomic import FileInfo, checksum, explain_os_errors, replace_text
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.manifest import compose, image_lines
-from pixq.patches.photo_survey import survey
+from pixq.patches.photo_survey import survey_photos
 from pixq.patches.plan import BuildSettings, Plan, PlannedShard, make_plan
 from pixq.patches.read_files import read_manifest
 from pixq.patches.resume import SHARDS_KEPT, begin, claimed, complete, read_json, replace_json, stamps
@@ -125,7 +125,7 @@ def build(
     if threads < 1:
         raise PixqError(f"--threads is {threads}; give 1 or more")
 
-    seen = survey(index, max_pixels=settings.max_pixels, threads=threads)
+    seen = survey_photos(index, max_pixels=settings.max_pixels, threads=threads)
     plan = make_plan(index, seen.groups, settings)
     seen.check(plan.sides)
     identity = {

@@ -15,7 +15,7 @@ from pixq.patches.plan import LABEL_MEANINGS, Plan
 from pixq.patches.schema import FORMAT, SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from pixq.patches.photo_survey import Survey
+    from pixq.patches.photo_survey import PhotoSurvey
 
 __all__ = ["compose", "image_lines"]
 
@@ -76,7 +76,7 @@ def compose(
     index: DatasetIndex,
     plan: Plan,
     built: Mapping[str, Mapping[str, Any]],
-    seen: Survey,
+    seen: PhotoSurvey,
     images: FileInfo,
     identity: Mapping[str, Any],
 ) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from pixq.datasets import photos, splits
 from pixq.datasets.base import DatasetIndex
 from pixq.patches.plan import files_of
 
-__all__ = ["NEAR_SIDE", "Survey", "survey"]
+__all__ = ["NEAR_SIDE", "PhotoSurvey", "survey_photos"]
 
 #: References with a shorter side than this are not compared: any two smooth crops of 20x20 pixels look alike.
 NEAR_SIDE = 32
 
 
 @dataclass(frozen=True)
-class Survey:
+class PhotoSurvey:
     """The groups that follow from the references' pixels.
 
     `groups` gives the group of each reference_id, after merging groups that share a photo.
@@ -57,7 +57,7 @@ class Survey:
         }
 
 
-def survey(index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: int | None = None) -> Survey:
+def survey_photos(index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: int | None = None) -> PhotoSurvey:
     """Decode and compare every reference of `index`.
 
     Groups that share a photo or any file (one pair's distorted image may be another's reference) are merged. A
@@ -78,7 +78,7 @@ def survey(index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: int | Non
     merged = photos.merge_groups(by_reference, together=together)
     groups = {reference_id: merged.groups.get(group, group) for reference_id, group in given.items()}
     near = tuple(pair for pair in merged.near if min(map(_side, (seen[pair.first], seen[pair.second]))) >= NEAR_SIDE)
-    return Survey(groups, merged.notes, near, seen)
+    return PhotoSurvey(groups, merged.notes, near, seen)
 
 
 def _side(photo: photos.Photo) -> int:

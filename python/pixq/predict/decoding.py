@@ -18,7 +18,7 @@ from pixq.io.images import eight_bits, explain_image_errors, load_pixels
 from pixq.predict.pairs import Pair
 from pixq.scoring.grid import Grid
 
-__all__ = ["MEMORY", "MIB", "Opened", "Plan", "open_pair", "plan"]
+__all__ = ["MEMORY", "MIB", "DecodePlan", "Opened", "open_pair", "plan"]
 
 MIB = 1 << 20
 #: Default limit for pixels and results, in MiB.
@@ -33,7 +33,7 @@ _LISTED = 400
 
 
 @dataclass(frozen=True)
-class Plan:
+class DecodePlan:
     """How much memory it takes to open and score a pair, in bytes.
 
     Parameters
@@ -87,7 +87,7 @@ class Opened:
                 mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> Plan:
+def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> DecodePlan:
     """Estimate the memory that a pair takes, from the headers of its files.
 
     `listed` says that every patch will be written to JSON or CSV.
@@ -115,7 +115,7 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> Plan:
         raise PixqError(f"{pair.distorted}: {error}") from None
     per_patch = _PATCH + (_LISTED if listed else 0)
     work = _WORK + per_patch * rows * columns
-    return Plan(pair, (decoding[0], decoding[1]), 2 * 3 * height * width, work)
+    return DecodePlan(pair, (decoding[0], decoding[1]), 2 * 3 * height * width, work)
 
 
 def _decoding(path: Path, header: dict[str, Any]) -> int:
@@ -150,7 +150,7 @@ def _progressive(path: Path) -> bool:
     return True
 
 
-def open_pair(planned: Plan, memory: int) -> Opened:
+def open_pair(planned: DecodePlan, memory: int) -> Opened:
     """Decode both images: in two threads if `memory` bytes allow it, or one after the other into temporary files.
 
     Raises

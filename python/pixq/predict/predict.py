@@ -11,7 +11,7 @@ from typing import Any
 
 from pixq.errors import PixqError
 from pixq.io.progress import ProgressCallback, ignore_progress
-from pixq.predict.decoding import MEMORY, MIB, Opened, Plan, open_pair, plan
+from pixq.predict.decoding import MEMORY, MIB, DecodePlan, Opened, open_pair, plan
 from pixq.predict.outputs import Outputs, write
 from pixq.predict.pairs import Matched, Pair, match_pairs
 from pixq.predict.resume_log import ResumeLog
@@ -71,7 +71,7 @@ class _Prepared:
     pair: Pair
     inputs: dict[str, Any] | None = None
     finished: QualityMap | None = None
-    planned: Plan | None = None
+    planned: DecodePlan | None = None
     opened: Opened | None = None
     refused: PixqError | None = None
 

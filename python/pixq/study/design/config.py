@@ -15,7 +15,17 @@ from pixq.study.design.platforms import PLATFORMS
 from pixq.study.design.survey import QUESTION_KINDS, Question, check_survey, default_survey
 from pixq.study.design.table import Id, Language, Table, matching
 
-__all__ = ["PLACEHOLDER", "STUDY_FILE", "Estimate", "Platform", "Quota", "Source", "Study", "TruthSource", "read_study"]
+__all__ = [
+    "PLACEHOLDER",
+    "STUDY_FILE",
+    "EstimateSettings",
+    "Platform",
+    "Quota",
+    "Source",
+    "Study",
+    "TruthSource",
+    "read_study",
+]
 
 #: The name of a study's file.
 STUDY_FILE = "study.toml"
@@ -178,7 +188,7 @@ class Platform(Table):
         return self
 
 
-class Estimate(Table):
+class EstimateSettings(Table):
     """`[estimate]`: the assumptions of `pixq study check`.
 
     Parameters
@@ -254,7 +264,7 @@ class Study(Table):
     clicks: Annotated[int, Field(ge=2, le=5)] = 3
     quota: Quota = Quota()
     platform: Platform = Platform()
-    estimate: Estimate = Estimate()
+    estimate: EstimateSettings = EstimateSettings()
     source: Annotated[tuple[Source, ...], Field(strict=False, min_length=1)]
     training: Annotated[tuple[TruthSource, ...], Field(strict=False)] = ()
     test: Annotated[tuple[TruthSource, ...], Field(strict=False)] = ()

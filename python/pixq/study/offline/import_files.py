@@ -19,7 +19,7 @@ from pixq.study.session.parse_event import parse_event
 from pixq.study.session.participants import Person
 from pixq.study.session.service import MAX_EVENTS, SessionService, UnexpectedEvent
 from pixq.study.session.session_plan import SessionPlan
-from pixq.study.session.state_machine import Progress, advance
+from pixq.study.session.state_machine import SessionProgress, advance
 from pixq.study.store.keys import OFFLINE_PLATFORM, Key
 from pixq.study.store.records import DatabaseUnavailable, Event, EventConflict
 
@@ -245,9 +245,9 @@ class Importer:
         return ImportResult(file.session, new, len(progress.answers))
 
 
-def _final_progress(path: Path, plan: SessionPlan, events: Iterable[Event]) -> Progress:
+def _final_progress(path: Path, plan: SessionPlan, events: Iterable[Event]) -> SessionProgress:
     """Replay a session, which must be completed."""
-    progress = Progress()
+    progress = SessionProgress()
     for event in events:
         progress, refusal = advance(plan, progress, event)
         if refusal:

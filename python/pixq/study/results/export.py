@@ -264,7 +264,7 @@ def write_export(
     study
         The study.
     answers, sessions
-        The rows; see `pixq.study.results.statistics.load_results`.
+        The rows; see `pixq.study.results.load.load_results`.
     consents
         Version, language and text by digest; see `pixq.study.store.store.Store.consents`.
     out

@@ -14,7 +14,7 @@ from pixq.study.constants import CONSTANTS
 from pixq.study.design.survey import Question
 from pixq.study.results.answers import late_frames
 from pixq.study.session.session_plan import parse_rules
-from pixq.study.session.state_machine import Progress
+from pixq.study.session.state_machine import SessionProgress
 from pixq.study.store.records import Event, Session
 
 __all__ = ["SessionSummary", "safe_text", "summary_of"]
@@ -59,7 +59,7 @@ class SessionSummary:
     survey: Mapping[str, Any] | None
 
 
-def summary_of(session: Session, events: Sequence[Event], progress: Progress) -> SessionSummary:
+def summary_of(session: Session, events: Sequence[Event], progress: SessionProgress) -> SessionSummary:
     """Summarise a session.
 
     Parameters

@@ -11,7 +11,8 @@ from pixq.study.constants import CONSTANTS
 from pixq.study.design.survey import Question
 
 __all__ = [
-    "EVENT_KINDS", "LOGGED_KINDS", "Answer", "Calibration", "Check", "Consent", "Payload", "Survey", "parse_payload",
+    "EVENT_KINDS", "LOGGED_KINDS", "AnswerPayload",
+    "Calibration", "Check", "Consent", "Payload", "SurveyPayload", "parse_payload",
 ]  # fmt: skip
 
 _LIMITS = CONSTANTS["limits"]
@@ -69,7 +70,7 @@ class Calibration(Payload):
     screen_height: _Pixels
 
 
-class Answer(Payload):
+class AnswerPayload(Payload):
     """`training` and `trial`: the chosen level and the marked points.
 
     Parameters
@@ -90,7 +91,7 @@ class Answer(Payload):
     track: Annotated[list[_Pair], Field(max_length=_LIMITS["track_positions"])]
 
 
-class Survey(Payload):
+class SurveyPayload(Payload):
     """`survey`: answers by the names of their questions."""
 
     def refusal(self, questions: Iterable[Question]) -> str:
@@ -110,9 +111,9 @@ _PAYLOADS: dict[str, type[Payload]] = {
     "check": Check,
     "calibration": Calibration,
     "instructions": _AnyPayload,
-    "training": Answer,
-    "trial": Answer,
-    "survey": Survey,
+    "training": AnswerPayload,
+    "trial": AnswerPayload,
+    "survey": SurveyPayload,
 }
 #: Kinds that are only logged: accepted at any time, without an effect.
 LOGGED_KINDS = tuple(kind for kind, purpose in CONSTANTS["events"].items() if purpose == "log")

@@ -19,7 +19,7 @@ from pixq.study.session.allocation import Reservation, allocate_images, count_wi
 from pixq.study.session.judge import Eligibility, eligibility
 from pixq.study.session.participants import Person, completion, person
 from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, plan_json, public_rules, public_study
-from pixq.study.session.state_machine import Progress, State, advance, replay
+from pixq.study.session.state_machine import SessionProgress, State, advance, replay
 from pixq.study.store.keys import Key, hash_token
 from pixq.study.store.records import Event, History, Session, SessionChanges, UnknownSession
 from pixq.study.store.store import Store
@@ -77,7 +77,7 @@ class SessionService:
         self._consents_saved = False
         # The caches are shared by threads.
         self._lock = threading.Lock()
-        self._progress: LRUCache[int, Progress] = LRUCache(_CACHED)
+        self._progress: LRUCache[int, SessionProgress] = LRUCache(_CACHED)
         self._plans: LRUCache[str, SessionPlan] = LRUCache(_CACHED)
         self._trials: LRUCache[tuple[str, str, int], dict[str, Any]] = LRUCache(_CACHED)
 
@@ -170,7 +170,7 @@ class SessionService:
         UnknownSession, MissingEvents, EventConflict, DatabaseUnavailable
             As in `Store.append`.
         """
-        admitted: list[Progress] = []
+        admitted: list[SessionProgress] = []
 
         def admit(
             session: Session, first: int, new: Sequence[Event], read: Callable[[int], list[Event]]
@@ -265,7 +265,7 @@ class SessionService:
             raise UnknownSession
         return source.levels[int(level)]
 
-    def replay(self, session: Session, events: Sequence[Event]) -> Progress:
+    def replay(self, session: Session, events: Sequence[Event]) -> SessionProgress:
         """The progress of a session after all its events."""
         return replay(self.plan(session), events)
 
@@ -331,22 +331,22 @@ class SessionService:
 
     def _load_progress(
         self, session: Session, read: Callable[[int, int], list[Event]], next: int | None = None
-    ) -> Progress:
+    ) -> SessionProgress:
         """The progress of a session before event `next`, or after all events; what is not cached is read."""
         with self._lock:
-            start = self._progress.get(session.id) or Progress()
+            start = self._progress.get(session.id) or SessionProgress()
         if next is not None and start.next == next:
             return start
         if next is not None and start.next > next:
             # Another thread is ahead of this transaction: replay up to where it stands.
-            start = Progress()
+            start = SessionProgress()
         events = read(session.id, start.next)
         progress = replay(self.plan(session), [event for event in events if next is None or event.number < next], start)
         if progress.next > start.next:
             self._cache_progress(session, progress)
         return progress
 
-    def _cache_progress(self, session: Session, progress: Progress) -> None:
+    def _cache_progress(self, session: Session, progress: SessionProgress) -> None:
         with self._lock:
             self._progress[session.id] = progress
 
@@ -382,7 +382,7 @@ class SessionService:
             raise UnexpectedEvent(message, event.number, first)
         return digest
 
-    def _page_state(self, session: Session, progress: Progress) -> State:
+    def _page_state(self, session: Session, progress: SessionProgress) -> State:
         plan = self.plan(session)
         state: State = {"step": progress.step, "next": progress.next, "index": progress.index, "of": 0}
         if progress.step in ("training", "trial"):

@@ -14,12 +14,12 @@ from typing import Any, Literal
 from pixq.study.constants import CONSTANTS
 from pixq.study.session.event_payloads import (
     LOGGED_KINDS,
-    Answer,
+    AnswerPayload,
     Calibration,
     Check,
     Consent,
     Payload,
-    Survey,
+    SurveyPayload,
     parse_payload,
 )
 from pixq.study.session.judge import REFERENCE_SIZE, SIGMA, SIGMAS, Judgement, judge
@@ -27,7 +27,8 @@ from pixq.study.session.session_plan import GroundTruth, Item, Rules, SessionPla
 from pixq.study.store.records import ENDED, Event
 
 __all__ = [
-    "CALIBRATIONS", "TRAININGS", "AcceptedAnswer", "Progress", "State", "Step", "advance", "judge_item", "replay",
+    "CALIBRATIONS", "TRAININGS", "AcceptedAnswer",
+    "SessionProgress", "State", "Step", "advance", "judge_item", "replay",
 ]  # fmt: skip
 
 #: Maximum number of calibrations.
@@ -64,7 +65,7 @@ class AcceptedAnswer:
 
 
 @dataclass(frozen=True)
-class Progress:
+class SessionProgress:
     """How far a session is.
 
     Parameters
@@ -102,7 +103,7 @@ class Progress:
         return self.step in ENDED
 
 
-def replay(plan: SessionPlan, events: Iterable[Event], start: Progress | None = None) -> Progress:
+def replay(plan: SessionPlan, events: Iterable[Event], start: SessionProgress | None = None) -> SessionProgress:
     """The progress of a session after all its events.
 
     Parameters
@@ -114,14 +115,14 @@ def replay(plan: SessionPlan, events: Iterable[Event], start: Progress | None = 
     start
         Progress to start from; by default the beginning.
     """
-    progress = start or Progress()
+    progress = start or SessionProgress()
     for event in events:
         if event.number >= progress.next:
             progress, _ = advance(plan, progress, event)
     return progress
 
 
-def advance(plan: SessionPlan, progress: Progress, event: Event) -> tuple[Progress, str]:
+def advance(plan: SessionPlan, progress: SessionProgress, event: Event) -> tuple[SessionProgress, str]:
     """The progress of a session after one more event.
 
     Parameters
@@ -135,7 +136,7 @@ def advance(plan: SessionPlan, progress: Progress, event: Event) -> tuple[Progre
 
     Returns
     -------
-    Progress
+    SessionProgress
         Progress after the event.
     str
         Why the event was refused; empty if it was accepted, or is only logged.
@@ -149,15 +150,15 @@ def advance(plan: SessionPlan, progress: Progress, event: Event) -> tuple[Progre
         payload = parse_payload(event.kind, json.loads(event.data))
     except ValueError as error:
         return waiting, str(error)
-    if isinstance(payload, Answer):
+    if isinstance(payload, AnswerPayload):
         return _answer(plan, waiting, payload, event.number)
     survey = plan.rules.survey
-    if isinstance(payload, Survey) and survey is not None and (refusal := payload.refusal(survey)):
+    if isinstance(payload, SurveyPayload) and survey is not None and (refusal := payload.refusal(survey)):
         return waiting, refusal
     return _leave_step(plan, replace(waiting, feedback=None), payload), ""
 
 
-def _leave_step(plan: SessionPlan, progress: Progress, payload: Payload) -> Progress:
+def _leave_step(plan: SessionPlan, progress: SessionProgress, payload: Payload) -> SessionProgress:
     rules = plan.rules
     if isinstance(payload, Consent):
         return replace(progress, step="check") if payload.agreed else _end(progress, "failed", "consent")
@@ -178,11 +179,11 @@ def _leave_step(plan: SessionPlan, progress: Progress, payload: Payload) -> Prog
     return replace(progress, step="completed")
 
 
-def _end(progress: Progress, step: Step, reason: str) -> Progress:
+def _end(progress: SessionProgress, step: Step, reason: str) -> SessionProgress:
     return replace(progress, step=step, reason=reason, tries=0)
 
 
-def _go_to_image(plan: SessionPlan, progress: Progress, index: int) -> Progress:
+def _go_to_image(plan: SessionPlan, progress: SessionProgress, index: int) -> SessionProgress:
     """Show an image; after the last one of a step, go to the next step."""
     if progress.step == "training" and index >= len(plan.training):
         return _go_to_image(plan, replace(progress, step="trial"), 0)
@@ -191,7 +192,9 @@ def _go_to_image(plan: SessionPlan, progress: Progress, index: int) -> Progress:
     return replace(progress, index=index, tries=0)
 
 
-def _answer(plan: SessionPlan, progress: Progress, answer: Answer, number: int) -> tuple[Progress, str]:
+def _answer(
+    plan: SessionPlan, progress: SessionProgress, answer: AnswerPayload, number: int
+) -> tuple[SessionProgress, str]:
     item = (plan.training if progress.step == "training" else plan.trials)[progress.index]
     if refusal := _refusal(plan.rules, item, answer):
         return progress, f"{progress.step}: {refusal}"
@@ -207,7 +210,7 @@ def _answer(plan: SessionPlan, progress: Progress, answer: Answer, number: int) 
     return progress, ""
 
 
-def _refusal(rules: Rules, item: Item, answer: Answer) -> str:
+def _refusal(rules: Rules, item: Item, answer: AnswerPayload) -> str:
     if answer.key != item.key:
         return "key: does not belong to the current image"
     if answer.pjnd not in item.levels:
