@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from pixq.classes import CLASSES
 from pixq.cli.ladders import describe_rule, load_ladder, warn
 from pixq.cli.progress import progress_bar
+from pixq.drawing.map_pictures import encode
+from pixq.io.atomic import save_bytes
+from pixq.io.csv import csv_writer, name_cell
+from pixq.io.images import load_pixels
+from pixq.ladders.critical import critical_map
+from pixq.ladders.pictures import draw_regions
+from pixq.ladders.predict import predict_regions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,15 +71,6 @@ def critical(
     device
         cpu, cuda, cuda:1, or auto.
     """
-    from pixq.classes import CLASSES
-    from pixq.drawing.map_pictures import encode
-    from pixq.io.atomic import save_bytes
-    from pixq.io.csv import csv_writer, name_cell
-    from pixq.io.images import load_pixels
-    from pixq.ladders.critical import critical_map
-    from pixq.ladders.pictures import draw_regions
-    from pixq.ladders.predict import predict_regions
-
     outputs = {"csv": csv, "map": map, "values": values}
     scorer, ladder = load_ladder(paths, level, device, calibration, outputs)
     with progress_bar() as on_progress:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixq.errors import PixqError, printable
+from pixq.ladders.ladder import open_ladder
+from pixq.predict.outputs import check_outputs
+from pixq.scoring.scorer import load
 
 if TYPE_CHECKING:
     from pixq.ladders.ladder import Ladder
@@ -27,10 +30,6 @@ def load_ladder(
 
     Also checks that `outputs`, by option, can be written.
     """
-    from pixq.ladders.ladder import open_ladder
-    from pixq.predict.outputs import check_outputs
-    from pixq.scoring.scorer import load
-
     run, rest = (paths[0], paths[1:]) if paths and paths[0].is_dir() else (None, paths)
     if len(rest) < 2:
         raise PixqError("too few paths; give REFERENCE LEVELS..., or RUN REFERENCE LEVELS...")

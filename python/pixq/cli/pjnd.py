@@ -9,6 +9,11 @@ from cyclopts import Parameter
 
 from pixq.cli.ladders import describe_rule, load_ladder, warn
 from pixq.cli.progress import progress_bar
+from pixq.drawing.map_pictures import encode
+from pixq.io.atomic import save_bytes
+from pixq.io.csv import bool_cell, csv_writer, name_cell
+from pixq.ladders.pictures import describe_pjnd, draw_curve
+from pixq.ladders.predict import predict_pjnd
 
 __all__ = ["pjnd"]
 
@@ -51,12 +56,6 @@ def pjnd(
     device
         cpu, cuda, cuda:1, or auto.
     """
-    from pixq.drawing.map_pictures import encode
-    from pixq.io.atomic import save_bytes
-    from pixq.io.csv import bool_cell, csv_writer, name_cell
-    from pixq.ladders.pictures import describe_pjnd, draw_curve
-    from pixq.ladders.predict import predict_pjnd
-
     scorer, ladder = load_ladder(paths, level, device, calibration, {"csv": csv, "picture": picture})
     with progress_bar() as on_progress:
         prediction = predict_pjnd(scorer, ladder, share=share, stride=stride, on_progress=on_progress, warn=warn)

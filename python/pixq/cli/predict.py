@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from pixq._core import set_num_threads
+from pixq.classes import CLASSES
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError, printable
+from pixq.predict.outputs import NO_CALIBRATION, Outputs
+from pixq.predict.predict import predict as compare
 from pixq.scoring.engine import EngineName
+from pixq.scoring.quality_map import WORST
+from pixq.scoring.scorer import load
 
 if TYPE_CHECKING:
     from pixq.predict.predict import Report, Result
@@ -72,11 +78,6 @@ def predict(
     threads
         Number of threads. Default: all cores.
     """
-    from pixq._core import set_num_threads
-    from pixq.predict.outputs import NO_CALIBRATION, Outputs
-    from pixq.predict.predict import predict as compare
-    from pixq.scoring.scorer import load
-
     run, reference, distorted = _split(paths)
     for name, number in (("memory", memory), ("threads", threads)):
         if number is not None and number < 1:
@@ -118,8 +119,6 @@ def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path, Path]:
 
 
 def _print_table(report: Report, scorer: Scorer) -> None:
-    from pixq.classes import CLASSES
-    from pixq.scoring.quality_map import WORST
 
     calibration = report.results[0].calibration
     classes = "no calibration" if calibration is None else f"calibration {calibration}"
@@ -148,7 +147,6 @@ def _print_table(report: Report, scorer: Scorer) -> None:
 
 
 def _cells(result: Result) -> list[str]:
-    from pixq.classes import CLASSES
 
     verdict = result.verdict
     shares = [f"{verdict.shares[patch_class.name]:.1%}" for patch_class in reversed(CLASSES)]

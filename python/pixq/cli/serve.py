@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from pixq.errors import PixqError
 from pixq.io.optional import require
+from pixq.scoring.scorer import load
 
 __all__ = ["serve"]
 
@@ -49,7 +50,6 @@ def serve(
         raise PixqError(f"--max-upload is {max_upload:g}; give MiB above 0 and up to 4096")
     for package in ("starlette", "python_multipart", "uvicorn"):
         require(package)
-    from pixq.scoring.scorer import load
     from pixq.serve import service
 
     scorer = load(run, device, calibration=calibration)

@@ -9,6 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixq.errors import PixqError
+from pixq.study.design.study_files import open_study
+from pixq.study.results.export import write_answers
+from pixq.study.results.import_mturk import read_mturk
+from pixq.study.store.keys import KEY_FILE, open_key
 
 __all__ = ["import_amt"]
 
@@ -42,10 +46,6 @@ def import_amt(
         raise PixqError("give the result files: pixq study import-amt batch.csv --out answers")
     if out.exists():
         raise PixqError(f"{out}: exists already; choose another --out or delete it")
-    from pixq.study.design.study_files import open_study
-    from pixq.study.results.export import write_answers
-    from pixq.study.results.import_mturk import read_mturk
-    from pixq.study.store.keys import KEY_FILE, open_key
 
     opened = open_study(study)
     secret = open_key(key or opened.study.folder / KEY_FILE)

@@ -10,6 +10,8 @@ from cyclopts import Parameter
 
 from pixq.errors import printable
 from pixq.io.optional import require
+from pixq.study.results.answers import answers_of
+from pixq.study.results.export import write_export
 
 __all__ = ["export", "status"]
 
@@ -72,8 +74,6 @@ def export(
         Also write Parquet files.
     """
     require("sqlalchemy")
-    from pixq.study.results.answers import answers_of
-    from pixq.study.results.export import write_export
     from pixq.study.results.load import load_results
     from pixq.study.server.open_study import open_service
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pixq.cli.progress import progress_bar
 from pixq.errors import printable
+from pixq.study.design.check import check_study
+from pixq.study.design.new import left_out, new_study
 
 __all__ = ["check", "new"]
 
@@ -40,8 +42,6 @@ def new(
     seed
         Seed of all random draws.
     """
-    from pixq.study.design.new import left_out, new_study
-
     path = new_study(folder, images, title=title, level=level, seed=seed)
     print(path)
     unused = left_out(folder, images)
@@ -61,8 +61,6 @@ def check(study: Path = Path(), /) -> int:
     study
         Folder of the study, or its study.toml. Default: this folder.
     """
-    from pixq.study.design.check import check_study
-
     with progress_bar() as on_progress:
         report = check_study(study, on_progress)
     print(*report.lines(), sep="\n")

@@ -8,8 +8,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.io.optional import require
+from pixq.study.design.demo import write_demo
+from pixq.study.design.study_files import open_study
+from pixq.study.offline.build_page import write_offline
+from pixq.study.store.keys import KEY_FILE, open_key
 
 __all__ = ["build", "demo", "import_"]
 
@@ -47,9 +52,6 @@ def build(
             "serve, which needs no building"
         )
     require("sqlalchemy")
-    from pixq.study.design.study_files import open_study
-    from pixq.study.offline.build_page import write_offline
-    from pixq.study.store.keys import KEY_FILE, open_key
 
     opened = open_study(study)
     key = open_key(opened.study.folder / KEY_FILE)
@@ -85,12 +87,9 @@ def import_(
     if not answers:
         raise PixqError("give the files that participants sent: pixq study import pixq-answers-1-*.json")
     require("sqlalchemy")
-    from pixq.cli.progress import progress_bar
-    from pixq.study.design.study_files import open_study
     from pixq.study.offline.import_files import Importer, read_answer_file
     from pixq.study.server.open_study import open_study_store
     from pixq.study.session.service import SessionService
-    from pixq.study.store.keys import KEY_FILE
 
     opened = open_study(study)
     folder = opened.study.folder
@@ -139,7 +138,6 @@ def demo(
     """
     for package in ("sqlalchemy", "starlette", "uvicorn"):
         require(package)
-    from pixq.study.design.demo import write_demo
     from pixq.study.server.run import serve
 
     written = write_demo(out)

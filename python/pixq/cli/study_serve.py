@@ -10,6 +10,10 @@ from cyclopts import Parameter
 
 from pixq.errors import PixqError, printable
 from pixq.io.optional import require
+from pixq.study.design.config import read_study
+from pixq.study.design.platforms import PLATFORMS
+from pixq.study.store.keys import KEY_FILE, find_pseudonym, open_key
+from pixq.study.store.keys import withdraw as delete_answers
 
 __all__ = ["links", "serve", "who", "withdraw"]
 
@@ -64,10 +68,7 @@ def links(study: Path = Path(), /, *, count: int, url: str) -> int:
     url
         Address that participants open, such as https://study.example.org.
     """
-    from pixq.study.design.config import read_study
-    from pixq.study.design.platforms import PLATFORMS
     from pixq.study.session.participants import check_url, links
-    from pixq.study.store.keys import KEY_FILE, open_key
 
     config = read_study(study)
     if not PLATFORMS[config.platform.kind].sealed:
@@ -96,10 +97,8 @@ def who(name: str, study: Path = Path(), /, *, database: str | None = None) -> i
         Database of answers. Default: answers.db beside study.toml.
     """
     require("sqlalchemy")
-    from pixq.study.design.config import read_study
     from pixq.study.results.participant_report import participant_sessions, report_lines
     from pixq.study.server.open_study import open_study_store
-    from pixq.study.store.keys import find_pseudonym
 
     config = read_study(study)
     with open_study_store(config, database) as (store, key):
@@ -124,10 +123,8 @@ def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None)
         Database of answers. Default: answers.db beside study.toml.
     """
     require("sqlalchemy")
-    from pixq.study.design.config import read_study
     from pixq.study.server.open_study import open_study_store
     from pixq.study.store.deletion import LogNotTruncated
-    from pixq.study.store.keys import withdraw as delete_answers
 
     config = read_study(study)
     with open_study_store(config, database) as (store, key):

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from pixq.cli.progress import progress_bar
 from pixq.io.optional import require
+from pixq.study.simulate.observers import Population
 
 __all__ = ["simulate"]
 
@@ -74,7 +75,6 @@ def simulate(
     for package in ("sqlalchemy", "starlette", "uvicorn"):
         require(package)
     from pixq.study.simulate.browser import browser_stage
-    from pixq.study.simulate.observers import Population
     from pixq.study.simulate.simulate import simulate as simulate_study
 
     people = participants if participants is not None else _BROWSER_PEOPLE if browser else _PEOPLE

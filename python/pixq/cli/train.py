@@ -13,6 +13,9 @@ from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.io.optional import require
 from pixq.patches.store import PatchSet
+from pixq.runs.directory import RunDirectory
+from pixq.runs.recipe import check_used, read_recipe
+from pixq.train.partition import by_split
 
 __all__ = ["train"]
 
@@ -60,12 +63,9 @@ def train(
     require("torch")
     # torchrun starts several processes, of which only the first one prints.
     first = os.environ.get("RANK", "0") == "0"
-    from pixq.runs.directory import RunDirectory
-    from pixq.runs.recipe import check_used, read_recipe
     from pixq.train import folds as cross
     from pixq.train import loop
     from pixq.train.init_from_run import InitialRun, finetuning_recipe
-    from pixq.train.partition import by_split
 
     if source is not None and (folds or leave_out is not None):
         raise PixqError("--from starts one run; leave out --folds and --leave-out")

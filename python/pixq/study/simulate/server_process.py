@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from pixq.errors import PixqError
+from pixq.study.server.limits import Limits, RateLimit
 
 __all__ = ["run_server"]
 
@@ -91,7 +92,6 @@ def _stop_with_parent() -> None:
 
 def _main(folder: str, database: str, private: str, *page: str) -> int:
     from pixq.study.server import run
-    from pixq.study.server.limits import Limits, RateLimit
 
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     unlimited = RateLimit(1e6, 1e6)
