@@ -1,4 +1,4 @@
-"""What is shipped: versions, licences, types, a light import, and a command line that explains itself."""
+"""What is shipped: versions, licences, types, and a light import."""
 
 from __future__ import annotations
 
@@ -14,13 +14,8 @@ import pytest
 
 import pixq
 from pixq import _core
-from pixq.cli import app
 
 ROOT = Path(__file__).parents[2]
-VERBS = (
-    "datasets", "inspect", "build-patches", "verify", "show", "train", "adapt", "calibrate", "evaluate", "predict",
-    "pjnd", "critical", "serve", "study", "report", "compare", "export", "distort", "demo",
-)  # fmt: skip
 
 
 def toml(name: str) -> dict[str, object]:
@@ -101,35 +96,3 @@ def test_import_starts_no_thread() -> None:
     if not Path("/proc/self/task").is_dir():
         pytest.skip("no /proc here to count threads in")
     assert python(code).split() == ["0"]
-
-
-def test_help_lists_every_verb_with_what_it_does() -> None:
-    done = subprocess.run([sys.executable, "-m", "pixq", "--help"], capture_output=True, text=True, check=True)
-    for verb in VERBS:
-        assert re.search(rf"^\W*{verb} {{2,}}\w+ \w+", done.stdout, re.MULTILINE), f"{verb} is not explained"
-
-
-def test_help_imports_no_verb() -> None:
-    loaded = "[name for name in sys.modules if name.startswith('pixq.cli.')]"
-    code = f"import sys; from pixq.cli import main; main(['--help']); print('|', *{loaded})"
-    assert python(code).rpartition("|")[2].split() == []
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    app([verb, "--help"], exit_on_error=False)
-    assert f"pixq {verb}" in capsys.readouterr().out
-
-
-def test_version_is_printed() -> None:
-    done = subprocess.run([sys.executable, "-m", "pixq", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == pixq.__version__
-
-
-@pytest.mark.parametrize("arguments", [["no-such-verb"], ["demo", "--no-such-option"], ["demo", "--out"]])
-def test_a_mistyped_command_is_one_line_and_code_2(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "pixq", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("pixq: ")
-    assert done.stderr.count("\n") == 1
