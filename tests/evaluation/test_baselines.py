@@ -351,7 +351,7 @@ def test_a_missing_file_is_named(small: tuple[PatchSet, Path], file: str) -> Non
         baseline_scores(patches, root, ["psnr"])
     assert told(error) == (
         f"{root / file}: No such file or directory; "
-        f"give the folder of the dataset that {patches.directory} was built from"
+        f"use the folder of the dataset that {patches.directory} was built from"
     )
 
 
