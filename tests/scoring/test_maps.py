@@ -114,9 +114,10 @@ def test_sixteen_bits_are_rounded(scorer: Scorer) -> None:
     same(found, scorer.map(REFERENCE, DISTORTED))
     # What differs in finer steps alone is identical, and whoever reads the JSON can know that.
     assert scorer.map(deep, REFERENCE).identical.all()
-    said = schema("prediction")["properties"]
-    for part in (said["image"], said["patches"]):
-        assert "at 8 bits" in part["properties"]["identical"]["description"]
+    prediction = schema("prediction")
+    for part in ("image", "patches"):
+        definition = prediction["properties"][part]["$ref"].rpartition("/")[2]
+        assert "at 8 bits" in prediction["$defs"][definition]["properties"]["identical"]["description"]
 
 
 def test_wrong_images(scorer: Scorer) -> None:

@@ -89,7 +89,7 @@ def test_mistakes_are_one_line(trained: Path, pair: tuple[Path, Path], tmp_path:
         ((trained, clean, noisy, "--threads", "0"), "--threads is 0; give at least 1"),
         ((trained, clean, noisy, "--stride", "0"), "the stride is 0; give 1 to 20 pixels"),
         ((trained, clean, noisy, "--engine", "magic"), "magic"),
-        ((trained, clean, noisy, "--calibration", "none"), "has no calibration; pixq calibrate makes one"),
+        ((trained, clean, noisy, "--calibration", "none"), "has no calibration; create one with `pixq calibrate`"),
     ):
         assert expected in cli_mistake(command(*arguments))
 

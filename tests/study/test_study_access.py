@@ -81,7 +81,7 @@ def test_what_a_screen_reader_hears_of_the_calibration(sit: Any, server: Server)
     person.arrive()
     person.reach("consent")
     named(page)
-    assert one(page, "checkbox", "I have read this, I am of age, and I take part of my own free will.")["focusable"]
+    assert one(page, "checkbox", "I have read this, I am of legal age, and I take part voluntarily.")["focusable"]
     person.reach("check")
     page.wait_for_selector("main .main:enabled")
     assert [each["name"] for each in heard(page) if each["role"] == "image"] == ["fine"] * 4
@@ -91,7 +91,7 @@ def test_what_a_screen_reader_hears_of_the_calibration(sit: Any, server: Server)
     assert frame["focused"]
     assert frame["value"] == 324
     assert said_of_value(page) == "324 pixels wide"
-    assert "Arrow keys change the size" in frame["description"]
+    assert "Use the arrow keys to change the size" in frame["description"]
     page.keyboard.press("ArrowRight")
     assert said_of_value(page) == "325 pixels wide"
     for name in ("Much smaller", "Smaller", "Larger", "Much larger", "The frame fits my card"):

@@ -325,7 +325,7 @@ def test_a_signal_that_comes_before_the_server_listens_to_it_ends_it(
         signal.raise_signal(signal.SIGTERM)
         told.append("it goes on")
 
-    monkeypatch.setattr(run, "answer", answer)
+    monkeypatch.setattr(run, "run_server", answer)
     before = signal.signal(signal.SIGTERM, lambda number, frame: told.append("ended by SIGTERM"))
     try:
         run.serve(folder, port=0, page=PAGE)

@@ -314,7 +314,7 @@ def test_the_report_says_that_answers_are_too_few(capsys: pytest.CaptureFixture[
         (["--keep"], "--keep: needs --out"),
         (["--out", "."], "exists already"),
         (["--database", "study.toml"], "exists already; give a new --database"),
-        (["--database", "mysql://a/b"], "neither a file nor postgresql"),
+        (["--database", "mysql://a/b"], "pass the path of a file, or postgresql://"),
     ],
 )
 def test_what_is_wrong_ends_at_once(

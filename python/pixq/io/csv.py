@@ -67,7 +67,7 @@ def csv_writer(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterabl
         If it can't be written.
     """
     scratch = scratch_path(path)
-    with explain_os_errors(path):
+    with explain_os_errors(path, scratch=scratch):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = scratch.open("w", encoding="utf-8", newline="")
     try:
@@ -75,12 +75,12 @@ def csv_writer(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterabl
 
         def write(rows: Iterable[Sequence[object]]) -> None:
             # Not around the whole block: an OSError of the caller may be about another file.
-            with explain_os_errors(path):
+            with explain_os_errors(path, scratch=scratch):
                 table.writerows(rows)
 
         write([columns])
         yield write
-        with explain_os_errors(path):
+        with explain_os_errors(path, scratch=scratch):
             file.close()
             scratch.replace(path)
     finally:
