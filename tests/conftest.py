@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -81,3 +82,18 @@ def postgresql() -> Iterator[str]:
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A new database, of either kind, as `pixq.study.store.store.open_store` takes it."""
     return databases.new(request, tmp_path)
+
+
+#: Helpers that open a browser, start servers or train: a test of a module that uses one takes seconds.
+_SLOW_HELPERS = ("browser", "taking_part", "serve_page", "studying", "training", "databases")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of modules that open browsers, start servers or train as slow."""
+    for item in items:
+        module = vars(getattr(item, "module", None) or pytest)
+        used = {value.__name__.rpartition(".")[2] for value in module.values() if isinstance(value, ModuleType)}
+        used |= {str(getattr(value, "__module__", "")).rpartition(".")[2] for value in module.values()}
+        if not used.isdisjoint(_SLOW_HELPERS):
+            item.add_marker(pytest.mark.slow)
