@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -88,12 +89,18 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 _SLOW_HELPERS = ("browser", "taking_part", "serve_page", "studying", "training", "databases")
 
 
+@cache
+def _is_slow(module: ModuleType) -> bool:
+    """Whether a test module uses one of the slow helpers, or a name of theirs."""
+    used = {value.__name__ for value in vars(module).values() if isinstance(value, ModuleType)}
+    used |= {str(getattr(value, "__module__", "")) for value in vars(module).values()}
+    return not used.isdisjoint(f"support.{name}" for name in _SLOW_HELPERS)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of modules that open browsers, start servers or train as slow."""
     for item in items:
-        module = vars(getattr(item, "module", None) or pytest)
-        used = {value.__name__.rpartition(".")[2] for value in module.values() if isinstance(value, ModuleType)}
-        used |= {str(getattr(value, "__module__", "")).rpartition(".")[2] for value in module.values()}
-        if not used.isdisjoint(_SLOW_HELPERS):
+        # Doctests of pixq's own modules are fast.
+        if isinstance(item, pytest.Function) and _is_slow(item.module):
             item.add_marker(pytest.mark.slow)

@@ -5,6 +5,7 @@ Nothing here imports PyTorch: the models that the core computes need NumPy alone
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,7 +93,7 @@ class Engine(Protocol):
         """Score patches of whole images, uint8 (height, width, 3) each, by their corners (n, 2), y before x."""
 
 
-class CoreEngine:
+class CoreEngine(ABC):
     """An engine in Rust for one model: on the CPU, without PyTorch, and the same bits for any number of threads.
 
     A subclass names the models that it `computes`, tells them from others with `takes`, and scores patches as `Engine`
@@ -106,14 +107,14 @@ class CoreEngine:
     device = "cpu"
 
     @classmethod
+    @abstractmethod
     def takes(cls, spec: ModelSpec) -> bool:
         """Whether it computes this model."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def open(cls, tensors: Mapping[str, NDArray[Any]], spec: ModelSpec, path: Path) -> Engine:
         """Make the engine of a model that it takes, from the tensors of the file at `path`."""
-        raise NotImplementedError
 
     def probabilities(self, reference: Bytes, distorted: Bytes) -> NDArray[np.float32]:
         """Raise `PixqError`: the core computes no ordinal head."""
