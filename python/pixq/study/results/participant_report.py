@@ -52,8 +52,8 @@ def participant_sessions(store: Store, participant: str) -> list[SessionReport]:
     """
     sessions = [session for session in store.sessions() if session.participant == participant]
     images: dict[int, list[tuple[bool | None, bool]]] = defaultdict(list)
-    for session_id, _, _, _, passed, answered in store.assignments():
-        images[session_id].append((passed, answered is not None))
+    for image in store.assignments():
+        images[image.session].append((image.passed, image.answered is not None))
     return [
         SessionReport(
             number=session.ordinal,

@@ -89,7 +89,9 @@ class Assignment(NamedTuple):
     """The image at a place of a session, as the table `assignments` stores it.
 
     `passed` says whether the answer to a test image was correct, and is `None` for other images and before the answer;
-    `answered` is the time of the answer in seconds since the epoch.
+    `answered` is the time of the answer in seconds since the epoch. `fetched` is the number of the image's files that
+    the server had sent before the answer, and `watched` for how many seconds at most the person saw them; both are
+    `None` where the server doesn't know.
     """
 
     session: int
@@ -98,6 +100,8 @@ class Assignment(NamedTuple):
     test: bool
     passed: bool | None
     answered: float | None
+    fetched: int | None = None
+    watched: float | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, inspect, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,12 +35,11 @@ from pixq.study.store.records import (
     SessionChanges,
     UnknownSession,
 )
-from pixq.study.store.tables import assignments, events, facts, metadata, participants, sessions
+from pixq.study.store.tables import assignments, events, facts, participants, sessions
+from pixq.study.store.upgrade import SCHEMA, UPGRADABLE, stored_version, upgrade_tables
 
-__all__ = ["SCHEMA", "Store", "open_store"]
+__all__ = ["Store", "open_store"]
 
-#: Version of the tables.
-SCHEMA = "1"
 #: Seconds that other readers may delay the truncation of SQLite's log, and seconds between two attempts.
 _READERS, _PAUSE = 10.0, 0.1
 
@@ -364,7 +363,7 @@ def open_store(where: str, *, make: bool = True) -> Store:
     where
         Path of an SQLite file, or URL of a PostgreSQL database: `postgresql://user:password@host/name`.
     make
-        Whether to create missing tables; otherwise nothing is changed.
+        Whether to create missing tables. Those of an older version are upgraded in any case.
 
     Raises
     ------
@@ -374,15 +373,12 @@ def open_store(where: str, *, make: bool = True) -> Store:
     engine = open_engine(where)
     store = Store(engine)
     try:
-        if make:
+        with store._reading() as connection:
+            version = stored_version(connection)
+        if version in UPGRADABLE or (make and version is None):
             with store._writing() as connection:
                 queries.lock_drawing(connection)
-                metadata.create_all(connection)
-            version: str | None = store.setdefault_fact("schema", SCHEMA)
-        else:
-            with store._reading() as connection:
-                query = select(facts.c.value).where(facts.c.name == "schema")
-                version = connection.execute(query).scalar() if inspect(connection).has_table(facts.name) else None
+                version = upgrade_tables(connection)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         engine.dispose()
         message = f"{store.name}: {_database_message(error)}; check that this is a pixq database of answers"
@@ -391,9 +387,7 @@ def open_store(where: str, *, make: bool = True) -> Store:
         engine.dispose()
         if version is None:
             raise PixqError(f"{store.name}: contains no answers; pass the study's database with --database")
-        raise PixqError(
-            f"{store.name}: its tables have version {version}, but this pixq uses {SCHEMA}; use the pixq that made it"
-        )
+        raise PixqError(f"{store.name}: its tables have version {version}, but this pixq uses {SCHEMA}; upgrade pixq")
     return store
 
 

@@ -83,7 +83,9 @@ events = Table(
     PrimaryKeyConstraint("session", "number"),
 )
 
-#: Images of sessions in order. `answered` and `passed` follow from the events.
+#: Images of sessions in order. `answered` and `passed` follow from the events. `fetched` and `watched` are what the
+#: server saw when the answer arrived, and are empty where it can't know: how many of the image's files it had sent, and
+#: for how many seconds the person could have looked at them.
 assignments = Table(
     "assignments",
     metadata,
@@ -93,5 +95,7 @@ assignments = Table(
     Column("test", Boolean, nullable=False),
     Column("passed", Boolean),
     Column("answered", Double),
+    Column("fetched", Integer),
+    Column("watched", Double),
     PrimaryKeyConstraint("session", "place"),
 )
