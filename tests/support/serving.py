@@ -16,15 +16,17 @@ import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 from PIL import Image
+from starlette.types import ASGIApp
 
 from pixq.classes import QUALITY_CUTS, classify
-from pixq.http.server import open_socket
+from pixq.http.connections import ConnectionLimits
+from pixq.http.server import open_socket, server_config
 from pixq.io.progress import ProgressCallback
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import QualityMap
 from pixq.serve.app import Settings, create_app
 from pixq.serve.response_json import Mapper
-from pixq.serve.service import settings_for
+from pixq.serve.service import CONNECTIONS, settings_for
 from support import trees
 
 Bytes = NDArray[np.uint8]
@@ -136,14 +138,19 @@ def form(files: Files, **fields: str) -> bytes:
 
 
 @contextmanager
-def running(mapper: Mapper, settings: Settings | None = None) -> Iterator[Service]:
+def running(
+    mapper: Mapper, settings: Settings | None = None, connections: ConnectionLimits = CONNECTIONS
+) -> Iterator[Service]:
     """A service of `mapper` on a free port of this machine, in a thread."""
+    with running_app(create_app(mapper, settings or settings_for("127.0.0.1")), connections) as service:
+        yield service
+
+
+@contextmanager
+def running_app(app: ASGIApp, connections: ConnectionLimits) -> Iterator[Service]:
+    """Any application on a free port of this machine, in a thread."""
     with open_socket("127.0.0.1", 0) as socket:
-        app = create_app(mapper, settings or settings_for("127.0.0.1"))
-        config = uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", log_level="critical", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(app, connections, grace=1))
         thread = threading.Thread(target=server.run, args=([socket],))
         thread.start()
         try:

@@ -18,7 +18,8 @@ from typing import Any
 import uvicorn
 from PIL import Image
 
-from pixq.http.server import open_socket
+from pixq.http.connections import ConnectionLimits
+from pixq.http.server import open_socket, server_config
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import study_statistics
 from pixq.study.server.app import create_app
@@ -81,6 +82,10 @@ def hash_of(name: str) -> int:
 
 
 PROLIFIC = '[platform]\nkind = "prolific"\ndone = "DONE1"\nscreened_out = "OUT2"\nfailed = "FAIL3"\n'
+
+
+#: Limits of connections that other tests don't reach.
+MANY = ConnectionLimits(total=1000, per_address=500)
 
 
 @dataclass
@@ -229,6 +234,7 @@ def running(
     page: Mapping[str, tuple[bytes, str]] = PAGE,
     port: int = 0,
     proxy: bool = False,
+    connections: ConnectionLimits = MANY,
 ) -> Iterator[Server]:
     """A study's server in a thread, on any free port by default."""
     store = open_store(database)
@@ -238,10 +244,7 @@ def running(
             service, executor, page, admin=(hash_token(ADMIN), lambda: study_statistics(service)), proxy=proxy,
             limits=limits or PATIENT,
         )  # fmt: skip
-        config = uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", log_level="critical", timeout_graceful_shutdown=5,
-            proxy_headers=False, server_header=False,
-        )  # fmt: skip
+        config = server_config(app, connections, grace=5)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([socket],))
         thread.start()

@@ -10,10 +10,14 @@ from starlette.requests import ClientDisconnect, Request
 
 from pixq.http.errors import RequestError
 
-__all__ = ["PATIENCE", "Body", "read_body"]
+__all__ = ["LONGEST", "PATIENCE", "SLOWEST", "Body", "read_body"]
 
 #: Seconds within which a client must send something.
 PATIENCE = 30.0
+#: Bytes per second that a client must send on average, from `PATIENCE` seconds on.
+SLOWEST = 16 << 10
+#: Seconds within which the whole body must arrive.
+LONGEST = 600.0
 #: Seconds for which the rest of a refused body is read and dropped.
 _DRAIN = 2.0
 
@@ -45,15 +49,21 @@ class Body:
         Raises
         ------
         RequestError
-            If nothing arrives for `PATIENCE` seconds.
+            If nothing arrives for `PATIENCE` seconds, or the body arrives too slowly; see `SLOWEST` and `LONGEST`.
         ClientDisconnect
             If the client disconnects.
         """
+        began, size = time.monotonic(), 0
         while not self._read:
+            # The time that this many bytes may take: sending a byte now and then does not keep a connection.
+            left = began + min(PATIENCE + size / SLOWEST, LONGEST) - time.monotonic()
             try:
-                yield await self._next(PATIENCE)
+                chunk = await self._next(max(0.0, min(PATIENCE, left)))
             except TimeoutError:
-                raise RequestError(408, f"nothing arrived for {PATIENCE:g} seconds; send the request again") from None
+                waited = f"nothing arrived for {PATIENCE:g} seconds" if left >= PATIENCE else "it arrived too slowly"
+                raise RequestError(408, f"{waited}; send the request again") from None
+            size += len(chunk)
+            yield chunk
 
     async def drain(self) -> None:
         """Read and drop the rest for a while: a client that can't finish sending may never read the response."""
@@ -78,7 +88,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     Raises
     ------
     RequestError
-        If it is larger, or nothing arrives for `PATIENCE` seconds.
+        If it is larger, or arrives too slowly; see `Body.chunks`.
     ClientDisconnect
         If the client disconnects.
     """

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from pixq.errors import PixqError
+from pixq.http.connections import ConnectionLimits, limited_protocol
 from pixq.http.security import is_wildcard
 
-__all__ = ["open_socket", "page_url", "run_server"]
+__all__ = ["open_socket", "page_url", "run_server", "server_config"]
 
 #: Connections that may wait to be accepted.
 _BACKLOG = 512
@@ -74,29 +76,54 @@ def page_url(host: str, listening: socket.socket) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"
 
 
-def run_server(
+def server_config(
     app: ASGIApp,
-    listening: socket.socket,
+    limits: ConnectionLimits,
     *,
-    connections: int,
     grace: int,
     keep: int = 5,
-    ending: threading.Event | None = None,
-) -> None:
-    """Serve an application until interrupted.
+    on_refused: Callable[[str], None] = lambda message: None,
+) -> uvicorn.Config:
+    """The configuration of a server.
 
     Parameters
     ----------
     app
         The application.
-    listening
-        The socket; see `open_socket`.
-    connections
-        The most connections at a time; further ones get status 503.
+    limits
+        Limits of its connections.
     grace
         Seconds that running requests have to finish after an interrupt.
     keep
         Seconds after which idle connections are closed.
+    on_refused
+        Gets one line whenever a connection is refused because of a limit.
+    """
+    return uvicorn.Config(
+        app,
+        # Always the same, strict implementation of HTTP, whatever else is installed.
+        http=limited_protocol(limits, on_refused),  # type: ignore[arg-type]
+        ws="none",
+        lifespan="off",
+        # Warnings are about what clients send, who could fill a disk with them.
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=keep,
+        timeout_graceful_shutdown=grace,
+    )
+
+
+def run_server(config: uvicorn.Config, listening: socket.socket, ending: threading.Event | None = None) -> None:
+    """Serve an application until interrupted.
+
+    Parameters
+    ----------
+    config
+        The configuration; see `server_config`.
+    listening
+        The socket; see `open_socket`.
     ending
         An event to set as soon as the server is asked to end.
 
@@ -105,19 +132,5 @@ def run_server(
     KeyboardInterrupt
         When it is interrupted.
     """
-    config = uvicorn.Config(
-        app,
-        # Always the same, strict implementation of HTTP, whatever else is installed.
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=connections,
-        timeout_keep_alive=keep,
-        timeout_graceful_shutdown=grace,
-    )
     # Raises the signal that ended it, as KeyboardInterrupt.
     _Server(config, ending).run(sockets=[listening])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 import webbrowser
 from typing import TYPE_CHECKING, Any
 
+from pixq.http.connections import ConnectionLimits
 from pixq.http.security import is_loopback, is_wildcard
-from pixq.http.server import open_socket, page_url, run_server
+from pixq.http.server import open_socket, page_url, run_server, server_config
 from pixq.serve.app import Settings, create_app
 from pixq.serve.response_json import Mapper
 
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe_model", "serve", "settings_for"]
 
-#: Connections beyond requests that are handled or wait: for the page's files, and for browsers that keep some open.
-_CONNECTIONS = 64
+#: Limits of connections: they also request the page's files, and browsers keep up to six open.
+CONNECTIONS = ConnectionLimits(total=64, per_address=24)
 #: Seconds that running requests have after Ctrl-C.
 _GRACE = 1
 
@@ -65,6 +67,8 @@ def serve(
     KeyboardInterrupt
         When it is interrupted.
     """
+    # Its warnings are about what clients send, who could fill a disk with them.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     with open_socket(host, port) as listening:
         app = create_app(mapper, settings_for(host, **options))
         if not is_loopback(host):
@@ -78,4 +82,5 @@ def serve(
         if open_page:
             # The browser's request waits in the socket's queue until the server runs.
             webbrowser.open(url)
-        run_server(app, listening, connections=_CONNECTIONS, grace=_GRACE, ending=app.state.ending)
+        config = server_config(app, CONNECTIONS, grace=_GRACE)
+        run_server(config, listening, app.state.ending)

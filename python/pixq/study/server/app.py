@@ -9,6 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from pixq.http.connections import ConcurrencyMiddleware
 from pixq.http.error_handlers import EXCEPTION_HANDLERS
 from pixq.http.security import SecurityMiddleware
 from pixq.study.server import routes_admin, routes_images, routes_page, routes_session
@@ -71,7 +72,11 @@ def create_app(
             *(routes_admin.page_routes() if admin else ()),
             routes_admin.statistics_route,
         ],
-        middleware=[Middleware(SecurityMiddleware, hosts=hosts, addresses=addresses)],
+        middleware=[
+            Middleware(SecurityMiddleware, hosts=hosts, addresses=addresses),
+            # Without a proxy, the server limits the connections of an address.
+            *([Middleware(ConcurrencyMiddleware, services.client_of, limits.address_connections)] if proxy else ()),
+        ],
         exception_handlers={**EXCEPTION_HANDLERS, **routes_session.ERROR_HANDLERS},
     )
     app.state.services = services

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from pixq.http.connections import network_of
 
 __all__ = ["AddressHasher", "Limits", "RateLimit", "RateLimiter"]
 
@@ -39,6 +40,8 @@ class Limits:
         Requests from one address, which a whole laboratory may share.
     start
         Sessions started from one address, and requests with an unknown token.
+    address_connections
+        Connections of one address at a time; behind a proxy, its requests that are handled at a time.
     """
 
     body_bytes: int = 1 << 20
@@ -47,6 +50,7 @@ class Limits:
     session: RateLimit = field(default_factory=lambda: RateLimit(per_second=20, burst=200))
     address: RateLimit = field(default_factory=lambda: RateLimit(per_second=2_000, burst=20_000))
     start: RateLimit = field(default_factory=lambda: RateLimit(per_second=2, burst=300))
+    address_connections: int = 750
 
 
 class RateLimiter:
@@ -127,10 +131,4 @@ class AddressHasher:
         >>> hasher.hash("192.0.2.1") == hasher.hash("192.0.2.2")
         False
         """
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            part = address.encode("utf-8", "replace")
-        else:
-            part = parsed.packed[:8] if parsed.version == 6 else parsed.packed
-        return hashlib.blake2b(part, key=self._key, digest_size=16).hexdigest()
+        return hashlib.blake2b(network_of(address), key=self._key, digest_size=16).hexdigest()

@@ -15,8 +15,9 @@ from types import FrameType
 from urllib.parse import urlsplit
 
 from pixq.errors import PixqError
+from pixq.http.connections import ConnectionLimits
 from pixq.http.security import is_loopback, is_wildcard
-from pixq.http.server import open_socket, page_url, run_server
+from pixq.http.server import open_socket, page_url, run_server, server_config
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import study_statistics
 from pixq.study.server.app import create_app
@@ -34,8 +35,10 @@ __all__ = ["ADMIN_FILE", "THREADS", "serve"]
 ADMIN_FILE = "admin.token"
 #: Number of threads that wait for the database and for files.
 THREADS = 16
-#: Maximum number of connections; a browser opens six.
+#: Maximum number of connections; a browser opens six. Fewer if the system allows fewer open files.
 _CONNECTIONS = 6_000
+#: Fewest connections that a study can be served with.
+_FEWEST_CONNECTIONS = 64
 #: Seconds for which a thread keeps the interpreter.
 _SWITCH_INTERVAL = 0.0005
 #: Number of open files besides connections.
@@ -98,7 +101,8 @@ def serve(
         page = page or read_page()
     except FileNotFoundError:
         raise PixqError("the study's page is not built; run `make`") from None
-    _raise_file_limit(_CONNECTIONS + _FILES)
+    limits = limits or Limits()
+    files = _raise_file_limit(_CONNECTIONS + _FILES)
     # The event loop releases the interpreter at every system call, and a thread that stores an answer returns it only
     # after this time.
     sys.setswitchinterval(_SWITCH_INTERVAL)
@@ -126,7 +130,11 @@ def serve(
                 # The request waits in the socket's queue until the server runs.
                 webbrowser.open(local)
             with _catch_sigterm(terminated):
-                run_server(app, listening, connections=_CONNECTIONS, grace=_GRACE, keep=_KEEP_ALIVE)
+                connections = ConnectionLimits(
+                    total=max(_FEWEST_CONNECTIONS, min(_CONNECTIONS, files - _FILES)),
+                    per_address=None if proxy else limits.address_connections,
+                )
+                run_server(server_config(app, connections, grace=_GRACE, keep=_KEEP_ALIVE), listening)
     finally:
         store.close()
     if terminated:
@@ -172,16 +180,17 @@ def _catch_sigterm(signals: list[int]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _raise_file_limit(files: int) -> None:
-    """Raise the limit of open files and connections of this process, as far as the system allows."""
+def _raise_file_limit(files: int) -> int:
+    """Raise the limit of open files and connections of this process as far as the system allows, and return it."""
     if sys.platform == "win32":
-        return
+        return files
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return files if soft == resource.RLIM_INFINITY else max(soft, wanted)
 
 
 def _hosts(host: str, url: str | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from cachetools import LRUCache
 from starlette.requests import Request
+from starlette.types import Scope
 
 from pixq.http.errors import RequestError
 from pixq.study.server.limits import AddressHasher, Limits, RateLimiter
@@ -79,6 +80,10 @@ class Services:
     async def run(self, job: Callable[..., _T], *arguments: Any) -> _T:
         """Call `job` in a thread of the executor."""
         return await asyncio.get_running_loop().run_in_executor(self.executor, job, *arguments)
+
+    def client_of(self, scope: Scope) -> bytes:
+        """Identifies the client of a request by the hash of its address."""
+        return self.client(Request(scope)).encode()
 
     def client(self, request: Request) -> str:
         """Hash of the client's address."""

@@ -95,7 +95,7 @@ def _main(folder: str, database: str, private: str, *page: str) -> int:
 
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     unlimited = RateLimit(1e6, 1e6)
-    limits = Limits(session=unlimited, address=unlimited, start=unlimited)
+    limits = Limits(session=unlimited, address=unlimited, start=unlimited, address_connections=6_000)
     try:
         run.serve(
             Path(folder), database=database, private=Path(private), port=0, limits=limits,
