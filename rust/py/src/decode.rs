@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use numpy::ndarray::Array3;
 use numpy::{Element, IntoPyArray};
-use pixq_core::decode::{self, DEFAULT_MAX_PIXELS, Decoded, FORMATS, Format, Info, Pixels};
+use pixq_core::decode::{self, DEFAULT_MAX_PIXELS, Decoded, FORMATS, Format, Info, Options, Pixels};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -79,9 +79,10 @@ const BYTES: &str = "<bytes>";
 #[pyfunction(name = "decode")]
 #[pyo3(signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS), text_signature = "(source, *, max_pixels=268435456)")]
 fn decode_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Py<PyAny>> {
+    let options = Options { max_pixels, ..Options::default() };
     let decoded = py.detach(|| match &source {
-        Source::Path(path) => decode::decode_path(path, max_pixels),
-        Source::Bytes(bytes) => decode::decode_bytes(BYTES, bytes, max_pixels),
+        Source::Path(path) => decode::decode_path(path, options),
+        Source::Bytes(bytes) => decode::decode_bytes(BYTES, bytes, options),
     });
     let Decoded { pixels, info } = decoded.map_err(to_py)?;
     match pixels {
@@ -123,9 +124,10 @@ fn decode_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Py<PyA
 #[pyfunction(name = "probe")]
 #[pyo3(signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS), text_signature = "(source, *, max_pixels=268435456)")]
 fn probe_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Bound<'_, PyDict>> {
+    let options = Options { max_pixels, ..Options::default() };
     let info = py.detach(|| match &source {
-        Source::Path(path) => decode::probe_path(path, max_pixels),
-        Source::Bytes(bytes) => decode::probe_bytes(BYTES, bytes, max_pixels),
+        Source::Path(path) => decode::probe_path(path, options),
+        Source::Bytes(bytes) => decode::probe_bytes(BYTES, bytes, options),
     });
     let Info { height, width, format, bit_depth, orientation, icc_profile } = info.map_err(to_py)?;
     let found = PyDict::new(py);

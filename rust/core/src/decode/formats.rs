@@ -1,6 +1,7 @@
 //! The image formats that pixq knows. To add one, write its decoder and add a row to [`FORMATS`]: everything else, in
 //! Python and on the pages, follows from the table.
 
+use super::Options;
 use super::header::{Decoder, Image, Reason, WHOLE};
 
 mod bmp;
@@ -66,9 +67,9 @@ pub(super) fn check_start(bytes: &[u8]) -> Reason<()> {
 }
 
 /// The name of the format of `bytes`, and the image.
-pub(super) fn open(bytes: &[u8], max_pixels: u64) -> Reason<(&'static str, Image<'_>)> {
+pub(super) fn open(bytes: &[u8], options: Options) -> Reason<(&'static str, Image<'_>)> {
     let (name, decoder) = recognise(bytes)?;
-    Ok((name, (decoder.open)(bytes, max_pixels)?))
+    Ok((name, (decoder.open)(bytes, options)?))
 }
 
 fn recognise(bytes: &[u8]) -> Reason<(&'static str, &'static Decoder)> {

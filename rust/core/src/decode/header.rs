@@ -1,6 +1,8 @@
 //! What all decoders share: how they are called, the header of a stored image, its pixels, and the checks before memory is
 //! taken for them.
 
+use super::Options;
+
 /// Pixels of a decoded image, packed rows of RGB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pixels {
@@ -33,8 +35,8 @@ impl Header {
 pub(super) struct Decoder {
     /// Whether the first [`MAGIC`] bytes of a file are those of this format.
     pub matches: fn(&[u8]) -> bool,
-    /// Reads the header of a file of at most so many pixels, and checks it.
-    pub open: for<'a> fn(&'a [u8], u64) -> Reason<Image<'a>>,
+    /// Reads the header of a file, and checks it.
+    pub open: for<'a> fn(&'a [u8], Options) -> Reason<Image<'a>>,
 }
 
 /// An opened image: its header has been read and checked, its pixels have not been decoded.

@@ -21,11 +21,13 @@ mod exif;
 mod expand;
 mod formats;
 mod header;
+mod options;
 mod orient;
 
 pub use formats::{FORMATS, Format};
 pub use header::Pixels;
 use header::{Header, Reason, WHOLE, no_memory};
+pub use options::{Alpha, Colour, DEFAULT_MAX_PIXELS, Options};
 
 /// What a file's header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,27 +55,21 @@ pub struct Decoded {
     pub info: Info,
 }
 
-/// The largest image that is decoded by default: 2^28 pixels.
-///
-/// That is 16384x16384, 768 MiB of 8-bit RGB, and above every photograph that the datasets of this field
-/// hold. A progressive JPEG takes up to three times as much again while it is decoded.
-pub const DEFAULT_MAX_PIXELS: u64 = 1 << 28;
-
 /// Decodes the file at `path`.
 ///
 /// # Errors
 /// [`Error::Io`] if it can't be read, [`Error::Decode`] if it is not an image that pixq takes.
-pub fn decode_path(path: &Path, max_pixels: u64) -> Result<Decoded> {
-    with_file(path, |name, bytes| decode_bytes(name, bytes, max_pixels))
+pub fn decode_path(path: &Path, options: Options) -> Result<Decoded> {
+    with_file(path, |name, bytes| decode_bytes(name, bytes, options))
 }
 
 /// Decodes `bytes`; `name` is used in messages.
 ///
 /// # Errors
 /// [`Error::Decode`] if they are not an image that pixq takes.
-pub fn decode_bytes(name: &str, bytes: &[u8], max_pixels: u64) -> Result<Decoded> {
+pub fn decode_bytes(name: &str, bytes: &[u8], options: Options) -> Result<Decoded> {
     guarded(name, || {
-        let (format, image) = formats::open(bytes, max_pixels)?;
+        let (format, image) = formats::open(bytes, options)?;
         let stored = image.header;
         let pixels = orient::apply((image.pixels)()?, stored.height, stored.width, stored.orientation)?;
         Ok(Decoded { pixels, info: info(stored, format) })
@@ -85,17 +81,17 @@ pub fn decode_bytes(name: &str, bytes: &[u8], max_pixels: u64) -> Result<Decoded
 ///
 /// # Errors
 /// As [`decode_path`].
-pub fn probe_path(path: &Path, max_pixels: u64) -> Result<Info> {
-    with_file(path, |name, bytes| probe_bytes(name, bytes, max_pixels))
+pub fn probe_path(path: &Path, options: Options) -> Result<Info> {
+    with_file(path, |name, bytes| probe_bytes(name, bytes, options))
 }
 
 /// Reads the header of `bytes`; `name` is used in messages.
 ///
 /// # Errors
 /// As [`decode_bytes`].
-pub fn probe_bytes(name: &str, bytes: &[u8], max_pixels: u64) -> Result<Info> {
+pub fn probe_bytes(name: &str, bytes: &[u8], options: Options) -> Result<Info> {
     guarded(name, || {
-        let (format, image) = formats::open(bytes, max_pixels)?;
+        let (format, image) = formats::open(bytes, options)?;
         Ok(info(image.header, format))
     })
 }

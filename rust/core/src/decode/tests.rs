@@ -10,6 +10,10 @@ use super::*;
 const HEIGHT: usize = 9;
 const WIDTH: usize = 14;
 
+fn at_most(max_pixels: u64) -> Options {
+    Options { max_pixels, ..Options::default() }
+}
+
 fn rgb() -> Vec<u8> {
     (0..HEIGHT * WIDTH * 3).map(|i| (i * 37 % 251) as u8).collect()
 }
@@ -86,9 +90,9 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn lossless_files_hold_what_was_put_in() {
     for (name, data) in files() {
-        let found = decode_bytes(name, &data, DEFAULT_MAX_PIXELS).unwrap();
+        let found = decode_bytes(name, &data, Options::default()).unwrap();
         assert_eq!((found.info.height, found.info.width), (HEIGHT, WIDTH), "{name}");
-        assert_eq!(probe_bytes(name, &data, DEFAULT_MAX_PIXELS).unwrap(), found.info, "{name}");
+        assert_eq!(probe_bytes(name, &data, Options::default()).unwrap(), found.info, "{name}");
         match found.pixels {
             Pixels::U8(_) if name.contains("jpeg") || name.contains("grey") => {}
             Pixels::U8(pixels) => assert_eq!(pixels, rgb(), "{name}"),
@@ -104,8 +108,8 @@ fn lossless_files_hold_what_was_put_in() {
 fn the_size_is_checked_against_the_limit_exactly() {
     let pixels = (HEIGHT * WIDTH) as u64;
     for (name, data) in files() {
-        assert!(decode_bytes(name, &data, pixels).is_ok(), "{name}");
-        let said = decode_bytes(name, &data, pixels - 1).unwrap_err().to_string();
+        assert!(decode_bytes(name, &data, at_most(pixels)).is_ok(), "{name}");
+        let said = decode_bytes(name, &data, at_most(pixels - 1)).unwrap_err().to_string();
         assert_eq!(
             said,
             format!("{name}: is 14x9, more than the limit of 125 pixels; raise max_pixels if you trust the file")
@@ -119,7 +123,7 @@ fn every_truncation_is_refused() {
         // What is cut first from a TIFF may be metadata, from a WebP and a BMP padding.
         let spare = if name.contains("tiff") { data.len() / 2 } else { 2 };
         for length in 0..data.len() - spare {
-            let said = decode_bytes(name, &data[..length], 1 << 16).map(|_| length).unwrap_err().to_string();
+            let said = decode_bytes(name, &data[..length], at_most(1 << 16)).map(|_| length).unwrap_err().to_string();
             assert!(said.starts_with(&format!("{name}: ")) && !said.contains('\n'), "{said:?}");
         }
     }
@@ -138,7 +142,7 @@ fn damage_is_refused_or_decoded() {
                 let place = place.index(data.len());
                 data[place] = value;
             }
-            if let Err(error) = decode_bytes(name, &data, 1 << 16) {
+            if let Err(error) = decode_bytes(name, &data, at_most(1 << 16)) {
                 prop_assert!(!error.to_string().contains("gave up"), "{error}");
             }
             Ok(())
@@ -157,7 +161,7 @@ fn a_name_with_a_line_break_stays_in_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("two\nlines.png");
     std::fs::write(&path, b"no image").unwrap();
-    let said = decode_path(&path, DEFAULT_MAX_PIXELS).unwrap_err().to_string();
+    let said = decode_path(&path, Options::default()).unwrap_err().to_string();
     assert!(said.ends_with(
         "two\u{fffd}lines.png: is not a PNG, JPEG, BMP, WebP or TIFF image; convert it to one of these formats"
     ));
@@ -166,7 +170,7 @@ fn a_name_with_a_line_break_stays_in_its_line() {
 #[test]
 fn what_is_no_image_is_not_read_to_its_end() {
     // It has none.
-    let error = decode_path(Path::new("/dev/zero"), DEFAULT_MAX_PIXELS);
+    let error = decode_path(Path::new("/dev/zero"), Options::default());
     assert!(!cfg!(target_os = "linux") || error.unwrap_err().to_string().contains("is not a PNG"));
 }
 

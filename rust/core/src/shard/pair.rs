@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::spec::{ImageSpec, Spec};
-use crate::decode::{self, Pixels};
+use crate::decode::{self, Options, Pixels};
 use crate::error::Error;
 use crate::view::View;
 
@@ -20,10 +20,10 @@ pub(super) struct Image {
 }
 
 impl Image {
-    fn load(root: &Path, file: &str, max_pixels: u64) -> Result<Self, (String, String)> {
+    fn load(root: &Path, file: &str, options: Options) -> Result<Self, (String, String)> {
         let read = |name: &str, bytes: &[u8]| {
             // Hashed while it is in memory anyway: it tells later whether the patch set is still that of its images.
-            Ok((blake3::hash(bytes).to_hex().to_string(), decode::decode_bytes(name, bytes, max_pixels)?))
+            Ok((blake3::hash(bytes).to_hex().to_string(), decode::decode_bytes(name, bytes, options)?))
         };
         let (blake3, decoded) =
             decode::with_file(&root.join(file), read).map_err(|error| (file.to_string(), reason(error)))?;
@@ -78,10 +78,11 @@ impl<'a> Pair<'a> {
         root: &Path,
         shard: &Spec,
     ) -> Result<(Self, &'a mut Rows), (String, String)> {
+        let options = Options { max_pixels: shard.max_pixels, ..Options::default() };
         if cache.image.is_none() || cache.file != spec.reference {
             cache.rows.clear();
             cache.file.clone_from(&spec.reference);
-            cache.image = Some(Image::load(root, &spec.reference, shard.max_pixels));
+            cache.image = Some(Image::load(root, &spec.reference, options));
         }
         let Reference { image, rows, .. } = cache;
         let reference = match image.as_ref() {
@@ -99,11 +100,11 @@ impl<'a> Pair<'a> {
             );
             Err((file.to_string(), what))
         };
-        let mut distorted = Image::load(root, &spec.distorted, shard.max_pixels)?;
+        let mut distorted = Image::load(root, &spec.distorted, options)?;
         same_size(&spec.distorted, &distorted)?;
         let mut blend_with = None;
         if let Some(file) = &spec.blend_with {
-            let other = Image::load(root, file, shard.max_pixels)?;
+            let other = Image::load(root, file, options)?;
             same_size(file, &other)?;
             for (a, &b) in distorted.data.iter_mut().zip(&other.data) {
                 *a = (u16::from(*a) + u16::from(b)).div_ceil(2) as u8;

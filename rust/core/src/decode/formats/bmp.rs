@@ -24,8 +24,8 @@ enum Kind {
 
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| bytes.starts_with(b"BM"),
-    open: |bytes, max_pixels| {
-        let image = Bmp::open(bytes, max_pixels)?;
+    open: |bytes, options| {
+        let image = Bmp::open(bytes, options.max_pixels)?;
         Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
     },
 };

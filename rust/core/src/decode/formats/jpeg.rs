@@ -30,8 +30,8 @@ thread_local! {
 
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| bytes.starts_with(b"\xff\xd8\xff"),
-    open: |bytes, max_pixels| {
-        let image = Jpeg::open(bytes, max_pixels)?;
+    open: |bytes, options| {
+        let image = Jpeg::open(bytes, options.max_pixels)?;
         Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
     },
 };

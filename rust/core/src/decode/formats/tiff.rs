@@ -30,8 +30,8 @@ enum Colour {
 
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]),
-    open: |bytes, max_pixels| {
-        let image = Tiff::open(bytes, max_pixels)?;
+    open: |bytes, options| {
+        let image = Tiff::open(bytes, options.max_pixels)?;
         Ok(Image::new(image.header.clone(), || image.pixels()))
     },
 };

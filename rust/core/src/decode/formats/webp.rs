@@ -14,8 +14,8 @@ use crate::decode::header::{
 
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]),
-    open: |bytes, max_pixels| {
-        let image = Webp::open(bytes, max_pixels)?;
+    open: |bytes, options| {
+        let image = Webp::open(bytes, options.max_pixels)?;
         Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
     },
 };

@@ -29,8 +29,8 @@ mod unfilter;
 
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
-    open: |bytes, max_pixels| {
-        let image = Png::open(bytes, max_pixels)?;
+    open: |bytes, options| {
+        let image = Png::open(bytes, options.max_pixels)?;
         Ok(Image::new(image.header.clone(), || image.pixels()))
     },
 };
