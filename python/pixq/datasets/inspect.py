@@ -20,7 +20,7 @@ from pixq.datasets.given_split import given_split
 from pixq.datasets.labels import LabelContract
 from pixq.errors import PixqError, printable
 from pixq.io.atomic import save_bytes
-from pixq.io.images import read_pixels
+from pixq.io.images import read_pixels, to_8_bits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -295,10 +295,7 @@ def _short(text: str) -> str:
 
 
 def _thumbnail(path: Path) -> NDArray[np.uint8]:
-    pixels = read_pixels(path)
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(to_8_bits(read_pixels(path)))
     image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     return np.asarray(image)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from pixq.distort.kinds import Image
 from pixq.errors import PixqError, printable
 from pixq.io.image_formats import DECODED, endings_of, titles_of
-from pixq.io.images import read_pixels
+from pixq.io.images import read_pixels, to_8_bits
 
 __all__ = ["read_references"]
 
@@ -28,7 +26,7 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
     Returns
     -------
     dict
-        uint8 RGB of shape (height, width, 3) by file name; samples of 16 bits lose the lower eight.
+        uint8 RGB of shape (height, width, 3) by file name; samples of 16 bits are rounded to 8.
 
     Raises
     ------
@@ -57,7 +55,7 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
             raise PixqError(
                 f"{file}: {' '.join(what.split()).removeprefix(f'{file}: ')}; give images that can be read"
             ) from None
-        images[name] = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
+        images[name] = to_8_bits(pixels)
     if not images:
         raise PixqError("there is no reference; give image files or folders of them, like photos/")
     return images

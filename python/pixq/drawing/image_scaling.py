@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq.errors import PixqError
+from pixq.io.images import to_8_bits
 from pixq.scoring.grid import Grid
 
 __all__ = ["LONGEST", "ImageScale", "bands", "cells", "check_image", "pixels", "places", "scale_of"]
@@ -96,26 +97,20 @@ def pixels(image: NDArray[Any], scale: ImageScale) -> NDArray[np.uint8]:
     scaled = np.empty((*scale.shape, 3), np.uint8)
     if scale.shrink == 1:
         for band in bands(scale.height, scale.width * 3 * scale.enlarge**2):
-            some = _to_8_bits(colour[band])
+            some = to_8_bits(colour[band])
             wide = some.repeat(scale.enlarge, axis=0).repeat(scale.enlarge, axis=1)
             scaled[band.start * scale.enlarge : band.stop * scale.enlarge] = wide
         return scaled
     lefts = np.arange(0, scale.width, scale.shrink)
     widths = np.minimum(lefts + scale.shrink, scale.width) - lefts
     for band in bands(scale.shape[0], scale.width * 3 * scale.shrink):
-        some = _to_8_bits(colour[band.start * scale.shrink : band.stop * scale.shrink])
+        some = to_8_bits(colour[band.start * scale.shrink : band.stop * scale.shrink])
         tops = np.arange(0, len(some), scale.shrink)
         heights = np.minimum(tops + scale.shrink, len(some)) - tops
         sums = np.add.reduceat(np.add.reduceat(some, tops, axis=0, dtype=np.uint32), lefts, axis=1)
         counts = (heights[:, None] * widths).astype(np.uint32)[..., None]
         scaled[band] = (sums + counts // 2) // counts
     return scaled
-
-
-def _to_8_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    if values.dtype == np.uint8:
-        return values
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def places(scale: ImageScale) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pixq._core import fuse, psnr
 from pixq.errors import PixqError, unknown
 from pixq.io.atomic import checksum
-from pixq.io.images import read_pixels
+from pixq.io.images import read_pixels, to_8_bits
 from pixq.io.optional import require
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.schema import ImageLine
@@ -414,7 +414,7 @@ def _read(patches: PatchSet, root: Path, image: ImageLine, file: str, blake3: st
             f"{path}: {reason}; use the folder of the dataset that {patches.directory} was built from"
         ) from None
     # A build only takes 8-bit images, and the checksum shows that this is the one it took.
-    return pixels.astype(np.uint8, copy=False)
+    return to_8_bits(pixels)
 
 
 def oriented(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:

@@ -14,10 +14,26 @@ from numpy.typing import NDArray
 from pixq._core import decode
 from pixq.errors import PixqError, one_line
 
-__all__ = ["MAX_PIXELS", "eight_bits", "explain_image_errors", "load_pixels", "read_pixels"]
+__all__ = ["MAX_PIXELS", "eight_bits", "explain_image_errors", "load_pixels", "read_pixels", "to_8_bits"]
 
 #: Rows that are converted at a time, so that intermediate arrays stay small.
 _ROWS = 256
+
+
+def to_8_bits(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Round samples of 16 bits to the nearest of 8; those of 8 bits are returned as they are.
+
+    pixq converts depths in this function only, so that all commands see the same pixels. 65535 is 257 * 255, so a
+    sample of 8 bits that was stored as 16 comes back unchanged.
+
+    Examples
+    --------
+    >>> to_8_bits(np.array([0, 128, 129, 255, 65407, 65535], np.uint16)).tolist()
+    [0, 0, 1, 1, 255, 255]
+    """
+    if samples.dtype == np.uint8:
+        return samples
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def eight_bits(name: str, image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -50,9 +66,7 @@ def eight_bits(name: str, image: NDArray[Any]) -> NDArray[np.uint8]:
         return pixels
     out = np.empty((*pixels.shape[:2], 3), np.uint8)
     for top in range(0, len(pixels), _ROWS):
-        band = pixels[top : top + _ROWS]
-        # 65535 is 257 * 255: each value is rounded to the nearest of the 256.
-        out[top : top + _ROWS] = band if band.dtype == np.uint8 else (band.astype(np.uint32) + 128) // 257
+        out[top : top + _ROWS] = to_8_bits(pixels[top : top + _ROWS])
     return out
 
 

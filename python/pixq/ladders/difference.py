@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq.errors import PixqError
-from pixq.io.images import load_pixels
+from pixq.io.images import load_pixels, to_8_bits
 
 __all__ = ["difference"]
 
 
 def difference(reference: NDArray[Any], path: Path) -> float:
-    """The mean absolute difference of an image file from its reference, in grey levels of its dtype.
+    """The mean absolute difference of an image file from its reference, in grey levels of 8 bits.
+
+    Each of the two may have 16 bits per sample, as a PNG beside its JPEGs does.
 
     Raises
     ------
@@ -25,4 +27,4 @@ def difference(reference: NDArray[Any], path: Path) -> float:
     pixels = load_pixels(path)
     if pixels.shape != reference.shape:
         raise PixqError(f"{path}: has another size than its reference; give images of the same size")
-    return float(np.abs(pixels.astype(np.float64) - reference.astype(np.float64)).mean())
+    return float(np.abs(to_8_bits(pixels).astype(np.int16) - to_8_bits(reference)).mean())

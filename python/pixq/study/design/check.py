@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 
 from pixq.errors import PixqError
-from pixq.io.images import load_pixels
+from pixq.io.images import load_pixels, to_8_bits
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.study.design.checks import SOURCE_PROBLEMS, SOURCE_WARNINGS, STUDY_WARNINGS, LadderCheck
 from pixq.study.design.config import Study, read_study
@@ -213,7 +213,8 @@ def effort_of(study: Study, ladders: Sequence[LadderCheck]) -> Effort:
 
 
 def _pixel_hash(path: Path) -> str:
-    pixels = load_pixels(path)
+    # At 8 bits, as screens show it.
+    pixels = to_8_bits(load_pixels(path))
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
