@@ -81,14 +81,6 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// The place of the first value of `tag`, and the bytes that make it `value`.
-    pub fn rewritten(&self, tag: u16, value: u8) -> Option<(std::ops::Range<usize>, Vec<u8>)> {
-        let entry = self.find(tag)?;
-        let mut bytes = vec![0; width(entry.kind) as usize];
-        *if self.big_endian { bytes.last_mut()? } else { bytes.first_mut()? } = value;
-        Some((entry.at..entry.at.checked_add(bytes.len())?, bytes))
-    }
-
     fn number(&self, at: usize, bytes: usize) -> Option<u64> {
         let bytes = self.data.get(at..at.checked_add(bytes)?)?;
         let add = |sum: u64, &byte: &u8| sum << 8 | u64::from(byte);

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Once;
 
 use crate::error::{Error, Result};
 
@@ -136,11 +137,33 @@ fn read(path: &Path, name: &str, bytes: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
+thread_local! {
+    /// Whether a panic of this thread becomes an error, so that nothing is printed about it.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps the texts of panics that [`guarded`] catches off stderr.
+fn quiet_guarded_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                before(info);
+            }
+        }));
+    });
+}
+
 /// Names the errors of `work`, and turns a panic in a decoder that is not ours into one.
 fn guarded<T>(name: &str, work: impl FnOnce() -> Reason<T>) -> Result<T> {
+    quiet_guarded_panics();
+    let before = GUARDED.replace(true);
     // The closure owns or borrows nothing that outlives a panic in a broken state: buffers are dropped, and
     // the JPEG decompressor that is kept for the next call is put back only when it returned.
-    catch_unwind(AssertUnwindSafe(work))
+    let result = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(before);
+    result
         .unwrap_or_else(|_| Err(format!("can't be decoded (the decoder gave up on damaged data); {WHOLE}")))
         .map_err(|reason| Error::Decode { name: name.into(), reason })
 }

@@ -1,24 +1,20 @@
-//! TIFF, by the `tiff` crate.
+//! TIFF: grey, palettes and RGB, in strips or tiles, by pixels or by planes.
 //!
-//! Its directory is read here first: what pixq does not take is refused by name, and inverted grey and
-//! palettes, which the crate does not do, are handed to it as plain grey and looked up afterwards.
-
-use std::borrow::Cow;
-use std::io::Cursor;
-
-use tiff::TiffError;
-use tiff::decoder::{DecodingResult, Limits};
+//! The samples are read here and not by the `tiff` crate, which refuses tiles whose LZW data have no end code, panics on
+//! tiles of single planes, and knows neither palettes nor inverted grey.
 
 use crate::decode::exif::Directory;
 use crate::decode::expand::{self, Table};
 use crate::decode::header::{
-    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, room, truncated, zeroed,
+    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, truncated, zeroed,
 };
+
+mod chunks;
+
+use chunks::{Layout, Stored};
 
 /// LZW and deflate stay below this ratio.
 const BEST_COMPRESSION: u64 = 2048;
-/// What the crate may take beside the samples.
-const BESIDE_SAMPLES: usize = 1 << 24;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Colour {
@@ -38,10 +34,8 @@ pub(super) const DECODER: Decoder = Decoder {
 
 struct Tiff<'a> {
     header: Header,
-    bytes: Cow<'a, [u8]>,
+    layout: Layout<'a>,
     colour: Colour,
-    bits: u8,
-    planar: bool,
     palette: Option<Box<Table>>,
 }
 
@@ -88,10 +82,6 @@ impl<'a> Tiff<'a> {
             1 | 5 | 8 | 32946 | 32773 => {}
             other => return Err(format!("is a TIFF with compression {other}; save it with LZW, deflate or none")),
         }
-        if value(266, 1)? != 1 {
-            return Err("is a TIFF with reversed bit order (FillOrder 2); save it again".into());
-        }
-        let planar = samples > 1 && value(284, 1)? == 2;
         let bits = bits as u8;
         let header = Header {
             height,
@@ -103,42 +93,18 @@ impl<'a> Tiff<'a> {
         let row = (width as u64 * samples * u64::from(bits)).div_ceil(8);
         checked_claim(&header, row * height as u64, bytes.len(), BEST_COMPRESSION)?;
         let palette = if colour == Colour::Palette { Some(palette(&directory, bits)?) } else { None };
-        let mut bytes = Cow::Borrowed(bytes);
-        if matches!(colour, Colour::WhiteIsZero | Colour::Palette)
-            && let Some((place, plain)) = directory.rewritten(262, 1)
-            && let Some(place) = bytes.to_mut().get_mut(place)
-        {
-            place.copy_from_slice(&plain);
-        }
-        Ok(Tiff { header, bytes, colour, bits, planar, palette })
+        let layout = Layout::read(bytes, &directory, (height, width), samples as usize, bits)?;
+        Ok(Tiff { header, layout, colour, palette })
     }
 
     fn pixels(self) -> Reason<Pixels> {
-        let Header { height, width, .. } = self.header;
+        let width = self.header.width;
         let samples = self.header.pixels() * 3;
-        let bytes_needed = samples * usize::from(self.header.bit_depth / 8);
-        // The crate's own buffer would end the process if there were no memory for it.
-        room::<u8>(bytes_needed)?;
-        let mut limits = Limits::default();
-        limits.decoding_buffer_size = bytes_needed;
-        limits.intermediate_buffer_size = bytes_needed + BESIDE_SAMPLES;
-        limits.ifd_value_size = self.bytes.len();
-        let mut decoder =
-            tiff::decoder::Decoder::new(Cursor::new(&self.bytes[..])).map_err(describe)?.with_limits(limits);
-        let mut stored = DecodingResult::U8(Vec::new());
-        let layout = decoder.read_image_to_buffer(&mut stored).map_err(describe)?;
-        if stored.as_buffer(0).byte_len() < layout.complete_len {
-            return Err(corrupt("TIFF", "its channels differ in size"));
-        }
-        let wrong = || corrupt("TIFF", "its data do not fit its header");
-        match (stored, self.colour) {
-            (DecodingResult::U8(stored), Colour::Rgb) if stored.len() == samples => {
-                Ok(Pixels::U8(if self.planar { interleaved(&stored)? } else { stored }))
-            }
-            (DecodingResult::U16(stored), Colour::Rgb) if stored.len() == samples => {
-                Ok(Pixels::U16(if self.planar { interleaved(&stored)? } else { stored }))
-            }
-            (DecodingResult::U16(stored), colour) if stored.len() == height * width => {
+        let bits = self.layout.bits;
+        match (self.layout.stored()?, self.colour) {
+            (Stored::U8(stored), Colour::Rgb) => Ok(Pixels::U8(stored)),
+            (Stored::U16(stored), Colour::Rgb) => Ok(Pixels::U16(stored)),
+            (Stored::U16(stored), colour) => {
                 let mut out = zeroed::<u16>(samples)?;
                 let flip = if colour == Colour::WhiteIsZero { u16::MAX } else { 0 };
                 for (pixel, sample) in out.as_chunks_mut::<3>().0.iter_mut().zip(stored) {
@@ -146,55 +112,36 @@ impl<'a> Tiff<'a> {
                 }
                 Ok(Pixels::U16(out))
             }
-            (DecodingResult::U8(stored), colour) => {
-                let row = (width * usize::from(self.bits)).div_ceil(8);
-                if stored.len() != row * height {
-                    return Err(wrong());
-                }
-                let mut table = self.palette.map_or_else(|| expand::grey(self.bits), |table| *table);
+            (Stored::U8(stored), colour) => {
+                let row = (width * usize::from(bits)).div_ceil(8);
+                let mut table = self.palette.map_or_else(|| expand::grey(bits), |table| *table);
                 if colour == Colour::WhiteIsZero {
                     table.iter_mut().for_each(|entry| *entry = entry.map(|value| !value));
                 }
                 let mut out = zeroed(samples)?;
                 for (row, out) in stored.chunks_exact(row).zip(out.chunks_exact_mut(width * 3)) {
-                    expand::look_up(row, self.bits, &table, out);
+                    expand::look_up(row, bits, &table, out);
                 }
                 Ok(Pixels::U8(out))
             }
-            _ => Err(wrong()),
         }
     }
 }
 
-/// The colour map: all reds, all greens, all blues, of 16 bits, of which Pillow takes the upper 8.
+/// The colour map: all reds, all greens, all blues, of 16 bits. The upper 8 are taken, as in Pillow, which is right for
+/// writers that repeat the byte and for those that leave the lower one zero. Some writers put 0..=255 into it; libtiff takes
+/// a map for one of theirs if all its values are below 256, and so do we, as it would be all black otherwise.
 fn palette(directory: &Directory<'_>, bits: u8) -> Reason<Box<Table>> {
     let colours = 1_usize << bits;
     let map = directory.find(320).filter(|entry| entry.count >= 3 * colours as u64);
     let map = map.ok_or_else(|| corrupt("TIFF", "it has no palette"))?;
+    let wide: Vec<u64> = (0..3 * colours)
+        .map(|index| directory.value(map, index).ok_or_else(|| truncated("TIFF")))
+        .collect::<Reason<_>>()?;
+    let shift = if wide.iter().all(|&value| value < 256) { 0 } else { 8 };
     let mut table = Box::new([[0; 3]; 256]);
     for (index, entry) in table.iter_mut().take(colours).enumerate() {
-        for (channel, value) in entry.iter_mut().enumerate() {
-            let wide = directory.value(map, channel * colours + index).ok_or_else(|| truncated("TIFF"))?;
-            *value = (wide >> 8) as u8;
-        }
+        *entry = std::array::from_fn(|channel| (wide[channel * colours + index] >> shift) as u8);
     }
     Ok(table)
-}
-
-/// Three planes to packed pixels.
-fn interleaved<T: Copy + Default>(planes: &[T]) -> Reason<Vec<T>> {
-    let mut out = zeroed(planes.len())?;
-    let (red, rest) = planes.split_at(planes.len() / 3);
-    let (green, blue) = rest.split_at(red.len());
-    for (pixel, ((&red, &green), &blue)) in out.as_chunks_mut::<3>().0.iter_mut().zip(red.iter().zip(green).zip(blue)) {
-        *pixel = [red, green, blue];
-    }
-    Ok(out)
-}
-
-fn describe(error: TiffError) -> String {
-    match error {
-        TiffError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => truncated("TIFF"),
-        error => corrupt("TIFF", error.to_string().trim_end_matches('.')),
-    }
 }
