@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pixq.classes import CLASSES
-from pixq.cli.ladders import describe_rule, load_ladder, warn
+from pixq.cli.ladders import describe_rule, load_ladder
+from pixq.cli.messages import show, warn
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
 from pixq.io.atomic import save_bytes
@@ -79,8 +80,8 @@ def critical(
         )
     seen, quality_map, places = found.level, found.map, found.points
     if seen is None or quality_map is None:
-        print(f"{ladder.name}: no level up to {ladder.levels[-1].level:g} is noticed; choose one with --at to see it")
-        return 0
+        show(f"{ladder.name}: no level up to {ladder.levels[-1].level:g} is noticed; choose one with --at to see it")
+        return 1 if ladder.left_out else 0
     if csv is not None:
         with csv_writer(csv, ("reference", "distorted", "level", "rank", "y", "x", "score", "class")) as add:
             names = name_cell(ladder.reference), name_cell(seen.path), f"{seen.level:g}"
@@ -94,10 +95,10 @@ def critical(
     if values is not None:
         save_bytes(values, _npy(critical_map(quality_map, degree=degree)))
     count = f"{len(places)} {'place' if len(places) == 1 else 'places'}"
-    print(f"{ladder.name}: level {seen.level:g}, {count} (y, x), {describe_rule(found.rule)}")
+    show(f"{ladder.name}: level {seen.level:g}, {count} (y, x), {describe_rule(found.rule)}")
     for rank, point in enumerate(places, start=1):
-        print(f"{rank}  {point.y:7.1f} {point.x:7.1f}  {point.score:.3f} {CLASSES[point.class_].name}")
-    return 0
+        show(f"{rank}  {point.y:7.1f} {point.x:7.1f}  {point.score:.3f} {CLASSES[point.class_].name}")
+    return 1 if ladder.left_out else 0
 
 
 def _npy(values: NDArray[np.float64]) -> bytes:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.distort import DISTORTIONS, LEVELS, read_references, write_tree, write_triplets
+from pixq.cli.messages import note, show, warn
+from pixq.distort import DISTORTIONS, LEVELS, find_references, read_references, write_tree, write_triplets
 from pixq.errors import PixqError
 
 __all__ = ["distort"]
@@ -53,7 +54,12 @@ def distort(
                 raise PixqError(f"{option} is for whole images, and --interpolation makes crops; leave one of them out")
     elif count is not None:
         raise PixqError("--count only has an effect together with --interpolation; add that, or remove --count")
-    images = read_references(references, max_pixels=max_pixels)
+    found = find_references(references)
+    for item in found.left_out:
+        note(str(item))
+    for copy, original in found.copies.items():
+        warn(f"{found.files[copy]}: looks like a copy of {original}; if it is, its images are in the dataset twice")
+    images = read_references(found.files.values(), max_pixels=max_pixels)
     if interpolation:
         crops = 50 if count is None else count
         written = write_triplets(images, out, crops, seed)
@@ -65,11 +71,11 @@ def distort(
         written = write_tree(images, out, list(dict.fromkeys(names)), ladder, seed)
         made = f"{len(images) * len(set(names)) * len(set(ladder))} distorted images"
         dataset = "jianjin008"
-    print(
+    show(
         f"{out}: {made} of {len(images)} references, {'written' if written else 'there already'}; "
         f"read it with --dataset {dataset}. Its scores are synthetic: no person gave them."
     )
-    return 0
+    return 1 if found.left_out else 0
 
 
 def _levels(text: str | None) -> list[int]:

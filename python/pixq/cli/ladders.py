@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pixq.errors import PixqError, printable
+from pixq.cli.messages import note
+from pixq.errors import PixqError
 from pixq.ladders.ladder import open_ladder
 from pixq.predict.outputs import check_outputs
 from pixq.scoring.scorer import load
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pixq.ladders.predict import PjndRule
     from pixq.scoring.scorer import Scorer
 
-__all__ = ["describe_rule", "load_ladder", "warn"]
+__all__ = ["describe_rule", "load_ladder"]
 
 #: Endings of the outputs of both commands, by option.
 _ENDINGS = {"csv": (".csv",), "map": (".png",), "picture": (".png",), "values": (".npy",)}
@@ -35,12 +35,9 @@ def load_ladder(
         raise PixqError("too few paths; give REFERENCE LEVELS..., or RUN REFERENCE LEVELS...")
     ladder = open_ladder(rest[0], rest[1:], rule)
     check_outputs(outputs, _ENDINGS, [ladder.reference, *(level.path for level in ladder.levels)])
+    for item in ladder.left_out:
+        note(str(item))
     return load(run, device, calibration=calibration), ladder
-
-
-def warn(line: str) -> None:
-    """Print a warning on stderr."""
-    print(f"pixq: warning: {printable(line)}", file=sys.stderr)
 
 
 def describe_rule(rule: PjndRule) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.cli.ladders import describe_rule, load_ladder, warn
+from pixq.cli.ladders import describe_rule, load_ladder
+from pixq.cli.messages import show, warn
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
 from pixq.io.atomic import save_bytes
@@ -75,9 +76,9 @@ def pjnd(
         quantiles = [row.quantile for row in rows]
         pixels = draw_curve(ladder.name, levels, quantiles, rule.cut, prediction.pjnd, safe=safe_colors)
         save_bytes(picture, encode(pixels))
-    print(f"{ladder.name}: {describe_pjnd(prediction.pjnd)}")
-    print(
+    show(f"{ladder.name}: {describe_pjnd(prediction.pjnd)}")
+    show(
         f"{len(rows)} levels, {levels[0]:g} to {levels[-1]:g}; noticed: {rule.share:.1%} of patches below "
         f"{rule.cut.value:.3f}, {describe_rule(rule)}"
     )
-    return 0
+    return 1 if ladder.left_out else 0

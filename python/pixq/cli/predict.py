@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +9,10 @@ from cyclopts import Parameter
 
 from pixq._core import set_num_threads
 from pixq.classes import CLASSES
+from pixq.cli.messages import note, show, warn
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError, printable
+from pixq.io.paths import original_of
 from pixq.predict.outputs import NO_CALIBRATION, Outputs
 from pixq.predict.predict import predict as compare
 from pixq.scoring.engine import EngineName
@@ -91,19 +92,20 @@ def predict(
         torch.set_num_threads(threads)
     outputs = Outputs(map, heat, side, values, json, csv, safe_colors)
 
-    def note(line: str) -> None:
-        print(f"pixq: {printable(line)}", file=sys.stderr)
-
     with progress_bar() as on_progress:
         report = compare(
             scorer, reference, distorted, outputs, stride=stride, memory=memory, on_progress=on_progress, warn=note
         )
     for path in report.matched.unpaired:
-        note(f"{path}: has no partner of the same name; it was not compared")
+        original = original_of(path.stem)
+        copy = "" if original is None else f", and looks like a copy of {original}{path.suffix}"
+        note(f"{path}: has no partner of the same name{copy}; it was not compared")
+    for item in report.matched.left_out:
+        note(str(item))
     if report.results[0].calibration is None:
-        note(f"warning: {NO_CALIBRATION}")
+        warn(NO_CALIBRATION)
     _print_table(report, scorer)
-    return 1 if report.failed or report.matched.unpaired else 0
+    return 1 if report.failed or report.matched.unpaired or report.matched.left_out else 0
 
 
 def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path, Path]:
@@ -122,7 +124,7 @@ def _print_table(report: Report, scorer: Scorer) -> None:
 
     calibration = report.results[0].calibration
     classes = "no calibration" if calibration is None else f"calibration {calibration}"
-    print(f"{printable(scorer.run.name)}: {scorer.recipe.model.name} ({scorer.engine.name}), {classes}")
+    show(f"{scorer.run.name}: {scorer.recipe.model.name} ({scorer.engine.name}), {classes}")
     names = [printable(result.pair.name) if report.matched.folder else "" for result in report.results]
     width = max(map(len, names))
     columns = [
@@ -132,18 +134,19 @@ def _print_table(report: Report, scorer: Scorer) -> None:
         "unsure",
         "identical",
     ]
-    print(" " * width + "".join(f"{name:>11}" for name in columns))
+    show(" " * width + "".join(f"{name:>11}" for name in columns))
     for name, result in zip(names, report.results, strict=True):
-        print(name.ljust(width) + "".join(f"{cell:>11}" for cell in _cells(result)))
+        show(name.ljust(width) + "".join(f"{cell:>11}" for cell in _cells(result)))
     if report.matched.folder:
         counts = {
             "done before": sum(result.before for result in report.results),
             "could not be compared": len(report.failed),
             "images without a partner": len(report.matched.unpaired),
+            "left out": len(report.matched.left_out),
             "files that are not images": report.matched.other,
         }
         parts = [f"{what}: {count}" for what, count in counts.items() if count]
-        print("; ".join([f"{len(report.results)} pairs", *parts]))
+        show("; ".join([f"{len(report.results)} pairs", *parts]))
 
 
 def _cells(result: Result) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pixq.datasets.labels import LabelContract, Polarity, check_text
 from pixq.errors import PixqError
+from pixq.io import text as text_files
 
 __all__ = ["contract_of", "csv_rows", "number", "read_text", "safe_path", "score", "text_lines"]
 
@@ -19,7 +20,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file with or without a byte order mark, with all line ends as newlines.
+    """Read a text file as `pixq.io.text.read_text` does.
 
     Raises
     ------
@@ -27,17 +28,9 @@ def read_text(path: Path) -> str:
         If the file can't be read or is not UTF-8.
     """
     try:
-        data = path.read_bytes()
+        return text_files.read_text(path)
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise PixqError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        ) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -7,7 +7,7 @@ people: see `synthetic_quality` and `visibility`. To add a distortion, see `pixq
 from pixq.distort.apply import distort, synthetic_quality
 from pixq.distort.interpolation import Triplet, make_triplets, write_triplets
 from pixq.distort.kinds import DISTORTIONS, LEVELS, Distortion, Image
-from pixq.distort.references import read_references
+from pixq.distort.references import find_references, read_references
 from pixq.distort.tree import write_tree
 from pixq.distort.visibility import synthetic_class, visibility
 
@@ -18,6 +18,7 @@ __all__ = [
     "Image",
     "Triplet",
     "distort",
+    "find_references",
     "make_triplets",
     "read_references",
     "synthetic_class",

@@ -3,14 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pixq.distort.kinds import Image
 from pixq.errors import PixqError, printable
+from pixq.io.folders import LeftOut, explain_missing, find_files
 from pixq.io.image_formats import DECODED, endings_of, titles_of
 from pixq.io.images import read_pixels, to_8_bits
+from pixq.io.paths import nfc, original_of
 
-__all__ = ["read_references"]
+__all__ = ["References", "find_references", "read_references"]
+
+
+@dataclass(frozen=True)
+class References:
+    """The files of references by name, what folders hold besides and can't be read, and files that look like copies."""
+
+    files: dict[str, Path]
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """The name of the original by that of what looks like its copy, such as `photo (1).png`."""
+        names = {nfc(Path(name).stem).casefold(): name for name in self.files}
+        originals = {name: original_of(Path(name).stem) for name in self.files}
+        return {
+            name: names[nfc(original).casefold()]
+            for name, original in originals.items()
+            if original is not None and nfc(original).casefold() in names
+        }
+
+
+def find_references(paths: Iterable[Path]) -> References:
+    """Find the references that `read_references` reads.
+
+    Raises
+    ------
+    PixqError
+        If there is no image, a path leads to neither an image nor a folder, or two images have the same name.
+    """
+    files: dict[str, Path] = {}
+    left_out: list[LeftOut] = []
+    for file in (file for path in paths for file in _files(path, left_out)):
+        name = printable(file.name)
+        if files.setdefault(name, file) != file:
+            raise PixqError(f"{file}: {files[name]} has the same name, which must be unique; rename one of them")
+    if not files:
+        raise PixqError("there is no reference; give image files or folders of them, like photos/")
+    return References(files, tuple(left_out))
 
 
 def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict[str, Image]:
@@ -43,11 +84,7 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
     {'black.png': (30, 40, 3)}
     """
     images: dict[str, Image] = {}
-    files: dict[str, Path] = {}
-    for file in (file for path in paths for file in _files(path)):
-        name = printable(file.name)
-        if files.setdefault(name, file) != file:
-            raise PixqError(f"{file}: {files[name]} has the same name, which must be unique; rename one of them")
+    for name, file in find_references(paths).files.items():
         try:
             pixels = read_pixels(file, max_pixels=max_pixels)
         except (OSError, ValueError) as error:
@@ -56,22 +93,18 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
                 f"{file}: {' '.join(what.split()).removeprefix(f'{file}: ')}; give images that can be read"
             ) from None
         images[name] = to_8_bits(pixels)
-    if not images:
-        raise PixqError("there is no reference; give image files or folders of them, like photos/")
     return images
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, left_out: list[LeftOut]) -> list[Path]:
     """An image file, or the image files in a folder."""
     if not path.is_dir():
-        if not path.exists():
-            raise PixqError(f"{path}: no such file or folder; give image files or folders of them")
+        if not path.is_file():
+            raise PixqError(f"{path}: {explain_missing(path)}; give image files or folders of them")
         return [path]
-    files = sorted(
-        file
-        for file in path.iterdir()
-        if file.suffix.lower() in endings_of(DECODED) and file.name[0] != "." and file.is_file()
-    )
-    if not files:
-        raise PixqError(f"{path}: contains no image files; give a folder with {titles_of(DECODED)} files")
-    return files
+    listing = find_files(path, endings_of(DECODED), recursive=False)
+    left_out += listing.left_out
+    if not listing.files:
+        unread = "".join(f"; {item.path} {item.reason}" for item in listing.left_out[:1])
+        raise PixqError(f"{path}: contains no image files{unread}; give a folder with {titles_of(DECODED)} files")
+    return [path / name for name in listing.files]

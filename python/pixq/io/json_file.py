@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime
 import json
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pixq.errors import PixqError
 from pixq.io.atomic import save_json
+from pixq.io.text import read_bytes, read_text
 
 __all__ = [
     "Count",
@@ -21,6 +23,7 @@ __all__ = [
     "Share",
     "check_name",
     "first_fault",
+    "load_json",
     "now",
     "read_model",
     "write_model",
@@ -74,6 +77,21 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def load_json(path: Path) -> Any:
+    """Parse a JSON file, which may begin with a byte order mark.
+
+    Raises
+    ------
+    OSError
+        As `pixq.io.text.read_bytes`.
+    PixqError
+        If it is not UTF-8 text.
+    ValueError, RecursionError
+        If it is not JSON.
+    """
+    return json.loads(read_text(path))
+
+
 def read_model(kind: type[Model], path: Path, command: str) -> Model:
     """Read and check a JSON file of pixq.
 
@@ -92,7 +110,7 @@ def read_model(kind: type[Model], path: Path, command: str) -> Model:
         If it is missing, damaged, or another kind or version of file.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path).removeprefix(codecs.BOM_UTF8)
     except FileNotFoundError:
         raise PixqError(f"{path}: is missing; create it with {command}") from None
     except OSError as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
+from pixq.io.folders import find_path, glob_files
+from pixq.io.json_file import load_json
 from pixq.ladders.ladder import Ladder, open_ladder
 
 __all__ = ["GroundTruth", "read_ground_truth"]
@@ -55,11 +56,11 @@ def read_ground_truth(folder: Path) -> list[GroundTruth]:
     """
     path = folder / "ground_truth.json"
     try:
-        images = json.loads(path.read_text("utf-8"))["images"]
+        images = load_json(path)["images"]
         sources = [_read_source(folder / "images", name, entry) for name, entry in sorted(images.items())]
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; give a folder that has one") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise PixqError(
             f"{path}: must give the codec of each of its images, and may give pjnd_range [low, high] and "
             "critical_points_yx [[y, x], ...]; correct it"
@@ -71,9 +72,11 @@ def read_ground_truth(folder: Path) -> list[GroundTruth]:
 
 def _read_source(images: Path, name: str, entry: dict[str, Any]) -> GroundTruth:
     codec = str(entry["codec"])
-    levels = sorted(images.glob(f"{escape(name)}_{escape(codec)}_*"))
+    levels, left_out = glob_files(images, f"{escape(name)}_{escape(codec)}_*")
+    if left_out:
+        raise PixqError(f"{left_out[0].path}: {left_out[0].reason}; add the file")
     within, points = entry.get("pjnd_range"), entry.get("critical_points_yx")
-    ladder = open_ladder(images / f"{name}.png", levels, RULE)
+    ladder = open_ladder(find_path(images, f"{name}.png"), levels, RULE)
     low_high = None
     if within is not None:
         low, high = (float(level) for level in within)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixq.errors import PixqError
+from pixq.io.folders import SPECIAL, LeftOut, explain_missing, find_files
 from pixq.io.image_formats import ENDINGS
 from pixq.io.images import load_pixels
 from pixq.io.progress import ProgressCallback, ignore_progress
-from pixq.ladders.level_rule import is_rule, level_in
+from pixq.ladders.level_rule import is_rule, levels_in, same_level
 from pixq.scoring.grid import STRIDE
 from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer
@@ -39,11 +40,14 @@ class Ladder:
         The reference's file.
     levels
         At least one; no number twice.
+    left_out
+        What a folder holds besides and can't be read.
     """
 
     name: str
     reference: Path
     levels: tuple[Level, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def open_ladder(reference: Path, paths: Iterable[Path], rule: str = "n") -> Ladder:
@@ -54,7 +58,8 @@ def open_ladder(reference: Path, paths: Iterable[Path], rule: str = "n") -> Ladd
     reference
         The reference's file.
     paths
-        Images, and folders; of a folder, all images except hidden ones and the reference itself.
+        Images, and folders; of a folder, all images except hidden ones and the reference itself. Links that lead
+        nowhere, and what else can't be read, are left out of a folder and listed in the ladder.
     rule
         How the level of an image follows from n, the last number in its file name: `n`, or for example `101-n` if n is
         a JPEG's quality, so that a higher n means less distortion. A single image needs no number: it is level 1.
@@ -79,11 +84,12 @@ def open_ladder(reference: Path, paths: Iterable[Path], rule: str = "n") -> Ladd
             f"--level is {rule!r}; give n, or a number minus n, like 101-n, where n is the number in a file's name"
         )
     if not reference.is_file():
-        raise PixqError(f"{reference}: no such file; give the reference of the ladder")
+        missing = explain_missing(reference, "no such file")
+        raise PixqError(f"{reference}: {missing}; give the reference of the ladder")
     paths_by_level: dict[float, Path] = {}
-    files = list(_files(reference, paths))
-    for path in files:
-        level = level_in(path.stem, rule)
+    left_out: list[LeftOut] = []
+    files = list(_files(reference, paths, left_out))
+    for path, level in zip(files, levels_in([file.stem for file in files], rule), strict=True):
         if level is None and len(files) == 1:
             paths_by_level[1.0] = path
             break
@@ -93,19 +99,23 @@ def open_ladder(reference: Path, paths: Iterable[Path], rule: str = "n") -> Ladd
                 "levels, like photo_*.jpg"
             )
         if (other := paths_by_level.setdefault(level, path)) != path:
-            raise PixqError(f"{path}: is level {level:g}, and so is {other.name}; keep one of them")
+            raise PixqError(same_level(path, other, level))
     if not paths_by_level:
         raise PixqError(f"{reference}: has no levels; give distorted images, or a folder of them")
-    return Ladder(reference.stem, reference, tuple(Level(*entry) for entry in sorted(paths_by_level.items())))
+    levels = tuple(Level(*entry) for entry in sorted(paths_by_level.items()))
+    return Ladder(reference.stem, reference, levels, tuple(left_out))
 
 
-def _files(reference: Path, paths: Iterable[Path]) -> Iterator[Path]:
+def _files(reference: Path, paths: Iterable[Path], left_out: list[LeftOut]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            files = sorted(file for file in path.iterdir() if not file.name.startswith(".") and file.is_file())
-            yield from (file for file in files if file.suffix.lower() in ENDINGS and not file.samefile(reference))
+            listing = find_files(path, ENDINGS, recursive=False)
+            left_out += listing.left_out
+            yield from (path / name for name in listing.files if not (path / name).samefile(reference))
         elif not path.exists():
-            raise PixqError(f"{path}: no such file or folder; check the path")
+            raise PixqError(f"{path}: {explain_missing(path)}; check the path")
+        elif not path.is_file():
+            raise PixqError(f"{path}: {SPECIAL}; a ladder's images are read more than once, so save it as a file")
         elif path.samefile(reference):
             raise PixqError(f"{path}: is the reference itself; leave it out of the levels")
         else:

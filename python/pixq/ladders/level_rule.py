@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
-__all__ = ["is_rule", "level_in"]
+from pixq.io.paths import original_of
+
+__all__ = ["is_rule", "level_in", "levels_in", "same_level"]
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _RULE = re.compile(r"(?:(\d+(?:\.\d+)?)-)?n")
@@ -50,3 +54,32 @@ def level_in(name: str, rule: str = "n") -> float | None:
         return None
     n = float(numbers[-1])
     return n if parsed[1] is None else float(parsed[1]) - n
+
+
+def levels_in(names: Sequence[str], rule: str = "n") -> list[float | None]:
+    """The levels of the files of one ladder; see `level_in`.
+
+    The number of a copy, as in `photo_050 (1)`, is not a level, unless every file has such a number.
+
+    Raises
+    ------
+    ValueError
+        If the rule is not valid.
+
+    Examples
+    --------
+    >>> levels_in(["photo_010", "photo_050 (1)"]), levels_in(["photo (1)", "photo (2)"])
+    ([10.0, 50.0], [1.0, 2.0])
+    """
+    originals = [original_of(name) for name in names]
+    if None not in originals:
+        originals = [None] * len(names)
+    return [level_in(original or name, rule) for name, original in zip(names, originals, strict=True)]
+
+
+def same_level(path: Path, other: Path, level: float) -> str:
+    """Say that two files of a ladder are the same level, and how to fix it."""
+    first, second = sorted((path, other), key=lambda file: original_of(file.stem) is not None)
+    if original_of(second.stem) is not None:
+        return f"{second}: looks like a copy of {first.name}: both are level {level:g}; keep one of them"
+    return f"{path}: is level {level:g}, and so is {other.name}; keep one of them"

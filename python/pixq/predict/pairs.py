@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pixq.errors import PixqError
+from pixq.io.folders import SPECIAL, LeftOut, explain_missing, find_files
 from pixq.io.image_formats import ENDINGS
+from pixq.io.paths import nfc
+from pixq.io.text import is_pipe
 
 __all__ = ["Matched", "Pair", "match_pairs"]
 
@@ -45,20 +47,23 @@ class Matched:
         How many files in the folders are not images, going by their names.
     folder
         Whether a folder was given, so that outputs are folders too.
+    left_out
+        What the folders hold besides and can't be read.
     """
 
     pairs: tuple[Pair, ...]
     unpaired: tuple[Path, ...] = ()
     other: int = 0
     folder: bool = False
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def match_pairs(reference: Path, distorted: Path) -> Matched:
     """Match reference files with distorted files.
 
     In folders and their subfolders, a distorted image goes with the reference of the same relative path; otherwise with
-    the one whose path without its ending is the same, and finally regardless of upper and lower case. Hidden files are
-    ignored.
+    the one whose path without its ending is the same, and finally regardless of upper and lower case. Paths that look
+    the same are the same, whatever characters they are composed of. Hidden files are ignored.
 
     Parameters
     ----------
@@ -72,54 +77,48 @@ def match_pairs(reference: Path, distorted: Path) -> Matched:
     """
     for path in (reference, distorted):
         if not path.exists():
-            raise PixqError(f"{path}: no such file or folder; check the path")
+            raise PixqError(f"{path}: {explain_missing(path)}; check the path")
+        if not path.is_file() and not path.is_dir() and not is_pipe(path):
+            raise PixqError(f"{path}: {SPECIAL}; save its content as a file")
     if not distorted.is_dir():
         if reference.is_dir():
             raise PixqError(f"{reference}: is a folder, but {distorted} is a file; give two files or two folders")
         return Matched((Pair(reference, distorted, distorted.stem),))
-    images, other = _images(distorted)
+    listing = find_files(distorted, ENDINGS)
+    images, other, left_out = listing.files, listing.other, listing.left_out
     if reference.is_dir():
-        references, more = _images(reference)
-        matches = _match(reference, references, distorted, images)
-        unpaired = [reference / name for name in references if name not in {first for first, _ in matches}]
+        references = find_files(reference, ENDINGS)
+        matches = _match(reference, references.files, distorted, images)
+        unpaired = [reference / name for name in references.files if name not in {first for first, _ in matches}]
         unpaired += [distorted / name for name in images if name not in {second for _, second in matches}]
         matched = [(reference / first, second) for first, second in matches]
-        other += more
+        other += references.other
+        left_out = references.left_out + left_out
+    elif is_pipe(reference):
+        raise PixqError(f"{reference}: is a pipe, which can be read only once; save its content as a file")
     else:
         # The reference may be among them; it is not compared with itself.
         unpaired, matched = [], [(reference, name) for name in images if not reference.samefile(distorted / name)]
     if not matched:
+        unread = "".join(f"; {item.path} {item.reason}" for item in left_out[:1])
         raise PixqError(
-            f"{distorted}: no image has the name of one in {reference}; give folders whose files have the same names"
+            f"{distorted}: no image has the name of one in {reference}{unread}; give folders whose files have the same "
+            "names"
             if reference.is_dir()
-            else f"{distorted}: holds no{' other' if images else ''} image; give a folder of distorted images"
+            else f"{distorted}: holds no{' other' if images else ''} image{unread}; give a folder of distorted images"
         )
-    return Matched(_named(matched, distorted), tuple(unpaired), other, True)
+    return Matched(_named(matched, distorted), tuple(unpaired), other, True, left_out)
 
 
-def _images(folder: Path) -> tuple[list[str], int]:
-    """The sorted relative paths of the images in a folder, with slashes, and the number of other files."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    images, other = [], 0
-    for where, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if name.startswith("."):
-                continue
-            if Path(name).suffix.lower() in ENDINGS:
-                images.append((Path(where) / name).relative_to(folder).as_posix())
-            else:
-                other += 1
-    return sorted(images), other
-
-
-def _match(reference: Path, references: list[str], distorted: Path, images: list[str]) -> list[tuple[str, str]]:
+def _match(reference: Path, references: Iterable[str], distorted: Path, images: Iterable[str]) -> list[tuple[str, str]]:
     matches: list[tuple[str, str]] = []
     left, right = set(references), set(images)
-    rules: tuple[Callable[[str], str], ...] = (str, _stem, lambda name: _stem(name).casefold())
+    rules: tuple[Callable[[str], str], ...] = (
+        str,
+        nfc,
+        lambda name: _stem(nfc(name)),
+        lambda name: nfc(_stem(nfc(name)).casefold()),
+    )
     for rule in rules:
         firsts, seconds = _by(rule, left), _by(rule, right)
         for key in sorted(firsts.keys() & seconds.keys()):
@@ -156,6 +155,6 @@ def _named(matched: Iterable[tuple[Path, str]], folder: Path) -> tuple[Pair, ...
 
 
 def _clashing(names: Mapping[str, str]) -> list[str]:
-    """Files whose names are not unique, ignoring case, as some file systems do."""
-    counts = Counter(name.casefold() for name in names.values())
-    return [second for second, name in names.items() if counts[name.casefold()] > 1]
+    """Files whose names are not unique, ignoring case and composition, as some file systems do."""
+    counts = Counter(nfc(name).casefold() for name in names.values())
+    return [second for second, name in names.items() if counts[nfc(name).casefold()] > 1]

@@ -18,6 +18,7 @@ pub mod fuse;
 pub mod monotone;
 pub mod parallel;
 pub mod psnr;
+mod regular;
 pub mod sample;
 pub mod shard;
 pub mod tile;

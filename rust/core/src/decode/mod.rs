@@ -10,13 +10,13 @@
 //! an ICC profile is noted but not applied.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Once;
 
 use crate::error::{Error, Result};
+use crate::regular;
 
 mod exif;
 mod expand;
@@ -128,7 +128,7 @@ fn read(path: &Path, name: &str, bytes: &mut Vec<u8>) -> Result<()> {
     let io = |source| Error::Io { path: path.into(), source };
     let refused = |reason| Error::Decode { name: name.into(), reason };
     bytes.clear();
-    let mut file = File::open(path).map_err(io)?;
+    let mut file = regular::open(path).map_err(io)?;
     (&mut file).take(header::MAGIC as u64).read_to_end(bytes).map_err(io)?;
     formats::check_start(bytes).map_err(refused)?;
     let len = usize::try_from(file.metadata().map_err(io)?.len()).unwrap_or(usize::MAX);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::regular;
 use crate::view::View;
 
 /// A finished file.
@@ -98,7 +99,7 @@ pub(super) fn file_names(name: &str) -> [String; 3] {
 /// [`Error::Io`].
 pub fn checksum(path: &Path) -> Result<FileInfo> {
     let fail = |source| Error::Io { path: path.to_path_buf(), source };
-    let mut file = File::open(path).map_err(fail)?;
+    let mut file = regular::open(path).map_err(fail)?;
     let (mut hash, mut bytes, mut block) = (blake3::Hasher::new(), 0, vec![0; 1 << 18]);
     loop {
         match file.read(&mut block).map_err(fail)? {

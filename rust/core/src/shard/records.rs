@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use serde::Deserialize;
 use super::spec::ImageSpec;
 use crate::error::{Error, Result};
 use crate::fuse::{Fusion, KINDS};
+use crate::regular;
 
 /// The fields of a record that differ within an image.
 #[derive(Clone, Copy, Debug)]
@@ -317,7 +317,7 @@ pub fn read(path: &Path, image_ids: &[String]) -> Result<Columns> {
         reason: format!("line {number}: {what}; build the patch set again"),
     };
     let index: HashMap<&str, u32> = image_ids.iter().zip(0..).map(|(id, i)| (id.as_str(), i)).collect();
-    let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(fail)?);
+    let mut file = BufReader::with_capacity(1 << 18, regular::open(path).map_err(fail)?);
     let (mut columns, mut line, mut number) = (Columns::default(), Vec::new(), 0);
     // Lines of one image stand together, so the last answer is nearly always the next one.
     let mut last: Option<(&str, u32)> = None;
