@@ -16,7 +16,7 @@ class PixqError(Exception):
     """
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     r"""The message of another package's error on one line of at most 160 characters, or the name of its type.
 
     Examples

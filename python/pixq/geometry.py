@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pixq import ranges
 from pixq._core import fusions
 from pixq.errors import PixqError
 
@@ -31,9 +32,9 @@ class PatchGeometry:
     roi: int = 12
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= 4096:
-            raise PixqError(f"the patch size is {self.size}; give 1 to 4096 pixels")
-        if not 1 <= self.roi <= self.size or (self.size - self.roi) % 2:
+        ranges.PATCH_SIZE.check(self.size, "the patch size")
+        ranges.PATCH_SIZE.check(self.roi, "the size of the RoI")
+        if self.roi > self.size or (self.size - self.roi) % 2:
             raise PixqError(
                 f"a RoI of {self.roi} pixels can't be centred in a patch of {self.size}; give 1 to {self.size}, "
                 f"{'even' if self.size % 2 == 0 else 'odd'}"
@@ -119,8 +120,8 @@ class Fusion:
             raise PixqError(f"unknown fusion {self.name!r}; choose {fusion_names()}")
         if (self.alpha is not None) != kind.takes_alpha:
             raise PixqError(f"fusion {self.name!r} {'needs' if kind.takes_alpha else 'takes no'} alpha")
-        if self.alpha is not None and not 0.0 <= self.alpha <= 1.0:
-            raise PixqError(f"the alpha of a {self.name} is {self.alpha}; give a number from 0 to 1")
+        if self.alpha is not None:
+            ranges.PROBABILITY.check(self.alpha, f"the alpha of a {self.name}")
 
     @classmethod
     def parse(cls, text: str) -> Fusion:

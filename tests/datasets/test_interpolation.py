@@ -281,7 +281,7 @@ def test_a_grid_takes_all_the_places_that_an_image_has() -> None:
         make_triplets(noise(0, 40, 60), 7, 0, name="small.png")
     with pytest.raises(PixqError, match="has 0 places"):
         make_triplets(noise(0, 19, 60), 1, 0)
-    with pytest.raises(PixqError, match="--count is 0; give 1 or more"):
+    with pytest.raises(PixqError, match="--count is 0; give a whole number from 1 to 100000"):
         make_triplets(noise(0), 0, 0)
 
 
@@ -404,7 +404,7 @@ def test_the_command_writes_ladders(folder: Path, tmp_path: Path) -> None:
         (("--interpolation", "--kinds", "jpeg"), "--kinds is for whole images"),
         (("--interpolation", "--levels", "1"), "--levels is for whole images"),
         (("--interpolation", "--count", "999"), "photo0.png has"),
-        (("--interpolation", "--count", "0"), "--count is 0; give 1 or more"),
+        (("--interpolation", "--count", "0"), "--count is 0; give a whole number from 1 to 100000"),
         (("--count", "5"), "--count only has an effect together with --interpolation"),
         (("--kinds", "blur"), "unknown distortion 'blur'; choose"),
         (("--levels", "1,x"), "--levels is '1,x'; give numbers from 1 to 5 separated by commas"),

@@ -23,7 +23,7 @@ FOREIGN_OPTIONS = {"--nproc-per-node"}
 @cache
 def options_of_commands() -> set[str]:
     """All options of pixq's commands, as their help names them."""
-    return {*re.findall(r"--[a-z][a-z-]*", app.generate_docs()), "--help", *FOREIGN_OPTIONS}
+    return {*re.findall(r"--[a-z][a-z-]*", app.generate_docs()), "--help", "--debug", *FOREIGN_OPTIONS}
 
 
 def resolve(name: str) -> object:

@@ -80,5 +80,5 @@ def test_infinite_cuts_have_an_interval() -> None:
 
 def test_a_level_is_between_0_and_1() -> None:
     for level in (0.0, 1.0, 95.0, math.nan):
-        with pytest.raises(PixqError, match="between 0 and 1"):
+        with pytest.raises(PixqError, match="a number above 0 and below 1"):
             interval([0.5], level)

@@ -153,7 +153,7 @@ def test_nonsense_is_refused(change: dict[str, Any], message: str) -> None:
     [
         ((0.5, 0.5), 0.9, 10, "3 thresholds between 0 and 1"),
         ((0.5, 0.5, math.nan), 0.9, 10, "3 thresholds between 0 and 1"),
-        ((0.5, 0.5, 0.5), 1.0, 10, "choose one between 0 and 1"),
+        ((0.5, 0.5, 0.5), 1.0, 10, "the coverage is 1; give a number above 0"),
         ((0.5, 0.5, 0.5), 0.9, 0, "at least one patch"),
     ],
 )
@@ -172,7 +172,7 @@ def test_what_are_no_probabilities() -> None:
         fit_sets([[0.1, 0.2, 0.7]], [0, 1])
     with pytest.raises(PixqError, match="from 0 to 2"):
         fit_sets([[0.1, 0.2, 0.7]], [3])
-    with pytest.raises(PixqError, match="between 0 and 1"):
+    with pytest.raises(PixqError, match="a number above 0 and below 1"):
         fit_sets([[0.1, 0.2, 0.7]], [0], 1.0)
 
 

@@ -56,7 +56,7 @@ def test_without_a_degree_the_map_is_not_smoothed() -> None:
         expected = np.where(each.identical, best, each.score)
         np.testing.assert_array_equal(critical_map(each, degree=0.0), expected)
     for degree in (-1.0, math.nan, math.inf):
-        with pytest.raises(PixqError, match=r"--degree is .*; give the pixels per degree"):
+        with pytest.raises(PixqError, match=r"--degree is .*; give a number from 0"):
             critical_map(found, degree=degree)
 
 
@@ -96,7 +96,7 @@ def test_no_place_where_all_is_green() -> None:
     grid = Grid(60, 60)
     assert critical_points(make_map(grid, np.full(grid.shape, 0.7))) == []
     for points in (0, -1):
-        with pytest.raises(PixqError, match=f"--points is {points}; give 1 or more"):
+        with pytest.raises(PixqError, match=f"--points is {points}; give a whole number"):
             critical_points(some_map(0), points=points)
     for apart in (-1.0, math.nan):
         with pytest.raises(PixqError, match=r"places can't be .* pixels apart"):

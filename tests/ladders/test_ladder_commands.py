@@ -139,12 +139,10 @@ def test_mistakes_of_pjnd(shell: Shell, reference: Path, tmp_path: Path) -> None
     shell.mistake("photo_9.png: no such file or folder", "pjnd", reference, folder / "photo_9.png")
     shell.mistake("--level is 'x'", "pjnd", reference, folder, "--level", "x")
     shell.mistake("give a name that ends in .png", "pjnd", reference, folder, "--picture", "a.jpg")
-    shell.mistake(
-        "--share is 2; give a share of the patches, above 0 and up to 1", "pjnd", reference, folder, "--share", "2"
-    )
-    shell.mistake("--share is 0; give a share of the patches", "pjnd", reference, folder, "--share", "0")
-    shell.mistake("--stride is 0; give 1 to 20 pixels", "pjnd", reference, folder, "--stride", "0")
-    shell.mistake("--stride is 21; give 1 to 20 pixels", "pjnd", reference, folder, "--stride", "21")
+    shell.mistake("--share is 2; give a number above 0 and up to 1", "pjnd", reference, folder, "--share", "2")
+    shell.mistake("--share is 0; give a number above 0 and up to 1", "pjnd", reference, folder, "--share", "0")
+    shell.mistake("--stride is 0; give a whole number from 1 to 4096", "pjnd", reference, folder, "--stride", "0")
+    shell.mistake("--stride is 21; give a whole number from 1 to 20", "pjnd", reference, folder, "--stride", "21")
     shell.mistake("unknown calibration 'other'", "pjnd", reference, folder, "--calibration", "other")
     trees.save(folder / "plain.png", trees.photo(0, SIZE))
     shell.mistake("plain.png: has no number in its name", "pjnd", reference, folder)
@@ -176,11 +174,11 @@ def test_outputs_are_refused_before_anything_is_scored(shell: Shell, reference: 
 def test_places_are_asked_for_before_anything_is_scored(shell: Shell, reference: Path) -> None:
     (reference.parent / "photo_1.png").write_bytes(b"\x89PNG")
     for option, value, message in (
-        ("--points", "0", "--points is 0; give 1 or more"),
-        ("--degree", "-1", "--degree is -1; give the pixels"),
-        ("--degree", "nan", "--degree is nan; give the pixels"),
+        ("--points", "0", "--points is 0; give a whole number from 1 to 100000"),
+        ("--degree", "-1", "--degree is -1; give a number from 0 to 10000"),
+        ("--degree", "nan", "--degree is nan; give a number from 0 to 10000"),
         ("--at", "7", "--at 7: the ladder has no such level"),
-        ("--stride", "21", "--stride is 21; give 1 to 20 pixels"),
+        ("--stride", "21", "--stride is 21; give a whole number from 1 to 20"),
     ):
         shell.mistake(message, "critical", reference, reference.parent, option, value)
 
@@ -238,8 +236,19 @@ def test_mistakes_of_critical(shell: Shell, reference: Path) -> None:
         "--at",
         "7",
     )
-    shell.mistake("--points is 0; give 1 or more", "critical", reference, folder, "--at", "5", "--points", "0")
-    shell.mistake("--degree is -1; give the pixels", "critical", reference, folder, "--at", "5", "--degree", "-1")
+    shell.mistake(
+        "--points is 0; give a whole number from 1",
+        "critical",
+        reference,
+        folder,
+        "--at",
+        "5",
+        "--points",
+        "0",
+    )
+    shell.mistake(
+        "--degree is -1; give a number from 0 to 10000", "critical", reference, folder, "--at", "5", "--degree", "-1"
+    )
     shell.mistake("--map a.jpg: give a name that ends in .png", "critical", reference, folder, "--map", "a.jpg")
     shell.mistake("--values a.tif: give a name that ends in .npy", "critical", reference, folder, "--values", "a.tif")
     shell.mistake("too few paths", "critical", reference)
@@ -298,8 +307,8 @@ def test_calibrate_refuses_what_is_given_in_vain(shell: Shell, bare: Path, truth
         shell.mistake(f"{option}: only has an effect together with --ladders; remove it", *by_target, option, value)
     shell.mistake("--name, --seed: only have an effect together", *by_ladders, "--seed", "0", "--name", "a")
     shell.mistake("--name is pjnd, which is reserved for the cuts of --ladders", *by_target, "--name", "pjnd")
-    shell.mistake("--share is 0; give a share of the patches", *by_ladders, "--share", "0")
-    shell.mistake("--stride is 21; give 1 to 20 pixels", *by_ladders, "--stride", "21")
+    shell.mistake("--share is 0; give a number above 0 and up to 1", *by_ladders, "--share", "0")
+    shell.mistake("--stride is 21; give a whole number from 1 to 20", *by_ladders, "--stride", "21")
     assert not (bare / PJND).exists()
     shell(*by_ladders, "--share", "0.2", "--stride", "20")
     found = read_cuts(bare)

@@ -38,7 +38,7 @@ def test_the_edge_of_twenty_patches(share: float, expected: int) -> None:
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.0001, math.nan])
 def test_no_share(share: float) -> None:
-    with pytest.raises(PixqError, match="is not above 0 and up to 1"):
+    with pytest.raises(PixqError, match="give a number above 0 and up to 1"):
         score_quantile([1.0], share)
 
 

@@ -159,9 +159,9 @@ def test_ladders_that_cuts_can_not_be_fitted_to(
     (tmp_path / "few" / "ground_truth.json").write_text(json.dumps(said))
     with pytest.raises(PixqError, match="1 sources have a range of PJNDs; give at least two"):
         fit_green_cut(load(bare), [tmp_path / "few"])
-    with pytest.raises(PixqError, match=r"--share is 2; give a share of the patches"):
+    with pytest.raises(PixqError, match=r"--share is 2; give a number above 0 and up to 1"):
         fit_green_cut(load(bare), [truths], share=2)
-    with pytest.raises(PixqError, match=r"--stride is 21; give 1 to 20 pixels"):
+    with pytest.raises(PixqError, match=r"--stride is 21; give a whole number from 1 to 20"):
         fit_green_cut(load(bare), [truths], stride=21)
     with pytest.raises(
         PixqError, match=r"run: its head is ordinal, whose scale does not say where .*; give a run whose head is regr"

@@ -309,7 +309,7 @@ def test_a_contact_sheet_shows_the_patches(patches: PatchSet, directory: Path, t
     run = pixq("show", directory, "--out", tmp_path / "sheet.png", "--split", "test", "--count", "5")
     assert (run.code, (tmp_path / "sheet.png").is_file()) == (0, True)
     assert "ends in .png" in mistake(pixq("show", directory, "--out", tmp_path / "sheet.gif"))
-    assert "--count is 0; give 1 to 10000" in mistake(
+    assert "--count is 0; give a whole number from 1 to 10000" in mistake(
         pixq("show", directory, "--out", tmp_path / "other.png", "--count", "0")
     )
     assert "--scale is 100000" in mistake(pixq("show", directory, "--out", tmp_path / "other.png", "--scale", "100000"))

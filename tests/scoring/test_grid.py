@@ -49,7 +49,7 @@ def test_what_does_not_fit_is_refused() -> None:
     assert Grid(20, 20).shape == (1, 1)
     assert Grid(20, 20).stride == STRIDE
     for stride in (0, -1, 21):
-        with pytest.raises(PixqError, match=f"the stride is {stride}; give 1 to 20"):
+        with pytest.raises(PixqError, match=f"the stride is {stride}; give a whole number from 1 to 20"):
             Grid(100, 100, stride=stride)
     for height, width in ((19, 50), (50, 19), (0, 0)):
         with pytest.raises(PixqError, match=f"has {width}x{height} pixels; a patch takes 20x20"):

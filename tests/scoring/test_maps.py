@@ -143,7 +143,7 @@ def test_wrong_images(scorer: Scorer) -> None:
         with pytest.raises(PixqError, match="a patch takes 20x20: give a larger image"):
             scorer.map(empty, empty)
     for stride in (0, 21, -3):
-        with pytest.raises(PixqError, match=f"the stride is {stride}; give 1 to 20 pixels"):
+        with pytest.raises(PixqError, match=f"the stride is {stride}; give a whole number from 1 to 20"):
             scorer.map(REFERENCE, DISTORTED, stride=stride)
 
 

@@ -454,7 +454,7 @@ def test_mistakes_are_named() -> None:
     found, image = random_map(PLAIN), image_of(PLAIN)
     for opacity in (-0.1, 1.5, float("nan")):
         for draw in (overlay, heat):
-            with pytest.raises(PixqError, match=f"opacity is {opacity:g}; give 0 to 1"):
+            with pytest.raises(PixqError, match=f"opacity is {opacity:g}; give a number from 0 to 1"):
                 draw(found, image, opacity=opacity)
     with pytest.raises(PixqError, match="longest is 255; give at least 256"):
         heat(found, longest=255)

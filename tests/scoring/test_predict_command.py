@@ -85,9 +85,9 @@ def test_mistakes_are_one_line(trained: Path, pair: tuple[Path, Path], tmp_path:
         ((trained, clean), "is a run; give two images or folders after it: RUN REFERENCE DISTORTED"),
         ((tmp_path, clean, noisy), "holds no run.json"),
         ((trained, clean, tmp_path / "other.png"), "clean.png: has 91x67 pixels, "),
-        ((trained, clean, noisy, "--memory", "0"), "--memory is 0; give at least 1"),
-        ((trained, clean, noisy, "--threads", "0"), "--threads is 0; give at least 1"),
-        ((trained, clean, noisy, "--stride", "0"), "the stride is 0; give 1 to 20 pixels"),
+        ((trained, clean, noisy, "--memory", "0"), "--memory is 0; give a whole number from 1"),
+        ((trained, clean, noisy, "--threads", "0"), "--threads is 0; give a whole number from 1"),
+        ((trained, clean, noisy, "--stride", "0"), "--stride is 0; give a whole number from 1 to 4096"),
         ((trained, clean, noisy, "--engine", "magic"), "magic"),
         ((trained, clean, noisy, "--calibration", "none"), "has no calibration; create one with `pixq calibrate`"),
     ):

@@ -173,7 +173,7 @@ def unsure_where_identical(loose: dict[str, Any]) -> None:
         (lambda it: it["image"].update(unsure=None), "unsure must be null"),
         (lambda it: it["image"]["shares"].pop("Red"), "image.shares.Red: Field required"),
         (green_share, "Green is not the share of such patches"),
-        (lambda it: it["grid"].update(stride=21), "the stride is 21; give 1 to 20 pixels"),
+        (lambda it: it["grid"].update(stride=21), "the stride is 21; give a whole number from 1 to 20"),
         (lambda it: it["grid"].update(rows=5), "4 rows and 7 columns"),
         (lambda it: it["cuts"].update(orange=0.9), "the cut of Orange is above"),
         (lambda it: it["patches"]["x"].pop(), "differ in length"),

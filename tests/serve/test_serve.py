@@ -151,8 +151,8 @@ def test_a_trained_run_by_the_command_line(trained: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--port", "70000"], "--port is 70000; give a number from 0 to 65535"),
-        (["--max-upload", "0"], "--max-upload is 0; give MiB above 0 and up to 4096"),
+        (["--port", "70000"], "--port is 70000; give a whole number from 0 to 65535"),
+        (["--max-upload", "0"], "--max-upload is 0; give a number above 0 and up to 4096"),
         (["--host", "no.such.host.invalid"], "--host no.such.host.invalid"),
         (["--calibration", "lab"], "has no calibration"),
     ],

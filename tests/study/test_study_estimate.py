@@ -136,7 +136,7 @@ def test_intervals_of_the_fewest_answers_hold_the_truth_as_they_say() -> None:
 
 @pytest.mark.parametrize("width", [0.0, -1.0, math.nan, math.inf])
 def test_a_width_that_is_none_is_refused(width: float) -> None:
-    with pytest.raises(PixqError, match="must be above 0"):
+    with pytest.raises(PixqError, match="give a number above 0"):
         of(list(range(1, 7))).answers_needed(width)
 
 

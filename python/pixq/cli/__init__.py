@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from io import TextIOWrapper
 
 from cyclopts import App, CycloptsError
 
 from pixq._version import __version__
-from pixq.errors import PixqError, printable
+from pixq.errors import PixqError, one_line, printable
 
 __all__ = ["app", "main"]
 
@@ -24,7 +25,10 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
     suppress_keyboard_interrupt=False,
+    help_epilogue="Add --debug to print the traceback of an error, for a bug report.",
 )
+DEBUG = "--debug"
+
 # Names, not imports, so that `pixq --help` does not load the commands.
 VERBS = {
     "datasets": "List the datasets pixq reads, and what each needs on disk.",
@@ -55,34 +59,57 @@ for name, what in VERBS.items():
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `pixq` with `arguments` (default: `sys.argv[1:]`) and return its exit code.
 
-    0: success. 1: success, but some input was skipped. 2: a mistake in the input or the options. 130: interrupted.
-    141: the reader of stdout closed it.
+    0: success. 1: success, but some input was skipped. 2: a mistake in the input or the options. 70: pixq failed, or
+    memory ran out. 130: interrupted. 141: the reader of stdout closed it. With `--debug`, the traceback of an error is
+    printed as well.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    options = tokens[: tokens.index("--")] if "--" in tokens else tokens
+    if debug := DEBUG in options:
+        tokens.remove(DEBUG)
     if isinstance(sys.stdout, TextIOWrapper):
         # File names may hold bytes that are not text; these are escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
-    except PixqError as error:
-        return _fail(str(error))
-    except CycloptsError as error:
-        return _fail(" ".join(str(error).split()))
-    except BrokenPipeError:
-        # A reader such as `head` has read enough; what is still buffered is discarded.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _fail(f"{where}{error.strerror or error}")
-    except KeyboardInterrupt as interrupt:
-        # The message of work that can be resumed says how.
-        print("; ".join(["pixq: interrupted", *map(str, interrupt.args)]), file=sys.stderr)
-        return 130
+    except (SystemExit, GeneratorExit):
+        raise
+    # A panic of the compiled core is no Exception.
+    except BaseException as error:
+        if debug:
+            traceback.print_exc()
+        return _failure(error)
     return code if isinstance(code, int) else 0
 
 
-def _fail(message: str) -> int:
+def _failure(error: BaseException) -> int:
+    """Print an error that ends the command in one line, and return the exit code."""
+    if isinstance(error, PixqError):
+        return _fail(str(error))
+    if isinstance(error, CycloptsError):
+        return _fail(" ".join(str(error).split()))
+    if isinstance(error, BrokenPipeError):
+        # A reader such as `head` has read enough; what is still buffered is discarded.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{where}{error.strerror or error}")
+    if isinstance(error, KeyboardInterrupt):
+        # The message of work that can be resumed says how.
+        print("; ".join(["pixq: interrupted", *map(str, error.args)]), file=sys.stderr)
+        return 130
+    # PyTorch has an error of its own for the memory of a GPU.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return _fail("memory ran out; give smaller images, or use a machine with more memory", 70)
+    return _fail(
+        f"internal error: {type(error).__name__}: {one_line(error)}; this is a bug in pixq: run the command again with "
+        f"{DEBUG}, and report what it prints",
+        70,
+    )
+
+
+def _fail(message: str, code: int = 2) -> int:
     # A message is one line, even if a file name in it holds a line break.
     print(f"pixq: {printable(message)}", file=sys.stderr)
-    return 2
+    return code

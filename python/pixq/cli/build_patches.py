@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pixq import datasets
-from pixq.cli.options import AS_DECLARED, DatasetOptions, shares
+from pixq import datasets, ranges
+from pixq.cli.options import AS_DECLARED, DatasetOptions, number_in, shares
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry, fusion_names
@@ -36,20 +36,20 @@ def build_patches(
     ] = None,
     label: Literal["image", "energy"] = "image",
     sampling: Literal["grid", "random", "texture"] = "grid",
-    stride: int | None = None,
-    patches: int | None = None,
-    min_difference: int = 0,
+    stride: Annotated[int | None, number_in(ranges.GRID_STRIDE)] = None,
+    patches: Annotated[int | None, number_in(ranges.PATCHES_PER_IMAGE)] = None,
+    min_difference: Annotated[int, number_in(ranges.GREY_LEVELS)] = 0,
     unchanged: Literal["keep", "drop"] = "keep",
     bucket: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
-    max_levels: int | None = None,
+    max_levels: Annotated[int | None, number_in(ranges.MAX_LEVELS)] = None,
     split: str = "0.6,0.2,0.2",
-    folds: int | None = None,
-    seed: int = 0,
-    patch_size: int = 20,
-    roi_size: int = 12,
-    max_pixels: int = 1 << 28,
+    folds: Annotated[int | None, number_in(ranges.FOLDS)] = None,
+    seed: Annotated[int, number_in(ranges.SEED)] = 0,
+    patch_size: Annotated[int, number_in(ranges.PATCH_SIZE)] = 20,
+    roi_size: Annotated[int, number_in(ranges.PATCH_SIZE)] = 12,
+    max_pixels: Annotated[int, number_in(ranges.MAX_PIXELS)] = 1 << 28,
     options: DatasetOptions = AS_DECLARED,
-    threads: int | None = None,
+    threads: Annotated[int | None, number_in(ranges.THREADS)] = None,
     skip_corrupt: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Cut a dataset of human scores into a patch set.

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from pixq import ranges
+from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
 from pixq.decisions.cuts import Cost, Objective
@@ -36,12 +38,12 @@ def calibrate(
     split: Literal["train", "validation"] | None = None,
     objective: Literal["balanced_accuracy", "accuracy", "macro_f1", "cost"] | None = None,
     cost: str | None = None,
-    coverage: float | None = None,
-    resamples: int | None = None,
-    level: float | None = None,
-    seed: int | None = None,
-    share: float | None = None,
-    stride: int | None = None,
+    coverage: Annotated[float | None, number_in(ranges.LEVEL)] = None,
+    resamples: Annotated[int | None, number_in(ranges.RESAMPLES)] = None,
+    level: Annotated[float | None, number_in(ranges.LEVEL)] = None,
+    seed: Annotated[int | None, number_in(ranges.SEED)] = None,
+    share: Annotated[float | None, number_in(ranges.SHARE)] = None,
+    stride: Annotated[int | None, number_in(ranges.STRIDE)] = None,
     device: str = "auto",
     force: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:

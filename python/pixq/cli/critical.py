@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from pixq import ranges
 from pixq.classes import CLASSES
 from pixq.cli.ladders import describe_rule, load_ladder
 from pixq.cli.messages import show, warn
+from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
 from pixq.io.atomic import save_bytes
@@ -18,6 +20,7 @@ from pixq.io.images import load_pixels
 from pixq.ladders.critical import critical_map
 from pixq.ladders.pictures import draw_regions
 from pixq.ladders.predict import predict_regions
+from pixq.ranges import NumberRange
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,11 +31,11 @@ __all__ = ["critical"]
 
 def critical(
     *paths: Annotated[Path, Parameter(name="paths", negative="")],
-    at: float | None = None,
-    points: int = 3,
-    degree: float = 24.0,
+    at: Annotated[float | None, number_in(NumberRange(-(10**9), 10**9))] = None,
+    points: Annotated[int, number_in(ranges.COUNT)] = 3,
+    degree: Annotated[float, number_in(ranges.PIXELS_PER_DEGREE)] = 24.0,
     level: str = "n",
-    stride: int | None = None,
+    stride: Annotated[int | None, number_in(ranges.STRIDE)] = None,
     calibration: str | None = None,
     csv: Path | None = None,
     map: Path | None = None,

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from pixq import ranges
 from pixq.cli.messages import note, show, warn
+from pixq.cli.options import number_in
 from pixq.distort import DISTORTIONS, LEVELS, find_references, read_references, write_tree, write_triplets
 from pixq.errors import PixqError
 
@@ -18,11 +20,11 @@ def distort(
     *references: Path,
     out: Path,
     interpolation: Annotated[bool, Parameter(negative="")] = False,
-    count: int | None = None,
+    count: Annotated[int | None, number_in(ranges.COUNT)] = None,
     kinds: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
     levels: str | None = None,
-    seed: int = 0,
-    max_pixels: int = 1 << 28,
+    seed: Annotated[int, number_in(ranges.SEED)] = 0,
+    max_pixels: Annotated[int, number_in(ranges.MAX_PIXELS)] = 1 << 28,
 ) -> int:
     """Distort references, and write them as a dataset with synthetic scores, which don't come from people.
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pixq import ranges
+from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.evaluation.evaluate import EvaluateSettings, plan
 from pixq.evaluation.evaluate import evaluate as measure
@@ -33,9 +35,9 @@ def evaluate(
     calibration: str | None = None,
     name: str | None = None,
     rivals: Annotated[str | None, Parameter(help=RIVALS_HELP)] = None,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    resamples: Annotated[int, number_in(ranges.RESAMPLES)] = 1000,
+    level: Annotated[float, number_in(ranges.LEVEL)] = 0.95,
+    seed: Annotated[int, number_in(ranges.SEED)] = 0,
     device: str = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,
     force: Annotated[bool, Parameter(negative="")] = False,

@@ -9,7 +9,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.cli.options import AS_DECLARED, DatasetOptions
+from pixq import ranges
+from pixq.cli.options import AS_DECLARED, DatasetOptions, number_in
 from pixq.datasets import index
 from pixq.datasets.inspect import NoPicture, save_figure, summarise
 from pixq.errors import PixqError
@@ -26,7 +27,7 @@ def inspect(
     picture: Path | None = None,
     no_picture: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
-    max_levels: int = 3,
+    max_levels: Annotated[int, number_in(ranges.MAX_LEVELS)] = 3,
     options: DatasetOptions = AS_DECLARED,
 ) -> int:
     """Count the contents of a dataset, list missing, duplicate and extra files, and draw a picture.

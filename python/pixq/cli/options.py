@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from pixq.datasets.labels import Polarity, parse_score_range
 from pixq.errors import PixqError
 from pixq.io.atomic import save_bytes
 from pixq.patches.store import PatchSet
+from pixq.ranges import NumberRange, whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["AS_DECLARED", "EVERYTHING", "DatasetOptions", "Selection", "save_picture", "shares"]
+__all__ = ["AS_DECLARED", "EVERYTHING", "DatasetOptions", "Selection", "number_in", "save_picture", "shares"]
+
+
+def number_in(limits: NumberRange) -> Parameter:
+    """How an option with a number of this range is read: checked before the command begins, and never rounded."""
+
+    def convert(type_: object, tokens: Sequence[Token]) -> float:
+        (token,) = tokens
+        return limits.parse(token.value, token.keyword or "the number")
+
+    # A number may begin with a hyphen in more ways than -1: -inf, -0x1.
+    return Parameter(converter=convert, allow_leading_hyphen=True)
 
 
 @Parameter(name="*")
@@ -69,7 +82,7 @@ class Selection:
     """
 
     split: str | None = None
-    fold: int | None = None
+    fold: Annotated[int | None, number_in(whole(0, 2**31 - 1))] = None
     bucket: str | None = None
     distortion: str | None = None
     fusion: str | None = None

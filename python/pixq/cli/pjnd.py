@@ -7,8 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from pixq import ranges
 from pixq.cli.ladders import describe_rule, load_ladder
 from pixq.cli.messages import show, warn
+from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
 from pixq.io.atomic import save_bytes
@@ -22,8 +24,8 @@ __all__ = ["pjnd"]
 def pjnd(
     *paths: Annotated[Path, Parameter(name="paths", negative="")],
     level: str = "n",
-    share: float | None = None,
-    stride: int | None = None,
+    share: Annotated[float | None, number_in(ranges.SHARE)] = None,
+    stride: Annotated[int | None, number_in(ranges.STRIDE)] = None,
     calibration: str | None = None,
     csv: Path | None = None,
     picture: Path | None = None,

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from pixq import ranges
 from pixq._core import set_num_threads
 from pixq.classes import CLASSES
 from pixq.cli.messages import note, show, warn
+from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError, printable
 from pixq.io.paths import original_of
@@ -34,13 +36,13 @@ def predict(
     values: Path | None = None,
     json: Path | None = None,
     csv: Path | None = None,
-    stride: int = 10,
+    stride: Annotated[int, number_in(ranges.STRIDE)] = 10,
     calibration: str | None = None,
     safe_colors: Annotated[bool, Parameter(negative="")] = False,
     device: str = "cpu",
     engine: EngineName = "auto",
-    memory: int = 2048,
-    threads: int | None = None,
+    memory: Annotated[int, number_in(ranges.MEMORY)] = 2048,
+    threads: Annotated[int | None, number_in(ranges.THREADS)] = None,
 ) -> int:
     """Say where, and how visibly, a distorted image differs from its reference.
 
@@ -80,9 +82,6 @@ def predict(
         Number of threads. Default: all cores.
     """
     run, reference, distorted = _split(paths)
-    for name, number in (("memory", memory), ("threads", threads)):
-        if number is not None and number < 1:
-            raise PixqError(f"--{name} is {number}; give at least 1")
     if threads is not None:
         set_num_threads(threads)
     scorer = load(run, device, calibration=calibration, engine=engine)

@@ -7,8 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.errors import PixqError
+from pixq import ranges
+from pixq.cli.options import number_in
 from pixq.io.optional import require
+from pixq.ranges import NumberRange
 from pixq.scoring.scorer import load
 
 __all__ = ["serve"]
@@ -19,10 +21,10 @@ def serve(
     /,
     *,
     host: str = "127.0.0.1",
-    port: int = 8008,
+    port: Annotated[int, number_in(ranges.PORT)] = 8008,
     calibration: str | None = None,
     device: str = "cpu",
-    max_upload: float = 64,
+    max_upload: Annotated[float, number_in(NumberRange(0, 4096, open_low=True))] = 64,
     open: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Serve a page that shows where two images differ visibly: drop them, see the map, flip between them.
@@ -46,8 +48,6 @@ def serve(
     open
         Open the page in your browser.
     """
-    if not 0 < max_upload <= 4096:
-        raise PixqError(f"--max-upload is {max_upload:g}; give MiB above 0 and up to 4096")
     for package in ("starlette", "python_multipart", "uvicorn"):
         require(package)
     from pixq.serve import service

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pixq.cli.options import EVERYTHING, Selection, save_picture
-from pixq.patches.sheet import contact_sheet
+from pixq import ranges
+from pixq.cli.options import EVERYTHING, Selection, number_in, save_picture
+from pixq.patches.sheet import COLUMNS, RECORDS, SCALE, contact_sheet
 
 __all__ = ["show"]
 
@@ -15,10 +17,10 @@ def show(
     /,
     *,
     out: Path = Path("sheet.png"),
-    count: int = 48,
-    columns: int = 4,
-    scale: int = 4,
-    seed: int = 0,
+    count: Annotated[int, number_in(RECORDS)] = 48,
+    columns: Annotated[int, number_in(COLUMNS)] = 4,
+    scale: Annotated[int, number_in(SCALE)] = 4,
+    seed: Annotated[int, number_in(ranges.SEED)] = 0,
     selection: Selection = EVERYTHING,
 ) -> int:
     """Draw a contact sheet: reference, fused patch and their difference, from worst to best quality.

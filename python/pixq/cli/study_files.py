@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
+from pixq import ranges
+from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.errors import printable
 from pixq.study.design.check import check_study
@@ -20,7 +23,7 @@ def new(
     images: Path | None = None,
     title: str = "Where do you see it?",
     level: str | None = None,
-    seed: int = 1,
+    seed: Annotated[int, number_in(ranges.SEED)] = 1,
 ) -> int:
     """Write study.toml about the images of a folder tree, without overwriting anything. Images that are left out are
     listed, and the exit code is then 1.

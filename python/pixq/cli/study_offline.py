@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from pixq import ranges
+from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.io.optional import require
@@ -25,7 +27,7 @@ def build(
     *,
     offline: Annotated[bool, Parameter(negative="")] = False,
     out: Path = Path("study.html"),
-    number: int = 1,
+    number: Annotated[int, number_in(ranges.COUNT)] = 1,
     language: str | None = None,
 ) -> int:
     """Write one HTML file that runs from disk in Chrome, Edge or Firefox, without a server or any request.
@@ -120,7 +122,7 @@ def import_(
 def demo(
     *,
     out: Path = Path("pixq-study-demo"),
-    port: int = 8009,
+    port: Annotated[int, number_in(ranges.PORT)] = 8009,
     no_open: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Take part in a small study on this machine, from consent to completion. Ctrl-C ends it.

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from pixq import ranges
+from pixq.cli.options import number_in
 from pixq.errors import PixqError, printable
 from pixq.io.optional import require
 from pixq.study.design.config import read_study
@@ -24,7 +26,7 @@ def serve(
     *,
     database: str | None = None,
     host: str = "127.0.0.1",
-    port: int = 8009,
+    port: Annotated[int, number_in(ranges.PORT)] = 8009,
     url: str | None = None,
     proxy: Annotated[bool, Parameter(negative="")] = False,
     open: Annotated[bool, Parameter(negative="")] = False,
@@ -56,7 +58,7 @@ def serve(
     return 0
 
 
-def links(study: Path = Path(), /, *, count: int, url: str) -> int:
+def links(study: Path = Path(), /, *, count: Annotated[int, number_in(ranges.COUNT)], url: str) -> int:
     """Print new links for a study whose platform is "link", one per person.
 
     Parameters
@@ -74,8 +76,6 @@ def links(study: Path = Path(), /, *, count: int, url: str) -> int:
     if not PLATFORMS[config.platform.kind].sealed:
         raise PixqError(f'{study}: platform.kind is "{config.platform.kind}"; set it to "link" to use links')
     check_url(url)
-    if not 1 <= count <= 100_000:
-        raise PixqError(f"--count {count}: must be between 1 and 100000")
     for token in links(open_key(config.folder / KEY_FILE), count):
         print(f"{url.rstrip('/')}/t/{token}")
     return 0

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from pixq import ranges
+from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.io.optional import require
 from pixq.study.simulate.observers import Population
@@ -24,17 +26,17 @@ def simulate(
     study: Path = Path(),
     /,
     *,
-    participants: int | None = None,
-    seed: int = 1,
-    width: float = 10.0,
-    bias: float = 6.0,
-    spread: float = 6.0,
-    lapse: float = 0.02,
-    careless: float = 0.05,
+    participants: Annotated[int | None, number_in(ranges.COUNT)] = None,
+    seed: Annotated[int, number_in(ranges.SEED)] = 1,
+    width: Annotated[float, number_in(ranges.INTERVAL_WIDTH)] = 10.0,
+    bias: Annotated[float, number_in(ranges.SPREAD)] = 6.0,
+    spread: Annotated[float, number_in(ranges.SPREAD)] = 6.0,
+    lapse: Annotated[float, number_in(ranges.PROBABILITY)] = 0.02,
+    careless: Annotated[float, number_in(ranges.PROBABILITY)] = 0.05,
     out: Path | None = None,
     database: str | None = None,
     keep: Annotated[bool, Parameter(negative="")] = False,
-    threads: int | None = None,
+    threads: Annotated[int | None, number_in(ranges.THREADS)] = None,
     browser: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Rehearse a study with simulated people whose PJNDs are known, and judge whether the planned answers are enough.

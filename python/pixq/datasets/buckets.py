@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from pixq import ranges
 from pixq.datasets.base import ImagePair
 from pixq.errors import PixqError
 
@@ -64,8 +65,7 @@ def bucket(
     >>> [(pair.image_id, names) for pair, names in result.pairs], result.excluded
     ([('I01_01_2', ('slight_flicker',))], {'bucket no_flicker not built': 1})
     """
-    if max_levels < 1:
-        raise PixqError(f"--max-levels is {max_levels}; give 1 or more")
+    ranges.MAX_LEVELS.check(max_levels, "--max-levels")
     if unknown := [name for name in buckets if name not in BUCKETS]:
         raise PixqError(f"unknown bucket {unknown[0]!r}; choose among {', '.join(BUCKETS)}")
     if not buckets:

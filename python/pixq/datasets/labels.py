@@ -60,7 +60,7 @@ class LabelContract:
     def __post_init__(self) -> None:
         if self.polarity not in ("higher-is-better", "lower-is-better"):
             raise PixqError(f"unknown polarity {self.polarity!r}; choose higher-is-better or lower-is-better")
-        if not (math.isfinite(self.minimum) and math.isfinite(self.maximum) and self.minimum < self.maximum):
+        if not (math.isfinite(self.maximum - self.minimum) and self.minimum < self.maximum):
             raise PixqError(f"the score range {self.minimum} to {self.maximum} is not a range of finite numbers")
         for what in ("name", "unit", "note"):
             check_text(getattr(self, what), f"the {what} of the scores")
@@ -112,6 +112,6 @@ def parse_score_range(text: str) -> tuple[float, float]:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
         low, high = math.nan, math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+    if not (math.isfinite(high - low) and low < high):
         raise PixqError(f"--score-range {text!r} is not two numbers, the lower first; write it like 0,100")
     return low, high

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pixq import ranges
 from pixq.errors import PixqError
 
 __all__ = ["SPLITS", "SplitOf", "assign", "check", "check_photos", "check_ratio"]
@@ -66,8 +67,7 @@ def assign(
             f"--split {_text(ratio)} needs at least {wanted} references, and there {_are(len(names))}; "
             "add references, or put all of them in one split with --split 1,0,0"
         )
-    if folds < 1:
-        raise PixqError(f"--folds is {folds}; give 1 or more")
+    ranges.FOLDS.check(folds, "--folds")
     if folds > len(names) > 0:
         raise PixqError(
             f"--folds {folds} needs at least {folds} references, and there {_are(len(names))}; "

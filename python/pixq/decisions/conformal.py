@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pixq import ranges
 from pixq.classes import CLASSES, NAMES
 from pixq.errors import PixqError
 from pixq.statistics.checks import check_classes, check_shares
@@ -169,8 +170,8 @@ def divide_groups(groups: ArrayLike, *, share: float = 0.5, seed: int = 0) -> ND
     >>> int(divide_groups(["a", "b", "c", "d", "a"]).sum()) in (2, 3)
     True
     """
-    if not 0.0 < share < 1.0:
-        raise PixqError(f"the share of groups to fit to is {share:g}; choose one between 0 and 1")
+    ranges.LEVEL.check(share, "the share of groups to fit to")
+    ranges.SEED.check(seed, "the seed")
     names, place = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         raise PixqError(f"{len(names)} groups can't be divided; conformal sets need at least 2")
@@ -195,8 +196,7 @@ def _quantile(misfit: NDArray[np.float64], coverage: float, patches: str) -> flo
 
 def _check_coverage(coverage: float) -> Fraction:
     """Turn the coverage into the fraction that it was written as: 0.9 is nine tenths, so that 10 * 0.9 is exactly 9."""
-    if not 0.0 < coverage < 1.0:
-        raise PixqError(f"the coverage is {coverage:g}; choose one between 0 and 1")
+    ranges.LEVEL.check(coverage, "the coverage")
     return Fraction(repr(float(coverage)))
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pixq import ranges
 from pixq.classes import classify
 from pixq.decisions import macro_f1
 from pixq.errors import PixqError
@@ -78,8 +79,9 @@ class Objective:
         if self.cost is not None:
             if len(self.cost) != 3 or any(len(row) != 3 for row in self.cost):
                 raise PixqError("the cost matrix is not 3 x 3; give one row per true class and one column per answer")
-            if not all(math.isfinite(cost) for row in self.cost for cost in row):
-                raise PixqError("the cost matrix has an entry that is not a finite number; give finite costs")
+            for row in self.cost:
+                for cost in row:
+                    ranges.COST.check(cost, "an entry of the cost matrix")
 
     @property
     def higher_is_better(self) -> bool:

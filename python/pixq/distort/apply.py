@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from pixq import ranges
 from pixq.distort.kinds import DISTORTIONS, LEVELS, Image
 from pixq.errors import PixqError
 
@@ -104,6 +105,7 @@ def check_image(image: Image, what: str) -> None:
 
 def generator(seed: int, name: str, kind: str, level: int) -> np.random.Generator:
     """A separate random generator for each seed, image, kind and level."""
+    ranges.SEED.check(seed, "--seed")
     # Not hash(), which differs from process to process; and JSON keeps ["a", "bc"] apart from ["ab", "c"].
     digest = hashlib.sha256(json.dumps([seed, name, kind, level]).encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pixq import classes
+from pixq import classes, ranges
 from pixq.datasets import splits
 from pixq.distort.apply import check_image, generator
 from pixq.distort.damage import BAYER, CASES, TURNS, dead_pixels
@@ -93,8 +93,7 @@ def make_triplets(image: Image, count: int, seed: int, *, name: str = "") -> lis
     True
     """
     check_image(image, name or "image")
-    if count < 1:
-        raise PixqError(f"--count is {count}; give 1 or more")
+    ranges.COUNT.check(count, "--count")
     places = _places(image, count, generator(seed, name, "places", 0), name)
     order = generator(seed, name, "cases", 0).permutation(len(TURNS))
     made = []

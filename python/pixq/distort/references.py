@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixq import ranges
 from pixq.distort.kinds import Image
 from pixq.errors import PixqError, printable
 from pixq.io.folders import LeftOut, explain_missing, find_files
@@ -83,6 +84,7 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
     >>> {name: image.shape for name, image in read_references([folder]).items()}
     {'black.png': (30, 40, 3)}
     """
+    ranges.MAX_PIXELS.check(max_pixels, "--max-pixels")
     images: dict[str, Image] = {}
     for name, file in find_references(paths).files.items():
         try:

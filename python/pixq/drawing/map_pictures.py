@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixq import ranges
 from pixq.classes import CLASSES, GREEN, ORANGE, RED
 from pixq.drawing.image_scaling import LONGEST, ImageScale, bands, cells, check_image, pixels, places, scale_of
 from pixq.drawing.legend import BACKGROUND, INK, LUMA, Text, colour_bar, draw_legend, rgb, text_size
-from pixq.errors import PixqError
 from pixq.scoring.quality_map import QualityMap
 
 __all__ = ["LONGEST", "OPACITY", "encode", "heat", "overlay", "side_by_side"]
@@ -322,8 +322,7 @@ def _colours() -> NDArray[np.uint8]:
 
 
 def _check_opacity(opacity: float) -> None:
-    if not 0.0 <= opacity <= 1.0:
-        raise PixqError(f"opacity is {opacity:g}; give 0 to 1")
+    ranges.PROBABILITY.check(opacity, "the opacity")
 
 
 def _blank(rows: int, columns: int) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pixq import ranges
 from pixq._version import __version__
 from pixq.classes import NAMES, classify
 from pixq.decisions.calibration_file import Calibration, CalibrationCuts, Conformal, MappingFile, ModelReference
@@ -65,8 +66,8 @@ class CalibrateSettings:
         check_name(self.name)
         if self.split == "test":
             raise PixqError("cuts are never chosen on the test split; use --split validation or --split train")
-        if self.coverage is not None and not 0.0 < self.coverage < 1.0:
-            raise PixqError(f"--coverage is {self.coverage:g}; give a share between 0 and 1, like 0.9")
+        if self.coverage is not None:
+            ranges.LEVEL.check(self.coverage, "--coverage")
         check_bootstrap(self.resamples, self.level, self.seed)
 
 

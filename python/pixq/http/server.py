@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from pixq import ranges
 from pixq.errors import PixqError
 from pixq.http.connections import ConnectionLimits, limited_protocol
 from pixq.http.security import is_wildcard
@@ -49,8 +50,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     PixqError
         If the port is taken, or the host is not one of this machine.
     """
-    if not 0 <= port <= 65535:
-        raise PixqError(f"--port is {port}; give a number from 0 to 65535")
+    ranges.PORT.check(port, "--port")
     try:
         family, *_, address = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

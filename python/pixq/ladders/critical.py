@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pixq import ranges
 from pixq.classes import GREEN
 from pixq.errors import PixqError
 from pixq.scoring.quality_map import QualityMap
@@ -77,7 +78,7 @@ def critical_map(quality_map: QualityMap, *, degree: float = DEGREE) -> Values:
     >>> [(point.y, point.x) for point in critical_points(scorer.map(grey, striped))]
     [(49.5, 69.5)]
     """
-    _check_degree(degree)
+    ranges.PIXELS_PER_DEGREE.check(degree, "--degree")
     finite = quality_map.score[~quality_map.identical]
     best = max(1.0, float(finite.max())) if finite.size else 1.0
     values = np.where(quality_map.identical, best, quality_map.score)
@@ -101,14 +102,8 @@ def check_points(points: int, degree: float) -> None:
     PixqError
         If a number is out of range.
     """
-    if points < 1:
-        raise PixqError(f"--points is {points}; give 1 or more")
-    _check_degree(degree)
-
-
-def _check_degree(degree: float) -> None:
-    if not (math.isfinite(degree) and degree >= 0.0):
-        raise PixqError(f"--degree is {degree:g}; give the pixels per degree of the field of view, 0 or more")
+    ranges.COUNT.check(points, "--points")
+    ranges.PIXELS_PER_DEGREE.check(degree, "--degree")
 
 
 def _smoothed(values: Values, weight: Values, axis: int) -> Values:

@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixq import ranges
 from pixq.errors import PixqError
 from pixq.io.folders import SPECIAL, LeftOut, explain_missing, find_files
 from pixq.io.image_formats import ENDINGS
 from pixq.io.images import load_pixels
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.ladders.level_rule import is_rule, levels_in, same_level
+from pixq.ranges import whole
 from pixq.scoring.grid import STRIDE
 from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer
@@ -130,10 +132,10 @@ def check_options(scorer: Scorer, share: float | None, stride: int | None) -> No
     PixqError
         If a number is out of range.
     """
-    if share is not None and not 0.0 < share <= 1.0:
-        raise PixqError(f"--share is {share:g}; give a share of the patches, above 0 and up to 1")
-    if stride is not None and not 1 <= stride <= scorer.size:
-        raise PixqError(f"--stride is {stride}; give 1 to {scorer.size} pixels")
+    if share is not None:
+        ranges.SHARE.check(share, "--share")
+    if stride is not None:
+        whole(1, scorer.size).check(stride, "--stride")
 
 
 def level_maps(

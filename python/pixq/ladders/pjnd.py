@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pixq import ranges
 from pixq.decisions.pjnd_cuts import GreenCut
 from pixq.errors import PixqError
 
@@ -47,8 +48,7 @@ def score_quantile(score: ArrayLike, share: float = SHARE) -> float:
     >>> score_quantile([0.1, 0.4, 0.6, 0.9], 0.5)
     0.4
     """
-    if not 0.0 < share <= 1.0:
-        raise PixqError(f"the share {share:g} is not above 0 and up to 1; give a share of the patches")
+    ranges.SHARE.check(share, "the share of patches")
     values = np.asarray(score, dtype=np.float64).ravel()
     last = max(math.ceil(share * len(values) - 1e-9), 1) - 1
     return float(np.partition(values, last)[last])

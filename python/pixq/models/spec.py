@@ -53,7 +53,7 @@ class ModelSpec(RecipeTable):
     cuts: tuple[float, float] = Field(default=(0.33, 0.66), strict=False)
     pooling: Literal["mean", "percentile", "learned"] = "mean"
     percentile: float = Field(default=25.0, ge=0.0, le=100.0)
-    members: int = Field(default=8, ge=1)
+    members: int = Field(default=8, ge=1, le=1024)
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     backbone: str = "mobilenetv3_small_100"
     weights: str = ""

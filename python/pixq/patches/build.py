@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pixq import datasets
+from pixq import datasets, ranges
 from pixq._core import Progress, build_shard
 from pixq.datasets.base import DatasetIndex
-from pixq.errors import PixqError
 from pixq.io.atomic import FileInfo, checksum, explain_os_errors, replace_text
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.manifest import compose, image_lines
@@ -122,8 +121,7 @@ def build(
     index = datasets.index(dataset, Path(root), **(options or {}))
     settings = BuildSettings.for_adapter(adapter) if settings is None else settings
     threads = (os.cpu_count() or 1) if threads is None else threads
-    if threads < 1:
-        raise PixqError(f"--threads is {threads}; give 1 or more")
+    ranges.THREADS.check(threads, "--threads")
 
     seen = survey_photos(index, max_pixels=settings.max_pixels, threads=threads)
     plan = make_plan(index, seen.groups, settings)

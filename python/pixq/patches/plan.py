@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pixq import ranges
 from pixq.datasets import buckets as bucketing
 from pixq.datasets import splits
 from pixq.datasets.base import Adapter, DatasetIndex, ImagePair, Problem
@@ -35,12 +36,6 @@ LABEL_MEANINGS = {
 }
 
 
-def _whole(option: str, value: object, low: int, high: int) -> None:
-    """Make sure that `value` is a whole number from `low` to `high`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise PixqError(f"{option} is {value}; give a whole number from {low} to {high}")
-
-
 @dataclass(frozen=True)
 class Sampling:
     """Where patches are cut: on a `grid` of `stride` pixels, or at `n` places per image (`random`, `texture`).
@@ -61,7 +56,10 @@ class Sampling:
         takes, other = ("stride", "n") if self.type == "grid" else ("n", "stride")
         if getattr(self, other) is not None:
             raise PixqError(f"sampling {self.type} only takes {takes}, not {other}")
-        _whole("--stride" if takes == "stride" else "--patches", getattr(self, takes), 1, 2**31 - 1)
+        if takes == "stride":
+            ranges.GRID_STRIDE.check(self.stride, "--stride")  # type: ignore[type-var]
+        else:
+            ranges.PATCHES_PER_IMAGE.check(self.n, "--patches")  # type: ignore[type-var]
 
     @classmethod
     def parse(cls, name: str, *, stride: int | None = None, n: int | None = None, size: int = 20) -> Sampling:
@@ -141,10 +139,13 @@ class BuildSettings:
             raise PixqError(f"unknown label {self.label!r}; choose image or energy")
         if self.unchanged not in ("keep", "drop"):
             raise PixqError(f"unknown --unchanged {self.unchanged!r}; choose keep or drop")
-        _whole("--min-difference", self.min_difference, 0, 255)
-        _whole("--seed", self.seed, 0, 2**64 - 1)
-        _whole("--max-levels", self.max_levels, 1, 2**31 - 1)
-        _whole("--max-pixels", self.max_pixels, 1, 2**40)
+        ranges.GREY_LEVELS.check(self.min_difference, "--min-difference")
+        ranges.SEED.check(self.seed, "--seed")
+        ranges.MAX_LEVELS.check(self.max_levels, "--max-levels")
+        ranges.MAX_PIXELS.check(self.max_pixels, "--max-pixels")
+        if self.folds is not None:
+            ranges.FOLDS.check(self.folds, "--folds")
+        splits.check_ratio(self.ratio)
 
     @classmethod
     def for_adapter(cls, adapter: Adapter, **changes: Any) -> BuildSettings:

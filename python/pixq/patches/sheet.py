@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq.errors import PixqError
+from pixq import ranges
 from pixq.patches.store import PatchSet
+from pixq.ranges import whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,6 +18,9 @@ __all__ = ["contact_sheet"]
 
 BACKGROUND, INK, FAINT, OUTLINE = (250, 250, 248), (30, 30, 30), (110, 110, 110), (0, 114, 178)
 GAP, MARGIN, LINE = 4, 16, 15
+
+#: How many records to draw, how many side by side, and screen pixels per patch pixel.
+RECORDS, COLUMNS, SCALE = whole(1, 10_000), whole(1, 100), whole(1, 32)
 
 #: Differences are amplified by this factor, to make small ones visible.
 DIFFERENCE_GAIN = 4
@@ -48,9 +52,10 @@ def contact_sheet(patches: PatchSet, *, count: int = 48, columns: int = 4, scale
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    for name, value, most in (("--count", count, 10_000), ("--columns", columns, 100), ("--scale", scale, 32)):
-        if not 1 <= value <= most:
-            raise PixqError(f"{name} is {value}; give 1 to {most}")
+    RECORDS.check(count, "--count")
+    COLUMNS.check(columns, "--columns")
+    SCALE.check(scale, "--scale")
+    ranges.SEED.check(seed, "--seed")
     patches.check_not_empty()
     rows = _spread(patches.records.quality, count, seed)
     chosen = patches[rows]

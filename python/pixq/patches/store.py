@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pixq import ranges
 from pixq._core import fuse_rows, read_records
 from pixq.datasets import splits
 from pixq.errors import PixqError
@@ -310,8 +311,9 @@ class PatchSet:
 
         The last batch may be smaller; `drop_last` leaves it out.
         """
-        if size < 1:
-            raise PixqError(f"the batch size is {size}; give 1 or more")
+        ranges.BATCH.check(size, "the batch size")
+        if seed is not None:
+            ranges.SEED.check(seed, "the seed")
         order = np.arange(len(self))
         if seed is not None:
             np.random.default_rng(seed).shuffle(order)

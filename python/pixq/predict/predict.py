@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pixq import ranges
 from pixq.errors import PixqError
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.predict.decoding import MEMORY, MIB, DecodePlan, Opened, open_pair, plan
@@ -198,6 +199,7 @@ def predict(
     >>> predict(pixq.load("run"), Path("a.png"), Path("b.png")).results[0].verdict.quality  # doctest: +SKIP
     0.83
     """
+    ranges.MEMORY.check(memory, "--memory")
     outputs = outputs or Outputs()
     # On an image that always fits, so that a wrong stride is not blamed on a file.
     Grid(scorer.size, scorer.size, scorer.size, stride)

@@ -22,6 +22,10 @@ __all__ = ["RECIPES", "Recipe", "check_used", "read_recipe"]
 RECIPES = ("seed", "strong")
 
 
+#: The largest number of items that a key can ask for.
+_MOST = 2**31 - 1
+
+
 class TrainSpec(RecipeTable):
     """`[train]`: how long to train, what a batch is, and the seed of everything random.
 
@@ -50,16 +54,16 @@ class TrainSpec(RecipeTable):
         piece, and is shuffled and balanced within a piece.
     """
 
-    epochs: int = Field(default=20, ge=0)
+    epochs: int = Field(default=20, ge=0, le=1_000_000)
     unit: Unit = "patches"
-    batch: int = Field(default=16, ge=1)
-    bag: int = Field(default=32, ge=1)
-    patches: int = Field(default=0, ge=0)
-    visits: int = Field(default=1, ge=1)
-    validation_patches: int = Field(default=0, ge=0)
+    batch: int = Field(default=16, ge=1, le=_MOST)
+    bag: int = Field(default=32, ge=1, le=_MOST)
+    patches: int = Field(default=0, ge=0, le=_MOST)
+    visits: int = Field(default=1, ge=1, le=_MOST)
+    validation_patches: int = Field(default=0, ge=0, le=_MOST)
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    threads: int = Field(default=2, ge=1)
-    memory: int = Field(default=4096, ge=1)
+    threads: int = Field(default=2, ge=1, le=1024)
+    memory: int = Field(default=4096, ge=1, le=2**24)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
 
@@ -107,7 +111,7 @@ class StoppingSpec(RecipeTable):
     A patience of 0 never stops early.
     """
 
-    patience: int = Field(default=10, ge=0)
+    patience: int = Field(default=10, ge=0, le=1_000_000)
     min_delta: float = Field(default=1e-5, ge=0.0)
 
 
@@ -148,7 +152,7 @@ class BalanceSpec(RecipeTable):
 
     how: Literal["none", "weights", "sampler"] = "none"
     by: tuple[Cell, ...] = Field(default=("quality",), strict=False)
-    bins: int = Field(default=5, ge=1)
+    bins: int = Field(default=5, ge=1, le=1000)
 
 
 class Recipe(RecipeTable):

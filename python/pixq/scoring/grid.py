@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq.errors import PixqError
+from pixq.ranges import whole
 
 __all__ = ["STRIDE", "Grid"]
 
@@ -46,8 +47,7 @@ class Grid:
     stride: int = STRIDE
 
     def __post_init__(self) -> None:
-        if not 1 <= self.stride <= self.size:
-            raise PixqError(f"the stride is {self.stride}; give 1 to {self.size} pixels, the side of a patch")
+        whole(1, self.size).check(self.stride, "the stride")
         if min(self.height, self.width) < self.size:
             raise PixqError(
                 f"the image has {self.width}x{self.height} pixels; a patch takes {self.size}x{self.size}: "

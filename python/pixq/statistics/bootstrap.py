@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pixq import ranges
 from pixq.errors import PixqError
 
 __all__ = ["FEW_GROUPS", "MAX_UNDEFINED", "Resamples", "check_bootstrap", "interval", "resample_groups"]
@@ -69,15 +70,11 @@ def check_bootstrap(resamples: int, level: float, seed: int) -> None:
     Raises
     ------
     PixqError
-        If there are fewer than 100 resamples, the level is not between 0 and 1, or the seed is negative. The message
-        names the option.
+        If one of them is out of its range. The message names the option.
     """
-    if resamples < 100:
-        raise PixqError(f"--resamples is {resamples}; give 100 or more")
-    if not 0.0 < level < 1.0:
-        raise PixqError(f"--level is {level:g}; give a share between 0 and 1, like 0.95")
-    if seed < 0:
-        raise PixqError(f"--seed is {seed}; give 0 or more")
+    ranges.RESAMPLES.check(resamples, "--resamples")
+    ranges.LEVEL.check(level, "--level")
+    ranges.SEED.check(seed, "--seed")
 
 
 def resample_groups(groups: ArrayLike, count: int = 1000, seed: int = 0) -> Resamples:
@@ -95,7 +92,7 @@ def resample_groups(groups: ArrayLike, count: int = 1000, seed: int = 0) -> Resa
     Raises
     ------
     PixqError
-        If there are no groups, or `count` is not positive.
+        If there are no groups, or a number is out of range.
 
     Examples
     --------
@@ -105,8 +102,8 @@ def resample_groups(groups: ArrayLike, count: int = 1000, seed: int = 0) -> Resa
     names = np.unique(np.asarray(groups))
     if not len(names):
         raise PixqError("there are no groups to resample")
-    if count < 1:
-        raise PixqError(f"the number of resamples is {count}; use at least 1, or better 1000")
+    ranges.COUNT.check(count, "the number of resamples")
+    ranges.SEED.check(seed, "the seed")
     rng = np.random.default_rng(seed)
     multiplicity = np.empty((count, len(names)), np.int32)
     for row in multiplicity:
@@ -136,8 +133,7 @@ def interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float] | No
     >>> interval(range(101), level=0.9)
     (5.0, 95.0)
     """
-    if not 0.0 < level < 1.0:
-        raise PixqError(f"the level of an interval is {level:g}; choose one between 0 and 1")
+    ranges.LEVEL.check(level, "the level of an interval")
     numbers = np.asarray(values, dtype=np.float64)
     defined = np.sort(numbers[~np.isnan(numbers)])
     if not len(defined) or len(defined) < (1.0 - MAX_UNDEFINED) * len(numbers):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pixq import ranges
 from pixq.classes import CLASSES, NAMES
 from pixq.errors import PixqError
 from pixq.statistics.bootstrap import Resamples, interval
@@ -282,6 +283,7 @@ def reliability(probability: ArrayLike, truth: ArrayLike, bins: int = BINS) -> t
     >>> reliability([[0.75, 0.25, 0.0], [0.75, 0.25, 0.0]], [0, 1], bins=2)[1]
     Bin(low=0.5, high=1.0, confidence=0.75, accuracy=0.5, count=2)
     """
+    ranges.COUNT.check(bins, "the number of bins")
     place, confidence, right = _top(np.asarray(probability, dtype=np.float64), np.asarray(truth), bins)
     count = np.bincount(place, minlength=bins)
     sums = np.bincount(place, confidence, bins), np.bincount(place, right, bins)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from pixq import ranges
 from pixq.errors import PixqError
 from pixq.io.atomic import save_text
 from pixq.io.image_formats import SHOWN
@@ -194,6 +195,7 @@ def new_study(
     if path.exists() or path.is_symlink():
         raise PixqError(f"{path}: exists already; choose another folder, or move it away")
     # Before anything is copied.
+    ranges.SEED.check(seed, "--seed")
     if not 1 <= len(title) <= 200:
         raise PixqError(f"--title: has {len(title)} characters; give 1 to 200")
     if level is not None and not is_rule(level):

@@ -14,6 +14,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from pixq import ranges
 from pixq.errors import PixqError
 from pixq.io.atomic import explain_os_errors, save_text
 from pixq.study.design.config import Study
@@ -165,8 +166,7 @@ def write_offline(
         raise PixqError(f"{path.parent}: there is no such folder; make it, or choose another --out")
     if language is not None and language not in study.languages:
         raise PixqError(f"--language {language}: the study has {', '.join(study.languages)}")
-    if number < 1:
-        raise PixqError(f"--number {number}: sessions are counted from 1")
+    ranges.COUNT.check(number, "--number")
     sessions = OfflineSessions(opened, key)
     session = sessions.get(number)
     if session is None:

@@ -21,7 +21,7 @@ from statistics import fmean, median
 
 import numpy as np
 
-from pixq.errors import PixqError
+from pixq import ranges
 from pixq.study.design.config import Study
 from pixq.study.design.study_files import OpenedStudy
 from pixq.study.results.answers import Answer
@@ -107,8 +107,7 @@ class SourceEstimate:
         PixqError
             If `width` is not a number above 0.
         """
-        if not 0 < width < math.inf:
-            raise PixqError(f"width {width:g}: must be above 0; give the width of an interval in levels")
+        ranges.INTERVAL_WIDTH.check(width, "the width")
         if self.width is None or self.step > width:
             return None
         return max(FEWEST, math.ceil(self.answers * (self.width / width) ** 2))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from pixq import ranges
 from pixq.errors import PixqError
 from pixq.study.design.config import Platform
 from pixq.study.design.platforms import PLATFORMS
@@ -112,7 +113,13 @@ def links(key: Key, count: int, draw: Callable[[int], str] = secrets.token_hex) 
         The number of tokens.
     draw
         Gives that many random bytes, in hexadecimal.
+
+    Raises
+    ------
+    PixqError
+        If the number is out of range.
     """
+    ranges.COUNT.check(count, "--count")
     return [f"{name}{_seal(key, name)}" for name in (draw(_NAME // 2) for _ in range(count))]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pixq.errors import PixqError
+from pixq import ranges
 from pixq.study.design.config import Study, TruthSource
 from pixq.study.design.study_files import OpenedSource, OpenedStudy
 from pixq.study.session.judge import REFERENCE_SIZE, SIGMA
@@ -67,14 +67,12 @@ class Population:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.participants <= 100_000:
-            raise PixqError(f"--participants {self.participants}: must be 1 to 100000")
-        for name, most in (("bias", 100), ("spread", 100), ("lapse", 1), ("careless", 1)):
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise PixqError(f"--{name} {value:g}: must be 0 to {most}")
-        if self.seed < 0:
-            raise PixqError(f"--seed {self.seed}: is negative; give 0 or more")
+        ranges.COUNT.check(self.participants, "--participants")
+        ranges.SPREAD.check(self.bias, "--bias")
+        ranges.SPREAD.check(self.spread, "--spread")
+        ranges.PROBABILITY.check(self.lapse, "--lapse")
+        ranges.PROBABILITY.check(self.careless, "--careless")
+        ranges.SEED.check(self.seed, "--seed")
 
 
 @dataclass(frozen=True)

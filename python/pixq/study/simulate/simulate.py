@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pixq import ranges
 from pixq.errors import PixqError
 from pixq.io.atomic import atomic_directory, save_json
 from pixq.io.progress import ProgressCallback, ignore_progress
@@ -315,10 +316,8 @@ def simulate(
     30 answers per source give an interval of 8.1 levels (median over sources); enough for 10
     """
     population = population or Population()
-    if not 0 < width < math.inf:
-        raise PixqError(f"--width {width:g}: must be above 0; give the width of an interval in levels")
-    if threads < 1:
-        raise PixqError(f"--threads {threads}: must be 1 or more")
+    ranges.INTERVAL_WIDTH.check(width, "--width")
+    ranges.THREADS.check(threads, "--threads")
     if keep and (out is None or database is not None):
         raise PixqError("--keep: needs --out, and has no effect with --database, which stays anyway")
     if database is not None and "://" not in database and Path(database).exists():
