@@ -135,12 +135,23 @@ function flickerTrial(app: App, prefetch: Prefetch, spec: () => TrialSpec) {
     },
     on_finish: (data: FlickerJndData) => {
       const { key, kind } = spec();
-      const { pjnd, track, points, rate, achieved, frames_per_image, late, shown_ms, dpr, px_per_cm, width_css, height_css } = data;
-      app.answered = { spec: spec(), pjnd, points };
-      const { changes, late_frames, pauses, paused_ms } = data;
-      session.log("frames", { key, changes, late_frames, pauses, paused_ms });
-      session.log(kind, { key, pjnd, track, points, rate, achieved, frames_per_image, late, shown_ms, dpr, px_per_cm, width_css, height_css });
+      const { frames, answer } = split(data);
+      app.answered = { spec: spec(), pjnd: data.pjnd, points: data.points };
+      session.log("frames", { key, ...frames });
+      session.log(kind, { key, ...answer });
     },
+  };
+}
+
+/** Which of a trial's data the event `frames` holds. The answer holds the others, so a new one is sent without a change here. */
+const FRAMES = new Set(["changes", "late_frames", "pauses", "paused_ms"]);
+
+/** A trial's data, without what jsPsych adds to it, as the two events hold them. */
+function split(data: FlickerJndData) {
+  const measured = Object.keys(FlickerJnd.info.data).map(name => [name, data[name as keyof FlickerJndData]] as const);
+  return {
+    frames: Object.fromEntries(measured.filter(([name]) => FRAMES.has(name))),
+    answer: Object.fromEntries(measured.filter(([name]) => !FRAMES.has(name))),
   };
 }
 
