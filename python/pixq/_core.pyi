@@ -7,7 +7,7 @@ to 2**26. While a function computes, other Python threads run: the caller sees t
 arrays, or frees their memory (`resize(refcheck=False)`), before it returns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, TypeVar, final
 
@@ -33,7 +33,6 @@ __all__ = [
     "fusions",
     "grid",
     "local_variance",
-    "monotone_score_at",
     "mse",
     "num_threads",
     "probe",
@@ -41,10 +40,10 @@ __all__ = [
     "read_records",
     "sample_random",
     "sample_texture",
+    "score_at",
     "set_num_threads",
     "tile",
     "tiny_score",
-    "tiny_score_at",
     "untile",
 ]
 
@@ -159,35 +158,21 @@ def tiny_score(
 ) -> None:
     """Scores of pairs of patches by TinyPatchRegressor, written to `out`."""
 
-def tiny_score_at(
+def score_at(
+    model: str,
     parameters: _Float32,
     reference: npt.NDArray[np.uint8],
     distorted: npt.NDArray[np.uint8],
     coords: _Int64,
     *,
     size: _Size = 20,
-    norm: bool,
+    options: Mapping[str, int],
     scale: Sequence[float] | _Float32,
     shift: Sequence[float] | _Float32,
-    out: _Float32,
+    scores: _Float32,
+    weights: _Float32,
 ) -> None:
-    """Scores of pairs of patches where they lie in two images, written to `out`: those of `tiny_score`, bit for bit."""
-
-def monotone_score_at(
-    parameters: _Float32,
-    reference: npt.NDArray[np.uint8],
-    distorted: npt.NDArray[np.uint8],
-    coords: _Int64,
-    *,
-    size: _Size = 20,
-    members: int,
-    learned: bool,
-    scale: Sequence[float] | _Float32,
-    shift: Sequence[float] | _Float32,
-    raw: _Float32,
-    weight: _Float32,
-) -> None:
-    """Scores and weights by the model `monotone` of the pairs of patches at corners of two images."""
+    """Scores and weights of the patches at corners of two images by a model, written to `scores` and `weights`."""
 
 @final
 class TinyTape:

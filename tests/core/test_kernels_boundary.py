@@ -158,7 +158,7 @@ DOCUMENTED = (
     *("grid", "tile", "untile", "fuse", "fuse_rows", "fuse_at", "feather_mask", "mse", "psnr", "local_variance"),
     *("sample_random", "sample_texture", "set_num_threads", "num_threads", "decode", "probe", "checksum"),
     *("formats", "fusions"),
-    *("tiny_score", "tiny_score_at", "equal_at", "monotone_score_at"),
+    *("tiny_score", "score_at", "equal_at"),
 )
 
 

@@ -174,8 +174,9 @@ HALF = np.full((20, 20), 0.3)
 
 def score_at(image: np.ndarray[Any, Any], coords: np.ndarray[Any, Any]) -> None:
     """Scores of patches of an image and itself."""
-    parameters, out = np.ones(4417, np.float32), np.empty(len(coords), np.float32)
-    _core.tiny_score_at(parameters, image, image, coords, norm=True, scale=[1.0] * 9, shift=[0.0] * 9, out=out)
+    parameters, scores, weights = np.ones(4417, np.float32), *np.empty((2, len(coords)), np.float32)
+    arrays = {"scale": [1.0] * 9, "shift": [0.0] * 9, "scores": scores, "weights": weights}
+    _core.score_at("tiny", parameters, image, image, coords, options={"norm": True}, **arrays)
 
 
 CALLS: dict[str, Callable[[], Any]] = {
@@ -185,7 +186,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "fuse_rows": lambda: _core.fuse_rows(MANY, MANY, CORNERS[:, 0], CORNERS[:, 1], fusions=[("blend", 0.3)]),
     "fuse_at": lambda: _core.fuse_at(TALL, TALL, CORNERS),
     "equal_at": lambda: _core.equal_at(TALL, TALL, np.tile(CORNERS, (10, 1))),
-    "tiny_score_at": lambda: score_at(TALL, CORNERS[:20_000]),
+    "score_at": lambda: score_at(TALL, CORNERS[:20_000]),
     "mse": lambda: _core.mse(TALL, TALL),
     "psnr": lambda: _core.psnr(MANY, MANY, roi=(1, 1, 17, 17)),
     "local_variance": lambda: _core.local_variance(FLOATS, size=60),

@@ -17,9 +17,8 @@ from pixq import _core
 from pixq.errors import PixqError
 from pixq.io.progress import ignore_progress
 from pixq.models.spec import ModelSpec
-from pixq.scoring.engine import CORE_BLOCK
+from pixq.scoring.core_engine import CORE_BLOCK, CoreEngine, takes
 from pixq.scoring.grid import Grid
-from pixq.scoring.monotone_engine import MonotoneEngine, monotone_parameters
 from support.oracles import Array
 
 torch: Any = pytest.importorskip("torch")
@@ -88,17 +87,17 @@ def scored(model: Any, pair: Iterable[Array], corners: Array, size: tuple[int, i
     """Scores and weights (n, members) by the core."""
     learned, members = bool(model.body.learned), int(model.body.members)
     raw, weight = (np.full(len(corners) * members, np.nan, np.float32) for _ in range(2))
-    _core.monotone_score_at(
+    _core.score_at(
+        "monotone",
         flat(model, learned),
         *pair,
         corners,
         size=size,
-        members=members,
-        learned=learned,
+        options={"members": members, "learned": learned},
         scale=model.channels.scale.numpy(),
         shift=model.channels.shift.numpy(),
-        raw=raw,
-        weight=weight,
+        scores=raw,
+        weights=weight,
     )
     return raw.reshape(-1, members), weight.reshape(-1, members)
 
@@ -244,17 +243,24 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     ),
     "one side no multiple": ({"size": (20, 10)}, ValueError, "a patch is 20x10 with 3 channels; expected multiples"),
     "no size": ({"size": 0}, ValueError, "0"),
-    "no members": ({"members": 0}, ValueError, "'members' is 0; expected 1 to 1024"),
-    "many members": ({"members": 1025}, ValueError, "'members' is 1025; expected 1 to 1024"),
-    "other members": (
-        {"members": 2},
+    "no members": ({"options": {"members": 0, "learned": 0}}, ValueError, "'members' is 0; expected 1 to 1024"),
+    "no option": ({"options": {"members": 1}}, ValueError, "'learned' is missing; expected true or false"),
+    "another option": (
+        {"options": {"members": 1, "learned": False, "norm": True}},
         ValueError,
-        "'parameters' has shape (1198,); expected (2359,): the parameters of an ensemble of this size",
+        'an option is "norm"; expected one of this model',
+    ),
+    "option of another type": ({"options": {"members": "one"}}, TypeError, "'str' object"),
+    "many members": ({"options": {"members": 1025, "learned": 0}}, ValueError, "'members' is 1025; expected 1 to 1024"),
+    "other members": (
+        {"options": {"members": 2, "learned": False}},
+        ValueError,
+        "'parameters' has shape (1198,); expected (2359,): the parameters of a model with these options",
     ),
     "learned": (
-        {"learned": True},
+        {"options": {"members": 1, "learned": True}},
         ValueError,
-        "'parameters' has shape (1198,); expected (1226,): the parameters of an ensemble of this size",
+        "'parameters' has shape (1198,); expected (1226,): the parameters of a model with these options",
     ),
     "parameters in double": (
         {"parameters": P.astype(float)},
@@ -293,23 +299,23 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     ),
     "eight numbers": ({"scale": [1.0] * 8}, ValueError, "'scale' has length 8; expected nine numbers"),
     "a number": ({"shift": 1.0}, TypeError, "'shift' is a float; expected nine numbers"),
-    "short scores": ({"raw": RAW[:1]}, ValueError, f"'raw' has shape (1,); expected (2,): {ROOM}"),
+    "short scores": ({"scores": RAW[:1]}, ValueError, f"'scores' has shape (1,); expected (2,): {ROOM}"),
     "short weights": (
-        {"weight": WEIGHT[:1]},
+        {"weights": WEIGHT[:1]},
         ValueError,
-        "'weight' has shape (1,); expected (2,): one weight per patch and member",
+        "'weights' has shape (1,); expected (2,): one weight per patch and member",
     ),
-    "long scores": ({"raw": np.zeros(3, np.float32)}, ValueError, f"'raw' has shape (3,); expected (2,): {ROOM}"),
+    "long scores": ({"scores": np.zeros(3, np.float32)}, ValueError, f"'scores' has shape (3,); expected (2,): {ROOM}"),
     "scores not packed": (
-        {"raw": np.zeros(4, np.float32)[::2]},
+        {"scores": np.zeros(4, np.float32)[::2]},
         ValueError,
-        "'raw' is not contiguous; pass numpy.ascontiguousarray(...)",
+        "'scores' is not contiguous; pass numpy.ascontiguousarray(...)",
     ),
-    "read-only scores": ({"raw": LOCKED}, ValueError, "'raw': The given array is not writeable"),
-    "read-only weights": ({"weight": LOCKED}, ValueError, "'weight': The given array is not writeable"),
-    "double scores": ({"raw": RAW.astype(float)}, TypeError, f"'raw' has dtype float64 and shape (2,); {VECTOR}"),
-    "shared": ({"weight": RAW}, ValueError, "'weight': The given array is already borrowed"),
-    "shared with parameters": ({"raw": P[:2]}, ValueError, "'raw': The given array is already borrowed"),
+    "read-only scores": ({"scores": LOCKED}, ValueError, "'scores': The given array is not writeable"),
+    "read-only weights": ({"weights": LOCKED}, ValueError, "'weights': The given array is not writeable"),
+    "double scores": ({"scores": RAW.astype(float)}, TypeError, f"'scores' has dtype float64 and shape (2,); {VECTOR}"),
+    "shared": ({"weights": RAW}, ValueError, "'weights': The given array is already borrowed"),
+    "shared with parameters": ({"scores": P[:2]}, ValueError, "'scores': The given array is already borrowed"),
 }
 
 
@@ -321,22 +327,21 @@ def test_messages(case: str) -> None:
         "reference": IMAGE,
         "distorted": IMAGE,
         "coords": np.array([[0, 0], [10, 20]]),
-        "members": 1,
-        "learned": False,
+        "options": {"members": 1, "learned": False},
         "scale": [1.0] * 9,
         "shift": [0.0] * 9,
-        "raw": RAW,
-        "weight": WEIGHT,
+        "scores": RAW,
+        "weights": WEIGHT,
     } | wrong
     positional = [arguments.pop(name) for name in ("parameters", "reference", "distorted", "coords")]
     with pytest.raises(kind) as error:
-        _core.monotone_score_at(*positional, **arguments)
+        _core.score_at("monotone", *positional, **arguments)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_documentation_runs() -> None:
-    test = doctest.DocTestParser().get_doctest(_core.monotone_score_at.__doc__ or "", {}, "doc", None, None)
+    test = doctest.DocTestParser().get_doctest(_core.score_at.__doc__ or "", {}, "doc", None, None)
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0
 
@@ -347,7 +352,7 @@ def test_documentation_runs() -> None:
 @pytest.mark.parametrize("learned", [False, True])
 def test_tensors_become_parameters_in_the_cores_order(learned: bool) -> None:
     model = model_of(6, 3, learned, False)
-    found = monotone_parameters(tensors_of(model), spec_of(3, learned), PATH)
+    found = CoreEngine.open(tensors_of(model), spec_of(3, learned), PATH).parameters
     assert found.dtype == np.float32
     assert len(found) == 37 + 3 * (1161 + 28 * learned)
     np.testing.assert_array_equal(found, flat(model, learned))
@@ -359,7 +364,7 @@ def test_tensors_that_do_not_fit_are_refused(learned: bool) -> None:
 
     def refused(name: str, changed: dict[str, Array], by: ModelSpec = spec) -> None:
         with pytest.raises(PixqError) as error:
-            monotone_parameters(changed, by, PATH)
+            CoreEngine.open(changed, by, PATH)
         assert str(error.value) == f"{PATH}: does not fit its recipe ({name})"
 
     for name, tensor in tensors.items():
@@ -372,11 +377,11 @@ def test_tensors_that_do_not_fit_are_refused(learned: bool) -> None:
     refused("body.weigh_in.bias", tensors, spec_of(3, not learned))
 
 
-def engines(members: int, learned: bool) -> tuple[MonotoneEngine, Any]:
+def engines(members: int, learned: bool) -> tuple[CoreEngine, Any]:
     from pixq.scoring.torch_engine import TorchEngine
 
     model = model_of(7, members, learned, True)
-    own = MonotoneEngine.open(tensors_of(model), spec_of(members, learned), PATH)
+    own = CoreEngine.open(tensors_of(model), spec_of(members, learned), PATH)
     return own, TorchEngine(model, torch.device("cpu"))
 
 
@@ -388,8 +393,8 @@ def test_the_engine_says_what_that_of_torch_says(learned: bool) -> None:
     assert [each.dtype for each in found] == [each.dtype for each in expected]
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=CLOSE)
-    assert MonotoneEngine.takes(spec_of(3, learned))
-    assert not MonotoneEngine.takes(ModelSpec(name="tiny"))
+    assert takes(spec_of(3, learned))
+    assert not takes(ModelSpec(name="tiny", head="ordinal"))
     with pytest.raises(PixqError, match="no probabilities"):
         own.probabilities(*(image[None, :20, :20] for image in pair))
 
@@ -399,7 +404,7 @@ def test_quality_is_the_score_from_0_to_1() -> None:
     seen = []
     for top in (-2.0, 0.5, 1.0, 4.0):
         model.body.top.data.fill_(top)
-        found = MonotoneEngine.open(tensors_of(model), spec_of(2, False), PATH).scores_at(
+        found = CoreEngine.open(tensors_of(model), spec_of(2, False), PATH).scores_at(
             *pair, corners, 20, ignore_progress
         )
         np.testing.assert_array_equal(found.quality, np.clip(found.score, 0, 1).astype(np.float32))
@@ -440,7 +445,7 @@ def test_blocks_change_nothing_and_are_told() -> None:
 
 
 def test_the_engine_needs_no_torch() -> None:
-    import pixq.scoring.monotone_engine as module
+    import pixq.scoring.core_engine as module
 
     assert module.__file__
     tree = ast.parse(Path(module.__file__).read_text("utf-8"))

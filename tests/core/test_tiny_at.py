@@ -50,7 +50,11 @@ def at(pair: list[Array], coords: Array, size: Any, model: dict[str, Any]) -> Ar
     """Scores of the patches where they lie."""
     out = np.full(len(coords), np.nan, np.float32)
     model = dict(model)
-    _core.tiny_score_at(model.pop("parameters"), pair[0], pair[1], coords, size=size, **model, out=out)
+    weights = np.zeros_like(out)
+    options = {"norm": model.pop("norm")}
+    parameters = model.pop("parameters")
+    _core.score_at("tiny", parameters, *pair, coords, size=size, options=options, **model, scores=out, weights=weights)
+    assert (weights == 1).all()
     return out
 
 
@@ -163,13 +167,14 @@ def test_a_parameter_that_is_no_number_shows(norm: bool) -> None:
 
 P, IMAGE, OUT = np.zeros(4417, np.float32), np.zeros((40, 50, 3), np.uint8), np.zeros(2, np.float32)
 COORDS = np.array([[0, 0], [20, 30]])
+WEIGHTS = np.zeros(2, np.float32)
 LOCKED = np.zeros(2, np.float32)
 LOCKED.flags.writeable = False
 BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "too few": (
         {"parameters": P[:4321]},
         ValueError,
-        "'parameters' has shape (4321,); expected (4417,): the parameters of a network with norm",
+        "'parameters' has shape (4321,); expected (4417,): the parameters of a model with these options",
     ),
     "16 bits": (
         {"reference": IMAGE.astype(np.uint16), "distorted": IMAGE.astype(np.uint16)},
@@ -223,7 +228,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "'size' is a float; expected a whole number, or (rows, columns), from 1 to 2147483647",
     ),
     "large": (
-        {"size": 41, "coords": COORDS[:1], "out": OUT[:1]},
+        {"size": 41, "coords": COORDS[:1], "scores": OUT[:1]},
         ValueError,
         "the patch (y=0, x=0, height=41, width=41) does not lie inside 40x50",
     ),
@@ -232,17 +237,21 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "'scale' has length 8; expected nine numbers: three each for reference, distorted and difference",
     ),
-    "short out": ({"out": OUT[:1]}, ValueError, "'out' has shape (1,); expected (2,): one score per pair"),
-    "every other out": (
-        {"out": np.zeros(4, np.float32)[::2]},
+    "short out": (
+        {"scores": OUT[:1]},
         ValueError,
-        "'out' is not contiguous; pass numpy.ascontiguousarray(...)",
+        "'scores' has shape (1,); expected (2,): one score per patch and member",
     ),
-    "read-only out": ({"out": LOCKED}, ValueError, "'out': The given array is not writeable"),
+    "every other out": (
+        {"scores": np.zeros(4, np.float32)[::2]},
+        ValueError,
+        "'scores' is not contiguous; pass numpy.ascontiguousarray(...)",
+    ),
+    "read-only out": ({"scores": LOCKED}, ValueError, "'scores': The given array is not writeable"),
     "double out": (
-        {"out": OUT.astype(float)},
+        {"scores": OUT.astype(float)},
         TypeError,
-        "'out' has dtype float64 and shape (2,); expected a float32 array of shape (n,)",
+        "'scores' has dtype float64 and shape (2,); expected a float32 array of shape (n,)",
     ),
 }
 
@@ -255,10 +264,11 @@ def test_messages(case: str) -> None:
         "reference": IMAGE,
         "distorted": IMAGE,
         "coords": COORDS,
-        "norm": True,
+        "options": {"norm": True},
         "scale": [1.0] * 9,
         "shift": [0.0] * 9,
-        "out": OUT,
+        "scores": OUT,
+        "weights": WEIGHTS,
     }
     positional = ("parameters", "reference", "distorted", "coords")
     with pytest.raises(kind) as error:
@@ -270,13 +280,31 @@ def test_messages(case: str) -> None:
 def call(arguments: dict[str, Any], positional: tuple[str, ...]) -> None:
     """Score with these arguments."""
     given = [arguments[name] for name in positional]
-    _core.tiny_score_at(*given, **{name: value for name, value in arguments.items() if name not in positional})
+    _core.score_at("tiny", *given, **{name: value for name, value in arguments.items() if name not in positional})
+
+
+def test_a_model_that_the_core_does_not_compute_is_refused() -> None:
+    with pytest.raises(ValueError, match='the model is "residual"; expected one that the core computes'):
+        _core.score_at(
+            *("residual", P, IMAGE, IMAGE, COORDS),
+            options={},
+            scale=[1.0] * 9,
+            shift=[0.0] * 9,
+            scores=OUT,
+            weights=WEIGHTS,
+        )
 
 
 def test_what_does_not_fit_memory_is_refused() -> None:
     size = (2**31 - 1, 2**16)
     image = np.broadcast_to(np.zeros((1, size[1], 3), np.uint8), (*size, 3))
     with pytest.raises(MemoryError, match="do not fit in memory"):
-        _core.tiny_score_at(
-            P, image, image, COORDS[:1], size=size, norm=True, scale=[1.0] * 9, shift=[0.0] * 9, out=OUT[:1]
+        _core.score_at(
+            *("tiny", P, image, image, COORDS[:1]),
+            size=size,
+            options={"norm": True},
+            scale=[1.0] * 9,
+            shift=[0.0] * 9,
+            scores=OUT[:1],
+            weights=WEIGHTS[:1],
         )

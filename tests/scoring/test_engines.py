@@ -28,12 +28,12 @@ from pixq.runs.load import load_model
 from pixq.runs.recipe import read_recipe
 from pixq.scoring import engine as engine_module
 from pixq.scoring import onnx_engine, torch_engine
+from pixq.scoring.core_engine import CoreEngine, _sigmoid
 from pixq.scoring.engine import cut_ahead, identical_at
 from pixq.scoring.grid import Grid
 from pixq.scoring.onnx_engine import ONNX, OnnxEngine
 from pixq.scoring.pooling import pool, pool_by
 from pixq.scoring.scorer import DEFAULT, Scorer, load
-from pixq.scoring.tiny_engine import TinyEngine, tiny_parameters
 from pixq.scoring.torch_engine import TorchEngine, gather
 from pixq.train.loop import train
 from pixq.train.partition import by_split
@@ -192,7 +192,7 @@ def test_tiny_needs_no_torch(tiny: Path, run_of: Callable[[str], Path]) -> None:
 def test_parameters_are_in_the_order_of_torch(norm: str, tmp_path: Path) -> None:
     model = require("pixq.models").build(ModelSpec(norm=norm))  # type: ignore[arg-type]
     tensors = {name: value.detach().contiguous().numpy() for name, value in model.state_dict().items()}
-    flat = tiny_parameters(tensors, model.spec, tmp_path)
+    flat = CoreEngine.open(tensors, model.spec, tmp_path).parameters
     weights = [*model.body.parameters(), *model.head.parameters()]
     np.testing.assert_array_equal(flat, torch.cat([weight.detach().reshape(-1) for weight in weights]).numpy())
     for name in tensors:
@@ -203,7 +203,7 @@ def test_parameters_are_in_the_order_of_torch(norm: str, tmp_path: Path) -> None
             tensors | {f"{name}s": tensors[name]},
         ):
             with pytest.raises(PixqError, match=f"{name}s?"):
-                tiny_parameters(other, model.spec, tmp_path)
+                CoreEngine.open(other, model.spec, tmp_path)
 
 
 @pytest.mark.parametrize("name", ON_CORE)
@@ -222,9 +222,8 @@ def test_the_core_gives_what_torch_gives(name: str, run_of: Callable[[str], Path
 
 
 def test_the_sigmoid_of_great_numbers() -> None:
-    engine = TinyEngine(np.empty(0, np.float32), np.empty(0), np.empty(0), False, "sigmoid")
-    found = engine._link(np.array([-1e30, -1000, 0, 1000, 1e30], np.float32))
-    np.testing.assert_array_equal(found.quality, np.array([0, 0, 0.5, 1, 1], np.float32))
+    quality = _sigmoid(np.array([-1e30, -1000, 0, 1000, 1e30], np.float32))
+    np.testing.assert_array_equal(quality, np.array([0, 0, 0.5, 1, 1], np.float32))
 
 
 # Whole images.

@@ -5,32 +5,25 @@ Nothing here imports PyTorch: the models that the core computes need NumPy alone
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixq._core import equal_at, tile
-from pixq.errors import PixqError
 from pixq.io.progress import ProgressCallback, ignore_progress
-from pixq.models.spec import ModelSpec
 
 __all__ = [
-    "CORE_BLOCK",
     "ENGINES",
     "Bytes",
-    "CoreEngine",
     "Corners",
     "Engine",
     "EngineName",
     "EngineScores",
     "blocks",
     "cut_ahead",
-    "flatten_tensors",
     "identical_at",
 ]
 
@@ -43,8 +36,6 @@ Corners = NDArray[np.int64]
 
 #: Patches that are cut at a time: 20 MB of pairs of 20x20.
 BLOCK = 8192
-#: Patches that the core scores per call, without cutting them. Patches of one call share work where they overlap.
-CORE_BLOCK = 1 << 15
 
 
 class EngineScores(NamedTuple):
@@ -91,34 +82,6 @@ class Engine(Protocol):
         self, reference: Bytes, distorted: Bytes, corners: Corners, size: int, on_progress: ProgressCallback
     ) -> EngineScores:
         """Score patches of whole images, uint8 (height, width, 3) each, by their corners (n, 2), y before x."""
-
-
-class CoreEngine(ABC):
-    """An engine in Rust for one model: on the CPU, without PyTorch, and the same bits for any number of threads.
-
-    A subclass names the models that it `computes`, tells them from others with `takes`, and scores patches as `Engine`
-    says. `pixq.scoring.engines.CORE_ENGINES` lists it.
-    """
-
-    #: The models that it computes, for the message that refuses others.
-    computes: ClassVar[str]
-
-    name = "core"
-    device = "cpu"
-
-    @classmethod
-    @abstractmethod
-    def takes(cls, spec: ModelSpec) -> bool:
-        """Whether it computes this model."""
-
-    @classmethod
-    @abstractmethod
-    def open(cls, tensors: Mapping[str, NDArray[Any]], spec: ModelSpec, path: Path) -> Engine:
-        """Make the engine of a model that it takes, from the tensors of the file at `path`."""
-
-    def probabilities(self, reference: Bytes, distorted: Bytes) -> NDArray[np.float32]:
-        """Raise `PixqError`: the core computes no ordinal head."""
-        raise PixqError("the core computes no probabilities; choose another --engine")
 
 
 def blocks(count: int, block: int, on_progress: ProgressCallback = ignore_progress) -> Iterator[slice]:
@@ -169,23 +132,3 @@ def identical_at(
     for some in blocks(len(corners), BLOCK, on_progress):
         identical[some] = equal_at(reference, distorted, corners[some], size=size)
     return identical
-
-
-def flatten_tensors(
-    tensors: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], path: Path
-) -> NDArray[np.float32]:
-    """Concatenate the tensors of `shapes`, in that order, for a kernel of the core.
-
-    Besides them the model must have the scale and shift of its nine channels, and nothing else.
-
-    Raises
-    ------
-    PixqError
-        If a tensor is missing, unknown, or has another shape or dtype; the message names `path`.
-    """
-    expected = {**shapes, "channels.scale": (9,), "channels.shift": (9,)}
-    for name in sorted({*expected, *tensors}):
-        tensor = tensors.get(name)
-        if tensor is None or tensor.shape != expected.get(name) or tensor.dtype != np.float32:
-            raise PixqError(f"{path}: does not fit its recipe ({name})")
-    return np.concatenate([tensors[name].reshape(-1) for name in shapes])

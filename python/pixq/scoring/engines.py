@@ -1,7 +1,4 @@
-"""The engines that compute a run's scores, and the choice between them.
-
-To compute another model in Rust, subclass `pixq.scoring.engine.CoreEngine` and list the class in `CORE_ENGINES`.
-"""
+"""The engines that compute a run's scores, and the choice between them."""
 
 from __future__ import annotations
 
@@ -12,15 +9,11 @@ from pixq.io.optional import require
 from pixq.runs.directory import RunDirectory, RunInfo
 from pixq.runs.load import build_model, read_tensors
 from pixq.runs.recipe import Recipe
-from pixq.scoring.engine import ENGINES, CoreEngine, Engine, EngineName
-from pixq.scoring.monotone_engine import MonotoneEngine
+from pixq.scoring.core_engine import CORE_MODELS, CoreEngine, takes
+from pixq.scoring.engine import ENGINES, Engine, EngineName
 from pixq.scoring.onnx_engine import ONNX, OnnxEngine
-from pixq.scoring.tiny_engine import TinyEngine
 
-__all__ = ["CORE_ENGINES", "choose_engine"]
-
-#: Engines in Rust; each takes other models.
-CORE_ENGINES: tuple[type[CoreEngine], ...] = (MonotoneEngine, TinyEngine)
+__all__ = ["choose_engine"]
 
 
 def choose_engine(
@@ -35,14 +28,14 @@ def choose_engine(
     """
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
-    core = next((kind for kind in CORE_ENGINES if kind.takes(recipe.model)), None)
-    if engine == "core" and core is None:
-        models = ", and ".join(kind.computes for kind in CORE_ENGINES)
+    core = takes(recipe.model)
+    if engine == "core" and not core:
+        models = ", and ".join(name + model.only for name, model in CORE_MODELS.items())
         raise PixqError(f"{files.path}: the core scores the models {models}; choose another --engine")
-    device = _device(device, engine, core is not None)
+    device = _device(device, engine, core)
     onnx, on_cpu = files.path / ONNX, device.partition(":")[0] == "cpu"
-    if on_cpu and core is not None and engine in ("auto", "core"):
-        return core.open(read_tensors(files, info, "numpy"), recipe.model, files.model)
+    if on_cpu and core and engine in ("auto", "core"):
+        return CoreEngine.open(read_tensors(files, info, "numpy"), recipe.model, files.model)
     if on_cpu and (engine == "onnx" or (engine == "auto" and OnnxEngine.refusal(onnx) is None)):
         # Damaged weights are refused, even though ONNX Runtime does not read them.
         read_tensors(files, info, "numpy")

@@ -15,6 +15,7 @@ pub mod decode;
 pub mod equal;
 pub mod error;
 pub mod fuse;
+pub mod models;
 pub mod monotone;
 pub mod parallel;
 pub mod psnr;

@@ -17,6 +17,7 @@ use self::nets::{Nets, WIDTH};
 use self::statistics::{Room, statistics};
 use crate::checks::check_len;
 use crate::error::{Error, Result};
+use crate::models::{Model, Options, Weights};
 use crate::parallel;
 use crate::tile::check_corners;
 use crate::view::{Region, View};
@@ -34,12 +35,52 @@ pub struct Ensemble<'a> {
     pub members: usize,
     /// Whether a patch's weight in an image's score is learned.
     pub learned: bool,
-    /// Means and scales of the statistics, then what was trained; see `pixq._core.monotone_score_at` for the order.
+    /// Means and scales of the statistics, then what was trained; see `pixq._core.score_at` for the order.
     pub parameters: &'a [f32],
     /// Factors of the channels of reference and distorted; the rest is not used.
     pub scale: &'a [f32; 9],
     /// Offsets of those channels, added after the factors.
     pub shift: &'a [f32; 9],
+}
+
+/// The model without its weights.
+#[derive(Clone, Copy)]
+struct Monotone {
+    members: usize,
+    learned: bool,
+}
+
+/// The model with its options `members` and `learned`; see [`crate::models::open`].
+///
+/// # Errors
+/// [`Error::Value`] if an option is missing or outside its range.
+pub fn open(options: &mut Options) -> Result<Box<dyn Model>> {
+    let members = options.take("'members'", 1..=1024, "1 to 1024")?;
+    let learned = options.take("'learned'", 0..=1, "true or false")? == 1;
+    Ok(Box::new(Monotone { members, learned }))
+}
+
+impl Model for Monotone {
+    fn parameter_count(&self) -> usize {
+        parameter_count(self.members, self.learned)
+    }
+
+    fn members(&self) -> usize {
+        self.members
+    }
+
+    fn score_at(
+        &self,
+        weights: &Weights<'_>,
+        [reference, distorted]: [&View<'_, u8>; 2],
+        corners: &[(usize, usize)],
+        size: (usize, usize),
+        [scores, weight]: [&mut [f32]; 2],
+    ) -> Result<()> {
+        let (Self { members, learned }, Weights { parameters, scale, shift }) = (*self, *weights);
+        let ensemble = Ensemble { members, learned, parameters, scale, shift };
+        score_at(&ensemble, reference, distorted, corners, size, scores, weight)
+    }
 }
 
 /// Scores and weights of the patches at `corners` of two images, (n, members) each.

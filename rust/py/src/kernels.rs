@@ -11,7 +11,7 @@ use crate::array::readonly;
 mod args;
 mod fuse;
 mod measure;
-mod monotone;
+mod models;
 mod network_args;
 mod plan;
 mod sample;
@@ -25,7 +25,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     measure::register(m)?;
     sample::register(m)?;
     tiny::register(m)?;
-    monotone::register(m)
+    models::register(m)
 }
 
 /// An (n, 2) int64 array of corners.

@@ -30,14 +30,15 @@ mod tests;
 
 use std::sync::Mutex;
 
-pub use self::at::{block_pixels, score_at};
+pub use self::at::score_at;
 use self::lanes::{Line, Portable};
 use self::pack::{Buffer, LINES, Weights};
 use self::scratch::{Scaling, Scratch};
 use crate::checks::check_len;
 use crate::error::{Error, Result};
+use crate::models::{Model, Options, Weights as ModelWeights};
 use crate::parallel::{self, with_lanes};
-use crate::view::Batch;
+use crate::view::{Batch, View};
 
 /// The least height and width of a patch: two 3x3 without padding.
 pub const MIN_SIDE: usize = 5;
@@ -66,6 +67,45 @@ pub struct Network<'a> {
     pub scale: &'a [f32; 9],
     /// Offsets of the nine channels, added after the factors.
     pub shift: &'a [f32; 9],
+}
+
+/// The model without its weights.
+#[derive(Clone, Copy)]
+struct Tiny {
+    norm: bool,
+}
+
+/// The model with its option `norm`; see [`crate::models::open`].
+///
+/// # Errors
+/// [`Error::Value`] if the option is missing or outside its range.
+pub fn open(options: &mut Options) -> Result<Box<dyn Model>> {
+    Ok(Box::new(Tiny { norm: options.take("'norm'", 0..=1, "true or false")? == 1 }))
+}
+
+impl Model for Tiny {
+    fn parameter_count(&self) -> usize {
+        parameter_count(self.norm)
+    }
+
+    fn work_bytes(&self, extent: (usize, usize), size: (usize, usize), patches: usize) -> usize {
+        let workers = parallel::num_threads().min(patches);
+        at::block_pixels(extent, size).saturating_mul(workers).saturating_mul(BYTES_PER_PIXEL)
+    }
+
+    fn score_at(
+        &self,
+        weights: &ModelWeights<'_>,
+        [reference, distorted]: [&View<'_, u8>; 2],
+        corners: &[(usize, usize)],
+        size: (usize, usize),
+        [scores, weight]: [&mut [f32]; 2],
+    ) -> Result<()> {
+        let (Self { norm }, ModelWeights { parameters, scale, shift }) = (*self, *weights);
+        score_at(&Network { norm, parameters, scale, shift }, reference, distorted, corners, size, scores)?;
+        weight.fill(1.0);
+        Ok(())
+    }
 }
 
 /// Scores of pairs of patches, (n, height, width, 3) each.

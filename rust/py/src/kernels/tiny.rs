@@ -1,19 +1,16 @@
 //! Bindings of [`pixq_core::tiny`].
 
 use pixq_core::Batch;
-use pixq_core::tile::check_corners;
 use pixq_core::tiny::{self, MIN_SIDE, Network, Tape};
 use pyo3::prelude::*;
 
-use super::args::{Maybe, room, size_or_20};
-use super::corners;
-use super::network_args::{bytes, channels, float_vector, images, output_vector};
+use super::args::room;
+use super::network_args::{bytes, channels, float_vector, output_vector};
 use crate::error::to_py;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<TinyTape>()?;
-    m.add_function(wrap_pyfunction!(tiny_score, m)?)?;
-    m.add_function(wrap_pyfunction!(tiny_score_at, m)?)
+    m.add_function(wrap_pyfunction!(tiny_score, m)?)
 }
 
 fn parameters_of(norm: bool) -> &'static str {
@@ -96,76 +93,6 @@ fn tiny_score(
     let network = Network { norm, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
     let out = out.as_slice_mut()?;
     py.detach(|| tiny::score(&network, &reference, &distorted, out)).map_err(to_py)
-}
-
-/// Scores of pairs of patches by TinyPatchRegressor, where they lie in two images.
-///
-/// The scores are those of `tiny_score` for the patches that `tile` cuts, bit for bit, for any number of threads. Patches that overlap
-/// share what depends on pixels alone: the first convolution, and without norm all but the last mean. Patches of many rows at
-/// once share most; a call for each row of patches would share little.
-///
-/// Parameters
-/// ----------
-/// parameters, norm, scale, shift
-///     As for `tiny_score`.
-/// reference, distorted
-///     (height, width, 3) uint8; rows may be strided or reversed.
-/// coords
-///     (n, 2) int64: y, x of each patch, in any order. Patches may overlap.
-/// size
-///     Pixels, one number or (rows, columns), at least 5x5.
-/// out
-///     (n,) float32: takes the scores, in the order of `coords`. It must not share memory with an input.
-///
-/// Raises
-/// ------
-/// TypeError
-///     If a dtype or a type is another.
-/// ValueError
-///     If shapes do not fit, a patch does not lie inside the images (it is named), or a vector is not contiguous or not writable.
-/// MemoryError
-///     If the work does not fit memory.
-///
-/// Examples
-/// --------
-/// >>> import numpy as np
-/// >>> from pixq import _core
-/// >>> parameters, image, out = np.zeros(4417, np.float32), np.zeros((30, 40, 3), np.uint8), np.empty(2, np.float32)
-/// >>> parameters[-1] = 0.5
-/// >>> corners, scaling = np.array([[0, 0], [10, 10]]), {"scale": [1 / 255] * 9, "shift": [0] * 9}
-/// >>> _core.tiny_score_at(parameters, image, image, corners, norm=True, **scaling, out=out)
-/// >>> out.tolist()
-/// [0.5, 0.5]
-#[pyfunction]
-#[pyo3(
-    signature = (parameters, reference, distorted, coords, *, size = None, norm, scale, shift, out),
-    text_signature = "(parameters, reference, distorted, coords, *, size=20, norm, scale, shift, out)"
-)]
-#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-fn tiny_score_at(
-    py: Python<'_>,
-    parameters: &Bound<'_, PyAny>,
-    reference: &Bound<'_, PyAny>,
-    distorted: &Bound<'_, PyAny>,
-    coords: &Bound<'_, PyAny>,
-    size: Maybe<'_, '_>,
-    norm: bool,
-    scale: &Bound<'_, PyAny>,
-    shift: &Bound<'_, PyAny>,
-    out: &Bound<'_, PyAny>,
-) -> PyResult<()> {
-    let [reference, distorted] = images(reference, distorted)?;
-    let (size, corners) = (size_or_20(size)?, corners(coords)?);
-    let extent = (reference.height(), reference.width());
-    check_corners(extent.0, extent.1, size, &corners).map_err(to_py)?;
-    let parameters = float_vector("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
-    let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
-    let mut out = output_vector("out", out, corners.len(), ONE_SCORE_PER_PAIR)?;
-    let workers = pixq_core::parallel::num_threads().min(corners.len());
-    room(tiny::block_pixels(extent, size).saturating_mul(workers), tiny::BYTES_PER_PIXEL)?;
-    let network = Network { norm, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
-    let out = out.as_slice_mut()?;
-    py.detach(|| tiny::score_at(&network, &reference, &distorted, &corners, size, out)).map_err(to_py)
 }
 
 /// Scores by TinyPatchRegressor of which gradients by the parameters can be taken.
