@@ -23,6 +23,7 @@ from support import trees
 from support.trees import WRITE, append, edit, problems
 
 LOOP = os.strerror(errno.ELOOP)
+LOOPS = "is a link that leads back to itself"
 
 
 def test_pairs_take_their_scale_group_and_columns_from_the_user(tmp_path: Path) -> None:
@@ -154,9 +155,13 @@ def test_a_link_that_leads_to_itself_is_named_and_hides_nothing_else(tmp_path: P
         (
             "missing",
             "distorted_images/I01_07_1.bmp",
-            f"mos_with_names.txt, line 1; can't be read: {LOOP}",
+            f"mos_with_names.txt, line 1; it {LOOPS}",
             True,
-        )
+        ),
+        *(
+            ("extra", f"distorted_images/{name}", f"{LOOPS}; no line of mos_with_names.txt needs it", False)
+            for name in ("i01_07_2.png", "i09_07_1.bmp")
+        ),
     ]
     assert [pair.image_id for pair in index.pairs] == ["i01_07_2", "i02_07_1", "i02_07_2"]
     assert Tree(tmp_path).find("distorted_images/I01_07_2", by_stem=True) == Found("distorted_images/i01_07_2.bmp")
@@ -169,7 +174,7 @@ def test_a_reference_that_links_to_itself_leaves_its_images_out(tmp_path: Path) 
     file.symlink_to(file)
     index = datasets.index("tid2013", tmp_path)
     assert [problem.detail for problem in index.problems] == [
-        f"mos_with_names.txt, line 2; reference_images/I02 is its reference and can't be read: {LOOP}"
+        f"mos_with_names.txt, line 2; reference_images/I02 is its reference and {LOOPS}"
     ]
     assert [pair.image_id for pair in index.pairs] == ["i01_07_1"]
 
@@ -181,7 +186,7 @@ def test_a_folder_that_links_to_itself_is_told_of_each_image(tmp_path: Path) -> 
     folder.symlink_to(folder)
     index = datasets.index("pairs", tmp_path)
     assert [(problem.file, problem.detail) for problem in index.problems] == [
-        ("noisy/scene2/1.png", f"pairs.csv, line 3; can't be read: {LOOP}")
+        ("noisy/scene2/1.png", f"pairs.csv, line 3; it {LOOPS}")
     ]
     loop = tmp_path / "loop"
     loop.symlink_to(loop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from PIL import Image
 
 from pixq.errors import PixqError
 from pixq.study.design.check import check_study
-from pixq.study.design.config import read_study
+from pixq.study.design.config import Source, Study, read_study
 from pixq.study.design.study_files import levels_of, open_study
-from support.studies import LEVELS, TRUTH, entry, tables, write_study
+from support.studies import LEVELS, TRUTH, entry, tables, write_ladder, write_study
 from support.trees import photo, save
 
 
@@ -51,7 +52,7 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
     "level of a fraction": (lambda f: image(f / "S0_JPEG_50.5.png"), "has level 50.5 by level = '101-n'"),
     "level -1": (lambda f: image(f / "S0_JPEG_102.png"), "has level -1 by"),
     "huge number": (lambda f: image(f / f"S0_JPEG_{'9' * 200}.png"), "has level -"),
-    "one level twice": (lambda f: image(f / "S0_JPEG_1.png"), r"has level 100, as S0_JPEG_001\.png has"),
+    "one level twice": (lambda f: image(f / "S0_JPEG_1.png"), r"is level 100, and so is S0_JPEG_001\.png"),
     "another size": (lambda f: save(f / LEVEL_100, photo(0, (48, 60))), "has 60x48 pixels, but its reference"),
     "no image": (lambda f: (f / LEVEL_100).write_bytes(b"not an image") and None, "can't be read as an image"),
     "empty": (lambda f: (f / LEVEL_100).write_bytes(b"") and None, "can't be read as an image"),
@@ -114,3 +115,21 @@ def test_a_pattern_that_is_none(tmp_path: Path) -> None:
     study = read_study(path)
     with pytest.raises(PixqError, match="levels of S0"):
         levels_of(study, study.source[0])
+
+
+def test_names_that_look_the_same_are_the_same_and_links_that_lead_nowhere_are_named(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    write_ladder(tmp_path / "images", apart, levels=(50, 60))
+    source = Source(
+        id="S", codec="JPEG", reference=f"images/{composed}.png", levels=f"images/{composed}_*.png", level="101-n"
+    )
+    study = Study(title="t", contact="c", consent={"en": "?"}, source=[source], quota={"tests": 0}, folder=tmp_path)
+    assert list(levels_of(study, source)) == [0, 50, 60]
+    copy = tmp_path / "images" / f"{apart}_JPEG_051 (1).png"
+    copy.write_bytes(b"")
+    with pytest.raises(PixqError, match=r"051 \(1\).png: looks like a copy of .*_051.png: both are level 50"):
+        levels_of(study, source)
+    copy.unlink()
+    copy.symlink_to("nowhere")
+    with pytest.raises(PixqError, match="is a link that leads nowhere, but is among the levels of S"):
+        levels_of(study, source)

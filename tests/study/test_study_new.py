@@ -126,10 +126,21 @@ def test_images_of_which_no_source_is_made_are_named(tmp_path: Path, capsys: pyt
     assert "left out" not in capsys.readouterr().err
     save(tree / "lonely.png", photo(0))
     save(tree / "other_JPEG_005.png", photo(0))
+    save(tree / "a_JPEG_051 (1).png", photo(0))
+    save(tree / "b_JPEG\n_050.png", photo(0))
+    (tree / "b_JPEG_049.png").symlink_to("nowhere.png")
+    (tree / "more").symlink_to(".")
     assert main(["study", "new", str(tmp_path / "study"), "--images", str(tree)]) == 1
     told = capsys.readouterr().err
-    assert "left out: lonely.png" in told
-    assert "left out: other_JPEG_005.png" in told
+    for line in (
+        "lonely.png: has no levels, or no reference",
+        "other_JPEG_005.png: has no levels, or no reference",
+        "a_JPEG_051 (1).png: looks like a copy of a_JPEG_051",
+        "b_JPEG\\n_050.png: has a name with control characters; rename it",
+        "b_JPEG_049.png: is a link that leads nowhere",
+    ):
+        assert f"{tree}/{line}; it was left out\n" in told
+    assert told.count("it was left out") == 6
 
 
 def test_what_is_wrong_is_said_before_anything_is_copied(tmp_path: Path) -> None:

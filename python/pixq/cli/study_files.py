@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from pixq import ranges
+from pixq.cli.messages import note, show, warn
 from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
-from pixq.errors import printable
 from pixq.study.design.check import check_study
 from pixq.study.design.new import left_out, new_study
 
@@ -46,11 +45,11 @@ def new(
         Seed of all random draws.
     """
     path = new_study(folder, images, title=title, level=level, seed=seed)
-    print(path)
+    show(str(path))
     unused = left_out(folder, images)
-    for name in unused:
-        print(f"pixq: left out: {printable(name)}: has no levels, or no reference", file=sys.stderr)
-    print("pixq: review study.toml and edit its texts, then run pixq study check", file=sys.stderr)
+    for item in unused:
+        note(str(item))
+    note("review study.toml and edit its texts, then run pixq study check")
     return 1 if unused else 0
 
 
@@ -66,9 +65,9 @@ def check(study: Path = Path(), /) -> int:
     """
     with progress_bar() as on_progress:
         report = check_study(study, on_progress)
-    print(*report.lines(), sep="\n")
+    show(*report.lines())
     for line in report.warnings:
-        print(f"pixq: warning: {line}", file=sys.stderr)
+        warn(line)
     for line in report.problems:
-        print(f"pixq: {line}", file=sys.stderr)
+        note(line)
     return 2 if report.problems else 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
 import stat
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,9 @@ from pathlib import Path
 from pixq.datasets.base import DatasetIndex, ImagePair, Problem
 from pixq.datasets.labels import LabelContract
 from pixq.errors import PixqError, printable
+from pixq.io.folders import Entry, list_entries
 from pixq.io.image_formats import DECODED, endings_of
+from pixq.io.paths import nfc
 
 __all__ = ["ScoreLine", "Tree", "assemble"]
 
@@ -48,12 +48,13 @@ class ScoreLine:
 class Found:
     """The result of looking up a name: the matching file or `None`, and other files that would have matched.
 
-    `fault` says why the entry on disk is not a readable file, such as a link that leads back to itself.
+    `fault` says why the entry on disk, called `faulty`, is not a readable file, such as a link that leads nowhere.
     """
 
     path: str | None
     rivals: tuple[str, ...] = ()
     fault: str | None = None
+    faulty: str | None = None
 
 
 class Tree:
@@ -100,6 +101,11 @@ class Tree:
         listing = self._listing(folder)
         return sorted(_join(folder, name) for name in listing.files if _stem(name) != name and name[0] != ".")
 
+    def unreadable(self, folder: str) -> dict[str, str]:
+        """Why files of a folder can't be read, by path: images by their names, and links that lead nowhere."""
+        faults = self._listing(folder).faults
+        return {_join(folder, name): faults[name] for name in sorted(faults) if name[0] != "."}
+
     def find(self, path: str, *, by_stem: bool) -> Found:
         """Find the file that `path` names.
 
@@ -113,15 +119,18 @@ class Tree:
             above = self._listing(folder)
             there = above.only(part)
             if there is None or there in above.faults:
-                return Found(None, fault=None if there is None else above.faults[there])
+                faulty = None if there is None else _join(folder, there)
+                return Found(None, fault=None if there is None else above.faults[there], faulty=faulty)
             folder = _join(folder, there)
         listing = self._listing(folder)
         fits = listing.by_stem.get(_key(_stem(name)), ()) if by_stem else listing.by_name.get(_key(name), ())
-        fault = next((listing.faults[fit] for fit in sorted(fits) if fit in listing.faults), None)
+        faulty = next((fit for fit in sorted(fits) if fit in listing.faults), None)
         fits = tuple(fit for fit in fits if fit in listing.files)
         chosen = name if name in fits else fits[0] if len(fits) == 1 else None
         rivals = tuple(sorted(_join(folder, fit) for fit in fits if fit != chosen))
-        return Found(None if chosen is None else _join(folder, chosen), rivals, None if fits else fault)
+        if faulty is not None and not fits:
+            return Found(None, fault=listing.faults[faulty], faulty=_join(folder, faulty))
+        return Found(None if chosen is None else _join(folder, chosen), rivals)
 
     def _listing(self, folder: str) -> _Listing:
         if folder not in self._listings:
@@ -141,16 +150,14 @@ class _Listing:
         for entry in _entries(folder):
             name = entry.name
             by_name[_key(name)].append(name)
-            try:
-                if entry.is_dir():
-                    self.folders.add(name)
-                    continue
-                if entry.is_file():
-                    self.files.add(name)
-            except OSError as error:
-                # A link that leads back to itself, or into a closed folder, must not hide the rest.
-                self.faults[name] = error.strerror or str(error)
-            if (name in self.files or name in self.faults) and (stem := _stem(name)) != name:
+            if entry.is_folder:
+                self.folders.add(name)
+                continue
+            if entry.fault is None:
+                self.files.add(name)
+            else:
+                self.faults[name] = entry.fault
+            if (stem := _stem(name)) != name:
                 by_stem[_key(stem)].append(name)
         self.by_name = {key: tuple(names) for key, names in by_name.items()}
         self.by_stem = {key: tuple(names) for key, names in by_stem.items()}
@@ -216,8 +223,9 @@ def assemble(
                 detail = f"{name}{whose} fits {' and '.join(found.rivals)} ({where}); the image is left out"
                 problems.append(Problem("duplicate", line.distorted, detail, left_out=True))
             else:
-                why = "not on disk" if found.fault is None else f"can't be read: {found.fault}"
-                detail = f"{where}; {name}{whose} and {why}" if whose else f"{where}; {why}"
+                why = "not on disk" if found.fault is None else found.fault
+                own = why if found.fault is None else f"it {why}"
+                detail = f"{where}; {name}{whose} and {why}" if whose else f"{where}; {own}"
                 problems.append(Problem("missing", line.distorted, detail, left_out=True))
             break
         if distorted is not None and reference is not None:
@@ -237,11 +245,14 @@ def assemble(
     # Files of lines that were left out are not extra.
     for path in named:
         found = tree.find(path, by_stem=by_stem)
-        accounted.update(found.rivals, (found.path,) if found.path else ())
+        accounted.update(found.rivals, (path for path in (found.path, found.faulty) if path))
     for folder in dict.fromkeys(folders):
         for path in tree.images(folder):
             if path not in accounted:
                 problems.append(Problem("extra", printable(path), f"no line of {scores} needs it"))
+        for path, fault in tree.unreadable(folder).items():
+            if path not in accounted:
+                problems.append(Problem("extra", printable(path), f"{fault}; no line of {scores} needs it"))
     order = {"missing": 0, "duplicate": 1, "extra": 2}
     return DatasetIndex(
         adapter=adapter,
@@ -276,11 +287,10 @@ def _once(lines: Sequence[ScoreLine], scores: str, problems: list[Problem]) -> l
     return kept
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Path) -> list[Entry]:
     """List a folder; nothing if it is missing or not a folder."""
     try:
-        with os.scandir(folder) as entries:
-            return list(entries)
+        return list_entries(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -300,7 +310,7 @@ def _stem(name: str) -> str:
 
 def _key(name: str) -> str:
     """A key that is equal for names that some file systems treat as the same."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return nfc(nfc(name).casefold())
 
 
 def _join(folder: str, name: str) -> str:

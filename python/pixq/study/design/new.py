@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shutil
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +18,13 @@ from typing import NamedTuple
 from pixq import ranges
 from pixq.errors import PixqError
 from pixq.io.atomic import save_text
+from pixq.io.folders import LeftOut, find_files
 from pixq.io.image_formats import SHOWN
 from pixq.io.images import load_pixels
+from pixq.io.paths import nfc, original_of
 from pixq.ladders.difference import difference
 from pixq.ladders.ground_truth import RULE, read_ground_truth
-from pixq.ladders.level_rule import is_rule
+from pixq.ladders.level_rule import is_rule, levels_in
 from pixq.study.design.config import PLACEHOLDER, STUDY_FILE, read_study
 from pixq.study.design.study_files import levels_of
 
@@ -71,7 +74,8 @@ def find_ladders(root: Path) -> list[FoundLadder]:
     root
         A tree that holds, anywhere, `SOURCE.png` and `SOURCE_CODEC_NUMBER.jpg` for each level; or `SOURCE.png`, and
         files with a number in their names in a folder `SOURCE` or `SOURCE/CODEC`; or a folder in LocJND's layout, with
-        `ground_truth.json`. PNG, JPEG and WebP files are considered; hidden files are not.
+        `ground_truth.json`. PNG, JPEG and WebP files are considered; hidden files, and files that look like copies of
+        others, are not.
 
     Raises
     ------
@@ -82,12 +86,12 @@ def find_ladders(root: Path) -> list[FoundLadder]:
         return _locjnd_ladders(root)
     if not root.is_dir():
         raise PixqError(f"{root}: is not a folder; give one with references and their levels")
-    files = _images(root)
+    files, _ = _images(root)
     groups = _group_levels(root, files)
     levels = {file for group in groups.values() for file in group}
     references: dict[str, Path] = {}
     for file in files:
-        if file not in levels and (other := references.setdefault(file.stem, file)) != file:
+        if file not in levels and (other := references.setdefault(nfc(file.stem), file)) != file:
             raise PixqError(f"{file}: has the same name as {other}; rename one of them")
     ladders = [
         FoundLadder(
@@ -135,18 +139,20 @@ class _Group(NamedTuple):
 
 def _group_levels(root: Path, files: Sequence[Path]) -> dict[_Group, list[Path]]:
     """Group the files that look like levels, by the name of the reference that they belong to."""
-    stems = {file.stem for file in files}
+    stems = {nfc(file.stem) for file in files}
     groups: dict[_Group, list[Path]] = defaultdict(list)
     for file in files:
-        name = _NAMED.fullmatch(file.stem)
-        numbered = _NUMBER.search(file.stem) is not None
+        stem = nfc(file.stem)
+        name = _NAMED.fullmatch(stem)
+        numbered = _NUMBER.search(stem) is not None
         folder, above = file.parent, file.parent.parent
+        inner, outer = nfc(folder.name), nfc(above.name)
         if name and name["source"] in stems:
             groups[_Group(name["source"], name["codec"], folder, True)].append(file)
-        elif numbered and folder != root and folder.name in stems - {file.stem}:
-            groups[_Group(folder.name, _CODECS[file.suffix.lower()], folder, False)].append(file)
-        elif numbered and root not in (folder, above) and above.name in stems - {file.stem}:
-            groups[_Group(above.name, folder.name, folder, False)].append(file)
+        elif numbered and folder != root and inner in stems - {stem}:
+            groups[_Group(inner, _CODECS[file.suffix.lower()], folder, False)].append(file)
+        elif numbered and root not in (folder, above) and outer in stems - {stem}:
+            groups[_Group(outer, inner, folder, False)].append(file)
     return groups
 
 
@@ -215,8 +221,8 @@ def new_study(
     return path
 
 
-def left_out(folder: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> list[str]:
-    """List images that `new_study` leaves out: references without levels, and levels without a reference.
+def left_out(folder: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> list[LeftOut]:
+    """List what `new_study` leaves out: references without levels, levels without a reference, and unusable files.
 
     Parameters
     ----------
@@ -225,18 +231,27 @@ def left_out(folder: str | os.PathLike[str], images: str | os.PathLike[str] | No
     """
     root = Path(folder if images is None else images)
     used = {name for ladder in find_ladders(root) for name in (ladder.reference, *ladder.files)}
-    return sorted({_posix(image, root) for image in _images(root)} - used)
+    files, unusable = _images(root)
+    unused = [file for file in files if _posix(file, root) not in used]
+    return [*(LeftOut(file, "has no levels, or no reference") for file in unused), *unusable]
 
 
-def _images(root: Path) -> list[Path]:
-    """List the image files of a tree by name, without hidden ones."""
-    return sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in _CODECS
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and path.is_file()
-    )
+def _images(root: Path) -> tuple[list[Path], list[LeftOut]]:
+    """The image files of a tree by name, without hidden ones, and what can't be used."""
+    listing = find_files(root, _CODECS)
+    stems = {nfc(str(PurePosixPath(name).with_suffix(""))) for name in listing.files}
+    files: list[Path] = []
+    unusable = list(listing.left_out)
+    for name in listing.files:
+        path = PurePosixPath(name)
+        original = original_of(path.stem)
+        if not name.isprintable() and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+            unusable.append(LeftOut(root / name, "has a name with control characters; rename it"))
+        elif original is not None and nfc(str(path.with_name(original))) in stems:
+            unusable.append(LeftOut(root / name, f"looks like a copy of {original}"))
+        else:
+            files.append(root / name)
+    return sorted(files), unusable
 
 
 def _posix(path: Path, root: Path) -> str:
@@ -257,7 +272,8 @@ def _pattern(group: _Group, root: Path, members: Sequence[Path]) -> str:
 def _with_rule(root: Path, ladder: FoundLadder, level: str | None) -> FoundLadder:
     if level is not None or ladder.rule:
         return replace(ladder, rule=level or ladder.rule)
-    by_number = sorted(ladder.files, key=lambda name: int(_NUMBER.findall(PurePosixPath(name).stem)[-1]))
+    levels = levels_in([PurePosixPath(name).stem for name in ladder.files])
+    by_number = [name for _, name in sorted(zip((level or 0.0 for level in levels), ladder.files, strict=True))]
     reference = load_pixels(root / ladder.reference)
     lowest, highest = (difference(reference, root / name) for name in (by_number[0], by_number[-1]))
     return replace(ladder, rule="n" if highest >= lowest else RULE)

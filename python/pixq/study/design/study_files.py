@@ -12,8 +12,9 @@ from typing import Literal
 from PIL import Image
 
 from pixq.errors import PixqError, one_line
+from pixq.io.folders import explain_missing, find_path, glob_files
 from pixq.io.image_formats import SHOWN, titles_of
-from pixq.ladders.level_rule import level_in
+from pixq.ladders.level_rule import levels_in, same_level
 from pixq.study.design.config import Source, Study, TruthSource, read_study
 
 __all__ = ["Kind", "OpenedSource", "OpenedStudy", "StudyImage", "kind_of", "levels_of", "open_source", "open_study"]
@@ -102,20 +103,20 @@ def levels_of(study: Study, source: Source) -> dict[int, Path]:
     {0: 'a.png', 11: 'a_90.jpg', 51: 'a_50.jpg'}
     """
     root = study.folder.resolve()
-    reference = study.folder / source.reference
+    reference = find_path(study.folder, source.reference)
     if not reference.is_file():
-        raise PixqError(f"{reference}: is missing; add the reference of {source.id}")
+        raise PixqError(f"{reference}: {explain_missing(reference, 'is missing')}; add the reference of {source.id}")
     _require_inside(reference, root)
     try:
-        paths = sorted(study.folder.glob(source.levels))
+        paths, left_out = glob_files(study.folder, source.levels)
     except ValueError as error:
         raise PixqError(f"levels of {source.id}: {source.levels!r}: {error}") from None
+    if left_out:
+        raise PixqError(f"{left_out[0].path}: {left_out[0].reason}, but is among the levels of {source.id}; fix it")
+    paths = [path for path in paths if not path.samefile(reference)]
     levels: dict[int, Path] = {}
-    for path in paths:
-        if not path.is_file() or path.samefile(reference):
-            continue
+    for path, level in zip(paths, levels_in([path.stem for path in paths], source.level), strict=True):
         _require_inside(path, root)
-        level = level_in(path.stem, source.level)
         if level is None:
             raise PixqError(f"{path}: has no number in its name to give its level; rename the file, or move it away")
         if level not in _LEVELS:
@@ -124,7 +125,7 @@ def levels_of(study: Study, source: Source) -> dict[int, Path]:
                 "reference; rename the file, or move it away"
             )
         if (other := levels.setdefault(int(level), path)) != path:
-            raise PixqError(f"{path}: has level {level:g}, as {other.name} has; keep one of them")
+            raise PixqError(same_level(path, other, level))
     if not levels:
         raise PixqError(
             f"{study.folder / source.levels}: matches no file, but gives the levels of {source.id}; fix the pattern"
