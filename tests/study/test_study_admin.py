@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,3 +133,19 @@ def test_figures_are_shown_and_renewed(shown: Any, server: Server, scheme: str) 
     assert ADMIN not in shown.content() + shown.url
     shown.set_viewport_size({"width": 500, "height": 800})
     assert shown.evaluate(WIDER) <= 0, "as at twice the size"
+
+
+def test_failures_are_shown_above_the_statistics(shown: Any, server: Server) -> None:
+    enter(shown, ADMIN)
+    shown.get_by_text("As of").wait_for()
+    assert shown.locator("#failures").is_hidden()
+    page = Page(server)
+    page.start()
+    # The file that is open is not the one that others see.
+    path = server.service.store.name
+    os.rename(path, f"{path}.moved")
+    assert page.send(page.event("consent", {"agreed": True}))[0] == 503
+    shown.get_by_role("button", name="Show").click()
+    shown.get_by_text("answers can't be stored").wait_for()
+    assert shown.get_by_role("alert").get_by_text("answers.db was deleted or replaced").is_visible()
+    assert shown.locator("#statistics").is_visible()

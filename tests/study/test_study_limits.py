@@ -21,6 +21,7 @@ from pixq.study.results.statistics import study_statistics
 from pixq.study.server.limits import AddressHasher, Limits, RateLimit, RateLimiter
 from pixq.study.server.routes_admin import RefreshedValue
 from pixq.study.store.keys import withdraw
+from pixq.study.store.records import DatabaseUnavailable
 from support import studying
 from support.studying import ADMIN, KEY, PATIENT, SAID, Page, Server
 
@@ -156,6 +157,9 @@ def test_one_finds_and_others_get_what_there_is() -> None:
             raise ValueError("no figures")
         return own
 
+    async def fail() -> int:
+        raise ValueError("no figures")
+
     async def ask() -> None:
         refreshed = RefreshedValue(find, 30.0, lambda: now[0])
         waiting = [asyncio.create_task(refreshed.get()) for _ in range(5)]
@@ -173,9 +177,14 @@ def test_one_finds_and_others_get_what_there_is() -> None:
         go.set()
         assert (await refreshing, begun) == ((2, 0.0), [2])
         now[0] = 70.0
-        with pytest.raises(ValueError, match="no figures"):
-            await refreshed.get()
+        assert await refreshed.get() == (2, 39.0), "better old ones than none"
         assert await refreshed.get() == (4, 0.0)
+        broken = RefreshedValue(fail, 30.0)
+        with pytest.raises(ValueError, match="no figures"):
+            await broken.get()
+        slow = RefreshedValue(asyncio.Event().wait, 30.0, patience=0.01)
+        with pytest.raises(DatabaseUnavailable, match="still being computed"):
+            await slow.get()
 
     asyncio.run(asyncio.wait_for(ask(), 60))
 

@@ -9,8 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,9 @@ from pixq.http.connections import ConnectionLimits
 from pixq.http.server import open_socket, server_config
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import study_statistics
+from pixq.study.server import threads as server_threads
 from pixq.study.server.app import create_app
+from pixq.study.server.failures import FailureLog
 from pixq.study.server.limits import Limits, RateLimit
 from pixq.study.session.service import SessionService
 from pixq.study.store.keys import Key, hash_token
@@ -230,19 +231,20 @@ def running(
     database: str,
     *,
     limits: Limits | None = None,
-    threads: int = 8,
     page: Mapping[str, tuple[bytes, str]] = PAGE,
     port: int = 0,
     proxy: bool = False,
     connections: ConnectionLimits = MANY,
+    failures: FailureLog | None = None,
 ) -> Iterator[Server]:
     """A study's server in a thread, on any free port by default."""
-    store = open_store(database)
+    store = open_store(database, wait=server_threads.DATABASE_SECONDS, brief=True)
+    store.watch_identity()
     service = SessionService(open_study(folder), store, KEY)
-    with open_socket("127.0.0.1", port) as socket, ThreadPoolExecutor(threads) as executor:
+    with open_socket("127.0.0.1", port) as socket, closing(server_threads.Threads()) as threads:
         app = create_app(
-            service, executor, page, admin=(hash_token(ADMIN), lambda: study_statistics(service)), proxy=proxy,
-            limits=limits or PATIENT,
+            service, threads, page, admin=(hash_token(ADMIN), lambda: study_statistics(service)), proxy=proxy,
+            limits=limits or PATIENT, failures=failures or FailureLog(write=lambda line: None),
         )  # fmt: skip
         config = server_config(app, connections, grace=5)
         server = uvicorn.Server(config)

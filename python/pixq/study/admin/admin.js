@@ -36,6 +36,17 @@ function bar(value, max, label) {
   return element;
 }
 
+/** What failed since the server started, the most recent first. */
+function showFailures(failures) {
+  const time = text => new Date(text).toLocaleString();
+  const rows = failures.map(failure => [
+    failure.kind, failure.message, String(failure.count), time(failure.first), time(failure.last),
+  ]);
+  const head = ["failure", "reason", "times", "first", "last"];
+  byId("failures").replaceChildren(...(rows.length ? [table("Failures since the server started", head, rows)] : []));
+  byId("failures").hidden = !failures.length;
+}
+
 function show(statistics) {
   byId("title").textContent = statistics.title;
   document.title = statistics.title;
@@ -74,10 +85,12 @@ async function request() {
   try {
     const response = await fetch("/api/admin", { headers: { authorization: `Bearer ${byId("token").value.trim()}` } });
     const body = await response.json();
+    showFailures(body.failures ?? []);
     if (!response.ok) {
       byId("status").textContent = body.error;
       byId("statistics").hidden = true;
-      byId("token").select();
+      if (response.status === 503) timer = setTimeout(refresh, INTERVAL);
+      else byId("token").select();
       return;
     }
     show(body);

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from pixq.errors import one_line
 from pixq.http.connections import ConcurrencyMiddleware
 from pixq.http.error_handlers import EXCEPTION_HANDLERS
 from pixq.http.security import SecurityMiddleware
 from pixq.study.server import routes_admin, routes_images, routes_page, routes_session
+from pixq.study.server.failures import FailureLog
 from pixq.study.server.limits import Limits, RateLimiter
 from pixq.study.server.services import Services
+from pixq.study.server.threads import Threads
 from pixq.study.session.service import SessionService
 
 __all__ = ["create_app"]
@@ -22,7 +24,7 @@ __all__ = ["create_app"]
 
 def create_app(
     service: SessionService,
-    executor: Executor,
+    threads: Threads,
     page: Mapping[str, tuple[bytes, str]],
     *,
     admin: tuple[str, Callable[[], Any]] | None = None,
@@ -30,6 +32,7 @@ def create_app(
     addresses: bool = False,
     proxy: bool = False,
     limits: Limits | None = None,
+    failures: FailureLog | None = None,
 ) -> Starlette:
     """Create the application.
 
@@ -37,8 +40,8 @@ def create_app(
     ----------
     service
         Runs the sessions.
-    executor
-        Its threads wait for the database and for files.
+    threads
+        They wait for the database and for files.
     page
         Files of the participants' page; see `pixq.study.server.routes_page.read_page`.
     admin
@@ -50,18 +53,24 @@ def create_app(
         Whether a trusted proxy sets `X-Forwarded-For`, which then ends with the client's address.
     limits
         Limits for requests and sessions.
+    failures
+        Gets what goes wrong; by default a new log that prints it.
     """
-    limits = limits or Limits()
+    limits, failures = limits or Limits(), failures or FailureLog()
     token, compute = admin or (None, dict)
 
     async def statistics() -> Any:
         # Takes the longer the more is stored, in the process that runs the sessions.
-        return await services.run(compute)
+        try:
+            return await threads.compute(compute)
+        except Exception as error:
+            failures.record("the statistics can't be computed", one_line(error))
+            raise
 
     services = Services(
-        service, executor, page, limits, RateLimiter(limits.session), RateLimiter(limits.address),
+        service, threads, page, limits, RateLimiter(limits.session), RateLimiter(limits.address),
         RateLimiter(limits.start), proxy, token,
-        routes_admin.RefreshedValue(statistics, limits.statistics_seconds).get,
+        routes_admin.RefreshedValue(statistics, limits.statistics_seconds).get, failures,
     )  # fmt: skip
     app = Starlette(
         routes=[

@@ -18,10 +18,13 @@ from pixq.http.errors import RequestError
 from pixq.study.server.routes_page import MEDIA_TYPES
 from pixq.study.server.services import bearer_token, services_of
 from pixq.study.store.keys import hash_token
+from pixq.study.store.records import DatabaseUnavailable
 
 __all__ = ["RefreshedValue", "page_routes", "statistics_route"]
 
 _V = TypeVar("_V")
+#: Seconds that a request waits for a value.
+_PATIENCE = 8.0
 
 
 def page_routes() -> list[Route]:
@@ -53,8 +56,14 @@ async def _statistics(request: Request) -> Response:
         services.limit_start(request)
         message = "this is not the token of this study; copy it from admin.token"
         raise RequestError(401, message, headers={"www-authenticate": "Bearer"})
-    statistics, age = await services.statistics()
-    return JSONResponse(statistics, headers={"age": str(int(age))})
+    try:
+        statistics, age = await services.statistics()
+    except DatabaseUnavailable as error:
+        failures = services.failures.summary()
+        raise RequestError(
+            503, f"the statistics are not available: {error}", headers={"retry-after": "5"}, failures=failures
+        ) from None
+    return JSONResponse({**statistics, "failures": services.failures.summary()}, headers={"age": str(int(age))})
 
 
 statistics_route = Route("/api/admin", _statistics, methods=["GET"])
@@ -71,32 +80,49 @@ class RefreshedValue(Generic[_V]):
         Seconds until the value is computed again.
     clock
         Returns seconds.
+    patience
+        Seconds that a request waits for a new value.
     """
 
     def __init__(
-        self, compute: Callable[[], Awaitable[_V]], seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        compute: Callable[[], Awaitable[_V]],
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = _PATIENCE,
     ) -> None:
         self._compute = compute
         self._seconds = seconds
         self._clock = clock
+        self._patience = patience
         self._last: tuple[_V, float] | None = None
         self._task: asyncio.Task[_V] | None = None
 
     async def get(self) -> tuple[_V, float]:
-        """The value and its age in seconds.
+        """The value and its age in seconds; an old value if there is no new one in time, or it can't be computed.
 
         Raises
         ------
+        DatabaseUnavailable
+            If the first value takes longer than `patience`.
         Exception
-            As raised by `compute`; the next call tries again.
+            As raised by `compute`, for the first value; the next call tries again.
         """
         last, now = self._last, self._clock()
         if last is not None and (now - last[1] < self._seconds or self._task is not None):
             return last[0], now - last[1]
         if self._task is None:
             self._task = asyncio.create_task(self._refresh())
+            # Nobody may wait for it any more.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        task = self._task
         # A client that disconnects does not cancel the computation for the others.
-        return await asyncio.shield(self._task), 0.0
+        await asyncio.wait({task}, timeout=self._patience)
+        if task.done() and (last is None or task.exception() is None):
+            return task.result(), 0.0
+        if last is None:
+            raise DatabaseUnavailable("they are still being computed")
+        return last[0], now - last[1]
 
     async def _refresh(self) -> _V:
         started = self._clock()

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pixq.errors import one_line
 from pixq.http.errors import RequestError
 from pixq.study.server.services import services_of
 from pixq.study.store.records import UnknownSession
@@ -23,19 +24,21 @@ async def _image(request: Request) -> Response:
     services = services_of(request)
     services.limit_address(request)
     key = request.path_params["key"]
+    await services.forget_withdrawn()
     try:
-        image = services.service.image(key, wait=False) or await services.run(services.service.image, key)
+        image = services.service.image(key, wait=False) or await services.read(services.service.image, key)
         if image is None:
             raise HTTPException(404)
         content = services.images.get(image.path)
         if content is None:
-            content = await services.run(image.path.read_bytes)
+            content = await services.threads.read_file(image.path.read_bytes)
             # An image that is larger than the cache is not cached.
             with suppress(ValueError):
                 services.images[image.path] = content
     except UnknownSession:
         raise HTTPException(404) from None
-    except OSError:
+    except OSError as error:
+        services.failures.record("an image can't be read", one_line(error))
         message = "this image can't be read at the moment; try again"
         raise RequestError(503, message, headers={"retry-after": "5"}) from None
     return Response(content, media_type=image.media, headers={"cache-control": _FOREVER})

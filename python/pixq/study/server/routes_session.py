@@ -43,19 +43,28 @@ async def _start(request: Request) -> Response:
         return started, token_hash, services.query_size(token_hash) if started["token"] else None
 
     try:
-        started, token_hash, size = await services.run(job)
+        started, token_hash, size = await services.write(job)
     except ValueError as error:
         raise RequestError(422, str(error)) from None
     if size is not None:
         # So the session continues even when its address may start no more: a whole class may have started at once.
         services.sizes.setdefault(token_hash, size)
+        services.states[token_hash] = started["state"]
     return JSONResponse(started)
 
 
 async def _state(request: Request) -> Response:
     services = services_of(request)
     token, _ = await services.authorize(request)
-    return JSONResponse({"state": await services.run(services.service.state, token)})
+    token_hash = hash_token(token)
+    try:
+        state = services.states[token_hash] = await services.read(services.service.state, token)
+    except DatabaseUnavailable:
+        # Only this server changes the session, so it is where it was.
+        if token_hash not in services.states:
+            raise
+        state = services.states[token_hash]
+    return JSONResponse({"state": state})
 
 
 async def _events(request: Request) -> Response:
@@ -72,13 +81,13 @@ async def _events(request: Request) -> Response:
     if stored.size + _new_bytes(batch, stored) > services.limits.session_bytes:
         raise RequestError(413, f"this session has reached its limit of {services.limits.session_bytes >> 20} MiB")
 
-    def job() -> tuple[int, bytes]:
+    def job() -> tuple[int, dict[str, Any], bytes]:
         # The response is encoded in the thread too: a trial lists hundreds of images.
         appended = services.service.append(token, batch)
-        return appended["stored"] + 1, bytes(JSONResponse(appended).body)
+        return appended["stored"] + 1, appended["state"], bytes(JSONResponse(appended).body)
 
     try:
-        next, response = await services.run(job)
+        next, state, response = await services.write(job)
     except MissingEvents as error:
         raise _conflict(f"event {error.next} is missing; send it first", error.next) from None
     except EventConflict as error:
@@ -88,6 +97,7 @@ async def _events(request: Request) -> Response:
         raise _conflict(str(error), error.next, number=error.number) from None
     # Computed again: another request of this session may have stored events meanwhile.
     stored.size, stored.next = stored.size + _new_bytes(batch, stored), max(stored.next, next)
+    services.states[hash_token(token)] = state
     return Response(response, media_type="application/json")
 
 
@@ -132,6 +142,7 @@ async def _unknown_session(request: Request, error: Exception) -> Response:
     if token is not None:
         # The session may have been withdrawn.
         services.sizes.pop(hash_token(token), None)
+        services.states.pop(hash_token(token), None)
     wait = services.by_start.take(services.client(request))
     if wait:
         return error_response(429, "too many requests; try again later", headers=retry_after(wait))

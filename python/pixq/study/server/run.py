@@ -8,8 +8,8 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
@@ -21,22 +21,24 @@ from pixq.http.server import open_socket, page_url, run_server, server_config
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import study_statistics
 from pixq.study.server.app import create_app
+from pixq.study.server.failures import FailureLog
 from pixq.study.server.limits import Limits
 from pixq.study.server.open_study import ANSWERS_FILE, explain_database_errors
 from pixq.study.server.routes_page import read_page
+from pixq.study.server.threads import DATABASE_SECONDS, Threads
 from pixq.study.session.participants import check_url
 from pixq.study.session.service import SessionService
 from pixq.study.store.keys import KEY_FILE, check_key, hash_token, open_key, open_token
 from pixq.study.store.store import open_store
 
-__all__ = ["ADMIN_FILE", "THREADS", "serve"]
+__all__ = ["ADMIN_FILE", "serve"]
 
 #: File of the experimenter's token, beside `study.toml`.
 ADMIN_FILE = "admin.token"
-#: Number of threads that wait for the database and for files.
-THREADS = 16
 #: Maximum number of connections; a browser opens six. Fewer if the system allows fewer open files.
 _CONNECTIONS = 6_000
+#: Kind of failure of connections that are refused because of a limit.
+_REFUSED = "connections are refused"
 #: Fewest connections that a study can be served with.
 _FEWEST_CONNECTIONS = 64
 #: Seconds for which a thread keeps the interpreter.
@@ -110,19 +112,19 @@ def serve(
     key = open_key(folder / KEY_FILE)
     admin = open_token(folder / ADMIN_FILE)
     terminated: list[int] = []
-    store = open_store(database or str(folder / ANSWERS_FILE))
+    store = open_store(database or str(folder / ANSWERS_FILE), wait=DATABASE_SECONDS, brief=True)
     try:
         service = SessionService(opened, store, key)
         with explain_database_errors(store):
+            store.watch_identity()
             check_key(key, store)
             service.check()
-        with (
-            open_socket(host, port) as listening,
-            ThreadPoolExecutor(THREADS, thread_name_prefix="pixq-study") as threads,
-        ):
+        failures = FailureLog()
+        with open_socket(host, port) as listening, closing(Threads()) as threads:
             app = create_app(
                 service, threads, page, admin=(hash_token(admin), lambda: study_statistics(service)),
                 hosts=_hosts(host, url), addresses=is_wildcard(host), proxy=proxy, limits=limits,
+                failures=failures,
             )  # fmt: skip
             local = page_url(host, listening)
             _announce(host, url or local, f"{local}admin, with the token in {folder / ADMIN_FILE}")
@@ -134,7 +136,10 @@ def serve(
                     total=max(_FEWEST_CONNECTIONS, min(_CONNECTIONS, files - _FILES)),
                     per_address=None if proxy else limits.address_connections,
                 )
-                run_server(server_config(app, connections, grace=_GRACE, keep=_KEEP_ALIVE), listening)
+                config = server_config(
+                    app, connections, grace=_GRACE, keep=_KEEP_ALIVE, on_refused=partial(failures.record, _REFUSED)
+                )
+                run_server(config, listening)
     finally:
         store.close()
     if terminated:

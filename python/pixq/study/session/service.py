@@ -265,6 +265,11 @@ class SessionService:
             raise UnknownSession
         return source.levels[int(level)]
 
+    def forget_images(self) -> None:
+        """Let the next request for an image ask the database whether its session still exists."""
+        with self._lock:
+            self._plans.clear()
+
     def replay(self, session: Session, events: Sequence[Event]) -> SessionProgress:
         """The progress of a session after all its events."""
         return replay(self.plan(session), events)

@@ -2,60 +2,78 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from pixq.errors import PixqError
+from pixq.study.store.database_files import DatabaseFiles, make_private
 
-__all__ = ["WRITES", "open_engine"]
+__all__ = ["WRITES", "Database", "open_database"]
 
 #: Execution option of a connection whose transactions write.
 WRITES = "pixq_writes"
-#: Seconds that a writer waits for another one, and a client for its server.
-_TIMEOUT = 20
 #: Connections that stay open, and further ones when all are in use.
 _POOL = {"pool_size": 8, "max_overflow": 24}
+#: What PostgreSQL's client sends over an idle connection, so that a server that is gone is noticed within 20 seconds.
+_KEEPALIVES = {
+    "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 3, "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}  # fmt: skip
 
 
-def open_engine(where: str) -> Engine:
-    """Create an SQLAlchemy engine.
+class Database(NamedTuple):
+    """A database that is open: its SQLAlchemy engine, and its files if it is one of SQLite."""
+
+    engine: Engine
+    files: DatabaseFiles | None
+
+
+def open_database(where: str, wait: float, *, brief: bool = False) -> Database:
+    """Open a database; no connection is made yet.
 
     Parameters
     ----------
     where
         Path of an SQLite file, or URL of a PostgreSQL database.
+    wait
+        Seconds that a writer waits for another one, and a client for its server.
+    brief
+        Whether PostgreSQL ends statements that take longer than `wait`.
 
     Raises
     ------
     PixqError
-        If it is neither, or psycopg is not installed.
+        If it is neither, others can read the file, or psycopg is not installed.
     """
     url = _url(where)
     if url.get_backend_name() == "sqlite":
-        _create_private(Path(where))
-        engine = create_engine(url, connect_args={"timeout": _TIMEOUT}, **_POOL)
+        make_private(Path(where))
+        engine = create_engine(url, connect_args={"timeout": wait}, **_POOL, pool_timeout=wait)
+        files = DatabaseFiles(Path(where))
         event.listen(engine, "connect", _configure)
+        event.listen(engine, "connect", files.connected)
+        event.listen(engine, "close", files.closed)
         event.listen(engine, "begin", _begin)
-        return engine
+        return Database(engine, files)
     # Whatever the server's default is, a commit returns only after it was flushed.
-    options = {"options": "-c synchronous_commit=on", "connect_timeout": _TIMEOUT}
+    milliseconds = round(1000 * wait)
+    settings = {"synchronous_commit": "on", "lock_timeout": milliseconds}
+    if brief:
+        settings["statement_timeout"] = milliseconds
+    options = {
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        "connect_timeout": max(2, round(wait)),
+        **_KEEPALIVES,
+    }
     try:
-        return create_engine(url, connect_args=options, **_POOL, pool_pre_ping=True)
+        engine = create_engine(url, connect_args=options, **_POOL, pool_timeout=wait, pool_pre_ping=True)
     except ImportError:
         raise PixqError("PostgreSQL needs psycopg; run `pip install 'pixq[postgres]'`") from None
-
-
-def _create_private(path: Path) -> None:
-    """Create the file, readable only by its owner; SQLite copies the mode to the files beside it."""
-    # SQLite reports what is wrong with the path.
-    with suppress(OSError):
-        if path.parent.is_dir() and not path.exists():
-            path.touch(mode=0o600)
+    return Database(engine, None)
 
 
 def _url(where: str) -> URL:
@@ -76,6 +94,8 @@ def _configure(connection: Any, record: Any) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
+    # Reading opens the log, whose identity is noted.
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
 
 
 def _begin(connection: Connection) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 
-from pixq.study.store.tables import assignments, events, metadata, participants, sessions
+from pixq.study.store.queries import WITHDRAWALS
+from pixq.study.store.tables import assignments, events, facts, metadata, participants, sessions
 
 __all__ = ["LogNotTruncated", "delete_participant", "truncate_log", "vacuum"]
 
@@ -29,6 +30,10 @@ def delete_participant(connection: Connection, participant: str) -> int:
     if connection.dialect.name != "sqlite":
         # No event can arrive from here on: `append` waits for this transaction, and then finds no session.
         connection.execute(ids.with_for_update())
+    # A server that finds another number forgets what it remembers of sessions.
+    withdrawals = int(connection.execute(WITHDRAWALS).scalar() or 0) + 1
+    connection.execute(delete(facts).where(facts.c.name == "withdrawals"))
+    connection.execute(insert(facts).values(name="withdrawals", value=str(withdrawals)))
     deleted = connection.execute(delete(events).where(events.c.session.in_(ids))).rowcount
     connection.execute(delete(assignments).where(assignments.c.session.in_(ids)))
     connection.execute(delete(sessions).where(sessions.c.participant == participant))

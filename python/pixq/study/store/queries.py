@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, select, text, update
 
 from pixq.study.store.records import ENDED, Event, History, Session, SessionChanges
-from pixq.study.store.tables import assignments, consents, events, sessions
+from pixq.study.store.tables import assignments, consents, events, facts, sessions
 
 __all__ = [
-    "ALL_EVENTS", "INSERT_EVENTS", "LAST_NUMBER", "SESSION_BY_TOKEN", "SESSION_BY_TOKEN_LOCKED", "apply_changes",
-    "lock_drawing", "select_events", "select_history",
+    "ALL_EVENTS", "IDENTITY", "INSERT_EVENTS", "LAST_NUMBER", "SESSION_BY_TOKEN", "SESSION_BY_TOKEN_LOCKED",
+    "WITHDRAWALS", "apply_changes", "lock_drawing", "select_events", "select_history",
 ]  # fmt: skip
 
 #: Number of the advisory lock under which the images of sessions are chosen; any number that other programs on the
@@ -54,6 +54,8 @@ ALL_EVENTS = select(
     events.c.session, events.c.received, events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data
 ).order_by(events.c.session, events.c.number)
 INSERT_EVENTS = insert(events)
+WITHDRAWALS = select(facts.c.value).where(facts.c.name == "withdrawals")
+IDENTITY = select(facts.c.value).where(facts.c.name == "identity")
 _UPDATE = (
     update(sessions)
     .where(sessions.c.id == _OF)

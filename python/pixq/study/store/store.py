@@ -7,6 +7,7 @@ Only `withdraw` deletes anything.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cachetools import LRUCache
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,7 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from pixq.errors import PixqError, one_line
 from pixq.study.store import queries
 from pixq.study.store.consent_texts import save_texts, select_agreed_texts, select_digest
-from pixq.study.store.database import WRITES, open_engine
+from pixq.study.store.database import WRITES, open_database
+from pixq.study.store.database_files import DatabaseFiles
 from pixq.study.store.deletion import LogNotTruncated, delete_participant, truncate_log, vacuum
 from pixq.study.store.records import (
     AppendResult,
@@ -40,6 +43,10 @@ from pixq.study.store.upgrade import SCHEMA, UPGRADABLE, stored_version, upgrade
 
 __all__ = ["Store", "open_store"]
 
+#: Seconds that a writer waits for another one, and a client for its server.
+_WAIT = 20.0
+#: Number of sessions whose confirmed events are remembered.
+_CONFIRMED = 20_000
 #: Seconds that other readers may delay the truncation of SQLite's log, and seconds between two attempts.
 _READERS, _PAUSE = 10.0, 0.1
 
@@ -54,10 +61,20 @@ class Store:
     ----------
     engine
         The SQLAlchemy engine.
+    files
+        The files of an SQLite database.
+    wait
+        Seconds that a writer waits for the writers before it.
     """
 
     engine: Engine
+    files: DatabaseFiles | None = None
+    wait: float = _WAIT
+    _identity: str | None = None
     _writer: threading.Lock = field(default_factory=threading.Lock)
+    #: The number of the next event of sessions, as it was confirmed.
+    _confirmed: LRUCache[int, int] = field(default_factory=lambda: LRUCache(_CONFIRMED))
+    _confirmed_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def is_sqlite(self) -> bool:
@@ -78,10 +95,43 @@ class Store:
             with _translated(), self.engine.begin() as connection:
                 yield connection
             return
-        with self._writer, _translated(), self.engine.connect() as connection:
-            connection.execution_options(**{WRITES: True})
-            with connection.begin():
-                yield connection
+        if not self._writer.acquire(timeout=self.wait):
+            raise DatabaseUnavailable("the database is locked")
+        try:
+            with _translated(), self.engine.connect() as connection:
+                self._check_files()
+                connection.execution_options(**{WRITES: True})
+                with connection.begin():
+                    yield connection
+                # Before anything is confirmed.
+                self._check_files()
+        finally:
+            self._writer.release()
+
+    def _check_files(self) -> None:
+        if self.files is not None:
+            self.files.check()
+
+    def _check_identity(self, connection: Connection) -> None:
+        """Raise `DatabaseUnavailable` if this is not the database that was opened, although it has the same name."""
+        if self._identity is not None and connection.execute(queries.IDENTITY).scalar() != self._identity:
+            raise DatabaseUnavailable("the database was replaced; restore it, and restart pixq")
+
+    def _check_confirmed(self, session: int, next: int) -> None:
+        """Raise `DatabaseUnavailable` if events that were confirmed are missing."""
+        with self._confirmed_lock:
+            confirmed = self._confirmed.get(session, 0)
+        if next < confirmed:
+            raise DatabaseUnavailable("answers that were stored are missing; restore the database, and restart pixq")
+
+    def _confirm(self, appended: AppendResult) -> AppendResult:
+        with self._confirmed_lock:
+            self._confirmed[appended.session.id] = max(self._confirmed.get(appended.session.id, 0), appended.next)
+        return appended
+
+    def watch_identity(self) -> None:
+        """Give the database an identity unless it has one; later, nothing is stored in a database with another one."""
+        self._identity = self.setdefault_fact("identity", secrets.token_hex(16))
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -133,6 +183,7 @@ class Store:
         """
         with self._writing() as connection:
             queries.lock_drawing(connection)
+            self._check_identity(connection)
             before = queries.find_sessions(connection, sessions.c.participant == participant)
             resumed = next((session for session in before if visit is not None and session.visit == visit), None)
             resumed = resumed or next((session for session in before if session.ended is None), None)
@@ -192,37 +243,44 @@ class Store:
             Nothing was stored.
         """
         with self._writing() as connection:
-            session = self._find(connection, token, lock=True)
+            appended = self._append(connection, token, batch, now, admit)
+        return self._confirm(appended)
 
-            def read(first: int) -> list[Event]:
-                return queries.select_events(connection, session.id, first)
+    def _append(
+        self, connection: Connection, token: str, batch: Sequence[Event], now: float, admit: Admit
+    ) -> AppendResult:
+        session = self._find(connection, token, lock=True)
 
-            stored = connection.execute(queries.LAST_NUMBER, {"of": session.id}).scalar()
-            next = 0 if stored is None else stored + 1
-            if not batch:
-                return AppendResult(session, next, 0)
-            if batch[0].number > next:
-                raise MissingEvents(next)
-            old = {event.number: event for event in (read(batch[0].number) if batch[0].number < next else ())}
-            for event in batch:
-                if event.number in old and old[event.number] != event:
-                    raise EventConflict(event.number, next)
-            new = [event for event in batch if event.number >= next]
-            if not new:
-                return AppendResult(session, next, 0)
-            changes = admit(session, next, new, read)
-            connection.execute(
-                queries.INSERT_EVENTS,
-                [
-                    {
-                        "session": session.id, "number": event.number, "kind": event.kind, "at": event.at,
-                        "wall": event.wall, "data": event.data, "received": now,
-                    }
-                    for event in new
-                ],
-            )  # fmt: skip
-            queries.apply_changes(connection, session, changes, now)
-            return AppendResult(session, next + len(new), len(new))
+        def read(first: int) -> list[Event]:
+            return queries.select_events(connection, session.id, first)
+
+        stored = connection.execute(queries.LAST_NUMBER, {"of": session.id}).scalar()
+        next = 0 if stored is None else stored + 1
+        self._check_confirmed(session.id, next)
+        if not batch:
+            return AppendResult(session, next, 0)
+        if batch[0].number > next:
+            raise MissingEvents(next)
+        old = {event.number: event for event in (read(batch[0].number) if batch[0].number < next else ())}
+        for event in batch:
+            if event.number in old and old[event.number] != event:
+                raise EventConflict(event.number, next)
+        new = [event for event in batch if event.number >= next]
+        if not new:
+            return AppendResult(session, next, 0)
+        changes = admit(session, next, new, read)
+        connection.execute(
+            queries.INSERT_EVENTS,
+            [
+                {
+                    "session": session.id, "number": event.number, "kind": event.kind, "at": event.at,
+                    "wall": event.wall, "data": event.data, "received": now,
+                }
+                for event in new
+            ],
+        )  # fmt: skip
+        queries.apply_changes(connection, session, changes, now)
+        return AppendResult(session, next + len(new), len(new))
 
     def session_by_token(self, token: str) -> Session:
         """The session whose token has this hash.
@@ -327,6 +385,11 @@ class Store:
             raise LogNotTruncated(deleted)
         return deleted
 
+    def withdrawals(self) -> int:
+        """How often `withdraw` was called for this database, by any process."""
+        with self._reading() as connection:
+            return int(connection.execute(queries.WITHDRAWALS).scalar() or 0)
+
     def truncate_log(self) -> bool:
         """Erase deleted rows as far as the database can; return whether SQLite's log was truncated."""
         if not self.is_sqlite:
@@ -351,11 +414,12 @@ class Store:
         query = queries.SESSION_BY_TOKEN_LOCKED if lock and not self.is_sqlite else queries.SESSION_BY_TOKEN
         row = connection.execute(query, {"of": token}).one_or_none()
         if row is None:
+            self._check_identity(connection)
             raise UnknownSession
         return Session(*row)
 
 
-def open_store(where: str, *, make: bool = True) -> Store:
+def open_store(where: str, *, make: bool = True, wait: float = _WAIT, brief: bool = False) -> Store:
     """Open a database of answers.
 
     Parameters
@@ -364,14 +428,16 @@ def open_store(where: str, *, make: bool = True) -> Store:
         Path of an SQLite file, or URL of a PostgreSQL database: `postgresql://user:password@host/name`.
     make
         Whether to create missing tables. Those of an older version are upgraded in any case.
+    wait, brief
+        See `pixq.study.store.database.open_database`.
 
     Raises
     ------
     PixqError
         If the database can't be opened, its tables are missing and `make` is false, or they have another version.
     """
-    engine = open_engine(where)
-    store = Store(engine)
+    engine, files = open_database(where, wait, brief=brief)
+    store = Store(engine, files, wait)
     try:
         with store._reading() as connection:
             version = stored_version(connection)
