@@ -43,7 +43,7 @@ test: lint test-rust docs $(STAMPS)/test  ## Set up, and run every check and tes
 	@$(PY) tests/support/browser.py
 	$(PY) -m pytest $(PARALLEL) --durations=25
 
-test-fast: $(STAMPS)/pixq $(STAMPS)/test  ## The Python tests that take less than a few seconds each
+test-fast: $(STAMPS)/pixq $(STAMPS)/test  ## The Python tests that take less than about a second each
 	$(PY) -m pytest $(PARALLEL) -m "not slow"
 
 test-rust: $(STAMPS)/pixq  ## The Rust tests

@@ -41,6 +41,7 @@ def test_version_is_printed() -> None:
     assert done.stdout.strip() == pixq.__version__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["no-such-verb"], ["demo", "--no-such-option"], ["demo", "--out"]])
 def test_a_mistyped_command_is_one_line_and_code_2(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "pixq", *arguments], capture_output=True, text=True, check=False)

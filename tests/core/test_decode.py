@@ -370,6 +370,7 @@ def test_docstrings_run() -> None:
         assert results.failed == 0
 
 
+@pytest.mark.slow
 def test_the_gil_is_released(tmp_path: Path) -> None:
     data = saved(
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (2000, 3000, 3), np.uint8)), "PNG", compress_level=1

@@ -257,6 +257,7 @@ def test_forged_sizes_within_the_limit_take_no_memory_either(tmp_path: Path) -> 
                 probe(LARGE[name])
 
 
+@pytest.mark.slow
 def test_no_memory_is_an_error(tmp_path: Path) -> None:
     image = Image.new("L", (16000, 16000))
     files = {format: saved(image, format) for format in ("PNG", "JPEG")}

@@ -343,6 +343,7 @@ def test_extreme_alphas_copy_floats_exactly(fusion: str) -> None:
     assert same(_core.fuse(odd, other, mask=np.array([[0.0, 1.0, 0.0, 1.0]])), np.where([[0, 1, 0, 1]], odd, other))
 
 
+@pytest.mark.slow
 def test_real_images_have_the_psnr_of_pillow_and_numpy(data_dir: Path) -> None:
     from PIL import Image
 

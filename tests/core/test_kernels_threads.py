@@ -110,6 +110,7 @@ def test_a_child_forked_after_a_parallel_call_does_not_hang() -> None:
     assert run(FORK + "\n    print(child_finishes())") == "True"
 
 
+@pytest.mark.slow
 def test_a_child_forked_during_a_parallel_call_does_not_hang() -> None:
     script = (
         FORK

@@ -329,6 +329,7 @@ def test_what_does_not_fit_memory_is_refused() -> None:
         _core.tiny_score(P, tall, tall, norm=True, scale=[1.0] * 9, shift=[0.0] * 9, out=OUT[:1])
 
 
+@pytest.mark.slow
 def test_other_threads_run_meanwhile() -> None:
     many = np.zeros((2000, 20, 20, 3), np.uint8)
     out, inside, seen = np.empty(2000, np.float32), threading.Event(), []

@@ -80,6 +80,7 @@ PATHS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(paths=st.lists(PATHS, unique=True, max_size=12), random=st.randoms(use_true_random=False))
 def test_identifiers_are_unique_and_do_not_depend_on_order(paths: list[str], random: Random) -> None:

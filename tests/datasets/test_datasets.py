@@ -274,6 +274,7 @@ def test_a_wrong_line_is_named_by_file_and_number(name: str, line: str, message:
     assert "\n" not in said
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(list(WRITE)),

@@ -55,6 +55,7 @@ def test_photographs_are_cut_about_their_centre() -> None:
     np.testing.assert_array_equal(demo_references()["coffee"], pixels[8:392, 44:556])
 
 
+@pytest.mark.slow
 def test_photographs_are_read_without_scikit_image_itself() -> None:
     code = """
 import sys
@@ -70,6 +71,7 @@ def test_ladders_pass_the_jianjin008_filter() -> None:
     assert {len(levels) for levels in LADDERS.values()} == {1, 2, 3}
 
 
+@pytest.mark.slow
 def test_it_runs_the_main_job_and_says_what_to_do_next(tmp_path: Path) -> None:
     calls: list[Sequence[str]] = []
     said: list[str] = []
@@ -98,6 +100,7 @@ def test_it_runs_the_main_job_and_says_what_to_do_next(tmp_path: Path) -> None:
     assert "there already" in said[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", ["build-patches", "show"])
 def test_a_failing_command_ends_it_with_its_code(failing: str, made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "dataset", tmp_path / "dataset")
@@ -144,6 +147,7 @@ def test_whole_demo_fills_every_split(made: Path) -> None:
     assert {image["split"] for image in images} == {"train", "validation", "test"}
 
 
+@pytest.mark.slow
 def test_whole_demo_shows_a_contact_sheet(made: Path) -> None:
     with Pillow.open(made / "sheet.png") as sheet:
         pixels = np.array(sheet.convert("RGB"))
@@ -157,6 +161,7 @@ def test_whole_demo_run_again_changes_nothing(made: Path) -> None:
     assert whole(made / "patches") == before
 
 
+@pytest.mark.slow
 def test_whole_demo_goes_on_after_its_patch_set_is_gone(made: Path, tmp_path: Path) -> None:
     copy = tmp_path / "demo"
     shutil.copytree(made / "dataset", copy / "dataset")

@@ -40,6 +40,7 @@ def published(kind: str) -> Iterator[tuple[Image, Image, int, float]]:
                 yield *pair, int(row["level"]), float(row["parameter"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["quantization", "brightness"])
 def test_equals_the_published_images(kind: str) -> None:
     compared = 0
@@ -50,6 +51,7 @@ def test_equals_the_published_images(kind: str) -> None:
     assert compared == 50
 
 
+@pytest.mark.slow
 def test_blur_equals_the_published_images_inside_the_border() -> None:
     for reference, expected, level, value in published("gaussian_blur"):
         assert DISTORTIONS["gaussian_blur"].values[level - 1] == value
@@ -61,6 +63,7 @@ def test_blur_equals_the_published_images_inside_the_border() -> None:
         assert (inside > 0).mean() < 0.001
 
 
+@pytest.mark.slow
 def test_jpeg_equals_the_published_images_of_levels_1_to_3() -> None:
     for reference, expected, level, value in published("jpeg"):
         assert DISTORTIONS["jpeg"].values[level - 1] == value
@@ -69,6 +72,7 @@ def test_jpeg_equals_the_published_images_of_levels_1_to_3() -> None:
         assert differs.mean() <= (0 if level <= 3 else 0.11)
 
 
+@pytest.mark.slow
 def test_saturation_is_near_the_published_images() -> None:
     """The published factor, tuned to each image, through pixq's formula: another luma, so grey levels apart."""
     for reference, expected, level, factor in published("saturation"):

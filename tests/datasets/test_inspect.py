@@ -61,6 +61,7 @@ def test_the_text_names_ten_problems_and_json_all(tmp_path: Path, capsys: pytest
     assert said["levels"].keys() <= {"3", "4", "5"}
 
 
+@pytest.mark.slow
 def test_an_index_without_images_is_still_told(tmp_path: Path) -> None:
     trees.write_tid(tmp_path, references=1, types=(7,), levels=1)
     (tmp_path / "distorted_images" / "i01_07_1.bmp").unlink()

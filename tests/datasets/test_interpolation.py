@@ -61,6 +61,7 @@ def test_dead_pixels_lie_inside_the_roi_and_have_their_form(case: str, seed: int
         assert touching(lost)
 
 
+@pytest.mark.slow
 def test_dead_pixels_reach_every_pixel_of_the_roi() -> None:
     draw = np.random.default_rng(0)
     for case in ("single", "line", "cluster"):
@@ -357,6 +358,7 @@ def test_one_image_under_two_names_is_refused(tmp_path: Path) -> None:
         write_triplets({}, tmp_path / "tree")
 
 
+@pytest.mark.slow
 def test_classes_of_photographs_stand_as_in_the_data_of_the_layout() -> None:
     counted: Counter[int] = Counter()
     for name, image in read_references([data_dir("cid22")]).items():

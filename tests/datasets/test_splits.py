@@ -63,6 +63,7 @@ RATIOS = (
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     groups=st.lists(st.text(min_size=1, max_size=6), min_size=3, max_size=40, unique=True),

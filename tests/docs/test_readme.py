@@ -46,6 +46,7 @@ def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", ["README.md", "docs/getting-started.md"])
 def test_the_demo_prints_what_documents_show(document: str, after_the_demo: Path) -> None:
     def lines(text: str) -> list[str]:

@@ -256,6 +256,7 @@ def test_cuda_gives_what_the_cpu_gives(metric: Baseline) -> None:
 # --- on a patch set -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_files_in_the_order_of_the_images(patches: PatchSet, tree: Path) -> None:
     scores = baseline_scores(patches, tree)
     assert list(scores) == list(BASELINES)
@@ -420,6 +421,7 @@ def test_a_device_that_is_not_there_is_named(small: tuple[PatchSet, Path], devic
         baseline_scores(patches, root / "nowhere", ["gmsd"], device=device)
 
 
+@pytest.mark.slow
 def test_importing_it_imports_neither_torch_nor_piq() -> None:
     code = (
         "import sys, pixq.evaluation.baselines; "

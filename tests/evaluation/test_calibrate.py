@@ -42,6 +42,7 @@ def without_date(calibration: Calibration) -> dict[str, Any]:
     return {key: value for key, value in calibration.model_dump().items() if key != "created"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["validation", "train"])
 def test_the_cuts_are_the_best_of_the_calibration_split(run: Path, target: PatchSet, split: str) -> None:
     found = calibrate(run, target, CalibrateSettings(split=split, resamples=100))

@@ -42,6 +42,7 @@ class Said(ClassifierMixin, BaseEstimator):
         return x
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.integers(20, 120), st.sampled_from([0.5, 0.8, 0.9, 0.95]))
 def test_sets_are_those_of_mapie(seed: int, n: int, coverage: float) -> None:
     classification = pytest.importorskip("mapie.classification", reason="mapie is not installed")

@@ -92,6 +92,7 @@ def test_no_worse_than_the_notebooks_grid(seed: int, n: int) -> None:
     assert find_cuts(score, truth).value >= best - 1e-12
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32))
 def test_macro_f1_is_exact_where_blocks_are_many(seed: int) -> None:
     """Enough places that blocks are cut in four several times; all pairs at once as the oracle."""
@@ -180,6 +181,7 @@ def test_cuts_do_what_they_promise_for_any_floats(score: list[float], data: Any)
             assert found.value == (1.0 if objective.higher_is_better else 0.0)
 
 
+@pytest.mark.slow
 @given(cases(), st.integers(0, 2**32))
 def test_resamples_equal_cuts_of_what_was_drawn(case: tuple[np.ndarray, ...], seed: int) -> None:
     score, truth, _ = case

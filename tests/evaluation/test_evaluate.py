@@ -64,6 +64,7 @@ def scored(run: Path, part: PatchSet) -> np.ndarray:
     return load(run).scores(reference, part.fused())[0]
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_scikit_learn(calibrated: Path, target: PatchSet, found: EvaluationFile) -> None:
     test = target.select(split="test")
     truth = classify(test.records.quality)
@@ -105,6 +106,7 @@ def test_rivals_have_the_same_chances(target: PatchSet, found: EvaluationFile) -
     assert by_name["majority"].cuts is None
 
 
+@pytest.mark.slow
 def test_boosting_is_fitted_to_the_train_split(own: Path, target: PatchSet) -> None:
     found = evaluate(own, target, EvaluateSettings(resamples=100, rivals=("boosting",)))
     answer, _ = Boosting().fit(target.select(split="train")).answer(target.select(split="test"))
@@ -113,6 +115,7 @@ def test_boosting_is_fitted_to_the_train_split(own: Path, target: PatchSet) -> N
     assert [list(row) for row in found.methods[1].patches.confusion] == expected
 
 
+@pytest.mark.slow
 def test_rivals_never_learn_from_what_is_evaluated(own: Path, target: PatchSet) -> None:
     """Neither from the train split, when that is evaluated, nor from the validation split."""
     train, base = target.select(split="train"), target.select(split="validation")
@@ -153,6 +156,7 @@ def test_tables_by_what_tells_patches_apart(target: PatchSet, found: EvaluationF
         assert np.array_equal(total, found.model.patches.confusion)
 
 
+@pytest.mark.slow
 def test_images_are_pooled_as_the_run_says(own: Path, levels: PatchSet) -> None:
     found = evaluate(own, levels, QUICK)
     test = levels.select(split="test")
@@ -174,6 +178,7 @@ def test_images_are_pooled_as_the_run_says(own: Path, levels: PatchSet) -> None:
     assert [method.name for method in found.methods] == ["model", *judging.QUICK_RIVALS]
 
 
+@pytest.mark.slow
 def test_photos_of_training_and_of_calibration_are_refused(own: Path, target: PatchSet) -> None:
     patches = PatchSet(json.loads((own / "run.json").read_text())["patches"]["directory"])
     for split in ("train", "validation"):
@@ -195,6 +200,7 @@ def test_a_calibration_of_other_weights_is_refused(own: Path, target: PatchSet) 
         evaluate(own, target, QUICK)
 
 
+@pytest.mark.slow
 def test_without_a_calibration_it_says_so(run: Path, target: PatchSet) -> None:
     found = evaluate(run, target, QUICK)
     assert found.calibration is None
@@ -204,6 +210,7 @@ def test_without_a_calibration_it_says_so(run: Path, target: PatchSet) -> None:
     assert (cuts.orange, cuts.green) == QUALITY_CUTS
 
 
+@pytest.mark.slow
 def test_groups_that_say_little_are_told(own: Path, target: PatchSet, levels: PatchSet) -> None:
     told = " ".join(evaluate(own, target, EvaluateSettings(resamples=100, rivals=())).warnings)
     groups = len({line["group"] for line in target.images if line["split"] == "test"})
@@ -224,6 +231,7 @@ def test_a_calibration_set_that_is_gone_leaves_no_rivals(own: Path, levels: Patc
     assert any("is missing or has changed, so their cuts can't be chosen" in each for each in found.warnings)
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_file(own: Path, target: PatchSet, found: EvaluationFile) -> None:
     again = evaluate(own, target, QUICK)
     different = {"created", "run", "command"}
@@ -235,6 +243,7 @@ def test_the_same_command_gives_the_same_file(own: Path, target: PatchSet, found
     assert list(read_evaluations(own)) == [again]
 
 
+@pytest.mark.slow
 def test_work_that_was_done_is_not_done_again(own: Path, target: PatchSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted while it measures; then the metrics, which took the time, are there."""
 
@@ -298,6 +307,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_permuted_names_are_noticed(target: PatchSet, tmp_path: Path) -> None:
     """Names come from one place: changed there, labels contradict their colours, and nothing is built."""
     tree = target.directory.parent / "tree"
@@ -314,6 +324,7 @@ def test_permuted_names_are_noticed(target: PatchSet, tmp_path: Path) -> None:
             assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_turned_scores_are_noticed(
     own: Path, target: PatchSet, found: EvaluationFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +358,7 @@ def test_mistakes_of_the_command_line(own: Path, target: PatchSet, arguments: li
     assert not list((own / EVALUATIONS).glob("[!.]*"))
 
 
+@pytest.mark.slow
 def test_the_command(own: Path, target: PatchSet) -> None:
     arguments = ["evaluate", own, "--on", target.directory, "--resamples", 100, "--rivals", "majority,RoI-PSNR"]
     done = built.pixq(*arguments)

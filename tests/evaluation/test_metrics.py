@@ -83,6 +83,7 @@ def expected(answers: Answers) -> dict[str, float | None]:
 CLASSES = st.sampled_from([(0, 1, 2), (0, 1, 2), (0, 2), (1,)])
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from([0, 1, 15]), CLASSES)
 def test_metrics_are_those_of_libraries(seed: int, n: int, digits: int, classes: tuple[int, ...]) -> None:
     answers = answers_of(seed, n, 4, digits, classes)
@@ -95,6 +96,7 @@ def test_metrics_are_those_of_libraries(seed: int, n: int, digits: int, classes:
     assert (measured.n, measured.groups) == (n, len(set(answers.group.tolist())))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(4, 60), st.sampled_from([0, 1, 15]), CLASSES)
 def test_resamples_are_those_of_what_was_drawn(seed: int, n: int, digits: int, classes: tuple[int, ...]) -> None:
@@ -330,6 +332,7 @@ def test_a_part_of_the_answers() -> None:
     assert bare.sets is None
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_threads() -> None:
     """More patches than libraries of linear algebra leave to one thread; compared to the bit."""
     code = """
@@ -415,6 +418,7 @@ def test_calibrated_and_measured_together() -> None:
     assert interval(found["srcc"].resampled) == (found["srcc"].low, found["srcc"].high)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_ece_is_not_above_it() -> None:
     """Answers whose probabilities are right: of resamples alone, each would look miscalibrated."""
     random = np.random.default_rng(5)

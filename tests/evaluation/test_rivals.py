@@ -51,6 +51,7 @@ def planes(image: NDArray[np.uint8]) -> torch.Tensor:
     return torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).double() / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_PIQ)
 def test_a_score_is_piqs_own_of_each_patch_alone_in_float64(few: PatchSet, name: str) -> None:
     sign = -1 if name in FALLS else 1

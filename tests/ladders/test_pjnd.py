@@ -91,6 +91,7 @@ def right(chosen: list[SourceRange], cut: float) -> int:
     return sum(ladder.contains(pjnd(ladder.levels, ladder.quantiles, GreenCut(cut))) for ladder in chosen)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(ladders(), max_size=5))
 def test_no_cut_puts_more_predictions_into_their_ranges(chosen: list[SourceRange]) -> None:

@@ -317,6 +317,7 @@ def test_nothing_cut_is_no_success(tmp_path: Path) -> None:
     assert manifest["splits"]["images"] == {"train": 0, "validation": 0, "test": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="hostile file names are made on POSIX file systems")
 def test_hostile_names_of_folders_are_only_names(tmp_path: Path) -> None:
     root = tmp_path / os.fsdecode(b'a "b" \xff {}\n--x')

@@ -113,6 +113,7 @@ def stop_in_the_middle(tree: Path, out: Path, sent: signal.Signals) -> subproces
     return subprocess.run(arguments, cwd=out.parent, capture_output=True, text=True, check=False, timeout=300)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_whole_shards_and_says_how_to_go_on(tmp_path: Path, tree: Path, unbroken: dict[str, str]) -> None:
     stopped = stop_in_the_middle(tree, tmp_path / "out", signal.SIGINT)
     assert stopped.returncode == 130, stopped
@@ -157,6 +158,7 @@ def test_a_builder_that_is_told_to_stop_stops(tmp_path: Path) -> None:
         _core.build_shard("{}", *arguments[1:])
 
 
+@pytest.mark.slow
 def test_a_patch_set_is_not_opened_before_it_is_whole(tmp_path: Path, tree: Path) -> None:
     stop_in_the_middle(tree, tmp_path / "out", signal.SIGKILL)
     assert "the build is unfinished; run the same pixq build-patches again to resume" in mistake(
@@ -164,6 +166,7 @@ def test_a_patch_set_is_not_opened_before_it_is_whole(tmp_path: Path, tree: Path
     )
 
 
+@pytest.mark.slow
 def test_an_unfinished_build_is_not_mixed_with_another(tmp_path: Path, tree: Path, unbroken: dict[str, str]) -> None:
     out = tmp_path / "out"
     stop_in_the_middle(tree, out, signal.SIGKILL)
@@ -179,6 +182,7 @@ def test_an_unfinished_build_is_not_mixed_with_another(tmp_path: Path, tree: Pat
     assert digest(out) == unbroken
 
 
+@pytest.mark.slow
 def test_images_that_changed_meanwhile_are_named(tmp_path: Path) -> None:
     root, out = tmp_path / "tree", tmp_path / "out"
     write_tree(root)
@@ -194,6 +198,7 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
+@pytest.mark.slow
 def test_a_write_that_fails_loses_nothing(tmp_path: Path, tree: Path, unbroken: dict[str, str]) -> None:
     out = tmp_path / "out"
     stopped = subprocess.run(command(tree, out), capture_output=True, text=True, check=False, preexec_fn=limited)
@@ -206,6 +211,7 @@ def test_a_write_that_fails_loses_nothing(tmp_path: Path, tree: Path, unbroken: 
     assert digest(out) == unbroken
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(tmp_path: Path, tree: Path, unbroken: dict[str, str]) -> None:
     """A real disk of 48 MB that another file fills to three quarters; mounting one needs root."""
     disk = tmp_path / "disk"
@@ -231,6 +237,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, tree: Path, unbroken: dict[st
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.slow
 def test_two_builds_do_not_write_to_one_place(tmp_path: Path, tree: Path) -> None:
     out = tmp_path / "out"
     with subprocess.Popen(

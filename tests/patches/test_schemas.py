@@ -309,6 +309,7 @@ def mutants(document: dict[str, Any]) -> Iterator[Any]:
                 yield changed(document, place, lambda part, value=value: [*part, value])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 def test_a_schema_accepts_what_the_rules_accept(name: str) -> None:
     published = schema(name)  # type: ignore[arg-type]

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pixq.report.compare import compare, write_compare
 from support import built
 from support import report_files as files
 
 
+@pytest.mark.slow
 def test_the_best_is_marked_where_intervals_are_apart(two: tuple[Path, Path]) -> None:
     files.evaluate(two[0], methods=files.model_alone(0.70), against=[])
     files.evaluate(two[1], methods=files.model_alone(0.80), against=[])

@@ -247,6 +247,7 @@ def test_the_safe_palette_is_that_of_classes(run: Path) -> None:
         assert f"{each.mark} {each.name}" in safe
 
 
+@pytest.mark.slow
 def test_folds_have_a_page(folds_run: Path, tmp_path: Path) -> None:
     shutil.copytree(folds_run, tmp_path / "f")
     summary = json.loads((tmp_path / "f" / "folds.json").read_text())

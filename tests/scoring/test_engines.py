@@ -174,6 +174,7 @@ def test_tiny_does_not_import_torch(tiny: Path) -> None:
     assert run_python(SCORE.format(before="", run=str(tiny), device="cpu")) == "core 12"
 
 
+@pytest.mark.slow
 def test_tiny_needs_no_torch(tiny: Path, run_of: Callable[[str], Path]) -> None:
     code = SCORE.format(before="sys.modules['torch'] = None", run=str(tiny), device="auto")
     assert run_python(code) == "core 12 torch"
@@ -250,6 +251,7 @@ def test_a_map_is_of_each_patch_alone(
     assert np.ptp(found.score) > 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "residual", "learned", "ordinal"])
 def test_engines_agree(name: str, exported: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     run = exported(name)

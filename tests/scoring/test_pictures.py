@@ -133,6 +133,7 @@ def test_pictures_do_not_depend_on_bands(grid: Grid, monkeypatch: pytest.MonkeyP
     assert all(np.array_equal(one, other) for one, other in zip(whole, bands, strict=True))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 99), st.sampled_from([PLAIN, Grid(60, 45), Grid(100, 90, 20, 20)]))
 @settings(max_examples=20)
 def test_hatching_is_where_patches_are_unsure_and_only_there(seed: int, grid: Grid) -> None:

@@ -37,6 +37,7 @@ def test_files_give_the_map_of_their_pixels(scorer: Scorer, pair: tuple[Path, Pa
     assert (result.verdict, result.before) == (expected.verdict, False)
 
 
+@pytest.mark.slow
 def test_little_memory_gives_the_same_bytes(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     large = rng.integers(0, 256, (900, 1100, 3), dtype=np.uint8)
@@ -124,6 +125,7 @@ def test_memory_stays_bounded(trained: Path, tmp_path: Path) -> None:
     assert grown(340) < 340
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["json", "csv"])
 def test_memory_counts_what_lists_every_patch(
     scorer: Scorer, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -70,6 +70,7 @@ def test_a_bad_pair_does_not_stop_the_others(scorer: Scorer, folders: tuple[Path
         predict(scorer, clean, noisy)
 
 
+@pytest.mark.slow
 def test_going_on(run: Path, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clean, noisy = folders
     outputs = Outputs(map=tmp_path / "map", json=tmp_path / "json", csv=tmp_path / "all.csv")

@@ -62,6 +62,7 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=lambda name: pytest.fail(name))
 
 
+@pytest.mark.slow
 @given(grids(), st.integers(0, 99), st.booleans())
 @settings(max_examples=30)
 def test_a_map_comes_back_as_it_was(

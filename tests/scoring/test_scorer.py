@@ -338,6 +338,7 @@ def test_a_pickle_is_not_read(copy: Path) -> None:
     assert not fired.exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_a_backbone_needs_neither_its_file_nor_the_network(
     patches: PatchSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,6 +400,7 @@ def test_agreement_by_hand() -> None:
 VALUES = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=30)
 
 
+@pytest.mark.slow
 @given(VALUES, st.randoms(use_true_random=False))
 def test_correlations_are_scipys(values: list[float], random: Any) -> None:
     stats = pytest.importorskip("scipy.stats", reason="SciPy is not installed")

@@ -119,6 +119,7 @@ def test_a_picture_for_browsers_that_cannot_show_it(service: Service) -> None:
     refused(service.post({"image": ("a.tif", b"no image")}, "/api/picture"), 422, "a.tif: is not a PNG")
 
 
+@pytest.mark.slow
 def test_a_trained_run_by_the_command_line(trained: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pixq", "serve", str(trained), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -161,6 +162,7 @@ def test_mistakes_are_one_line(trained: Path, options: list[str], words: str) ->
     assert words in built.mistake(built.pixq("serve", trained, *options))
 
 
+@pytest.mark.slow
 def test_without_the_extra_one_line_says_what_to_install(trained: Path, tmp_path: Path) -> None:
     for package in ("starlette", "uvicorn", "python_multipart"):
         code = f"import sys; sys.modules[{package!r}] = None; from pixq.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -171,6 +173,7 @@ def test_without_the_extra_one_line_says_what_to_install(trained: Path, tmp_path
         assert done.stderr == f"pixq: {package} is not installed; install it with: pip install 'pixq[serve]'\n"
 
 
+@pytest.mark.slow
 def test_the_verb_imports_nothing_before_it_is_called() -> None:
     code = "import sys, pixq.cli.serve; print(*{'starlette', 'uvicorn', 'torch', 'PIL'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"

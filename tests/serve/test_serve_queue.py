@@ -74,6 +74,7 @@ def test_a_client_that_goes_away_ends_its_work() -> None:
         assert answer.status == 200
 
 
+@pytest.mark.slow
 def test_an_interruption_gives_up_what_is_scored_and_is_quiet() -> None:
     code = """if True:
         import sys

@@ -46,6 +46,7 @@ def test_the_estimate_is_the_median_and_its_interval_lies_around_it() -> None:
     assert found.width == found.high - found.low
 
 
+@pytest.mark.slow
 def test_about_95_percent_of_the_intervals_hold_the_truth() -> None:
     held = 0
     for seed in range(600):

@@ -17,6 +17,7 @@ from support.studies import LEVELS, write_ladder
 from support.trees import data_dir, distorted, photo, save
 
 
+@pytest.mark.slow
 def test_new_reads_the_layout_of_locjnd(tmp_path: Path) -> None:
     path = new_study(tmp_path / "study", data_dir("locjnd"), title='Was "siehst" du?')
     opened = open_study(path)

@@ -147,6 +147,7 @@ def test_steps_and_kinds_of_events_are_those_of_the_shared_constants() -> None:
     assert set(events.values()) == {"step", "log"}
 
 
+@pytest.mark.slow
 def test_page_and_server_agree_about_any_events() -> None:
     draws = random.Random(7)
     lines, expected = [], []

@@ -93,6 +93,7 @@ def channels(model: PatchModel, patches: PatchSet) -> Array:
     return made.permute(0, 2, 3, 1).reshape(-1, 9).double().numpy()
 
 
+@pytest.mark.slow
 def test_norm_gives_the_target_the_contrast_of_the_source(
     runs: dict[str, Path], patches: PatchSet, target: PatchSet, tmp_path: Path
 ) -> None:
@@ -197,6 +198,7 @@ def test_labels_change_nothing(runs: dict[str, Path], target: PatchSet, tmp_path
     assert models[0] != (runs["ordinal"] / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["norm", "coral"])
 def test_an_adapted_run_is_a_finished_run(
     runs: dict[str, Path], patches: PatchSet, target: PatchSet, tmp_path: Path, how: adapting.How

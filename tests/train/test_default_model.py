@@ -242,6 +242,7 @@ def steps(scorer: Scorer, first: Image, second: Image) -> NDArray[np.int64]:
     return np.bincount(np.abs(there.classes - back.classes).ravel(), minlength=len(NAMES))
 
 
+@pytest.mark.slow
 def test_swapping_the_images_of_a_ladder_up_to_its_pjnd(scorer: Scorer, truths: list[GroundTruth]) -> None:
     total = np.zeros(len(NAMES), np.int64)
     for truth in truths:
@@ -254,6 +255,7 @@ def test_swapping_the_images_of_a_ladder_up_to_its_pjnd(scorer: Scorer, truths: 
     assert (share[1:] <= SWAPPED_LADDERS).all(), share
 
 
+@pytest.mark.slow
 def test_swapping_the_images_of_tid2013(scorer: Scorer) -> None:
     root = trees.data_dir("tid2013")
     references = {path.stem.lower(): path for path in (root / "reference_images").iterdir()}

@@ -81,6 +81,7 @@ def check_parity(run: Path, path: Path, patches: PatchSet, some: int) -> None:
     assert (np.abs(swapped - whole).max() > TOLERANCE) == (scorer.recipe.model.name != "pretrained")
 
 
+@pytest.mark.slow
 def test_a_file_scores_as_the_run_does(run: Path, patches: PatchSet, tmp_path: Path) -> None:
     out = tmp_path / "tiny.onnx"
     report = export_onnx(run, out)
@@ -104,6 +105,7 @@ def test_a_file_scores_as_the_run_does(run: Path, patches: PatchSet, tmp_path: P
     assert {path.name for path in tmp_path.iterdir()} == {"tiny.onnx"}
 
 
+@pytest.mark.slow
 def test_one_patch_is_enough_for_the_check(run: Path, patches: PatchSet, tmp_path: Path) -> None:
     report = export_onnx(run, tmp_path / "one.onnx", patches[:1])
     assert report.patches == 1
