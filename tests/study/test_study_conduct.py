@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from pixq.study.results.answers import answers_of
 from pixq.study.results.load import load_results
 from pixq.study.results.statistics import study_statistics
 from pixq.study.session.service import SessionService
+from pixq.study.session.viewing import ViewingRecord
 from pixq.study.simulate.client import typical_data
 from pixq.study.store.records import Event, UnknownSession
 from pixq.study.store.store import open_store
@@ -43,7 +45,10 @@ class Desk:
         if hasattr(self, "service"):
             self.service.store.close()
         store = open_store(str(self.folder / "answers.db"))
-        self.service = SessionService(open_study(self.folder), store, KEY, clock=lambda: self.now)
+        # Somebody who takes ten seconds for everything.
+        seconds = itertools.count(0.0, 10.0)
+        record = ViewingRecord(clock=lambda: next(seconds))
+        self.service = SessionService(open_study(self.folder), store, KEY, clock=lambda: self.now, viewings=record)
         self.service.check()
 
     def change(self, old: str, new: str) -> None:
@@ -63,10 +68,24 @@ class Desk:
         while state["step"] not in (until, "completed", "failed"):
             data = typical_data(study, state["step"])
             if "trial" in state:
+                self.fetch(state)
                 data = self._answer(name, state, right)
             event = Event(state["next"], state["step"], 1.0, "", json.dumps(data, sort_keys=True))
             state = self.service.append(token, [event])["state"]
         return state
+
+    def fetch(self, state: dict[str, Any]) -> None:
+        """Load all files of the current image."""
+        for key in (state["trial"]["reference"], *(level["image"] for level in state["trial"]["levels"])):
+            assert self.service.image(key) is not None
+
+    def one_answer(self, name: str) -> None:
+        """Answer the first image of a session, and leave."""
+        told = self.come(name)
+        state = self.go(name, until="trial")
+        self.fetch(state)
+        event = Event(state["next"], "trial", 1.0, "", json.dumps(self._answer(name, state, True), sort_keys=True))
+        assert self.service.append(told["token"], [event])["state"]["index"] == 1
 
     def _answer(self, name: str, state: dict[str, Any], right: bool) -> dict[str, Any]:
         who = KEY.pseudonym("local", name)
@@ -133,19 +152,36 @@ def test_what_an_unfinished_session_shows_must_stay(desk: Desk) -> None:
         desk.service.image(key)
 
 
-def test_who_looks_in_and_leaves_holds_places_for_ten_minutes(desk: Desk) -> None:
+def test_who_looks_in_and_leaves_holds_places_for_a_while(desk: Desk) -> None:
     desk.change("answers = 50", "answers = 1")
+    for name in ("anna", "bert", "carl"):
+        # None of them has answered anything: places are left for all.
+        assert desk.come(name)["state"]["step"] == "consent"
     for name in ("anna", "bert"):
-        desk.come(name)
-    assert desk.come("carl")["state"]["reason"] == "full"
-    desk.now += 601
-    assert desk.go("carl", until="trial")["step"] == "trial"
-    # A session in its trials reserves its images for two hours, as the study sets.
-    desk.now += 601
-    desk.come("dora")
-    assert desk.come("emil")["state"]["reason"] == "full"
-    desk.now += 7200
-    assert desk.come("emil")["state"]["step"] == "consent"
+        desk.one_answer(name)
+    state = desk.come("dora")["state"]
+    assert (state["step"], state["reason"], state["completion"], state["minutes"]) == ("full", "full", None, 120)
+    desk.now += 3600
+    assert desk.come("dora")["state"]["minutes"] == 60
+    # What is only logged holds nothing any longer.
+    log = Event(desk.come("bert")["state"]["next"], "resumed", 1.0, "", "{}")
+    desk.service.append(desk.come("bert")["token"], [log])
+    desk.now += 3601
+    assert desk.come("dora")["state"]["step"] == "consent"
+
+
+def test_a_jump_of_the_clock_leaves_no_study_full(desk: Desk) -> None:
+    desk.change("answers = 50", "answers = 1")
+    desk.now += 86_400 * 365
+    for name in ("anna", "bert"):
+        desk.one_answer(name)
+    assert desk.come("carl")["state"]["step"] == "full"
+    desk.now -= 86_400 * 365
+    assert desk.come("carl")["state"]["step"] == "consent"
+    # Somebody who has begun holds places again with the next answer.
+    assert desk.go("anna")["step"] == desk.go("bert")["step"] == "completed"
+    state = desk.come("emil")["state"]
+    assert (state["step"], state["reason"]) == ("screened_out", "enough")
 
 
 def test_answers_of_people_who_are_out_are_asked_for_again(desk: Desk) -> None:
@@ -158,7 +194,7 @@ def test_answers_of_people_who_are_out_are_asked_for_again(desk: Desk) -> None:
     assert desk.go("carl")["step"] == "completed"
     assert desk.go("dora")["step"] == "completed"
     assert study_statistics(desk.service)["stored"] == len(load_results(desk.service)[0]) == 4
-    assert desk.come("emil")["state"]["reason"] == "full"
+    assert desk.come("emil")["state"]["reason"] == "enough"
 
 
 def test_a_page_that_is_loaded_again_still_has_its_end(desk: Desk) -> None:

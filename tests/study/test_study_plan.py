@@ -142,17 +142,29 @@ def test_one_picture_in_two_codecs_is_shown_to_a_person_once() -> None:
     assert allocate_images(of, "p", 2, {}, [each.source for each in plan]) == ()
 
 
-def test_what_an_unfinished_session_holds_counts_for_a_while() -> None:
-    held = [Reservation("S0", 100.0), Reservation("S0", 40.0), Reservation("S1", 99.0)]
-    assert count_with_reservations({"S0": 1}, held, now=100.0, hold_seconds=60.0) == {"S0": 2, "S1": 1}
-    assert count_with_reservations({"S0": 1}, held, now=1000.0, hold_seconds=60.0) == {"S0": 1}
+def test_what_an_unfinished_session_holds_counts() -> None:
+    held = [Reservation("S0", 100.0), Reservation("S1", 99.0, answered=True)]
+    assert count_with_reservations({"S0": 1}, held) == {"S0": 2, "S1": 1}
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3, 10])
+def test_nobody_can_hold_everything(missing: int) -> None:
+    answers = {"S": 30 - missing}
+    looked_in = [Reservation("S", 0.0, address=f"{n}") for n in range(500)]
+    assert count_with_reservations(answers, looked_in, 30)["S"] == 30 - missing + missing // 2
+    one_address = [Reservation("S", 0.0, answered=True, address="a") for _ in range(500)]
+    assert count_with_reservations(answers, one_address, 30)["S"] == 30 - missing + max(1, missing // 2)
+    # Several people who have answered hold their places.
+    others = [Reservation("S", 0.0, answered=True, address=f"{n}") for n in range(missing)]
+    assert count_with_reservations(answers, others, 30)["S"] == 30
+    assert count_with_reservations(answers, [*looked_in, *others], 30)["S"] == 30
 
 
 def test_people_at_once_are_spread_over_the_sources() -> None:
     of = study(12, 2, answers=5, images=3, tests=1)
     held: list[Reservation] = []
     for person in range(8):
-        counts = count_with_reservations({}, held, now=1.0, hold_seconds=60.0)
+        counts = count_with_reservations({}, held)
         held += [
             Reservation(each.source, 0.0) for each in allocate_images(of, f"p{person}", 1, counts) if not each.test
         ]

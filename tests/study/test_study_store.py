@@ -20,10 +20,12 @@ pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 from pixq.errors import PixqError
 from pixq.study.store.deletion import LogNotTruncated
 from pixq.study.store.records import (
+    AnsweredImage,
     DatabaseUnavailable,
     Event,
     EventConflict,
     History,
+    Hold,
     MissingEvents,
     Session,
     SessionChanges,
@@ -33,6 +35,8 @@ from pixq.study.store.store import Store, open_store
 from support import databases
 
 GOES_ON = SessionChanges("trial")
+#: Times that include everything.
+ALL = {"started": 0.0, "answered": 0.0, "until": 100.0, "watched": 3.0}
 
 
 @pytest.fixture
@@ -126,29 +130,36 @@ def test_a_person_gets_the_unfinished_session(store: Store) -> None:
     first = begin(store, "t1", "anna", "visit 1")
     again = begin(store, "t2", "anna", "visit 2")
     assert (again.id, again.visit) == (first.id, "visit 2")
+    # Somebody who only knows the name, which is not proven, gets another one.
+    other = store.start("anna", "visit 0", 10.0, lambda history: drawn("t0"), proven=False)
+    assert other is not None
+    assert (other.id != first.id, other.ordinal) == (True, 2)
+    put(store, "t0", event(0), changes=SessionChanges("failed"))
     put(store, "t1", event(0), changes=SessionChanges("completed"))
     # A visit keeps its session after its end; another visit gets another one.
     assert begin(store, "t3", "anna", "visit 2").id == first.id
     assert store.session_by_token("t1").ended == 20.0
     next = begin(store, "t4", "anna", "visit 3")
-    assert (next.id != first.id, next.ordinal) == (True, 2)
+    assert (next.id != first.id, next.ordinal) == (True, 3)
     assert begin(store, "t5", "bert", "visit 3").ordinal == 1
 
 
 def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
     known: list[History] = []
+    held: list[list[Hold]] = []
 
     def draw(history: History) -> Mapping[str, Any] | None:
         found = history.answers(())
         known.append(replace(history, answers=lambda out: found))
+        held.append(history.holds(**ALL))
         return drawn("p2") if history.sessions else None
 
     assert store.start("anna", None, 5.0, draw) is None
     assert known[0].answers(()) == {}
-    assert replace(known[0], answers=dict) == History((), (), (), dict, {}, ())
+    assert replace(known[0], answers=dict, holds=list) == History((), (), (), dict, {}, list)
     begin(store, "t1", "anna")
-    put(store, "t1", event(0), changes=SessionChanges("trial", answered=((0, None),)))
-    put(store, "t1", event(1), changes=SessionChanges("completed", answered=((1, False),)))
+    put(store, "t1", event(0), changes=SessionChanges("trial", answered=(AnsweredImage(0, None),)))
+    put(store, "t1", event(1), changes=SessionChanges("completed", answered=(AnsweredImage(1, False),)))
     begin(store, "tb", "bert")
     # Without visits, a person gets the last session again, unless a new one is requested.
     last = store.start("anna", None, 5.0, draw)
@@ -158,17 +169,36 @@ def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
     found = known[1]
     assert (found.passed, found.seen, found.answers(())) == ((False,), ("a", "t"), {"a": 1})
     assert found.tested == {"anna": (1, (False,))}
-    assert found.reserved == (("a", 10.0, "consent"),)
+    assert [(hold.source, hold.started, hold.answered) for hold in held[1]] == [("a", 10.0, None)]
     assert [(image.source, image.passed, image.answered) for image in store.assignments()][:2] == [
         ("a", None, 20.0),
         ("t", False, 20.0),
     ]
 
 
+def test_places_are_held_after_a_start_or_an_answer_that_was_looked_for(store: Store) -> None:
+    begin(store, "t1")
+    begin(store, "t2")
+    begin(store, "t3")
+    for token, watched in (("t2", 2.9), ("t3", 3.0)):
+        put(store, token, event(0), changes=SessionChanges("trial", answered=(AnsweredImage(0, None, 5, watched),)))
+
+    def held(**times: float) -> list[tuple[int, float | None]]:
+        found: list[Hold] = []
+        store.start("x", None, 0.0, lambda history: found.extend(history.holds(**{**ALL, **times})))
+        return [(hold.session, hold.answered) for hold in found]
+
+    assert held() == [(1, None), (2, None), (3, 20.0)]
+    assert held(started=11.0) == [(3, 20.0)]
+    assert held(started=11.0, answered=21.0) == []
+    # The clock was ahead when these were stored.
+    assert held(until=9.0) == []
+
+
 def test_the_first_answer_to_an_image_counts(store: Store) -> None:
     begin(store, "t")
-    put(store, "t", event(0), changes=SessionChanges("trial", answered=((1, False),)))
-    put(store, "t", event(1), changes=SessionChanges("trial", answered=((1, True),)))
+    put(store, "t", event(0), changes=SessionChanges("trial", answered=(AnsweredImage(1, False),)))
+    put(store, "t", event(1), changes=SessionChanges("trial", answered=(AnsweredImage(1, True),)))
     assert [image.passed for image in store.assignments()] == [None, False]
 
 
@@ -193,7 +223,7 @@ def test_withdrawing_leaves_nothing_of_the_person(store: Store, database: str) -
     begin(store, "a", "anna")
     kept = begin(store, "b", "bert")
     put(store, "a", event(0, secret="of anna"), event(1))
-    put(store, "b", event(0, secret="of bert"), changes=SessionChanges("trial", answered=((0, None),)))
+    put(store, "b", event(0, secret="of bert"), changes=SessionChanges("trial", answered=(AnsweredImage(0, None),)))
     assert store.withdraw("anna") == 2
     assert store.withdraw("anna") == 0
     with pytest.raises(UnknownSession):
@@ -278,7 +308,7 @@ def test_threads_that_start_see_one_another(store: Store) -> None:
 
     def start(n: int) -> None:
         def draw(history: History) -> Mapping[str, Any]:
-            seen.append(len(history.reserved))
+            seen.append(len(history.holds(**ALL)))
             return drawn(f"p{n}")
 
         store.start(f"person {n}", None, 10.0, draw)

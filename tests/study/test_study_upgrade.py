@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 
-from pixq.study.store.records import Event, SessionChanges
+from pixq.study.store.records import AnsweredImage, Event, SessionChanges
 from pixq.study.store.store import open_store
 from pixq.study.store.upgrade import SCHEMA
 from support import databases
@@ -32,7 +32,9 @@ def make_first_version(database: str) -> None:
     """A database as the first version left it, with a session and an answer."""
     store = open_store(database)
     store.start("anna", None, 10.0, drawn)
-    store.append("t", [Event(0, "trial", 1.0, "", "{}")], 11.0, lambda *_: SessionChanges("trial", "", ((1, True),)))
+    store.append(
+        "t", [Event(0, "trial", 1.0, "", "{}")], 11.0, lambda *_: SessionChanges("trial", "", (AnsweredImage(1, True),))
+    )
     with store.engine.begin() as connection:
         for table, columns in NEW_COLUMNS.items():
             for column in columns:

@@ -20,6 +20,7 @@ __all__ = [
     "STUDY_FILE",
     "EstimateSettings",
     "Platform",
+    "Qualification",
     "Quota",
     "Source",
     "Study",
@@ -188,6 +189,26 @@ class Platform(Table):
         return self
 
 
+class Qualification(Table):
+    """`[qualification]`: which completed sessions get no completion code, or another one.
+
+    Parameters
+    ----------
+    unwatched
+        The largest share of a session's answers that the server's clock may contradict: the image was not sent, or less
+        than 3 s before the answer, or later than the page claims to have shown it.
+    failed_tests
+        Whether a session in which no test image was passed is left out too.
+    code
+        The completion code that these sessions get. Without it they get none, and the page says that their answers will
+        be looked at.
+    """
+
+    unwatched: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
+    failed_tests: bool = True
+    code: Code | None = None
+
+
 class EstimateSettings(Table):
     """`[estimate]`: the assumptions of `pixq study check`.
 
@@ -264,6 +285,7 @@ class Study(Table):
     clicks: Annotated[int, Field(ge=2, le=5)] = 3
     quota: Quota = Quota()
     platform: Platform = Platform()
+    qualification: Qualification | None = None
     estimate: EstimateSettings = EstimateSettings()
     source: Annotated[tuple[Source, ...], Field(strict=False, min_length=1)]
     training: Annotated[tuple[TruthSource, ...], Field(strict=False)] = ()
@@ -292,6 +314,9 @@ class Study(Table):
             check_survey(self.survey, self.languages)
         if min(self.min_window) < 1:
             raise ValueError("min_window: must be a width and a height in CSS pixels, like [1360, 760]")
+        code = self.qualification.code if self.qualification else None
+        if code is not None and code in (self.platform.done, self.platform.screened_out, self.platform.failed):
+            raise ValueError(f"qualification.code: is {code!r}, which [platform] has for another outcome; give its own")
         names = [source.id for source in self.everything]
         if duplicate := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"id: {duplicate!r} is used twice among source, training and test; rename one")

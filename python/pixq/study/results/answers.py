@@ -7,20 +7,19 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal
 
 from pixq.study.design.config import Study
-from pixq.study.session.event_payloads import LOGGED_KINDS
+from pixq.study.session.event_payloads import LOGGED_KINDS, read_number
 from pixq.study.session.judge import eligibility
 from pixq.study.session.session_plan import Item, Rules
 from pixq.study.session.state_machine import judge_item
+from pixq.study.session.viewing import FASTEST_SECONDS, UNKNOWN, Viewing, is_overstated, is_unseen
 
 __all__ = ["FLAGS", "Answer", "SessionEvent", "SessionRow", "answers_of", "as_json", "late_frames", "with_flags"]
 
-#: Nobody has searched an image in less time than this, in milliseconds.
-FASTEST_MS = 3000
 #: Slider positions that a real search visits at least.
 FEWEST_POSITIONS = 3
 #: Clicks closer together than this, in pixels, mark the same place.
@@ -28,13 +27,13 @@ ONE_PLACE = 5.0
 #: Share of late frames, and relative deviation from the plan, above which an answer is flagged.
 LATE, OFF = 0.01, 0.02
 
-#: The smallest and the largest number from a page that counts as a measurement; 0 does too.
-_LEAST, _MOST = 1e-6, 1e12
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.Z+-]{0,20}")
 
 #: Why an answer may be unreliable. A flag alone excludes no answer.
 FLAGS = {
-    "fast": f"the image was shown for less than {FASTEST_MS / 1000:g} s",
+    "unseen": "the server had not sent the images that the answer is about",
+    "overstated": "the page claims to have shown the image for longer than the server's clock allows",
+    "fast": f"the image was shown for less than {FASTEST_SECONDS:g} s, by the page's clock or the server's",
     "few_positions": f"the slider stood at fewer than {FEWEST_POSITIONS} positions",
     "highest_level": "the highest available level was chosen, as by somebody who never noticed anything",
     "one_place": f"two of the clicks are less than {ONE_PLACE:g} pixels apart",
@@ -107,6 +106,8 @@ class SessionRow:
         Its images in order, test images included, training images not.
     counted
         Numbers of the events that count as answers; what decides whether a session may continue decides this too.
+    viewings
+        What the server saw of its answers, by the index of the image in `shown`.
     """
 
     session: str
@@ -119,6 +120,7 @@ class SessionRow:
     rules: Rules
     shown: tuple[Item, ...]
     counted: frozenset[int]
+    viewings: Mapping[int, Viewing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,9 @@ class Answer:
     px_per_cm: float | None = None
     width_css: float | None = None
     height_css: float | None = None
+    # What the server saw; see `pixq.study.session.viewing.Viewing`.
+    fetched: int | None = None
+    watched: float | None = None
     # Whether an answer to a test image is right; `None` for sources.
     in_range: bool | None = None
     matched: int | None = None
@@ -217,6 +222,7 @@ def _answer(session: SessionRow, event: SessionEvent, place: int, item: Item, en
     points = tuple((float(y), float(x)) for y, x in data["points"])
     level = int(data["pjnd"])
     judgement = judge_item(item, level, points)
+    viewing = session.viewings.get(place - 1, UNKNOWN)
     return Answer(
         participant=session.participant,
         session=session.session,
@@ -243,19 +249,14 @@ def _answer(session: SessionRow, event: SessionEvent, place: int, item: Item, en
         in_range=None if judgement is None else judgement.in_range,
         matched=None if judgement is None else len(judgement.matched),
         passed=None if judgement is None else judgement.passed,
+        fetched=viewing.fetched,
+        watched=viewing.watched,
         **{name: read(data.get(name)) for name, read in _MEASURED.items()},
     )
 
 
-def _number(value: object) -> float | None:
-    """Read a number that a page sent; `None` for anything that can't be a measurement."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if value == 0 or _LEAST <= value <= _MOST else None
-
-
 def _count(value: object) -> int | None:
-    number = _number(value)
+    number = read_number(value)
     return None if number is None else round(number)
 
 
@@ -272,15 +273,15 @@ def late_frames(value: object) -> int | None:
 
 #: Fields of `Answer` that the page measures, and how each is read from the data of its event.
 _MEASURED: dict[str, Callable[[object], Any]] = {
-    "shown_ms": _number,
-    "rate": _number,
-    "achieved": _number,
+    "shown_ms": read_number,
+    "rate": read_number,
+    "achieved": read_number,
     "frames_per_image": _count,
     "late": late_frames,
-    "dpr": _number,
-    "px_per_cm": _number,
-    "width_css": _number,
-    "height_css": _number,
+    "dpr": read_number,
+    "px_per_cm": read_number,
+    "width_css": read_number,
+    "height_css": read_number,
 }
 
 
@@ -313,7 +314,12 @@ def _off_size(rules: Rules, answer: Answer) -> bool:
 
 
 def _odd(answer: Answer) -> Iterable[str]:
-    if answer.shown_ms is not None and answer.shown_ms < FASTEST_MS:
+    if is_unseen(answer.watched):
+        yield "unseen"
+    if is_overstated(answer.shown_ms, answer.watched):
+        yield "overstated"
+    clocks = (None if answer.shown_ms is None else answer.shown_ms / 1000, answer.watched)
+    if any(seconds is not None and seconds < FASTEST_SECONDS for seconds in clocks):
         yield "fast"
     if answer.track is not None and len({level for _, level in answer.track}) < FEWEST_POSITIONS:
         yield "few_positions"

@@ -94,7 +94,13 @@ def answer_columns(clicks: int) -> tuple[Column, ...]:
         _field("answered", "text", "Time of the answer by the person's clock, ISO 8601"),
         _field("received", "text", "Time at which the answer was stored, by the server's clock, ISO 8601"),
         _field("at_ms", "number", "Time of the answer since the page was opened", "ms"),
-        _field("shown_ms", "number", "How long the image was shown before the answer", "ms"),
+        _field("shown_ms", "number", "How long the image was shown before the answer, as the page measured it", "ms"),
+        _field("fetched", "integer", "Number of the image's files that the server had sent before the answer", "files"),
+        _field(
+            "watched", "number",
+            "How long the person can have seen the image, by the server's clock: since it sent the reference and "
+            "stored the answer before; 0 if it had not sent the images that the answer is about", "s",
+        ),
         Column(
             "track", "json", "Every position of the slider: [[ms since the image was shown, level], ...]",
             lambda answer: None if answer.track is None else as_json(answer.track),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pixq.study.results.answers import SessionEvent, SessionRow
 from pixq.study.results.session_summary import SessionSummary, summary_of
 from pixq.study.session.service import SessionService
+from pixq.study.session.viewing import Viewing
 
 __all__ = ["StudyResults", "load_results"]
 
@@ -30,6 +32,9 @@ def load_results(service: SessionService) -> StudyResults:
         The service of the study's database.
     """
     results = StudyResults([], [], [])
+    viewings: dict[int, dict[int, Viewing]] = defaultdict(dict)
+    for image in service.store.assignments():
+        viewings[image.session][image.place] = Viewing(image.fetched, image.watched)
     for session, stored in service.store.sessions_with_events():
         events = [event for event, _ in stored]
         progress, plan = service.replay(session, events), service.plan(session)
@@ -46,6 +51,7 @@ def load_results(service: SessionService) -> StudyResults:
                 rules=plan.rules,
                 shown=plan.trials,
                 counted=frozenset(answer.number for answer in progress.answers),
+                viewings=viewings[session.id],
             )
         )
         results.events.extend(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,7 +27,8 @@ async def _image(request: Request) -> Response:
     key = request.path_params["key"]
     await services.forget_withdrawn()
     try:
-        image = services.service.image(key, wait=False) or await services.read(services.service.image, key)
+        find = partial(services.service.image, key, sent=request.method == "GET")
+        image = find(wait=False) or await services.read(find)
         if image is None:
             raise HTTPException(404)
         content = services.images.get(image.path)

@@ -37,8 +37,10 @@ async def _start(request: Request) -> Response:
         raise RequestError(422, "platform must be an object, language a string, and again a boolean")
     parameters = {name: value for name, value in platform.items() if isinstance(value, str)}
 
+    address = services.client(request)
+
     def job() -> tuple[dict[str, Any], str, StoredSize | None]:
-        started = services.service.start(parameters, language, again=again)
+        started = services.service.start(parameters, language, again=again, address=address)
         token_hash = hash_token(started["token"])
         return started, token_hash, services.query_size(token_hash) if started["token"] else None
 
@@ -81,9 +83,11 @@ async def _events(request: Request) -> Response:
     if stored.size + _new_bytes(batch, stored) > services.limits.session_bytes:
         raise RequestError(413, f"this session has reached its limit of {services.limits.session_bytes >> 20} MiB")
 
+    address = services.client(request)
+
     def job() -> tuple[int, dict[str, Any], bytes]:
         # The response is encoded in the thread too: a trial lists hundreds of images.
-        appended = services.service.append(token, batch)
+        appended = services.service.append(token, batch, address=address)
         return appended["stored"] + 1, appended["state"], bytes(JSONResponse(appended).body)
 
     try:

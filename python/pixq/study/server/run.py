@@ -63,6 +63,7 @@ def serve(
     limits: Limits | None = None,
     page: Mapping[str, tuple[bytes, str]] | None = None,
     private: Path | None = None,
+    rehearsal: bool = False,
 ) -> None:
     """Serve a study until interrupted.
 
@@ -88,6 +89,8 @@ def serve(
         Files of the participants' page; by default the page that comes with pixq.
     private
         Folder of the key, the token and `answers.db`; by default the study's folder.
+    rehearsal
+        Whether simulated people take part; see `pixq.study.session.service.SessionService`.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def serve(
     terminated: list[int] = []
     store = open_store(database or str(folder / ANSWERS_FILE), wait=DATABASE_SECONDS, brief=True)
     try:
-        service = SessionService(opened, store, key)
+        service = SessionService(opened, store, key, rehearsal=rehearsal)
         with explain_database_errors(store):
             store.watch_identity()
             check_key(key, store)

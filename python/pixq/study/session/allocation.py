@@ -43,16 +43,22 @@ class Reservation:
     ----------
     source
         Id of the source.
-    last_event
-        Time of the last event of the session, in seconds since the epoch.
+    ends
+        When the source becomes free again, in seconds since the epoch.
+    answered
+        Whether the session has an answer that somebody looked for; many people look in and leave.
+    address
+        Hash of the address that the session comes from; sessions of unknown addresses share one.
     """
 
     source: str
-    last_event: float
+    ends: float
+    answered: bool = False
+    address: str = ""
 
 
 def count_with_reservations(
-    answers: Mapping[str, int], reserved: Iterable[Reservation], now: float, hold_seconds: float
+    answers: Mapping[str, int], reserved: Iterable[Reservation], quota: int | None = None
 ) -> dict[str, int]:
     """Number of answers by source, including those that unfinished sessions have reserved.
 
@@ -62,22 +68,41 @@ def count_with_reservations(
         Number of stored answers by source.
     reserved
         Sources that unfinished sessions have yet to answer.
-    now
-        Current time, in seconds since the epoch.
-    hold_seconds
-        How long a session reserves its sources after its last event.
+    quota
+        Wanted answers per source, if anybody may start sessions: then nobody can reserve everything. Sessions without
+        an answer count for at most half of the answers that are still missing, and those of one address, with an
+        answer, for at most half of them, or one.
 
     Examples
     --------
-    >>> count_with_reservations({"a": 2}, [Reservation("a", 90.0), Reservation("b", 10.0)], 100.0, 60.0)
-    {'a': 3}
+    >>> reserved = [Reservation("a", 90.0) for _ in range(100)]
+    >>> count_with_reservations({"a": 2}, reserved), count_with_reservations({"a": 2}, reserved, quota=10)
+    ({'a': 102}, {'a': 6})
     """
-    held = Counter(item.source for item in reserved if now - item.last_event < hold_seconds)
-    return dict(Counter(answers) + held)
+    if quota is None:
+        return dict(Counter(answers) + Counter(item.source for item in reserved))
+    by_address: Counter[tuple[str, str]] = Counter()
+    early: Counter[str] = Counter()
+    for item in reserved:
+        if item.answered:
+            by_address[item.source, item.address] += 1
+        else:
+            early[item.source] += 1
+    counts = Counter(answers)
+    for (source, _), number in by_address.items():
+        counts[source] += min(number, max(1, (quota - answers.get(source, 0)) // 2))
+    for source, number in early.items():
+        counts[source] += min(number, max(0, (quota - counts[source]) // 2))
+    return dict(counts)
 
 
 def allocate_images(
-    study: Study, participant: str, session: int, answers: Mapping[str, int], seen: Collection[str] = ()
+    study: Study,
+    participant: str,
+    session: int,
+    answers: Mapping[str, int],
+    seen: Collection[str] = (),
+    order: Mapping[str, int] | None = None,
 ) -> tuple[PlannedImage, ...]:
     """Choose the images of a session, in the order in which they are shown.
 
@@ -97,6 +122,8 @@ def allocate_images(
         Number of answers by source; see `count_with_reservations`.
     seen
         Ids that the person's earlier sessions showed; a test image as often as it was shown.
+    order
+        The counts by which sources are ordered; by default `answers`.
 
     Returns
     -------
@@ -124,7 +151,8 @@ def allocate_images(
     times_seen.update(source.reference for source in study.training)
     excluded = set(times_seen)
     chosen: list[str] = []
-    ranked = sorted(study.source, key=lambda source: (answers.get(source.id, 0), hash_of("source", source.id)))
+    order = answers if order is None else order
+    ranked = sorted(study.source, key=lambda source: (order.get(source.id, 0), hash_of("source", source.id)))
     for source in ranked:
         wanted = len(chosen) < study.quota.images and answers.get(source.id, 0) <= study.quota.answers
         if wanted and source.reference not in excluded:
@@ -133,12 +161,12 @@ def allocate_images(
     if not any(answers.get(name, 0) < study.quota.answers for name in chosen):
         return ()
     tests = _choose_tests(study, times_seen, {references[name] for name in chosen}, hash_of)
-    order = [PlannedImage(name, False) for name in sorted(chosen, key=lambda name: hash_of("order", name))]
-    total = len(order) + len(tests)
+    images = [PlannedImage(name, False) for name in sorted(chosen, key=lambda name: hash_of("order", name))]
+    total = len(images) + len(tests)
     places = sorted(sorted(range(1, total), key=lambda place: hash_of("place", place))[: len(tests)])
     for place, name in zip(places, tests, strict=True):
-        order.insert(place, PlannedImage(name, True))
-    return tuple(order)
+        images.insert(place, PlannedImage(name, True))
+    return tuple(images)
 
 
 def _choose_tests(study: Study, times_seen: Counter[str], used: set[str], hash_of: _Hash) -> list[str]:

@@ -12,10 +12,12 @@ from pixq.study.design.survey import Question
 
 __all__ = [
     "EVENT_KINDS", "LOGGED_KINDS", "AnswerPayload",
-    "Calibration", "Check", "Consent", "Payload", "SurveyPayload", "parse_payload",
+    "Calibration", "Check", "Consent", "Payload", "SurveyPayload", "parse_payload", "read_number",
 ]  # fmt: skip
 
 _LIMITS = CONSTANTS["limits"]
+#: The smallest and the largest number from a page that counts as a measurement; 0 does too.
+_LEAST, _MOST = 1e-6, 1e12
 _Pixels = Annotated[float, Field(ge=0, le=_LIMITS["css_pixels"])]
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 
@@ -144,3 +146,16 @@ def parse_payload(kind: str, data: Any) -> Payload:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise ValueError(": ".join(part for part in (kind, where, first["msg"]) if part)) from None
+
+
+def read_number(value: object) -> float | None:
+    """Read a number that a page measured and no payload declares; `None` for anything that can't be a measurement.
+
+    Examples
+    --------
+    >>> read_number(60), read_number("60"), read_number(1e300)
+    (60.0, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if value == 0 or _LEAST <= value <= _MOST else None

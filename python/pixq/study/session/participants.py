@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pixq import ranges
 from pixq.errors import PixqError
-from pixq.study.design.config import Platform
+from pixq.study.design.config import Platform, Qualification
 from pixq.study.design.platforms import PLATFORMS
 from pixq.study.store.keys import Key
 
@@ -29,10 +29,13 @@ class Person:
         The person's pseudonym.
     visit
         The pseudonym of the platform's own session, where it has such.
+    proven
+        Whether the address proves who the person is, and does not just say so.
     """
 
     id: str
     visit: str | None = None
+    proven: bool = False
 
 
 def person(kind: str, key: Key, parameters: Mapping[str, str]) -> Person:
@@ -61,7 +64,8 @@ def person(kind: str, key: Key, parameters: Mapping[str, str]) -> Person:
         raise ValueError(platform.refusal)
     if platform.sealed and not secrets.compare_digest(_seal(key, name[:_NAME]), name[_NAME:]):
         raise ValueError(platform.refusal)
-    return Person(key.pseudonym(kind, name), None if visit is None else key.sign("visit", kind, visit)[:32])
+    pseudonym = None if visit is None else key.sign("visit", kind, visit)[:32]
+    return Person(key.pseudonym(kind, name), pseudonym, platform.sealed)
 
 
 def rehearsal_address(kind: str, key: Key, name: str, visit: str) -> dict[str, str]:
@@ -127,8 +131,17 @@ def _seal(key: Key, name: str) -> str:
     return key.sign("link", name)[:_SEAL]
 
 
-def completion(platform: Platform, step: str) -> dict[str, str | None] | None:
+def completion(platform: Platform, step: str, unqualified: Qualification | None = None) -> dict[str, str | None] | None:
     """Give the code and the address that end a session, or `None` before its end.
+
+    Parameters
+    ----------
+    platform
+        The study's platform.
+    step
+        The step of the session.
+    unqualified
+        The rules by which a completed session gets another code or none, or `None` if it gets the usual one.
 
     Examples
     --------
@@ -136,7 +149,8 @@ def completion(platform: Platform, step: str) -> dict[str, str | None] | None:
     {'code': 'C3', 'url': 'https://a.example/?cc=C3'}
     >>> completion(Platform(), "trial")
     """
-    codes = {"completed": platform.done, "screened_out": platform.screened_out, "failed": platform.failed}
+    done = platform.done if unqualified is None else unqualified.code
+    codes = {"completed": done, "screened_out": platform.screened_out, "failed": platform.failed}
     if step not in codes:
         return None
     code, url = codes[step], platform.url or PLATFORMS[platform.kind].url

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import json
 import re
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +14,14 @@ from cachetools import LRUCache, cachedmethod
 
 from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedStudy, StudyImage
-from pixq.study.session.allocation import Reservation, allocate_images, count_with_reservations
-from pixq.study.session.judge import Eligibility, eligibility
+from pixq.study.session.admission import Admission, session_token
 from pixq.study.session.participants import Person, completion, person
-from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, plan_json, public_rules, public_study
+from pixq.study.session.qualification import qualifies
+from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, public_rules, public_study
 from pixq.study.session.state_machine import SessionProgress, State, advance, replay
+from pixq.study.session.viewing import UNKNOWN, ViewingRecord
 from pixq.study.store.keys import Key, hash_token
-from pixq.study.store.records import Event, History, Session, SessionChanges, UnknownSession
+from pixq.study.store.records import AnsweredImage, Event, History, Session, SessionChanges, UnknownSession
 from pixq.study.store.store import Store
 
 __all__ = ["MAX_EVENTS", "SessionService", "UnexpectedEvent"]
@@ -30,11 +30,6 @@ __all__ = ["MAX_EVENTS", "SessionService", "UnexpectedEvent"]
 MAX_EVENTS = 20_000
 #: Number of sessions in memory; others are read from the database again.
 _CACHED = 2_000
-#: Number of sessions that a person may start for each one that may be completed.
-_STARTS_PER_SESSION = 3
-#: Seconds for which a session that has not passed calibration reserves its images: many people look in and leave.
-_EARLY_SECONDS = 600.0
-_EARLY_STEPS = ("consent", "check", "calibration")
 
 #: The key of an image: public name of the session, key of the trial, level, and a seal.
 _IMAGE = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})\.([0-9]{1,3})\.([0-9a-f]{32})")
@@ -65,21 +60,38 @@ class SessionService:
         Secret key of the study.
     clock
         Returns seconds since the epoch.
+    viewings
+        The record of the images that were sent; by default a new one.
+    rehearsal
+        Whether simulated people take part. Their clocks are made up and they share an address, so nothing is concluded
+        from either.
     """
 
-    def __init__(self, opened: OpenedStudy, store: Store, key: Key, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        opened: OpenedStudy,
+        store: Store,
+        key: Key,
+        clock: Callable[[], float] = time.time,
+        *,
+        viewings: ViewingRecord | None = None,
+        rehearsal: bool = False,
+    ) -> None:
         self.opened = opened
         self.study = opened.study
         self.public = public_study(opened.study)
         self.store = store
         self._key = key
         self._clock = clock
+        self._viewings = None if rehearsal else viewings or ViewingRecord()
+        self._admission = Admission(opened, key, clock, rehearsal=rehearsal)
         self._consents_saved = False
         # The caches are shared by threads.
         self._lock = threading.Lock()
         self._progress: LRUCache[int, SessionProgress] = LRUCache(_CACHED)
         self._plans: LRUCache[str, SessionPlan] = LRUCache(_CACHED)
         self._trials: LRUCache[tuple[str, str, int], dict[str, Any]] = LRUCache(_CACHED)
+        self._qualified: LRUCache[int, bool] = LRUCache(_CACHED)
 
     def check(self) -> None:
         """Check that unfinished sessions can continue with the study as it is now.
@@ -108,7 +120,9 @@ class SessionService:
                             "put it back"
                         )
 
-    def start(self, platform: Mapping[str, str], language: str, *, again: bool = False) -> dict[str, Any]:
+    def start(
+        self, platform: Mapping[str, str], language: str, *, again: bool = False, address: str = ""
+    ) -> dict[str, Any]:
         """Start a session for a person, or resume the unfinished one; return `token`, `study` and `state`.
 
         Parameters
@@ -121,6 +135,8 @@ class SessionService:
             Whether a person who has completed a session starts another one. By default they get the completed one, so
             that reloading the last page still shows the completion code. On platforms that identify visits, a new
             visit always starts a new session.
+        address
+            Hash of the client's address; it stays in memory.
 
         Raises
         ------
@@ -130,24 +146,27 @@ class SessionService:
         participant = person(self.study.platform.kind, self._key, platform)
         self._save_consents()
         language = language if language in self.study.languages else self.study.default_language
-        reason = ""
+        refused: State = {}
+        new: list[str] = []
 
         def draw(history: History) -> Mapping[str, Any] | None:
-            nonlocal reason
-            drawn, reason = self._draw_session(history, participant.id, language)
+            drawn, state = self._admission.draw(history, participant.id, language)
+            refused.update(state)
+            new.extend([drawn["public"]] if drawn else [])
             return drawn
 
-        session = self.store.start(participant.id, participant.visit, self._clock(), draw, again=again)
+        session = self.store.start(
+            participant.id, participant.visit, self._clock(), draw, again=again, proven=participant.proven
+        )
         if session is None:
-            state: State = {
-                "step": "screened_out", "next": 0, "index": 0, "of": 0, "reason": reason,
-                "completion": completion(self.study.platform, "screened_out"),
-            }  # fmt: skip
-            return {"token": "", "study": self.public, "state": state}
+            return {"token": "", "study": self.public, "state": refused}
+        self._admission.remember_address(session.id, address)
+        if session.public in new and self._viewings is not None:
+            self._viewings.begin(session.public)
         state = self._page_state(session, self._load_progress(session, self.store.events))
         # A session keeps the rules that it started with.
         public = {**self.public, **public_rules(self.plan(session).rules)}
-        return {"token": self._token(session.public), "study": public, "state": state}
+        return {"token": session_token(self._key, session.public), "study": public, "state": state}
 
     def state(self, token: str) -> State:
         """The state of a session, as its page gets it.
@@ -160,8 +179,19 @@ class SessionService:
         session = self.store.session_by_token(hash_token(token))
         return self._page_state(session, self._load_progress(session, self.store.events))
 
-    def append(self, token: str, batch: Sequence[Event]) -> dict[str, Any]:
+    def append(self, token: str, batch: Sequence[Event], *, address: str = "", live: bool = True) -> dict[str, Any]:
         """Store events; return `stored`, the number of the last event stored so far (-1: none), and `state`.
+
+        Parameters
+        ----------
+        token
+            Token of the session.
+        batch
+            Events in the order of their numbers, without gaps.
+        address
+            Hash of the client's address; it stays in memory.
+        live
+            Whether the page sends the events as they happen, so that the server's own clock can judge them.
 
         Raises
         ------
@@ -170,7 +200,9 @@ class SessionService:
         UnknownSession, MissingEvents, EventConflict, DatabaseUnavailable
             As in `Store.append`.
         """
-        admitted: list[SessionProgress] = []
+        viewings = self._viewings if live else None
+        now = 0.0 if viewings is None else viewings.now()
+        admitted: list[tuple[SessionProgress, list[tuple[int, int]]]] = []
 
         def admit(
             session: Session, first: int, new: Sequence[Event], read: Callable[[int], list[Event]]
@@ -183,8 +215,16 @@ class SessionService:
                 after, refusal = advance(plan, after, event)
                 if refusal:
                     raise UnexpectedEvent(refusal, event.number, first)
-            admitted.append(after)
-            answered = tuple((answer.place, answer.passed) for answer in after.answers[len(before.answers) :])
+            levels = {event.number: event for event in new}
+            places = _answered_places(plan, before, after)
+            chosen = [(place, json.loads(levels[number].data)["pjnd"]) for place, number in places]
+            seen = viewings.view(session.public, chosen, now) if viewings else [UNKNOWN] * len(chosen)
+            answers = after.answers[len(before.answers) :]
+            answered = tuple(
+                AnsweredImage(answer.place, answer.passed, *viewing)
+                for answer, viewing in zip(answers, seen[len(seen) - len(answers) :], strict=True)
+            )
+            admitted.append((after, chosen))
             agreed = before.step == "consent" and after.step not in ("consent", "failed")
             agreement = next((event for event in new if event.kind == "consent"), None)
             consent = self._consent_digest(session, agreement, first) if agreed and agreement else None
@@ -192,9 +232,12 @@ class SessionService:
 
         appended = self.store.append(hash_token(token), batch, self._clock(), admit)
         session = appended.session
-        if admitted:
+        self._admission.remember_address(session.id, address)
+        for after, chosen in admitted:
             # True only now that the transaction is committed.
-            self._cache_progress(session, admitted[0])
+            self._cache_progress(session, after)
+            if viewings:
+                viewings.store(session.public, [place for place, _ in chosen], now)
         progress = self._load_progress(session, self.store.events, appended.next)
         return {"stored": appended.next - 1, "state": self._page_state(session, progress)}
 
@@ -232,16 +275,26 @@ class SessionService:
             participant.id,
             participant.visit,
             self._clock(),
-            lambda _: self._new_session(plan, images, language),
+            lambda _: self._admission.new_session(plan, images, language),
             again=True,
         )
         if session is None:
             raise RuntimeError("a session that was drawn was not started")
         before = len(self.store.events(session.id))
-        return max(0, int(self.append(self._token(session.public), events)["stored"]) + 1 - before)
+        appended = self.append(session_token(self._key, session.public), events, live=False)
+        return max(0, int(appended["stored"]) + 1 - before)
 
-    def image(self, key: str, *, wait: bool = True) -> StudyImage | None:
+    def image(self, key: str, *, wait: bool = True, sent: bool = True) -> StudyImage | None:
         """The image of a key that a page sent; `None` if this needs the database and `wait` is false.
+
+        Parameters
+        ----------
+        key
+            The key of the image.
+        wait
+            Whether to wait for the database.
+        sent
+            Whether the image is sent to the page, so that the session's record says so.
 
         Raises
         ------
@@ -259,10 +312,14 @@ class SessionService:
         if plan is None and not wait:
             return None
         plan = plan or self.plan(self.store.session_by_public_name(public))
-        item = next(item for item in (*plan.training, *plan.trials) if item.key == trial)
+        place, item = next(
+            (place, item) for place, item in enumerate((*plan.training, *plan.trials)) if item.key == trial
+        )
         source = self.opened.sources.get(item.source)
         if source is None or int(level) not in source.levels:
             raise UnknownSession
+        if sent and self._viewings is not None:
+            self._viewings.send(public, place, int(level))
         return source.levels[int(level)]
 
     def forget_images(self) -> None:
@@ -280,56 +337,6 @@ class SessionService:
         plan = json.loads(session.plan)
         # The keys of an offline session come from its file, which was made before the session existed.
         return parse_plan(plan, self._key, plan.get("keys", session.public))
-
-    def _eligibility(self, history: History) -> Eligibility:
-        quota = self.study.quota
-        completed = sum(session.step == "completed" for session in history.sessions)
-        result = eligibility(quota, completed, history.passed)
-        return "finished" if len(history.sessions) >= _STARTS_PER_SESSION * quota.max_sessions else result
-
-    def _draw_session(self, history: History, participant: str, language: str) -> tuple[Mapping[str, Any] | None, str]:
-        """A new session for a person, or the reason why there is none."""
-        eligible = self._eligibility(history)
-        if eligible != "welcome":
-            return None, eligible
-        now, hold = self._clock(), self.study.quota.hold_minutes * 60
-        reserved = [
-            Reservation(source, heard)
-            for source, heard, step in history.reserved
-            if step not in _EARLY_STEPS or now - heard < _EARLY_SECONDS
-        ]
-        # Answers of people who were screened out don't count.
-        screened_out = {
-            other
-            for other, (completed, passed) in history.tested.items()
-            if eligibility(self.study.quota, completed, passed) == "screened_out"
-        }
-        answers = count_with_reservations(history.answers(screened_out), reserved, now, hold)
-        chosen = allocate_images(self.study, participant, len(history.sessions) + 1, answers, history.seen)
-        if not chosen:
-            every = {source.id for source in self.study.source}
-            return None, "finished" if every <= set(history.seen) else "full"
-        trained = any(session.step in ("trial", "survey", "completed") for session in history.sessions)
-        training = [] if trained else [source.id for source in self.study.training]
-        images = [(image.source, image.test) for image in chosen]
-        return self._new_session(plan_json(self.opened, training, [name for name, _ in images]), images, language), ""
-
-    def _new_session(
-        self, plan: Mapping[str, Any], images: Sequence[tuple[str, bool]], language: str
-    ) -> Mapping[str, Any]:
-        """The values that `Store.start` needs for a new session."""
-        public = secrets.token_hex(16)
-        return {
-            "public": public, "token": hash_token(self._token(public)), "language": language, "step": "consent",
-            "plan": json.dumps(plan), "images": images,
-        }  # fmt: skip
-
-    def _token(self, public: str) -> str:
-        """The token of a session: 256 bits that nobody can derive without the key.
-
-        It is the same for a page that is reloaded: unsent events are kept in the browser under the token.
-        """
-        return self._key.sign("token", public)
 
     def _seal(self, public: str, trial: str, level: str) -> str:
         return self._key.sign("image", public, trial, level)[:32]
@@ -400,11 +407,26 @@ class SessionService:
         if progress.feedback is not None:
             state["feedback"] = progress.feedback
         if progress.ended:
-            state["completion"] = completion(self.study.platform, progress.step)
+            unqualified = None
+            if progress.step == "completed" and not self._qualifies(session, progress):
+                unqualified = self.study.qualification
+                if unqualified is not None and unqualified.code is None:
+                    state["reason"] = "unqualified"
+            state["completion"] = completion(self.study.platform, progress.step, unqualified)
         if progress.step == "completed" and session.visit is None:
             with self.store.history(session.participant) as history:
-                state["more"] = self._draw_session(history, session.participant, session.language)[0] is not None
+                state["more"] = self._admission.draw(history, session.participant, session.language)[0] is not None
         return state
+
+    @cachedmethod(lambda self: self._qualified, lambda self, session, _: session.id, lambda self: self._lock)
+    def _qualifies(self, session: Session, progress: SessionProgress) -> bool:
+        """Whether a completed session gets the usual completion code."""
+        rules = self.study.qualification
+        if rules is None:
+            return True
+        first = progress.answers[0].number if progress.answers else 0
+        watched = {image.place: image.watched for image in self.store.assignments(session.id)}
+        return qualifies(rules, progress, self.store.events(session.id, first), watched)
 
     @cachedmethod(
         lambda self: self._trials,
@@ -424,3 +446,10 @@ class SessionService:
 
     def _image_key(self, public: str, item: Item, level: int) -> str:
         return f"{public}.{item.key}.{level}.{self._seal(public, item.key, str(level))}"
+
+
+def _answered_places(plan: SessionPlan, before: SessionProgress, after: SessionProgress) -> list[tuple[int, int]]:
+    """The places of the images that new events answer, training images first, and the numbers of these events."""
+    trained = [(answer.place, answer.number) for answer in after.trained[len(before.trained) :]]
+    answers = after.answers[len(before.answers) :]
+    return [*trained, *((len(plan.training) + answer.place, answer.number) for answer in answers)]

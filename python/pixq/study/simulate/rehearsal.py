@@ -105,7 +105,8 @@ class Rehearsed:
     people
         The people by pseudonym.
     refused
-        Why people could not begin another session, by pseudonym: `screened_out`, `finished` or `full`.
+        Why people could not begin another session, by pseudonym: `screened_out`, `finished`, `full` or
+        `enough`.
     sessions, answers
         The stored sessions and the answers.
     truths

@@ -99,7 +99,7 @@ def _main(folder: str, database: str, private: str, *page: str) -> int:
     try:
         run.serve(
             Path(folder), database=database, private=Path(private), port=0, limits=limits,
-            page=None if page else _BLANK,
+            rehearsal=True, page=None if page else _BLANK,
         )  # fmt: skip
     except PixqError as error:
         print(f"pixq: {error}", file=sys.stderr)

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, select, text, update
+from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, or_, select, text, update
 
-from pixq.study.store.records import ENDED, Event, History, Session, SessionChanges
+from pixq.study.store.records import ENDED, Event, History, Hold, Session, SessionChanges
 from pixq.study.store.tables import assignments, consents, events, facts, sessions
 
 __all__ = [
@@ -89,19 +89,35 @@ def select_history(connection: Connection, participant: str, sessions_before: It
     passed: dict[str, list[bool]] = defaultdict(list)
     for person, correct in connection.execute(tested):
         passed[person].append(correct)
-    unfinished = (
-        select(assignments.c.source, sessions.c.heard, sessions.c.step)
-        .join(sessions, sessions.c.id == assignments.c.session)
-        .where(~assignments.c.test, sessions.c.ended.is_(None))
-    )
     return History(
         tuple(sessions_before),
         tuple(row.passed for row in rows if row.passed is not None),
         tuple(row.source for row in rows),
         partial(_count_answers, connection),
         {person: (count, tuple(passed[person])) for person, count in connection.execute(completed)},
-        tuple((source, heard, step) for source, heard, step in connection.execute(unfinished)),
+        partial(_select_holds, connection),
     )
+
+
+def _select_holds(
+    connection: Connection, *, started: float, answered: float, until: float, watched: float
+) -> list[Hold]:
+    """See `pixq.study.store.records.SelectHolds`."""
+    looked = or_(assignments.c.watched.is_(None), assignments.c.watched >= watched)
+    last = (
+        select(assignments.c.session, func.max(assignments.c.answered).label("last"))
+        .where(assignments.c.answered.between(answered, until), looked)
+        .group_by(assignments.c.session)
+        .subquery()
+    )
+    query = (
+        select(sessions.c.id, assignments.c.source, sessions.c.started, last.c.last)
+        .join(assignments, assignments.c.session == sessions.c.id)
+        .outerjoin(last, last.c.session == sessions.c.id)
+        .where(~assignments.c.test, sessions.c.ended.is_(None))
+        .where(or_(sessions.c.started.between(started, until), last.c.last.is_not(None)))
+    )
+    return [Hold(*row) for row in connection.execute(query)]
 
 
 def _count_answers(connection: Connection, without: Collection[str]) -> dict[str, int]:
@@ -126,9 +142,7 @@ def apply_changes(connection: Connection, session: Session, changes: SessionChan
         query = select(consents.c.language).where(consents.c.digest == changes.consent)
         values |= {"consent": changes.consent, "language": connection.execute(query).scalar_one()}
     connection.execute(_UPDATE, {"of": session.id, **values})
-    for place, passed in changes.answered:
-        connection.execute(
-            update(assignments)
-            .where(assignments.c.session == session.id, assignments.c.place == place, assignments.c.answered.is_(None))
-            .values(answered=now, passed=passed)
-        )
+    for answer in changes.answered:
+        place = (assignments.c.session == session.id, assignments.c.place == answer.place)
+        values = {"answered": now, "passed": answer.passed, "fetched": answer.fetched, "watched": answer.watched}
+        connection.execute(update(assignments).where(*place, assignments.c.answered.is_(None)).values(values))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 __all__ = [
-    "ENDED", "AppendResult", "Assignment", "DatabaseUnavailable", "Event", "EventConflict", "History",
-    "MissingEvents", "Session", "SessionChanges", "UnknownSession",
+    "ENDED", "AnsweredImage", "AppendResult", "Assignment", "DatabaseUnavailable", "Event", "EventConflict", "History",
+    "Hold", "MissingEvents", "SelectHolds", "Session", "SessionChanges", "UnknownSession",
 ]  # fmt: skip
 
 #: Steps at which a session has ended.
@@ -104,6 +104,37 @@ class Assignment(NamedTuple):
     watched: float | None = None
 
 
+class Hold(NamedTuple):
+    """An image, no test image, of an unfinished session.
+
+    Parameters
+    ----------
+    session
+        Number of the session in the database.
+    source
+        Id of the source.
+    started
+        When the session started, in seconds since the epoch.
+    answered
+        When the session last answered an image that somebody looked at, or `None`.
+    """
+
+    session: int
+    source: str
+    started: float
+    answered: float | None
+
+
+class SelectHolds(Protocol):
+    """Selects the images of unfinished sessions that hold their places."""
+
+    def __call__(self, *, started: float, answered: float, until: float, watched: float) -> list[Hold]:
+        """Sessions that started after `started`, or answered after `answered`, and neither after `until`.
+
+        Only answers count that were watched for `watched` seconds, or for which that is unknown.
+        """
+
+
 @dataclass(frozen=True)
 class History:
     """What a new session depends on: the sessions of the person, and the answers of everybody.
@@ -120,8 +151,8 @@ class History:
         Counts the answers of completed sessions by source, without those of the given people.
     tested
         By person: number of completed sessions, and for each answered test image whether the answer was correct.
-    reserved
-        Source, time of the last event, and step, for each image of an unfinished session.
+    holds
+        Selects the images that unfinished sessions hold.
     """
 
     sessions: tuple[Session, ...]
@@ -129,7 +160,16 @@ class History:
     seen: tuple[str, ...]
     answers: Callable[[Collection[str]], Mapping[str, int]]
     tested: Mapping[str, tuple[int, tuple[bool, ...]]]
-    reserved: tuple[tuple[str, float, str], ...]
+    holds: SelectHolds
+
+
+class AnsweredImage(NamedTuple):
+    """An image of a session that is answered: its place, and what `Assignment` says about the answer."""
+
+    place: int
+    passed: bool | None
+    fetched: int | None = None
+    watched: float | None = None
 
 
 @dataclass(frozen=True)
@@ -141,15 +181,14 @@ class SessionChanges:
     step, reason
         New step of the session, and why it failed.
     answered
-        For each answered image its place in the session, and whether the answer was correct (`None`: not a test
-        image).
+        The images that the events answer.
     consent
         Digest of the text that the person agreed to; the session continues in the language of the text.
     """
 
     step: str
     reason: str = ""
-    answered: tuple[tuple[int, bool | None], ...] = ()
+    answered: tuple[AnsweredImage, ...] = ()
     consent: str | None = None
 
 

@@ -161,6 +161,7 @@ class Store:
         draw: Callable[[History], Mapping[str, Any] | None],
         *,
         again: bool = False,
+        proven: bool = True,
     ) -> Session | None:
         """The session of a person: the one of this visit, the unfinished one, or a new one.
 
@@ -175,6 +176,9 @@ class Store:
             image, in order) of a new session, or `None` if there should be none. Only one call runs at a time.
         again
             Whether a person who has completed a session gets a new one. Only has an effect without visits.
+        proven
+            Whether it is proven that the person is who they say. Otherwise a session that began under one visit is not
+            continued under another: anybody may know the person's ID.
 
         Returns
         -------
@@ -186,7 +190,8 @@ class Store:
             self._check_identity(connection)
             before = queries.find_sessions(connection, sessions.c.participant == participant)
             resumed = next((session for session in before if visit is not None and session.visit == visit), None)
-            resumed = resumed or next((session for session in before if session.ended is None), None)
+            if resumed is None and (visit is None or proven):
+                resumed = next((session for session in before if session.ended is None), None)
             if resumed is None and visit is None and not again and before and before[-1].step == "completed":
                 resumed = before[-1]
             if resumed is not None:
@@ -335,9 +340,11 @@ class Store:
         with self._reading() as connection:
             return queries.find_sessions(connection)
 
-    def assignments(self) -> list[Assignment]:
-        """The images of all sessions, in order."""
+    def assignments(self, session: int | None = None) -> list[Assignment]:
+        """The images of a session, or of all sessions, in order."""
         query = select(assignments).order_by(assignments.c.session, assignments.c.place)
+        if session is not None:
+            query = query.where(assignments.c.session == session)
         with self._reading() as connection:
             return [Assignment(*row) for row in connection.execute(query)]
 

@@ -4,6 +4,8 @@ import { requestNextSession } from "./next_session.ts";
 import type { State } from "./protocol.ts";
 import type { Key } from "./texts.ts";
 
+type End = "completed" | "screened_out" | "full" | "failed";
+
 /** Milliseconds to read the thanks before the platform takes over. */
 const THANKS = 4000;
 
@@ -11,7 +13,7 @@ const THANKS = 4000;
 export async function end(app: App, display: HTMLElement): Promise<void> {
   const { language, session } = app;
   const say = language.say.bind(language);
-  const { step, completion } = session.state as State & { step: "completed" | "screened_out" | "failed" };
+  const { step, completion } = session.state as State & { step: End };
   if (session.open) {
     await session.submit("done", { step });
     await session.storage.forget().catch(() => {});
@@ -19,7 +21,7 @@ export async function end(app: App, display: HTMLElement): Promise<void> {
   const url = completion?.url ?? null;
   const code = completion?.code ?? null;
   const sheet = el("div", { class: "sheet end" }, el("h1", {}, say(`${step}_title`)));
-  sheet.append(el("p", { class: "lead" }, say(textOf(session.state, url))));
+  sheet.append(el("p", { class: "lead" }, say(textOf(session.state, url), { minutes: session.state.minutes ?? 1, contact: session.study.contact })));
   if (code) {
     const copy = button(say("completed_copy"), () => {
       void navigator.clipboard.writeText(code).then(() => (copy.textContent = say("completed_copied")));
@@ -30,6 +32,9 @@ export async function end(app: App, display: HTMLElement): Promise<void> {
   if (url) {
     sheet.append(el("p", { class: "actions" }, el("a", { href: url, class: "main" }, say("completed_link"))));
     setTimeout(() => window.location.assign(url), THANKS);
+  }
+  if (step === "full") {
+    sheet.append(el("p", { class: "actions" }, button(say("full_again"), () => window.location.reload(), true)));
   }
   if (step === "completed" && session.state.more && !url) {
     sheet.append(el("p", { class: "actions" }, button(say("completed_more"), () => {
@@ -42,8 +47,9 @@ export async function end(app: App, display: HTMLElement): Promise<void> {
 
 function textOf({ step, reason }: State, url: string | null): Key {
   if (step === "completed" && url) return "completed_go";
-  if (reason === "full") return "full_text";
+  if (reason === "unqualified") return "unqualified_text";
+  if (reason === "enough") return "enough_text";
   if (reason === "finished") return "finished_text";
   if (reason === "consent") return "declined_text";
-  return `${step as "completed" | "screened_out" | "failed"}_text`;
+  return `${step as End}_text`;
 }

@@ -43,8 +43,10 @@ export interface State {
   trial?: TrialSpec | null;
   feedback?: Feedback | null;
   completion?: { code: string | null; url: string | null } | null;
-  /** Why the session ended before everything was answered. */
+  /** Why the session ended before everything was answered, or why it gets no code. */
   reason?: string;
+  /** Minutes until a place may become free. */
+  minutes?: number;
   /** Whether somebody who has completed a session may begin another. */
   more?: boolean;
 }
