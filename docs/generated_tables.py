@@ -80,9 +80,9 @@ def datasets(name: str) -> list[Row]:
 
 def study_checks(name: str) -> list[Row]:
     """The functions that `pixq study check` runs, and what each finds."""
-    from pixq.study.design.checks import SOURCE_PROBLEMS, SOURCE_WARNINGS, STUDY_WARNINGS
+    from pixq.study.design.checks import SOURCE_PROBLEMS, SOURCE_WARNINGS, STUDY_PROBLEMS, STUDY_WARNINGS
 
-    kinds = {"problem": SOURCE_PROBLEMS, "warning": (*SOURCE_WARNINGS, *STUDY_WARNINGS)}
+    kinds = {"problem": (*SOURCE_PROBLEMS, *STUDY_PROBLEMS), "warning": (*SOURCE_WARNINGS, *STUDY_WARNINGS)}
     rows = [
         (f"{{func}}`~{check.__module__}.{check.__name__}`", kind, _cell((check.__doc__ or "").partition("\n")[0]))
         for kind, checks in kinds.items()

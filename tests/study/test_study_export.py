@@ -20,9 +20,11 @@ from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedSource, OpenedStudy, StudyImage
 from pixq.study.results import export as exporting
 from pixq.study.results.answers import FLAGS, Answer, SessionEvent, SessionRow, answers_of, with_flags
+from pixq.study.results.event_times import TIME_PROBLEMS
 from pixq.study.results.export import answer_columns, dictionary, write_answers
 from pixq.study.results.status import status_of
 from pixq.study.session.session_plan import parse_plan, plan_json, rules_of
+from pixq.study.session.viewing import Viewing
 from pixq.study.store.keys import Key
 from support.studies import study
 
@@ -62,7 +64,7 @@ def session(name: str = "s", person: str = "p", shown: Sequence[str] = ("S1", "H
 
 def event(number: int, kind: str = "trial", name: str = "s", person: str = "p", **data: Any) -> SessionEvent:
     wall, received = f"2026-11-23T01:00:{number:02d}.000Z", f"2026-11-23T01:01:{number:02d}.000+00:00"
-    return SessionEvent(person, name, number, kind, 1000.0 * number, wall, received, data)
+    return SessionEvent(person, name, number, kind, 60_000.0 + 1000.0 * number, wall, received, data)
 
 
 def trial(number: int, source: str, pjnd: int = 14, **more: Any) -> SessionEvent:
@@ -90,7 +92,7 @@ def test_an_answer_is_a_row_with_all_that_was_said() -> None:
     assert (first.participant, first.session, first.session_number) == ("p", "s", 1)
     assert first.points == ((5.0, 5.0), (40.5, 60.25), (300.0, 300.0))
     assert (first.answered, first.received) == ("2026-11-23T01:00:04.000Z", "2026-11-23T01:01:04.000+00:00")
-    assert (first.at_ms, first.shown_ms, first.late, first.dpr) == (4000.0, 20_000.5, 3, 1.25)
+    assert (first.at_ms, first.shown_ms, first.late, first.dpr) == (64_000.0, 20_000.5, 3, 1.25)
     assert first.track == ((0.0, 1.0), (5.5, 12.0), (9.0, 14.0))
     # The calibration that counts is the last.
     assert first.environment == {"check": {"rate": 60, "width": 1920}, "calibration": {"px_per_cm": 40.0}}
@@ -145,6 +147,7 @@ FLAGGED: dict[str, dict[str, Any]] = {
     "late_frames": {"late": 13},
     "off_rate": {"achieved": 7.3},
     "off_size": {"width_css": 13.797 * 40 * 1.021},
+    "page_times": {"track": [[0, 1], [20_000, 12], [19_999, 14]]},
 }
 
 
@@ -162,6 +165,48 @@ def test_odd_answers_are_flagged(name: str) -> None:
 )  # fmt: skip
 def test_what_is_just_not_odd_is_not_flagged(fine: dict[str, Any]) -> None:
     assert one(**fine).flags == ()
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [{"wall": "2026-13-23T01:00:01Z"}, {"wall": "2026-11-23T25:00:01Z"}, {"at": 18_999.0}, {"at": 0.0}],
+)  # fmt: skip
+def test_times_of_a_page_that_cannot_be_are_flagged(impossible: dict[str, Any]) -> None:
+    row = session(shown=("S1", "S2"))
+    events = [event(0, "opened"), trial(1, "S1"), replace(trial(2, "S2"), **impossible)]
+    found = answers_of(STUDY, [row], events)
+    assert found[0].flags == ("interrupted",)
+    found = answers_of(STUDY, [row], [event(0, "frames"), *events[1:]])
+    assert [answer.flags for answer in found] == [(), ("page_times",)]
+    # A page that is opened again begins its time anew.
+    events = [trial(0, "S1"), replace(event(1, "opened"), at=0.0), replace(trial(2, "S2"), at=20_100.0)]
+    assert [answer.flags for answer in answers_of(STUDY, [row], events)] == [(), ("interrupted",)]
+
+
+def test_times_of_a_server_whose_clock_was_set_are_flagged() -> None:
+    events = [trial(0, "S1"), trial(1, "S2"), trial(2, "S0")]
+    row = session(shown=("S1", "S2", "S0"), started=events[0].received)
+    assert [answer.flags for answer in answers_of(STUDY, [row], events)] == [(), (), ()]
+    late = [*events[:1], replace(events[1], received="2026-11-24T00:00:00.000+00:00"), events[2]]
+    assert [answer.flags for answer in answers_of(STUDY, [row], late)] == [(), (), ("server_times",)]
+    row = replace(row, started="2026-11-23T01:01:01.500+00:00")
+    found = [answer.flags for answer in answers_of(STUDY, [row], events)]
+    assert found == [("server_times",), ("server_times",), ()]
+    future = [*events[:2], replace(events[2], received="2999-01-01T00:00:00.000+00:00")]
+    assert answers_of(STUDY, [session(shown=("S1", "S2", "S0"))], future)[2].flags == ("server_times",)
+
+
+def test_what_the_server_saw_is_flagged() -> None:
+    def flags(watched: float | None, **more: Any) -> tuple[str, ...]:
+        row = session(viewings={0: Viewing(5, watched)})
+        return answers_of(STUDY, [row], [trial(0, "S1", **more)])[0].flags
+
+    assert flags(None) == flags(20.0) == flags(3600.0) == ()
+    # The page claims 20 s.
+    assert flags(19.0) == ("overstated",)
+    assert flags(2.9) == ("overstated", "fast")
+    assert flags(2.9, shown_ms=2900.0, late=0) == flags(3.0, shown_ms=2999.0, late=0) == ("fast",)
+    assert flags(0.0) == ("unseen", "overstated", "fast")
 
 
 def test_flags_of_sessions_and_people() -> None:
@@ -208,7 +253,7 @@ def test_native_images_have_no_size_to_be_off() -> None:
 def test_every_column_is_in_the_dictionary_and_every_field_in_a_column(tmp_path: Path) -> None:
     write_answers(STUDY, [one()], tmp_path)
     told = json.loads((tmp_path / "dictionary.json").read_text("utf-8"))
-    assert told == dictionary(STUDY) | {"flags": dict(FLAGS)}
+    assert told == dictionary(STUDY) | {"flags": dict(FLAGS), "time_problems": dict(TIME_PROBLEMS)}
     names = [each["name"] for each in told["columns"]]
     with (tmp_path / "answers.csv").open(newline="", encoding="utf-8") as file:
         assert next(csv.reader(file)) == names

@@ -140,8 +140,8 @@ def as_a_page_says(value: Any) -> Any:
 
 def test_steps_and_kinds_of_events_are_those_of_the_shared_constants() -> None:
     steps, events = CONSTANTS["steps"], CONSTANTS["events"]
-    # Whoever is screened out has no session.
-    assert get_args(Step) == tuple(step for step in steps if step != "screened_out")
+    # Whoever is screened out, or finds no place, has no session.
+    assert get_args(Step) == tuple(step for step in steps if step not in ("screened_out", "full"))
     assert tuple(step for step in get_args(Step) if steps[step] == "ended") == ENDED
     assert [kind for kind in events if events[kind] == "step"] == [step for step in steps if steps[step] == "open"]
     assert set(events.values()) == {"step", "log"}

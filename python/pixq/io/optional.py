@@ -16,12 +16,15 @@ _EXTRA_OF = {
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
     **dict.fromkeys(("python_multipart", "starlette", "uvicorn"), "serve"),
     "jinja2": "report",
+    "jwt": "prolific",
     "piq": "baselines",
     "playwright": "rehearsal",
     "pyarrow": "parquet",
     "sqlalchemy": "study",
     "timm": "pretrained",
 }
+#: The name on PyPI, where it differs from the module's.
+_PACKAGE_OF = {"jwt": "PyJWT", "sklearn": "scikit-learn"}
 
 
 def require(package: str, module: str | None = None, *, extra: str | None = None) -> Any:
@@ -38,6 +41,6 @@ def require(package: str, module: str | None = None, *, extra: str | None = None
         if error.name != package.partition(".")[0]:
             raise
         extra = extra or _EXTRA_OF.get(package, package)
-        name = "scikit-learn" if package == "sklearn" else package
+        name = _PACKAGE_OF.get(package, package)
         raise PixqError(f"{name} is not installed; install it with: pip install 'pixq[{extra}]'") from None
     return import_module(module or package)

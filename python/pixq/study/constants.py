@@ -9,6 +9,8 @@
     many frames of the screen an image must stay.
 `steps`, `events`
     The steps of a session, and the kinds of events: a step's own, or one that is only logged.
+`languages`
+    The languages that the page has texts in.
 `limits`
     The largest values that an event may hold.
 `offline_answers`
@@ -23,4 +25,4 @@ from typing import Any
 
 __all__ = ["CONSTANTS"]
 
-CONSTANTS: dict[str, dict[str, Any]] = json.loads((files("pixq.study") / "constants.json").read_text("utf-8"))
+CONSTANTS: dict[str, Any] = json.loads((files("pixq.study") / "constants.json").read_text("utf-8"))

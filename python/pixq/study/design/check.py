@@ -16,7 +16,7 @@ from statistics import fmean
 from pixq.errors import PixqError
 from pixq.io.images import load_pixels, to_8_bits
 from pixq.io.progress import ProgressCallback, ignore_progress
-from pixq.study.design.checks import SOURCE_PROBLEMS, SOURCE_WARNINGS, STUDY_WARNINGS, LadderCheck
+from pixq.study.design.checks import SOURCE_PROBLEMS, SOURCE_WARNINGS, STUDY_PROBLEMS, STUDY_WARNINGS, LadderCheck
 from pixq.study.design.config import Study, read_study
 from pixq.study.design.study_files import OpenedSource, open_source
 
@@ -154,6 +154,7 @@ def check_study(path: str | os.PathLike[str], on_progress: ProgressCallback = ig
             problems += source_problems
             warnings += source_warnings
     on_progress("sources", len(study.everything), len(study.everything))
+    problems += [line for check in STUDY_PROBLEMS for line in check(study, ladders)]
     warnings += [line for check in STUDY_WARNINGS for line in check(study, ladders)]
     effort = None if problems else effort_of(study, ladders)
     return StudyCheck(study, tuple(problems), tuple(warnings), tuple(ladders), effort)

@@ -1,7 +1,7 @@
 """The checks of `pixq study check`: every message comes from one of the functions below.
 
-`SOURCE_PROBLEMS` and `SOURCE_WARNINGS` run once per source, `STUDY_WARNINGS` once per study. A new check is a function
-added to one of these lists at the end of this file.
+`SOURCE_PROBLEMS` and `SOURCE_WARNINGS` run once per source, `STUDY_PROBLEMS` and `STUDY_WARNINGS` once per study. A new
+check is a function added to one of these lists at the end of this file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pixq.io.images import load_pixels
 from pixq.ladders.difference import difference
+from pixq.study.constants import CONSTANTS
 from pixq.study.design.config import PLACEHOLDER, Study, TruthSource
 from pixq.study.design.image_metadata import metadata_kinds
 from pixq.study.design.study_files import Kind, OpenedSource
@@ -21,11 +22,15 @@ from pixq.study.design.study_files import Kind, OpenedSource
 __all__ = [
     "SOURCE_PROBLEMS",
     "SOURCE_WARNINGS",
+    "STUDY_PROBLEMS",
     "STUDY_WARNINGS",
     "LadderCheck",
     "duplicate_images",
+    "impossible_displays",
+    "languages_without_texts",
     "metadata_leaks",
     "quota_warnings",
+    "rare_displays",
     "reversed_levels",
     "suspicious_levels",
     "test_image_tells",
@@ -34,6 +39,12 @@ __all__ = [
 
 #: Images may be stretched by this share without a warning.
 _STRETCH = 0.01
+#: What a screen of 60 Hz is measured as at least, in Hz, and how far it may be off the planned rate without a warning.
+_SLOWEST_SCREEN, _OFF_RATE = 59.0, 0.1
+#: Windows in CSS pixels: a 4K screen without scaling, and a Full HD screen without the browser's own bars.
+_LARGEST_WINDOW, _USUAL_WINDOW = (3840, 2160), (1920, 970)
+#: Screens in centimetres: one of 43 inches, and the height of one of 27 inches.
+_WIDEST_SCREEN, _HIGHEST_SCREEN, _USUAL_SCREEN = 96.0, 54.0, 34.0
 
 
 @dataclass(frozen=True)
@@ -201,6 +212,77 @@ def test_image_tells(study: Study, ladders: Sequence[LadderCheck]) -> list[str]:
     return messages
 
 
+def impossible_displays(study: Study, ladders: Sequence[LadderCheck]) -> list[str]:
+    """Find settings that no participant's screen meets: rates that 60 Hz can't show, or sizes that nobody has."""
+    messages: list[str] = []
+    frames = CONSTANTS["flow"]["frames_per_image"]
+    fastest = _SLOWEST_SCREEN / frames
+    if study.hertz > fastest:
+        messages.append(
+            f"hertz: is {study.hertz:g}, and an image stays for at least {frames} refreshes, so screens of 60 Hz, "
+            f"which most people have, can't show it; lower it to {math.floor(fastest)} or less"
+        )
+    (width, height), (most_width, most_height) = study.min_window, _LARGEST_WINDOW
+    if width > most_width or height > most_height:
+        messages.append(
+            f"min_window: is [{width}, {height}] CSS pixels, and hardly any screen has more than {most_width}x"
+            f"{most_height}; lower it"
+        )
+    if study.min_screen_cm > _HIGHEST_SCREEN:
+        messages.append(
+            f"min_screen_cm: is {study.min_screen_cm:g}, and hardly any screen is higher than {_HIGHEST_SCREEN:g} cm; "
+            "lower it"
+        )
+    if study.scaling == "physical" and (study.height_cm > _HIGHEST_SCREEN or study.width_cm > _WIDEST_SCREEN):
+        messages.append(
+            f"width_cm, height_cm: images of {study.width_cm:g} x {study.height_cm:g} cm are larger than a screen, "
+            f"which is at most {_WIDEST_SCREEN:g} x {_HIGHEST_SCREEN:g} cm; lower them"
+        )
+    return messages
+
+
+def languages_without_texts(study: Study, ladders: Sequence[LadderCheck]) -> list[str]:
+    """Find languages of the study that the page has no texts in."""
+    known = CONSTANTS["languages"]
+    return [
+        f"languages: the page has no texts in {language!r}, only in {', '.join(known)}; remove it, or add "
+        f"python/pixq/study/web/texts/{language.split('-')[0]}.json to pixq"
+        for language in study.languages
+        if language.split("-")[0] not in known
+    ]
+
+
+def rare_displays(study: Study, ladders: Sequence[LadderCheck]) -> list[str]:
+    """Find settings that exclude many people, and rates that a screen of 60 Hz shows differently."""
+    messages: list[str] = []
+    frames = max(CONSTANTS["flow"]["frames_per_image"], round(60 / study.hertz))
+    if (
+        study.hertz <= _SLOWEST_SCREEN / CONSTANTS["flow"]["frames_per_image"]
+        and abs(60 / frames / study.hertz - 1) > _OFF_RATE
+    ):
+        messages.append(
+            f"hertz: is {study.hertz:g}, and a screen of 60 Hz shows {60 / frames:g}, as images stay for whole "
+            f"refreshes; set it to {60 / frames:g}, or to 60 divided by another whole number"
+        )
+    (width, height), (usual_width, usual_height) = study.min_window, _USUAL_WINDOW
+    if width > usual_width or height > usual_height:
+        messages.append(
+            f"min_window: is [{width}, {height}] CSS pixels, and most people have at most {usual_width}x"
+            f"{usual_height}, so many can't take part"
+        )
+    if study.min_screen_cm > _USUAL_SCREEN:
+        messages.append(
+            f"min_screen_cm: is {study.min_screen_cm:g}, and most screens are at most {_USUAL_SCREEN:g} cm high, so "
+            "many people can't take part"
+        )
+    if study.scaling == "physical" and study.height_cm > study.min_screen_cm > 0:
+        messages.append(
+            f"height_cm: is {study.height_cm:g}, but screens of {study.min_screen_cm:g} cm are accepted, which can't "
+            "show it; raise min_screen_cm"
+        )
+    return messages
+
+
 def quota_warnings(study: Study, ladders: Sequence[LadderCheck]) -> list[str]:
     """Find settings of sessions, tests and contact that don't fit the number of images, or are still unset."""
     messages: list[str] = []
@@ -244,6 +326,7 @@ def _spans(levels: Sequence[int]) -> str:
 
 #: Problems: nobody may take part until they are fixed.
 SOURCE_PROBLEMS: tuple[SourceCheck, ...] = (unanswerable_sources,)
+STUDY_PROBLEMS: tuple[StudyWideCheck, ...] = (impossible_displays, languages_without_texts)
 #: Warnings: they may be intended.
 SOURCE_WARNINGS: tuple[SourceCheck, ...] = (suspicious_levels, reversed_levels, metadata_leaks)
-STUDY_WARNINGS: tuple[StudyWideCheck, ...] = (duplicate_images, test_image_tells, quota_warnings)
+STUDY_WARNINGS: tuple[StudyWideCheck, ...] = (duplicate_images, test_image_tells, quota_warnings, rare_displays)

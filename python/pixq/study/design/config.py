@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
@@ -22,6 +23,7 @@ __all__ = [
     "Platform",
     "Qualification",
     "Quota",
+    "Signature",
     "Source",
     "Study",
     "TruthSource",
@@ -37,6 +39,7 @@ PLACEHOLDER = "you@example.org"
 _LONGEST = 100_000
 
 _RULE = re.compile(r"n|\d{1,4}-n")
+_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -145,6 +148,35 @@ class Quota(Table):
     hold_minutes: Annotated[float, Field(gt=0.0)] = 120.0
 
 
+class Signature(Table):
+    """`[platform.signature]`: verify that the platform signed the address at which a person comes.
+
+    Parameters
+    ----------
+    domain
+        The domain of the study's address, such as `study.example.org`.
+    workspace
+        The platform's ID of your workspace. Without it, people whom others send to your study are let in too.
+    jwks
+        The address of the platform's keys, or a file in the study's folder, where the server can't reach the platform.
+        By default the platform's own address.
+    """
+
+    domain: Annotated[str, matching(_DOMAIN, "must be a domain in lower case, like study.example.org")]
+    workspace: Id | None = None
+    jwks: str = ""
+
+    @field_validator("jwks")
+    @classmethod
+    def _address_or_file(cls, value: str) -> str:
+        if "://" in value:
+            parts = urlsplit(value)
+            if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")):
+                return value
+            raise ValueError("must start with https://, or be a file in the study's folder")
+        return _inside(value) if value else value
+
+
 class Platform(Table):
     """`[platform]`: where participants come from, and with which code they are sent back.
 
@@ -159,6 +191,8 @@ class Platform(Table):
         in the middle see no code.
     url
         The address where participants go at the end; `{code}` becomes the code. If empty, the page shows the code.
+    signature
+        Verify that the platform signed the address, if it can.
     """
 
     kind: Annotated[str, AfterValidator(_platform)] = "local"
@@ -166,6 +200,7 @@ class Platform(Table):
     screened_out: Code | None = None
     failed: Code | None = None
     url: str = ""
+    signature: Signature | None = None
 
     @field_validator("url")
     @classmethod
@@ -184,6 +219,8 @@ class Platform(Table):
             raise ValueError(f"needs done, screened_out and failed: {why}")
         if self.url and len(known) < len(codes):
             raise ValueError("has a url that needs a code; give done, screened_out and failed")
+        if self.signature is not None and not PLATFORMS[self.kind].token:
+            raise ValueError(f"has a signature, but the platform {self.kind!r} signs no addresses; remove it")
         if len(set(known)) < len(known):
             raise ValueError("has the same code for two outcomes; give each its own")
         return self
@@ -379,10 +416,18 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     consent = tables.get("consent")
     if isinstance(consent, dict):
         tables["consent"] = {key: _text(path, folder, key, value) for key, value in consent.items()}
+    if _has_nul(tables):
+        raise PixqError(f"{path}: has a text with a NUL character, which can't be stored; remove it")
     try:
         return Study.model_validate({**tables, "folder": folder})
     except ValidationError as error:
         raise PixqError(f"{path}: {_explain(error, tables)}") from None
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_nul, value.values()))
+    return any(map(_has_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\x00" in value
 
 
 def _text(path: Path, folder: Path, language: str, value: Any) -> Any:

@@ -405,6 +405,12 @@ kind = "local"                  # or "link" (an address with a token), or "proli
 # screened_out = "CODE2"
 # failed = "CODE3"
 # url = "https://app.prolific.com/submissions/complete?cc={{code}}"
+# signature.domain = "study.example.org"    # verify that Prolific signed the address: secure external URL
+
+[qualification]                 # completed sessions that get no completion code ...
+unwatched = 0.25                # ... as the server's clock contradicts more than this share of their answers
+failed_tests = true             # ... or as they passed none of their test images
+# code = "CODE4"                # give them this code instead of none
 
 [estimate]                      # assumptions of `pixq study check`
 seconds_per_image = 45

@@ -34,6 +34,11 @@ class PlatformKind:
         Where a participant goes at the end, unless the study says otherwise; `{code}` becomes the code.
     constant
         Other parameters that the platform's addresses have, for rehearsals.
+    token, claim, jwks
+        For platforms that can sign their addresses: the parameter with the signature, the claim in it that repeats the
+        other parameters, and where the platform's keys are.
+    unsigned
+        The message for readers whose address is not signed, or wrongly.
     """
 
     name: str
@@ -46,6 +51,10 @@ class PlatformKind:
     codes: str = ""
     url: str = ""
     constant: tuple[tuple[str, str], ...] = ()
+    token: str = ""
+    claim: str = ""
+    jwks: str = ""
+    unsigned: str = ""
 
 
 PLATFORMS = {
@@ -62,6 +71,10 @@ PLATFORMS = {
             codes="the completion codes that Prolific gives the study",
             url="https://app.prolific.com/submissions/complete?cc={code}",
             constant=(("STUDY_ID", "rehearsal"),),
+            token="prolific_token",
+            claim="prolific",
+            jwks="https://api.prolific.com/.well-known/study/jwks.json",
+            unsigned="open the study from Prolific's page: this address is not signed by Prolific, or was changed",
         ),
         PlatformKind(
             name="link",

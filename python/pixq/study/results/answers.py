@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from pixq.study.design.config import Study
+from pixq.study.results.event_times import TOLERANCE_MS, EventTimes, parse_wall
 from pixq.study.session.event_payloads import LOGGED_KINDS, read_number
 from pixq.study.session.judge import eligibility
 from pixq.study.session.session_plan import Item, Rules
@@ -27,7 +27,6 @@ ONE_PLACE = 5.0
 #: Share of late frames, and relative deviation from the plan, above which an answer is flagged.
 LATE, OFF = 0.01, 0.02
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.Z+-]{0,20}")
 
 #: Why an answer may be unreliable. A flag alone excludes no answer.
 FLAGS = {
@@ -41,6 +40,8 @@ FLAGS = {
     "off_rate": f"the images alternated at a rate more than {OFF:.0%} off the planned one",
     "off_size": f"the image was shown at a size more than {OFF:.0%} off the planned one",
     "interrupted": "the trial was covered because a check failed, or the page was reloaded during it",
+    "page_times": "the page's times can't be right: no date, running backwards, or longer than the page was open",
+    "server_times": "the server's clock was set: the answer is stored with a time before an earlier event, or to come",
     "unfinished": "the session was not completed",
     "failed_tests": "the person is screened out: too small a share of all test images was passed",
 }
@@ -108,6 +109,8 @@ class SessionRow:
         Numbers of the events that count as answers; what decides whether a session may continue decides this too.
     viewings
         What the server saw of its answers, by the index of the image in `shown`.
+    started
+        When the session began by the server's clock, ISO 8601; empty if that is unknown.
     """
 
     session: str
@@ -121,6 +124,7 @@ class SessionRow:
     shown: tuple[Item, ...]
     counted: frozenset[int]
     viewings: Mapping[int, Viewing] = field(default_factory=dict)
+    started: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,9 @@ def _session_answers(session: SessionRow, events: Sequence[SessionEvent]) -> lis
     items = {item.key: (place, item) for place, item in enumerate(session.shown, start=1)}
     environment: dict[str, Any] = {}
     interrupted = False
+    times = EventTimes(session.started)
     for event in events:
+        wrong_times = times.flags(event.kind, event.at, event.received)
         if event.kind in ("check", "calibration"):
             environment[event.kind] = dict(event.data)
         elif event.kind == "recalibration":
@@ -208,13 +214,29 @@ def _session_answers(session: SessionRow, events: Sequence[SessionEvent]) -> lis
         item = items.get(event.data.get("key", "")) if event.kind == "trial" else None
         if item is not None and event.number in session.counted:
             answer = _answer(session, event, *item, environment)
-            off_size = _off_size(session.rules, answer)
-            flags = (*(["interrupted"] if interrupted else []), *(["off_size"] if off_size else []))
-            answers.append(replace(answer, flags=flags))
+            flags = {
+                *wrong_times,
+                *(["interrupted"] if interrupted else []),
+                *(["off_size"] if _off_size(session.rules, answer) else []),
+                *(["page_times"] if _has_wrong_times(event, answer) else []),
+            }
+            answers.append(replace(answer, flags=tuple(name for name in FLAGS if name in flags)))
         # An interruption of an earlier step did not interrupt this one.
         if event.kind not in LOGGED_KINDS:
             interrupted = False
     return answers
+
+
+def _has_wrong_times(event: SessionEvent, answer: Answer) -> bool:
+    """Whether the times within one answer contradict each other."""
+    shown = math.inf if answer.shown_ms is None else answer.shown_ms
+    moves = [ms for ms, _ in answer.track or ()]
+    return (
+        (bool(event.wall) and parse_wall(event.wall) is None)
+        or (answer.shown_ms is not None and shown > event.at + TOLERANCE_MS)
+        or moves != sorted(moves)
+        or any(ms < 0 or ms > shown + TOLERANCE_MS for ms in moves)
+    )  # fmt: skip
 
 
 def _answer(session: SessionRow, event: SessionEvent, place: int, item: Item, environment: Mapping[str, Any]) -> Answer:
@@ -240,7 +262,7 @@ def _answer(session: SessionRow, event: SessionEvent, place: int, item: Item, en
         environment=dict(environment),
         track=tuple((float(ms), float(position)) for ms, position in data.get("track", ())),
         # A page may send anything, and a spreadsheet would compute a formula.
-        answered=event.wall if _TIME.fullmatch(event.wall) else None,
+        answered=parse_wall(event.wall),
         received=event.received,
         at_ms=event.at,
         language=session.language,

@@ -19,6 +19,7 @@ from pixq.io.optional import require
 from pixq.study.design.config import Study
 from pixq.study.design.survey import Question
 from pixq.study.results.answers import FLAGS, Answer, as_json
+from pixq.study.results.event_times import TIME_PROBLEMS
 from pixq.study.results.session_summary import SessionSummary, safe_text
 
 __all__ = ["Column", "answer_columns", "dictionary", "session_columns", "write_answers", "write_export"]
@@ -147,7 +148,13 @@ _SESSION_COLUMNS = (
     _field("started", "text", "Time at which the session began, by the server's clock, ISO 8601"),
     _field("heard", "text", "Time at which the page was last heard from, by the server's clock, ISO 8601"),
     _field("ended", "text", "Time at which the session ended, by the server's clock, ISO 8601"),
-    _field("seconds", "number", "Time from started to ended, pauses included", "s"),
+    _field("seconds", "number", "Time from started to ended, pauses included; empty if that is negative", "s"),
+    Column(
+        "time_problems",
+        "text",
+        "Why the session's times can't be right, separated by |; see time_problems",
+        lambda row: "|".join(row.time_problems),
+    ),
     _field("step", "text", "Current step, or how the session ended: completed, failed"),
     _field("reason", "text", "Why it failed: consent (declined), mobile, screen (too low); empty for the usual end"),
     _field("images", "integer", "Number of images in the session, test images included"),
@@ -205,6 +212,7 @@ def dictionary(study: Study, sessions: Sequence[SessionSummary] = ()) -> dict[st
         "rows": "One row per answer that counts, without training. An empty cell means unknown or not applicable.",
         "columns": _descriptions(answer_columns(study.clicks)),
         "flags": FLAGS,
+        "time_problems": TIME_PROBLEMS,
         "sessions": {
             "rows": "One row per session in sessions.csv, which is only written for answers that a server collected.",
             "columns": _descriptions(session_columns(study, sessions)),

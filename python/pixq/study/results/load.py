@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pixq.study.results.answers import SessionEvent, SessionRow
+from pixq.study.results.event_times import as_time
 from pixq.study.results.session_summary import SessionSummary, summary_of
 from pixq.study.session.service import SessionService
 from pixq.study.session.viewing import Viewing
@@ -38,7 +38,7 @@ def load_results(service: SessionService) -> StudyResults:
     for session, stored in service.store.sessions_with_events():
         events = [event for event, _ in stored]
         progress, plan = service.replay(session, events), service.plan(session)
-        results.summaries.append(summary_of(session, events, progress))
+        results.summaries.append(summary_of(session, events, progress, [received for _, received in stored]))
         results.sessions.append(
             SessionRow(
                 session=session.public,
@@ -52,6 +52,7 @@ def load_results(service: SessionService) -> StudyResults:
                 shown=plan.trials,
                 counted=frozenset(answer.number for answer in progress.answers),
                 viewings=viewings[session.id],
+                started=as_time(session.started),
             )
         )
         results.events.extend(
@@ -62,7 +63,7 @@ def load_results(service: SessionService) -> StudyResults:
                 kind=event.kind,
                 at=event.at,
                 wall=event.wall,
-                received=datetime.fromtimestamp(received, UTC).isoformat(timespec="milliseconds"),
+                received=as_time(received),
                 data=json.loads(event.data),
             )
             for event, received in stored

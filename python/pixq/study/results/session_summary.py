@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pixq.io.csv import FORMULA
 from pixq.study.constants import CONSTANTS
 from pixq.study.design.survey import Question
 from pixq.study.results.answers import late_frames
+from pixq.study.results.event_times import as_time, time_problems
 from pixq.study.session.session_plan import parse_rules
 from pixq.study.session.state_machine import SessionProgress
 from pixq.study.store.records import Event, Session
@@ -40,6 +41,7 @@ class SessionSummary:
     heard: str
     ended: str | None
     seconds: float | None
+    time_problems: tuple[str, ...]
     step: str
     reason: str | None
     images: int
@@ -59,7 +61,9 @@ class SessionSummary:
     survey: Mapping[str, Any] | None
 
 
-def summary_of(session: Session, events: Sequence[Event], progress: SessionProgress) -> SessionSummary:
+def summary_of(
+    session: Session, events: Sequence[Event], progress: SessionProgress, received: Sequence[float]
+) -> SessionSummary:
     """Summarise a session.
 
     Parameters
@@ -70,6 +74,8 @@ def summary_of(session: Session, events: Sequence[Event], progress: SessionProgr
         All of its events.
     progress
         Where these events lead.
+    received
+        When the server stored each of them, in seconds since the epoch.
     """
     plan = json.loads(session.plan)
     kinds = Counter(event.kind for event in events)
@@ -87,10 +93,11 @@ def summary_of(session: Session, events: Sequence[Event], progress: SessionProgr
         language=session.language,
         study_version=plan["version"],
         consent=session.consent,
-        started=_time(session.started),
-        heard=_time(session.heard),
-        ended=None if session.ended is None else _time(session.ended),
-        seconds=None if seconds is None else round(seconds, 3),
+        started=as_time(session.started),
+        heard=as_time(session.heard),
+        ended=None if session.ended is None else as_time(session.ended),
+        seconds=None if seconds is None or seconds < 0 else round(seconds, 3),
+        time_problems=time_problems(session, received, time.time()),
         step=progress.step,
         reason=progress.reason or None,
         images=len(plan["trials"]),
@@ -109,10 +116,6 @@ def summary_of(session: Session, events: Sequence[Event], progress: SessionProgr
         survey_answers={name: value for name, value in values.items() if value is not None},
         survey=survey or None,
     )
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def safe_text(text: str) -> str:

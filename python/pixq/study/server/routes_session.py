@@ -17,10 +17,21 @@ from pixq.http.errors import RequestError
 from pixq.study.server.services import StoredSize, bearer_token, retry_after, services_of
 from pixq.study.session.parse_event import parse_event
 from pixq.study.session.service import UnexpectedEvent
+from pixq.study.session.signatures import KeysUnavailable
 from pixq.study.store.keys import hash_token
-from pixq.study.store.records import DatabaseUnavailable, Event, EventConflict, MissingEvents, UnknownSession
+from pixq.study.store.records import (
+    DatabaseUnavailable,
+    Event,
+    EventConflict,
+    MissingEvents,
+    UnknownSession,
+    UnstorableText,
+)
 
-__all__ = ["ERROR_HANDLERS", "ROUTES"]
+__all__ = ["ERROR_HANDLERS", "ROUTES", "UNVERIFIED"]
+
+#: The kind of the failure that the platform's keys can't be loaded.
+UNVERIFIED = "nobody can start, as participants can't be verified; [platform.signature] jwks may name a file of keys"
 
 #: Bytes of a request that count as another request.
 _COUNTED_BYTES = 16 << 10
@@ -158,6 +169,16 @@ async def _database_unavailable(request: Request, error: Exception) -> Response:
     return error_response(503, message, headers={"retry-after": "2"})
 
 
+async def _unstorable_text(request: Request, error: Exception) -> Response:
+    return error_response(409, "the request has a text that can't be stored: a NUL, or half of a character")
+
+
+async def _keys_unavailable(request: Request, error: Exception) -> Response:
+    services_of(request).failures.record(UNVERIFIED, str(error))
+    message = "the platform that sent you can't be asked at the moment; the page tries again"
+    return error_response(503, message, headers={"retry-after": "10"})
+
+
 ROUTES = [
     Route("/api/start", _start, methods=["POST"]),
     Route("/api/state", _state, methods=["GET"]),
@@ -167,4 +188,6 @@ ROUTES = [
 ERROR_HANDLERS: dict[Any, Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     UnknownSession: _unknown_session,
     DatabaseUnavailable: _database_unavailable,
+    KeysUnavailable: _keys_unavailable,
+    UnstorableText: _unstorable_text,
 }

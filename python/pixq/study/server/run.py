@@ -25,9 +25,11 @@ from pixq.study.server.failures import FailureLog
 from pixq.study.server.limits import Limits
 from pixq.study.server.open_study import ANSWERS_FILE, explain_database_errors
 from pixq.study.server.routes_page import read_page
+from pixq.study.server.routes_session import UNVERIFIED
 from pixq.study.server.threads import DATABASE_SECONDS, Threads
 from pixq.study.session.participants import check_url
 from pixq.study.session.service import SessionService
+from pixq.study.session.signatures import KeysUnavailable
 from pixq.study.store.keys import KEY_FILE, check_key, hash_token, open_key, open_token
 from pixq.study.store.store import open_store
 
@@ -123,6 +125,7 @@ def serve(
             check_key(key, store)
             service.check()
         failures = FailureLog()
+        _load_keys(service, failures)
         with open_socket(host, port) as listening, closing(Threads()) as threads:
             app = create_app(
                 service, threads, page, admin=(hash_token(admin), lambda: study_statistics(service)),
@@ -148,6 +151,15 @@ def serve(
     if terminated:
         # So that the exit status says that SIGTERM ended the process.
         signal.raise_signal(signal.SIGTERM)
+
+
+def _load_keys(service: SessionService, failures: FailureLog) -> None:
+    """Load the keys that verify participants' addresses; what went wrong is printed, as sessions can continue."""
+    try:
+        if service.verifier is not None:
+            service.verifier.load_keys()
+    except KeysUnavailable as error:
+        failures.record(UNVERIFIED, str(error))
 
 
 def _announce(host: str, page: str, statistics: str) -> None:

@@ -11,6 +11,7 @@ from pixq import ranges
 from pixq.errors import PixqError
 from pixq.study.design.config import Platform, Qualification
 from pixq.study.design.platforms import PLATFORMS
+from pixq.study.session.signatures import SignatureVerifier
 from pixq.study.store.keys import Key
 
 __all__ = ["Person", "check_url", "completion", "links", "person", "rehearsal_address"]
@@ -31,14 +32,17 @@ class Person:
         The pseudonym of the platform's own session, where it has such.
     proven
         Whether the address proves who the person is, and does not just say so.
+    expired
+        Whether that proof has expired, so that it continues a session but starts none.
     """
 
     id: str
     visit: str | None = None
     proven: bool = False
+    expired: bool = False
 
 
-def person(kind: str, key: Key, parameters: Mapping[str, str]) -> Person:
+def person(kind: str, key: Key, parameters: Mapping[str, str], verifier: SignatureVerifier | None = None) -> Person:
     """Tell from the page's address who its reader is.
 
     Parameters
@@ -49,13 +53,19 @@ def person(kind: str, key: Key, parameters: Mapping[str, str]) -> Person:
         The study's key.
     parameters
         The parameters of the address.
+    verifier
+        Verifies the platform's signature of the address, if it must have one.
 
     Raises
     ------
     ValueError
         If the address does not say so; one line for the reader.
+    KeysUnavailable
+        If the platform's keys can't be loaded.
     """
-    platform = PLATFORMS[kind]
+    platform, expired = PLATFORMS[kind], False
+    if verifier is not None:
+        parameters, expired = verifier.verify(parameters)
     name = parameters.get(platform.person, "")
     if platform.anonymous and not name:
         name = secrets.token_hex(12)
@@ -65,7 +75,7 @@ def person(kind: str, key: Key, parameters: Mapping[str, str]) -> Person:
     if platform.sealed and not secrets.compare_digest(_seal(key, name[:_NAME]), name[_NAME:]):
         raise ValueError(platform.refusal)
     pseudonym = None if visit is None else key.sign("visit", kind, visit)[:32]
-    return Person(key.pseudonym(kind, name), pseudonym, platform.sealed)
+    return Person(key.pseudonym(kind, name), pseudonym, platform.sealed or verifier is not None, expired)
 
 
 def rehearsal_address(kind: str, key: Key, name: str, visit: str) -> dict[str, str]:
@@ -86,24 +96,41 @@ def rehearsal_address(kind: str, key: Key, name: str, visit: str) -> dict[str, s
 
 
 def check_url(url: str) -> None:
-    """Check that participants can open an address.
+    """Check that participants can open an address, and that the study's page works there.
 
     Raises
     ------
     PixqError
-        If it is not an address of a web page.
+        If it is not an address of a web page, or anything follows the host: the page is at the root of its host.
 
     Examples
     --------
     >>> check_url("https://study.example.org")
+    >>> check_url("https://example.org/flicker")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    pixq.errors.PixqError: --url https://example.org/flicker: has the path /flicker, but the page ...
     """
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        good = good and url.isascii() and url.isprintable() and not set(url) & set(" \"'<>\\^`{|}")
     except ValueError:
         good = False
     if not good:
         raise PixqError(f"--url {url}: must be like https://study.example.org")
+    if parts.username is not None or parts.password is not None:
+        host = parts.netloc.rpartition("@")[2]
+        raise PixqError(
+            f"--url: contains a name or a password, which participants would see; pass {parts.scheme}://{host}"
+        )
+    if "?" in url or "#" in url:
+        raise PixqError(f"--url {url}: has a query or a fragment; remove everything from the ? or # on")
+    if parts.path not in ("", "/"):
+        raise PixqError(
+            f"--url {url}: has the path {parts.path}, but the page only works at the root of a host; give the study a "
+            "host of its own, like https://study.example.org"
+        )
 
 
 def links(key: Key, count: int, draw: Callable[[int], str] = secrets.token_hex) -> list[str]:

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from cachetools import LRUCache, cachedmethod
@@ -18,10 +19,11 @@ from pixq.study.session.admission import Admission, session_token
 from pixq.study.session.participants import Person, completion, person
 from pixq.study.session.qualification import qualifies
 from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, public_rules, public_study
+from pixq.study.session.signatures import SignatureVerifier
 from pixq.study.session.state_machine import SessionProgress, State, advance, replay
 from pixq.study.session.viewing import UNKNOWN, ViewingRecord
 from pixq.study.store.keys import Key, hash_token
-from pixq.study.store.records import AnsweredImage, Event, History, Session, SessionChanges, UnknownSession
+from pixq.study.store.records import AnsweredImage, Event, History, Session, SessionChanges, UnknownSession, is_storable
 from pixq.study.store.store import Store
 
 __all__ = ["MAX_EVENTS", "SessionService", "UnexpectedEvent"]
@@ -83,6 +85,7 @@ class SessionService:
         self.store = store
         self._key = key
         self._clock = clock
+        self._rehearsal = rehearsal
         self._viewings = None if rehearsal else viewings or ViewingRecord()
         self._admission = Admission(opened, key, clock, rehearsal=rehearsal)
         self._consents_saved = False
@@ -93,15 +96,23 @@ class SessionService:
         self._trials: LRUCache[tuple[str, str, int], dict[str, Any]] = LRUCache(_CACHED)
         self._qualified: LRUCache[int, bool] = LRUCache(_CACHED)
 
+    @cached_property
+    def verifier(self) -> SignatureVerifier | None:
+        """Verifies the addresses at which people come, if their platform signs them."""
+        if self._rehearsal or self.study.platform.signature is None:
+            return None
+        return SignatureVerifier(self.study.platform, self.study.folder, self._clock)
+
     def check(self) -> None:
         """Check that unfinished sessions can continue with the study as it is now.
 
         Raises
         ------
         PixqError
-            If an image that an unfinished session shows is missing, or people agreed to another consent text of this
-            version.
+            If an image that an unfinished session shows is missing, people agreed to another consent text of this
+            version, or signatures can't be verified.
         """
+        _ = self.verifier
         self._save_consents()
         for session in self.store.sessions():
             if session.ended is not None:
@@ -142,22 +153,27 @@ class SessionService:
         ------
         ValueError
             If the platform's parameters don't identify a person.
+        KeysUnavailable
+            If the platform's keys, by which its parameters are verified, can't be loaded.
         """
-        participant = person(self.study.platform.kind, self._key, platform)
+        participant = person(self.study.platform.kind, self._key, platform, self.verifier)
         self._save_consents()
         language = language if language in self.study.languages else self.study.default_language
         refused: State = {}
         new: list[str] = []
 
         def draw(history: History) -> Mapping[str, Any] | None:
+            if participant.expired:
+                raise ValueError("this address has expired; open the study again from where you found it")
             drawn, state = self._admission.draw(history, participant.id, language)
             refused.update(state)
             new.extend([drawn["public"]] if drawn else [])
             return drawn
 
         session = self.store.start(
-            participant.id, participant.visit, self._clock(), draw, again=again, proven=participant.proven
-        )
+            participant.id, participant.visit, self._clock(), draw, again=again,
+            proven=participant.proven and not participant.expired,
+        )  # fmt: skip
         if session is None:
             return {"token": "", "study": self.public, "state": refused}
         self._admission.remember_address(session.id, address)
@@ -385,10 +401,10 @@ class SessionService:
         """The digest of the text that was agreed to; the page sends its version and language."""
         data = json.loads(event.data)
         version, language = data.get("version"), data.get("language")
-        digest = self.store.consent_digest(
-            version if isinstance(version, str) else self.study.version,
-            language if isinstance(language, str) else session.language,
-        )
+        version = version if isinstance(version, str) else self.study.version
+        language = language if isinstance(language, str) else session.language
+        storable = is_storable(version) and is_storable(language)
+        digest = self.store.consent_digest(version, language) if storable else None
         if digest is None:
             message = "consent: this version and language are not part of the study; reload the page"
             raise UnexpectedEvent(message, event.number, first)

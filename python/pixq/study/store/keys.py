@@ -52,7 +52,8 @@ class Key:
         (False, False)
         """
         # Each text is preceded by its length, so that different lists of texts are different messages.
-        parts = [text.encode() for text in (purpose, *texts)]
+        # A name from the command line may hold bytes that are no UTF-8.
+        parts = [text.encode("utf-8", "surrogatepass") for text in (purpose, *texts)]
         message = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
         # A single OpenSSL call, for speed: a trial lists hundreds of images, each with a seal.
         return hmac.digest(self.secret, message, "sha256").hex()

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 __all__ = [
     "ENDED", "AnsweredImage", "AppendResult", "Assignment", "DatabaseUnavailable", "Event", "EventConflict", "History",
     "Hold", "MissingEvents", "SelectHolds", "Session", "SessionChanges", "UnknownSession",
+    "UnstorableText", "is_storable",
 ]  # fmt: skip
 
 #: Steps at which a session has ended.
@@ -209,6 +210,10 @@ class DatabaseUnavailable(Exception):
     """The database does not respond; nothing was stored."""
 
 
+class UnstorableText(Exception):
+    """A text can't be stored: it has a NUL, or half of a surrogate pair. Nothing was stored."""
+
+
 class MissingEvents(Exception):
     """Events are missing before the first one of a batch; `next` is the number of the first missing one."""
 
@@ -224,3 +229,14 @@ class EventConflict(Exception):
         super().__init__(f"event {number} is stored with other content")
         self.number = number
         self.next = next
+
+
+def is_storable(text: str) -> bool:
+    r"""Whether any database can store a text: PostgreSQL stores no NUL, and nothing stores half of a surrogate pair.
+
+    Examples
+    --------
+    >>> is_storable("naïve"), is_storable("a\x00"), is_storable("\ud800")
+    (True, False, False)
+    """
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

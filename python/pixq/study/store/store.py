@@ -18,7 +18,7 @@ from typing import Any
 from cachetools import LRUCache
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from pixq.errors import PixqError, one_line
 from pixq.study.store import queries
@@ -37,6 +37,7 @@ from pixq.study.store.records import (
     Session,
     SessionChanges,
     UnknownSession,
+    UnstorableText,
 )
 from pixq.study.store.tables import assignments, events, facts, participants, sessions
 from pixq.study.store.upgrade import SCHEMA, UPGRADABLE, stored_version, upgrade_tables
@@ -468,6 +469,8 @@ def open_store(where: str, *, make: bool = True, wait: float = _WAIT, brief: boo
 def _translated() -> Iterator[None]:
     try:
         yield
+    except (DataError, UnicodeEncodeError) as error:
+        raise UnstorableText(_database_message(error)) from error
     except SQLAlchemyError as error:
         raise DatabaseUnavailable(_database_message(error)) from error
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import constants from "../../constants.json" with { type: "json" };
 import { fill, TEXTS } from "../flicker-jnd/texts.ts";
 import { choose } from "../src/texts.ts";
 
@@ -50,4 +51,8 @@ test("a person's language is found, or the study's own is taken", () => {
   assert.equal(choose(["de-AT", "en"], ["en", "de"], "en"), "de");
   assert.equal(choose(["fr"], ["en", "de"], "de"), "de");
   assert.equal(choose(["en-GB"], ["de", "en-US"], "de"), "en-US");
+});
+
+test("the languages that the server knows of are those with texts", () => {
+  assert.deepEqual(Object.keys(all).map(name => name.split(".")[0]).sort(), [...constants.languages].sort());
 });
