@@ -32,7 +32,8 @@ def status(
     study
         Folder of the study, or its study.toml. Default: this folder.
     database
-        Database of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
+        Database of the answers: a file, or postgresql://user@host/name with its password in PGPASSWORD or in the file
+        that PGPASSFILE names. Default: answers.db beside study.toml.
     json_
         Print it as JSON.
     """
@@ -69,7 +70,8 @@ def export(
     out
         Folder for answers.csv, sessions.csv, their Parquet versions, consents.json and dictionary.json.
     database
-        Database of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
+        Database of the answers: a file, or postgresql://user@host/name with its password in PGPASSWORD or in the file
+        that PGPASSFILE names. Default: answers.db beside study.toml.
     parquet
         Also write Parquet files.
     """

@@ -84,7 +84,8 @@ def import_(
     study
         Folder of the study, or its study.toml, as it was when the file was built. Default: this folder.
     database
-        Database of the answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
+        Database of the answers: a file, or postgresql://user@host/name with its password in PGPASSWORD or in the file
+        that PGPASSFILE names. Default: answers.db beside study.toml.
     """
     if not answers:
         raise PixqError("give the files that participants sent: pixq study import pixq-answers-1-*.json")

@@ -38,7 +38,8 @@ def serve(
     study
         Folder of the study, or its study.toml. Default: the current folder.
     database
-        Database of answers: a file, or postgresql://user:password@host/name. Default: answers.db beside study.toml.
+        Database of answers: a file, or postgresql://user@host/name with its password in PGPASSWORD or in the file
+        that PGPASSFILE names. Default: answers.db beside study.toml.
     host
         Address to listen on. The default can only be reached from this machine.
     port

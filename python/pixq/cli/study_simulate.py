@@ -65,8 +65,8 @@ def simulate(
     out
         A new folder for simulation.json and the answers.
     database
-        An empty database, where the answers stay: a new file, or postgresql://user:password@host/name. Default: a file
-        that is deleted.
+        An empty database, where the answers stay: a new file, or postgresql://user@host/name with its password in
+        PGPASSWORD or in the file that PGPASSFILE names. Default: a file that is deleted.
     keep
         Keep that file, as answers.db in --out.
     threads

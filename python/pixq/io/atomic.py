@@ -26,6 +26,7 @@ __all__ = [
     "atomic_directory",
     "atomic_write",
     "checksum",
+    "create_private",
     "explain_os_errors",
     "replace_text",
     "save_bytes",
@@ -100,10 +101,10 @@ def explain_os_errors(path: Path, fix: str = WRITABLE, *, scratch: Path | None =
 
 
 @contextmanager
-def atomic_write(path: Path, fix: str = WRITABLE) -> Iterator[Path]:
+def atomic_write(path: Path, fix: str = WRITABLE, *, private: bool = False) -> Iterator[Path]:
     """Give a scratch path to write to; it becomes `path` at the end of the block, and vanishes if the block raises.
 
-    Folders on the way to `path` are created.
+    Folders on the way to `path` are created. If `private`, only the file's owner can read it, from the beginning.
 
     Raises
     ------
@@ -123,6 +124,8 @@ def atomic_write(path: Path, fix: str = WRITABLE) -> Iterator[Path]:
     with explain_os_errors(path, fix, scratch=scratch):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if private:
+                create_private(scratch)
             yield scratch
             scratch.replace(path)
         finally:
@@ -162,9 +165,10 @@ def save_text(path: Path, parts: Iterable[str], fix: str = WRITABLE) -> None:
         _write_parts(scratch, parts)
 
 
-def save_json(path: Path, value: Any, fix: str = WRITABLE) -> None:
+def save_json(path: Path, value: Any, fix: str = WRITABLE, *, private: bool = False) -> None:
     """Write standard JSON, which has no `Infinity` and no `NaN`, whole or not at all; see `atomic_write`."""
-    save_text(path, (json_text(value),), fix)
+    with atomic_write(path, fix, private=private) as scratch:
+        _write_parts(scratch, (json_text(value),))
 
 
 def replace_text(scratch: Path, path: Path, parts: Iterable[str]) -> None:
@@ -187,6 +191,18 @@ def json_text(value: Any) -> str:
 def _write_parts(scratch: Path, parts: Iterable[str]) -> None:
     with scratch.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(parts)
+
+
+def create_private(scratch: Path) -> None:
+    """Create an empty file that only its owner can read, in place of one that a killed process left.
+
+    Raises
+    ------
+    OSError
+        If it can't be created.
+    """
+    scratch.unlink(missing_ok=True)
+    os.close(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def scratch_path(path: Path) -> Path:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
-from pixq.io.atomic import explain_os_errors, scratch_path
+from pixq.io.atomic import create_private, explain_os_errors, scratch_path
 from pixq.io.paths import text_of
 
 __all__ = ["FORMULA", "allow_long_cells", "bool_cell", "csv_writer", "name_cell"]
@@ -56,10 +56,13 @@ def allow_long_cells(limit: int) -> Iterator[None]:
 
 
 @contextmanager
-def csv_writer(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
+def csv_writer(
+    path: Path, columns: Sequence[str], *, private: bool = False
+) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
     """Write a CSV file with these columns: yields a function that appends rows.
 
-    The file appears at the end of the block, and only if the block does not raise.
+    The file appears at the end of the block, and only if the block does not raise. If `private`, only its owner can
+    read it.
 
     Raises
     ------
@@ -69,6 +72,8 @@ def csv_writer(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterabl
     scratch = scratch_path(path)
     with explain_os_errors(path, scratch=scratch):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if private:
+            create_private(scratch)
         file = scratch.open("w", encoding="utf-8", newline="")
     try:
         table = csv.writer(file, lineterminator="\n")

@@ -7,7 +7,8 @@ derive from them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,9 @@ from pixq.study.results.event_times import TIME_PROBLEMS
 from pixq.study.results.session_summary import SessionSummary, safe_text
 
 __all__ = ["Column", "answer_columns", "dictionary", "session_columns", "write_answers", "write_export"]
+
+#: Rows and characters that are kept in memory before they are written to a Parquet file.
+_ROWS, _CHARACTERS = 10_000, 8 << 20
 
 Type = Literal["text", "integer", "number", "boolean", "json"]
 
@@ -229,7 +233,7 @@ def _descriptions(columns: Sequence[Column]) -> list[dict[str, str]]:
 
 
 def write_answers(
-    study: Study, answers: Sequence[Answer], out: str | os.PathLike[str], *, parquet: bool = True
+    study: Study, answers: Iterable[Answer], out: str | os.PathLike[str], *, parquet: bool = True
 ) -> list[Path]:
     """Write `answers.csv`, `dictionary.json` and `answers.parquet` into a folder, replacing older ones.
 
@@ -238,9 +242,9 @@ def write_answers(
     study
         The study.
     answers
-        The rows.
+        The rows. Each is written before the next one is taken.
     out
-        The folder. Each file appears whole or not at all.
+        The folder. Each file appears whole or not at all, and only its owner can read it.
     parquet
         Whether to write `answers.parquet`, which needs pyarrow.
 
@@ -264,7 +268,7 @@ def write_answers(
 
 def write_export(
     study: Study,
-    answers: Sequence[Answer],
+    answers: Iterable[Answer],
     sessions: Sequence[SessionSummary],
     consents: Mapping[str, tuple[str, str, str]],
     out: str | os.PathLike[str],
@@ -278,9 +282,9 @@ def write_export(
     study
         The study.
     answers, sessions
-        The rows; see `pixq.study.results.load.load_results`.
+        The rows; see `pixq.study.results.stream.export_study`. Each answer is written before the next one is taken.
     consents
-        Version, language and text by digest; see `pixq.study.store.store.Store.consents`.
+        Version, language and text by digest; see `pixq.study.store.store.Store.agreed_consents`.
     out
         The folder. Older files of these names are replaced, each whole or not at all; everything else in it stays.
     parquet
@@ -318,7 +322,7 @@ def _check_target(out: str | os.PathLike[str], *, parquet: bool) -> Path:
 
 
 def _write_answers(
-    out: Path, study: Study, answers: Sequence[Answer], meanings: dict[str, Any], *, parquet: bool
+    out: Path, study: Study, answers: Iterable[Answer], meanings: dict[str, Any], *, parquet: bool
 ) -> list[Path]:
     written = _write_table(out / "answers.csv", answer_columns(study.clicks), answers, meanings, parquet=parquet)
     written.insert(1, _write_json(out / "dictionary.json", meanings))
@@ -326,20 +330,27 @@ def _write_answers(
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> Path:
-    save_json(path, value)
+    save_json(path, value, private=True)
     return path
 
 
 def _write_table(
-    path: Path, columns: Sequence[Column], rows: Sequence[Any], meanings: dict[str, Any], *, parquet: bool
+    path: Path, columns: Sequence[Column], rows: Iterable[Any], meanings: dict[str, Any], *, parquet: bool
 ) -> list[Path]:
-    """Write the CSV file and, beside it, the Parquet file."""
-    with csv_writer(path, [column.name for column in columns]) as write:
-        write([_cell(column.value(row)) for column in columns] for row in rows)
+    """Write the CSV file and, beside it, the Parquet file, row by row."""
+    values = ([column.value(row) for column in columns] for row in rows)
     if not parquet:
+        _write_csv(path, columns, values)
         return [path]
-    _write_parquet(path.with_suffix(".parquet"), columns, rows, meanings)
-    return [path, path.with_suffix(".parquet")]
+    beside = path.with_suffix(".parquet")
+    with _parquet_writer(beside, columns, meanings) as append:
+        _write_csv(path, columns, (append(row) for row in values))
+    return [path, beside]
+
+
+def _write_csv(path: Path, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
+    with csv_writer(path, [column.name for column in columns], private=True) as write:
+        write([_cell(value) for value in row] for row in rows)
 
 
 def _cell(value: object) -> object:
@@ -347,7 +358,14 @@ def _cell(value: object) -> object:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
-def _write_parquet(path: Path, columns: Sequence[Column], rows: Sequence[Any], meanings: dict[str, Any]) -> None:
+_Row = Sequence[Any]
+
+
+@contextmanager
+def _parquet_writer(
+    path: Path, columns: Sequence[Column], meanings: dict[str, Any]
+) -> Iterator[Callable[[_Row], _Row]]:
+    """Write a Parquet file: yields a function that appends a row and returns it."""
     pa, pq = require("pyarrow"), require("pyarrow", "pyarrow.parquet")
     types = {
         "text": pa.string(),
@@ -358,6 +376,26 @@ def _write_parquet(path: Path, columns: Sequence[Column], rows: Sequence[Any], m
     }
     metadata = {"pixq": as_json(meanings)}
     schema = pa.schema([(column.name, types[column.type]) for column in columns], metadata=metadata)
-    arrays = [pa.array([column.value(row) for row in rows], types[column.type]) for column in columns]
-    with atomic_write(path) as scratch:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), scratch)
+    waiting: list[_Row] = []
+    characters = 0
+    with atomic_write(path, private=True) as scratch, pq.ParquetWriter(scratch, schema) as file:
+
+        def flush() -> None:
+            arrays = [
+                pa.array(values, field.type) for values, field in zip(zip(*waiting, strict=True), schema, strict=True)
+            ]
+            file.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            waiting.clear()
+
+        def append(row: _Row) -> _Row:
+            nonlocal characters
+            waiting.append(row)
+            characters += sum(len(value) for value in row if isinstance(value, str))
+            if len(waiting) >= _ROWS or characters >= _CHARACTERS:
+                flush()
+                characters = 0
+            return row
+
+        yield append
+        if waiting:
+            flush()

@@ -433,7 +433,8 @@ def open_store(where: str, *, make: bool = True, wait: float = _WAIT, brief: boo
     Parameters
     ----------
     where
-        Path of an SQLite file, or URL of a PostgreSQL database: `postgresql://user:password@host/name`.
+        Path of an SQLite file, or URL of a PostgreSQL database: `postgresql://user@host/name`. Its password may be in
+        the URL, in `PGPASSWORD`, or in the file that `PGPASSFILE` names.
     make
         Whether to create missing tables. Those of an older version are upgraded in any case.
     wait, brief
@@ -455,8 +456,11 @@ def open_store(where: str, *, make: bool = True, wait: float = _WAIT, brief: boo
                 version = upgrade_tables(connection)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         engine.dispose()
-        message = f"{store.name}: {_database_message(error)}; check that this is a pixq database of answers"
-        raise PixqError(message) from None
+        message = _database_message(error)
+        fix = "check that this is a pixq database of answers"
+        if "password" in message:
+            fix = "set PGPASSWORD to the password, or PGPASSFILE to a password file of PostgreSQL"
+        raise PixqError(f"{store.name}: {message}; {fix}") from None
     if version != SCHEMA:
         engine.dispose()
         if version is None:
