@@ -152,7 +152,7 @@ def test_who_reads_waits_for_no_writer_and_who_cannot_write_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     store = server.service.store
-    monkeypatch.setattr("pixq.study.store.database._TIMEOUT", 0.2)
+    monkeypatch.setattr("pixq.study.store.store._WAIT", 0.2)
     at = [str(folder), "--database", database]
     with store._writing():
         assert told(capsys, "status", *at)[0] == 0

@@ -232,13 +232,13 @@ def test_flags_of_sessions_and_people() -> None:
 
 def test_an_export_looks_once_whether_it_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
-    begin = exporting._check_target
+    begin = exporting.check_target
 
     def counted(out: Path, *, parquet: bool) -> Any:
         asked.append(parquet)
         return begin(out, parquet=parquet)
 
-    monkeypatch.setattr(exporting, "_check_target", counted)
+    monkeypatch.setattr(exporting, "check_target", counted)
     written = exporting.write_export(STUDY, [], [], {"d": ("1", "en", "I take part.")}, tmp_path, parquet=False)
     assert [each.name for each in written] == ["answers.csv", "dictionary.json", "sessions.csv", "consents.json"]
     assert asked == [False]

@@ -10,8 +10,6 @@ from cyclopts import Parameter
 
 from pixq.errors import printable
 from pixq.io.optional import require
-from pixq.study.results.answers import answers_of
-from pixq.study.results.export import write_export
 
 __all__ = ["export", "status"]
 
@@ -76,13 +74,10 @@ def export(
         Also write Parquet files.
     """
     require("sqlalchemy")
-    from pixq.study.results.load import load_results
+    from pixq.study.results.stream import export_study
     from pixq.study.server.open_study import open_service
 
     with open_service(study, database) as service:
-        results = load_results(service)
-        answers = answers_of(service.study, results.sessions, results.events)
-        consents = service.store.agreed_consents()
-        written = write_export(service.study, answers, results.summaries, consents, out, parquet=parquet)
+        written = export_study(service, out, parquet=parquet)
     print(*written, sep="\n")
     return 0

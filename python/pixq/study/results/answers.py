@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal
@@ -18,7 +18,10 @@ from pixq.study.session.session_plan import Item, Rules
 from pixq.study.session.state_machine import judge_item
 from pixq.study.session.viewing import FASTEST_SECONDS, UNKNOWN, Viewing, is_overstated, is_unseen
 
-__all__ = ["FLAGS", "Answer", "SessionEvent", "SessionRow", "answers_of", "as_json", "late_frames", "with_flags"]
+__all__ = [
+    "FLAGS", "Answer", "SessionEvent", "SessionRow", "answers_of", "as_json", "flag_answer", "late_frames",
+    "screened_out_people", "session_answers", "with_flags",
+]  # fmt: skip
 
 #: Slider positions that a real search visits at least.
 FEWEST_POSITIONS = 3
@@ -194,11 +197,12 @@ def answers_of(study: Study, sessions: Iterable[SessionRow], events: Iterable[Se
         by_session[event.session].append(event)
     answers: list[Answer] = []
     for session in sorted(sessions, key=lambda row: (row.participant, row.number)):
-        answers += _session_answers(session, sorted(by_session[session.session], key=lambda event: event.number))
+        answers += session_answers(session, sorted(by_session[session.session], key=lambda event: event.number))
     return with_flags(study, answers)
 
 
-def _session_answers(session: SessionRow, events: Sequence[SessionEvent]) -> list[Answer]:
+def session_answers(session: SessionRow, events: Iterable[SessionEvent]) -> list[Answer]:
+    """Build the answers of one session from its events, which are in order, without the flags of `flag_answer`."""
     answers: list[Answer] = []
     items = {item.key: (place, item) for place, item in enumerate(session.shown, start=1)}
     environment: dict[str, Any] = {}
@@ -309,6 +313,12 @@ _MEASURED: dict[str, Callable[[object], Any]] = {
 
 def with_flags(study: Study, answers: Sequence[Answer]) -> list[Answer]:
     """Add the flags of `FLAGS` that apply to each answer, in that order; flags already set stay."""
+    failed = screened_out_people(study, answers)
+    return [flag_answer(answer, failed) for answer in answers]
+
+
+def screened_out_people(study: Study, answers: Iterable[Answer]) -> set[str]:
+    """Who is screened out, given all answers: too few of a person's test images were passed."""
     passed: dict[str, list[bool]] = defaultdict(list)
     sessions: dict[str, set[str]] = defaultdict(set)
     for answer in answers:
@@ -316,16 +326,17 @@ def with_flags(study: Study, answers: Sequence[Answer]) -> list[Answer]:
             passed[answer.participant].append(answer.passed)
         if answer.step == "completed":
             sessions[answer.participant].add(answer.session)
-    failed = {
+    return {
         participant
         for participant, results in passed.items()
         if eligibility(study.quota, len(sessions[participant]), results) == "screened_out"
     }
-    flagged: list[Answer] = []
-    for answer in answers:
-        flags = {*answer.flags, *_odd(answer)} | ({"failed_tests"} if answer.participant in failed else set())
-        flagged.append(replace(answer, flags=tuple(name for name in FLAGS if name in flags)))
-    return flagged
+
+
+def flag_answer(answer: Answer, screened_out: Collection[str]) -> Answer:
+    """Add the flags of `FLAGS` that apply to an answer, given who is screened out; flags already set stay."""
+    flags = {*answer.flags, *_odd(answer)} | ({"failed_tests"} if answer.participant in screened_out else set())
+    return replace(answer, flags=tuple(name for name in FLAGS if name in flags))
 
 
 def _off_size(rules: Rules, answer: Answer) -> bool:

@@ -23,7 +23,7 @@ from pixq.study.results.answers import FLAGS, Answer, as_json
 from pixq.study.results.event_times import TIME_PROBLEMS
 from pixq.study.results.session_summary import SessionSummary, safe_text
 
-__all__ = ["Column", "answer_columns", "dictionary", "session_columns", "write_answers", "write_export"]
+__all__ = ["Column", "answer_columns", "check_target", "dictionary", "session_columns", "write_answers", "write_export"]
 
 #: Rows and characters that are kept in memory before they are written to a Parquet file.
 _ROWS, _CHARACTERS = 10_000, 8 << 20
@@ -176,7 +176,7 @@ _SESSION_COLUMNS = (
 )
 _SURVEY_COLUMN = Column(
     "survey", "json", "All survey answers, as they were sent; free text among them may name people",
-    lambda row: None if row.survey is None else as_json(row.survey),
+    lambda row: row.survey,
 )  # fmt: skip
 
 
@@ -262,7 +262,7 @@ def write_answers(
     --------
     >>> write_answers(study, answers, "exported")  # doctest: +SKIP
     """
-    out = _check_target(out, parquet=parquet)
+    out = check_target(out, parquet=parquet)
     return _write_answers(out, study, answers, dictionary(study), parquet=parquet)
 
 
@@ -299,7 +299,7 @@ def write_export(
     --------
     >>> write_export(study, answers, sessions, store.agreed_consents(), "exported")  # doctest: +SKIP
     """
-    out = _check_target(out, parquet=parquet)
+    out = check_target(out, parquet=parquet)
     texts = {
         digest: {"version": version, "language": language, "text": text}
         for digest, (version, language, text) in consents.items()
@@ -312,7 +312,7 @@ def write_export(
     ]
 
 
-def _check_target(out: str | os.PathLike[str], *, parquet: bool) -> Path:
+def check_target(out: str | os.PathLike[str], *, parquet: bool) -> Path:
     """Refuse before anything is written if pyarrow is missing or `out` is a file."""
     if parquet:
         require("pyarrow")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,10 +49,6 @@ def participant_sessions(store: Store, participant: str) -> list[SessionReport]:
     participant
         The pseudonym; see `pixq.study.store.keys.find_pseudonym`.
     """
-    sessions = [session for session in store.sessions() if session.participant == participant]
-    images: dict[int, list[tuple[bool | None, bool]]] = defaultdict(list)
-    for image in store.assignments():
-        images[image.session].append((image.passed, image.answered is not None))
     return [
         SessionReport(
             number=session.ordinal,
@@ -61,12 +56,12 @@ def participant_sessions(store: Store, participant: str) -> list[SessionReport]:
             reason=session.reason,
             started=_time(session.started),
             ended=None if session.ended is None else _time(session.ended),
-            answers=sum(answered for _, answered in images[session.id]),
-            images=len(images[session.id]),
-            passed=sum(passed is True for passed, _ in images[session.id]),
-            tests=sum(passed is not None for passed, _ in images[session.id]),
+            answers=sum(image.answered is not None for image in images),
+            images=len(images),
+            passed=sum(image.passed is True for image in images),
+            tests=sum(image.passed is not None for image in images),
         )
-        for session in sorted(sessions, key=lambda session: session.ordinal)
+        for session, images in store.participant_sessions(participant)
     ]
 
 

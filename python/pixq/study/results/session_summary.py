@@ -12,7 +12,7 @@ from typing import Any
 from pixq.io.csv import FORMULA
 from pixq.study.constants import CONSTANTS
 from pixq.study.design.survey import Question
-from pixq.study.results.answers import late_frames
+from pixq.study.results.answers import as_json, late_frames
 from pixq.study.results.event_times import as_time, time_problems
 from pixq.study.session.session_plan import parse_rules
 from pixq.study.session.state_machine import SessionProgress
@@ -28,7 +28,8 @@ _LONGEST: int = CONSTANTS["limits"]["survey_text"]
 class SessionSummary:
     """One row of `sessions.csv`; `pixq.study.results.export.session_columns` describes the fields. `None`: unknown.
 
-    `questions` are those that the session was asked, and `survey_answers` the answers by the name of the question.
+    `questions` are those that the session was asked, `survey_answers` the answers by the name of the question, and
+    `survey` all of them as JSON.
     """
 
     participant: str
@@ -58,7 +59,7 @@ class SessionSummary:
     late: int
     questions: tuple[Question, ...]
     survey_answers: Mapping[str, str | int | float]
-    survey: Mapping[str, Any] | None
+    survey: str | None
 
 
 def summary_of(
@@ -80,7 +81,8 @@ def summary_of(
     plan = json.loads(session.plan)
     kinds = Counter(event.kind for event in events)
     counted = {answer.number for answer in progress.answers}
-    answers = [json.loads(event.data) for event in events if event.number in counted]
+    # One after the other, as a page may send anything with an answer.
+    late = sum(late_frames(json.loads(event.data).get("late")) or 0 for event in events if event.number in counted)
     survey: Mapping[str, Any] = next((json.loads(event.data) for event in events if event.kind == "survey"), {})
     tests = [answer.passed for answer in progress.answers if answer.passed is not None]
     seconds = None if session.ended is None else session.ended - session.started
@@ -111,10 +113,10 @@ def summary_of(
         calibrations=kinds["calibration"],
         blocked=kinds["blocked"],
         errors=kinds["error"],
-        late=sum(late_frames(answer.get("late")) or 0 for answer in answers),
+        late=late,
         questions=questions,
         survey_answers={name: value for name, value in values.items() if value is not None},
-        survey=survey or None,
+        survey=as_json(survey) if survey else None,
     )
 
 

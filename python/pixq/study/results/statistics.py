@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from pixq.study.results.answers import FLAGS, answers_of
-from pixq.study.results.load import load_results
+from pixq.study.results.answers import FLAGS, Answer, flag_answer, screened_out_people
+from pixq.study.results.load import session_results, short_answers
+from pixq.study.results.session_summary import SessionSummary
 from pixq.study.results.status import status_of
 from pixq.study.session.judge import eligibility
 from pixq.study.session.service import SessionService
@@ -19,12 +20,18 @@ __all__ = ["statistics_lines", "study_statistics"]
 
 def study_statistics(service: SessionService) -> dict[str, Any]:
     """Compute how far a study is, as JSON: a `StudyStatus`, why sessions ended, and how many people may continue."""
-    results = load_results(service)
-    status = status_of(service.opened, results.sessions, answers_of(service.study, results.sessions, results.events))
+    answers: list[Answer] = []
+    sessions: list[SessionSummary] = []
+    with service.store.snapshot() as snapshot:
+        for result in session_results(service, snapshot):
+            sessions.append(replace(result.summary, survey_answers={}, survey=None))
+            answers += short_answers(result)
+    screened_out = screened_out_people(service.study, answers)
+    status = status_of(service.opened, sessions, [flag_answer(answer, screened_out) for answer in answers])
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     completed: Counter[str] = Counter()
     passed: dict[str, list[bool]] = defaultdict(list)
-    for session in results.summaries:
+    for session in sessions:
         if session.reason:
             reasons[session.step][session.reason] += 1
         completed[session.participant] += session.step == "completed"

@@ -10,6 +10,7 @@ from statistics import median
 from pixq.study.design.study_files import OpenedStudy
 from pixq.study.results.answers import Answer, SessionRow
 from pixq.study.results.estimate import estimates_of
+from pixq.study.results.session_summary import SessionSummary
 from pixq.study.store.records import ENDED
 
 __all__ = ["HiddenStatus", "SourceStatus", "StudyStatus", "status_of"]
@@ -99,7 +100,9 @@ class StudyStatus:
         return {step: count for step, count in self.sessions.items() if step not in ENDED}
 
 
-def status_of(opened: OpenedStudy, sessions: Sequence[SessionRow], answers: Sequence[Answer]) -> StudyStatus:
+def status_of(
+    opened: OpenedStudy, sessions: Sequence[SessionRow | SessionSummary], answers: Sequence[Answer]
+) -> StudyStatus:
     """Compute how far a study is.
 
     Parameters

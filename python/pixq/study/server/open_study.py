@@ -99,6 +99,6 @@ def open_service(folder: str | os.PathLike[str], database: str | None = None) ->
     ...     print(study_statistics(service)["people"])
     """
     with open_study_store(read_study(folder), database) as (store, key):
-        if not store.sessions():
+        if not store.has_sessions():
             raise PixqError(f"{store.name}: nobody has taken part yet; run `pixq study serve` to collect answers")
         yield SessionService(open_study(folder), store, key)

@@ -350,6 +350,10 @@ class SessionService:
     @cachedmethod(lambda self: self._plans, lambda self, session: session.public, lambda self: self._lock)
     def plan(self, session: Session) -> SessionPlan:
         """The plan of a session: the images that it shows, and the rules that it follows."""
+        return self.read_plan(session)
+
+    def read_plan(self, session: Session) -> SessionPlan:
+        """The same as `plan`, but the plan is not kept in memory."""
         plan = json.loads(session.plan)
         # The keys of an offline session come from its file, which was made before the session existed.
         return parse_plan(plan, self._key, plan.get("keys", session.public))

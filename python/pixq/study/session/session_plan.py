@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from pixq.study.design.config import Study, TruthSource
@@ -131,6 +133,13 @@ def public_rules(rules: Rules) -> dict[str, Any]:
 
 def parse_rules(rules: Mapping[str, Any]) -> Rules:
     """The rules of a stored plan."""
+    return _parse_rules(json.dumps(rules, sort_keys=True))
+
+
+@lru_cache(maxsize=64)
+def _parse_rules(text: str) -> Rules:
+    # Thousands of sessions have the same rules.
+    rules = json.loads(text)
     survey = parse_survey(rules["survey"]) if "survey" in rules else None
     return Rules(**{**rules, "min_window": tuple(rules["min_window"]), "survey": survey})
 

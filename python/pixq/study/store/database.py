@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from pixq.errors import PixqError
-from pixq.study.store.database_files import DatabaseFiles, make_private
+from pixq.study.store.database_files import DatabaseFiles, create_private
 
 __all__ = ["WRITES", "Database", "open_database"]
 
@@ -47,11 +47,11 @@ def open_database(where: str, wait: float, *, brief: bool = False) -> Database:
     Raises
     ------
     PixqError
-        If it is neither, others can read the file, or psycopg is not installed.
+        If it is neither, or psycopg is not installed.
     """
     url = _url(where)
     if url.get_backend_name() == "sqlite":
-        make_private(Path(where))
+        create_private(Path(where))
         engine = create_engine(url, connect_args={"timeout": wait}, **_POOL, pool_timeout=wait)
         files = DatabaseFiles(Path(where))
         event.listen(engine, "connect", _configure)

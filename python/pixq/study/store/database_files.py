@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
 from pixq.study.store.records import DatabaseUnavailable
 
-__all__ = ["DatabaseFiles", "make_private"]
+__all__ = ["DatabaseFiles", "create_private"]
 
 _File = tuple[int, int] | None
 _PRIVATE = 0o600
@@ -23,30 +24,12 @@ _PRIVATE = 0o600
 _BESIDE = ("", "-wal", "-shm")
 
 
-def make_private(path: Path) -> None:
-    """Create the file if it is missing, and make it and those beside it readable only by their owner.
-
-    Raises
-    ------
-    PixqError
-        If others can read it, and this can't be changed.
-    """
-    if os.name != "posix" or not path.parent.is_dir():
-        # SQLite reports what is wrong with the path.
-        return
-    try:
-        if not path.exists():
+def create_private(path: Path) -> None:
+    """Create the file if it is missing, readable only by its owner; SQLite reports what is wrong with the path."""
+    with suppress(OSError):
+        if path.parent.is_dir() and not path.exists():
             # SQLite copies the mode to the files beside it.
             path.touch(mode=_PRIVATE)
-        for file in (Path(f"{path}{suffix}") for suffix in _BESIDE):
-            if file.is_file() and file.stat().st_mode & 0o077:
-                file.chmod(_PRIVATE)
-                print(
-                    f"pixq: warning: {file}: other users could read the answers; its mode is now 600", file=sys.stderr
-                )
-    except OSError:
-        if path.is_file() and path.stat().st_mode & 0o077:
-            raise PixqError(f"{path}: other users can read the answers; let its owner run `chmod 600`") from None
 
 
 class DatabaseFiles:
@@ -65,6 +48,25 @@ class DatabaseFiles:
         self._database: _File = None
         self._open_log: _File = None
         self._lock = threading.Lock()
+
+    def make_private(self) -> None:
+        """Make the files readable only by their owner, and say so if they were not.
+
+        Raises
+        ------
+        PixqError
+            If others can read them, and this can't be changed.
+        """
+        if os.name != "posix":
+            return
+        for file in (Path(f"{self._path}{suffix}") for suffix in _BESIDE):
+            try:
+                if not file.exists() or not file.stat().st_mode & 0o077:
+                    continue
+                file.chmod(_PRIVATE)
+            except OSError:
+                raise PixqError(f"{file}: other users can read the answers; let its owner run `chmod 600`") from None
+            print(f"pixq: warning: {file}: other users could read the answers; its mode is now 600", file=sys.stderr)
 
     def connected(self, connection: Any, record: Any) -> None:
         """Note the files of a new connection, which has read from them; a listener of SQLAlchemy."""

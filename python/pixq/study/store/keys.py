@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pixq.errors import PixqError
 from pixq.io.atomic import explain_os_errors
+from pixq.study.store.records import is_storable
 
 if TYPE_CHECKING:
     # Keys and pseudonyms don't need SQLAlchemy.
@@ -194,8 +195,7 @@ def find_pseudonym(store: Store, key: Key, platform: str, name: str) -> str:
     PixqError
         If the person is unknown.
     """
-    participants = {session.participant for session in store.sessions()}
     for pseudonym in (key.pseudonym(platform, name), key.pseudonym(OFFLINE_PLATFORM, name), name):
-        if pseudonym in participants:
+        if is_storable(pseudonym) and store.has_participant(pseudonym):
             return pseudonym
     raise PixqError(f"participant {name!r} is unknown; pass an ID of the platform {platform}, or one from the export")

@@ -13,7 +13,7 @@ from pixq.study.store.records import ENDED, Event, History, Hold, Session, Sessi
 from pixq.study.store.tables import assignments, consents, events, facts, sessions
 
 __all__ = [
-    "ALL_EVENTS", "IDENTITY", "INSERT_EVENTS", "LAST_NUMBER", "SESSION_BY_TOKEN", "SESSION_BY_TOKEN_LOCKED",
+    "IDENTITY", "INSERT_EVENTS", "LAST_NUMBER", "SESSION_BY_TOKEN", "SESSION_BY_TOKEN_LOCKED",
     "WITHDRAWALS", "apply_changes", "lock_drawing", "select_events", "select_history",
 ]  # fmt: skip
 
@@ -50,9 +50,6 @@ _EVENTS = (
     .where(events.c.session == _OF, events.c.number >= bindparam("first"))
     .order_by(events.c.number)
 )
-ALL_EVENTS = select(
-    events.c.session, events.c.received, events.c.number, events.c.kind, events.c.at, events.c.wall, events.c.data
-).order_by(events.c.session, events.c.number)
 INSERT_EVENTS = insert(events)
 WITHDRAWALS = select(facts.c.value).where(facts.c.name == "withdrawals")
 IDENTITY = select(facts.c.value).where(facts.c.name == "identity")

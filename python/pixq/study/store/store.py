@@ -39,6 +39,7 @@ from pixq.study.store.records import (
     UnknownSession,
     UnstorableText,
 )
+from pixq.study.store.snapshot import Snapshot
 from pixq.study.store.tables import assignments, events, facts, participants, sessions
 from pixq.study.store.upgrade import SCHEMA, UPGRADABLE, stored_version, upgrade_tables
 
@@ -325,16 +326,39 @@ class Store:
             size, last = connection.execute(query.where(events.c.session == session)).one()
         return int(size or 0), 0 if last is None else last + 1
 
-    def sessions_with_events(self) -> list[tuple[Session, list[tuple[Event, float]]]]:
-        """All sessions with their events and when each arrived, in seconds since the epoch; runs two queries."""
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """What the database holds now; valid until the end of the block, and SQLite's log is kept until then."""
+        # SQLite's transactions see no later ones anyway.
+        options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with _translated(), self.engine.connect() as connection:
+            connection.execution_options(**options)
+            with connection.begin():
+                yield Snapshot(connection)
+
+    def has_sessions(self) -> bool:
+        """Whether anybody has started a session."""
         with self._reading() as connection:
-            started = queries.find_sessions(connection)
-            by_session: dict[int, list[tuple[Event, float]]] = {session.id: [] for session in started}
-            for session, received, *row in connection.execute(queries.ALL_EVENTS):
-                # Sessions that started after the first query are left out.
-                if session in by_session:
-                    by_session[session].append((Event(*row), received))
-        return [(session, by_session[session.id]) for session in started]
+            return connection.execute(select(sessions.c.id).limit(1)).scalar() is not None
+
+    def has_participant(self, participant: str) -> bool:
+        """Whether a person, given by pseudonym, has started a session."""
+        query = select(sessions.c.id).where(sessions.c.participant == participant).limit(1)
+        with self._reading() as connection:
+            return connection.execute(query).scalar() is not None
+
+    def participant_sessions(self, participant: str) -> list[tuple[Session, list[Assignment]]]:
+        """The sessions of a person in order, with their images."""
+        with self._reading() as connection:
+            found = queries.find_sessions(connection, sessions.c.participant == participant)
+        return [(session, self.assignments(session.id)) for session in found]
+
+    def unfinished_plans(self) -> Iterator[str]:
+        """The plans of sessions that have not ended and have events, one after the other."""
+        begun = select(events.c.session).where(events.c.session == sessions.c.id).exists()
+        query = select(sessions.c.plan).where(sessions.c.ended.is_(None), begun)
+        with self._reading() as connection:
+            yield from connection.execute(query.execution_options(yield_per=100)).scalars()
 
     def sessions(self) -> list[Session]:
         """All sessions, in the order in which they started."""
@@ -427,7 +451,7 @@ class Store:
         return Session(*row)
 
 
-def open_store(where: str, *, make: bool = True, wait: float = _WAIT, brief: bool = False) -> Store:
+def open_store(where: str, *, make: bool = True, wait: float | None = None, brief: bool = False) -> Store:
     """Open a database of answers.
 
     Parameters
@@ -438,13 +462,15 @@ def open_store(where: str, *, make: bool = True, wait: float = _WAIT, brief: boo
     make
         Whether to create missing tables. Those of an older version are upgraded in any case.
     wait, brief
-        See `pixq.study.store.database.open_database`.
+        See `pixq.study.store.database.open_database`; by default, writers wait for 20 seconds.
 
     Raises
     ------
     PixqError
-        If the database can't be opened, its tables are missing and `make` is false, or they have another version.
+        If the database can't be opened, others can read its file and this can't be changed, its tables are missing and
+        `make` is false, or they have another version.
     """
+    wait = _WAIT if wait is None else wait
     engine, files = open_database(where, wait, brief=brief)
     store = Store(engine, files, wait)
     try:
@@ -466,6 +492,12 @@ def open_store(where: str, *, make: bool = True, wait: float = _WAIT, brief: boo
         if version is None:
             raise PixqError(f"{store.name}: contains no answers; pass the study's database with --database")
         raise PixqError(f"{store.name}: its tables have version {version}, but this pixq uses {SCHEMA}; upgrade pixq")
+    try:
+        if files is not None:
+            files.make_private()
+    except PixqError:
+        engine.dispose()
+        raise
     return store
 
 
