@@ -8,7 +8,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from pixq.study.server.app import create_app
 from pixq.study.server.failures import FailureLog
 from pixq.study.server.limits import Limits, RateLimit
 from pixq.study.session.service import SessionService
+from pixq.study.session.viewing import ViewingRecord
 from pixq.study.store.keys import Key, hash_token
 from pixq.study.store.records import Session
 from pixq.study.store.store import open_store
@@ -199,6 +200,13 @@ class Page:
             "px_per_cm": 40, "width_css": 552, "height_css": 414,
         }  # fmt: skip
 
+    def fetch(self, *levels: int) -> None:
+        """Load the files of the current image: the reference and some levels, by default all."""
+        trial = self.state["trial"]
+        keys = [level["image"] for level in trial["levels"] if not levels or level["level"] in levels]
+        for key in (trial["reference"], *keys):
+            assert self.ask("GET", f"/api/image/{key}")[0] == 200
+
     def go(self, step: str) -> None:
         """Answer honestly, and trials at random, until a step."""
         while self.state["step"] not in (step, "completed", "failed", "screened_out"):
@@ -236,11 +244,13 @@ def running(
     proxy: bool = False,
     connections: ConnectionLimits = MANY,
     failures: FailureLog | None = None,
+    clock: Callable[[], float] = time.time,
+    viewings: ViewingRecord | None = None,
 ) -> Iterator[Server]:
     """A study's server in a thread, on any free port by default."""
     store = open_store(database, wait=server_threads.DATABASE_SECONDS, brief=True)
     store.watch_identity()
-    service = SessionService(open_study(folder), store, KEY)
+    service = SessionService(open_study(folder), store, KEY, clock, viewings=viewings)
     with open_socket("127.0.0.1", port) as socket, closing(server_threads.Threads()) as threads:
         app = create_app(
             service, threads, page, admin=(hash_token(ADMIN), lambda: study_statistics(service)), proxy=proxy,

@@ -24,7 +24,7 @@ from pixq.study.design.platforms import PLATFORMS
 __all__ = ["KeysUnavailable", "SignatureVerifier"]
 
 #: Seconds for which keys are used before they are loaded again, for which loading may take, and between two attempts.
-_LIFESPAN, _TIMEOUT, _PAUSE = 86_400.0, 5.0, 30.0
+_LIFESPAN, _TIMEOUT, _PAUSE = 86_400.0, 3.0, 30.0
 _ALGORITHMS = ("RS256",)
 _LONGEST_TOKEN = 8_192
 
