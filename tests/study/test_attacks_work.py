@@ -37,7 +37,7 @@ def withheld(person: Participant) -> bool:
     person.start()
     assert person.state["completion"] == state["completion"]
     assert (state["completion"]["code"] is None) == (state.get("reason") == "unqualified")
-    return state["completion"] == {"code": None, "url": None}
+    return bool(state["completion"] == {"code": None, "url": None})
 
 
 def test_a_script_that_loads_no_image(server: Server, clocks: Clocks) -> None:

@@ -260,3 +260,49 @@ def test_a_ladder_that_is_the_wrong_way_round_is_told(tmp_path: Path) -> None:
     path.write_text(text[:first] + '"n"' + text[first + len('"101-n"') :], "utf-8")
     [line] = [line for line in check_study(path).warnings if "wrong way round" in line]
     assert line.startswith("S0: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"hertz": 30.0}, "hertz: is 30, and an image stays for at least 2 refreshes"),
+        ({"hertz": 60.0}, "lower it to 29 or less"),
+        ({"min_window": [3841, 700]}, "min_window: is [3841, 700] CSS pixels"),
+        ({"min_window": [1000, 2161]}, "hardly any screen has more than 3840x2160"),
+        ({"min_screen_cm": 55.0}, "min_screen_cm: is 55, and hardly any screen is higher than 54 cm"),
+        ({"width_cm": 97.0, "height_cm": 50.0}, "images of 97 x 50 cm are larger than a screen"),
+        (
+            {"languages": ["en", "fr"], "consent": {"en": "a", "fr": "b"}},
+            "the page has no texts in 'fr', only in en, de",
+        ),
+    ],
+)
+def test_what_nobody_can_take_is_a_problem(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    (problem,) = full(tmp_path, **settings).problems
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"hertz": 25.0}, "hertz: is 25, and a screen of 60 Hz shows 30"),
+        ({"min_window": [1921, 700]}, "most people have at most 1920x970"),
+        ({"min_screen_cm": 35.0}, "most screens are at most 34 cm high"),
+        ({"min_screen_cm": 10.0}, "height_cm: is 10.347, but screens of 10 cm are accepted"),
+    ],
+)
+def test_what_many_cannot_take_is_a_warning(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+    found = full(tmp_path, **settings)
+    assert found.problems == ()
+    assert [line for line in found.warnings if said in line]
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [{"hertz": 29.0}, {"hertz": 8.0}, {"hertz": 1.0}, {"min_window": [1920, 970]}, {"min_screen_cm": 0.0},
+     {"languages": ["en", "de-AT"], "consent": {"en": "a", "de-AT": "b"}}],
+)  # fmt: skip
+def test_what_people_can_take_is_fine(tmp_path: Path, fine: dict[str, Any]) -> None:
+    found = full(tmp_path, **fine)
+    assert found.problems == ()
+    assert not [line for line in found.warnings if line.startswith(("hertz", "min_", "height", "languages"))]

@@ -65,6 +65,10 @@ def hidden(**more: Any) -> dict[str, Any]:
     return changed(test=[entry("H0", **TRUTH | more)])
 
 
+def prolific(**more: Any) -> dict[str, Any]:
+    return {"kind": "prolific", "done": "A", "screened_out": "B", "failed": "C", **more}
+
+
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "unknown key": (changed(hertzz=8), ("hertzz: is not a known key",)),
     "unknown key inside": (changed(quota={"tests": 1, "answer": 3}), ("quota.answer: is not a known key",)),
@@ -106,6 +110,25 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "url without code": (changed(platform={"url": "https://a.example/"}), ("platform.url", "{code}")),
     "other braces": (changed(platform={"url": "https://a.example/{code}/{x}"}), ("platform.url", "no other")),
     "script": (changed(platform={"url": "https://a.example/{code}\"><b>"}), ("platform.url", "no spaces")),
+    "signature without domain": (changed(platform=prolific(signature={})), ("platform.signature.domain: is missing",)),
+    "address for a domain": (
+        changed(platform=prolific(signature={"domain": "https://a.example"})),
+        ("platform.signature.domain", "like study.example.org"),
+    ),
+    "keys by plain http": (
+        changed(platform=prolific(signature={"domain": "a.example", "jwks": "http://a.example/k"})),
+        ("platform.signature.jwks", "https://"),
+    ),
+    "keys elsewhere": (
+        changed(platform=prolific(signature={"domain": "a.example", "jwks": "../k.json"})),
+        ("platform.signature.jwks", "inside the study's folder"),
+    ),
+    "signature of no platform": (changed(platform={"signature": {"domain": "a.example"}}), ("platform", "remove it")),
+    "share of answers": (changed(qualification={"unwatched": 2}), ("qualification.unwatched: is 2",)),
+    "code of another outcome": (
+        changed(platform=prolific(), qualification={"code": "B"}), ("qualification.code: is 'B'", "give its own")
+    ),
+    "a NUL": (changed(contact="a\x00b"), ("NUL character", "remove it")),
     "platform": (changed(platform={"kind": "mturk"}), ("platform.kind: is 'mturk'", "'prolific', 'link' or 'local'")),
 }  # fmt: skip
 
