@@ -23,6 +23,8 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV := 1
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+# Without cached bytecode, each of the many processes of the tests would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # pyo3 compiles again when these change: with maturin's own values, clippy and maturin share one build.
 MATURIN_ENV = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="`ls "$(CURDIR)"/target/maturin/pyo3-config-*.txt | head -n 1`"
 

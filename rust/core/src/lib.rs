@@ -16,14 +16,12 @@ pub mod equal;
 pub mod error;
 pub mod fuse;
 pub mod models;
-pub mod monotone;
 pub mod parallel;
 pub mod psnr;
 mod regular;
 pub mod sample;
 pub mod shard;
 pub mod tile;
-pub mod tiny;
 pub mod view;
 
 pub use error::{Error, Result};

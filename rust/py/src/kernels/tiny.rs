@@ -1,7 +1,7 @@
-//! Bindings of [`pixq_core::tiny`].
+//! Bindings of [`pixq_core::models::tiny`].
 
 use pixq_core::Batch;
-use pixq_core::tiny::{self, MIN_SIDE, Network, Tape};
+use pixq_core::models::tiny::{self, MIN_SIDE, Network, Tape};
 use pyo3::prelude::*;
 
 use super::args::room;

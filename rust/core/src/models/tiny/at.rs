@@ -131,9 +131,9 @@ fn bounds(places: &[Place], size: (usize, usize)) -> ((usize, usize), (usize, us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::tiny::tests::{Case, archs};
+    use crate::models::tiny::{Tape, parameter_count};
     use crate::tile::{grid, tile};
-    use crate::tiny::tests::{Case, archs};
-    use crate::tiny::{Tape, parameter_count};
     use crate::view::Batch;
 
     /// Two images upside down, in which scores are taken at corners and from the patches that are cut there.
