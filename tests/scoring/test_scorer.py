@@ -32,6 +32,7 @@ from pixq.train.metrics import agreement, plcc, srcc
 from pixq.train.partition import by_split
 from pixq.train.predict import predict
 from support.built import lines, make_small
+from support.damage import announce_weights
 
 torch.set_num_threads(1)
 
@@ -319,11 +320,12 @@ def test_weights_that_are_damaged_or_missing(copy: Path) -> None:
     data = path.read_bytes()
     for damaged in (data[:-1], data[:100], b"", b"\xff" * 64, data[:8] + b"{" * (len(data) - 8)):
         path.write_bytes(damaged)
+        announce_weights(copy)
         assert "model.safetensors: is damaged (" in mistake(copy)
     path.unlink()
     assert "model.safetensors: is missing; copy the whole run directory, or train again" in mistake(copy)
     path.mkdir()
-    assert "model.safetensors: is damaged (" in mistake(copy)
+    assert "model.safetensors: Is a directory; copy the whole run directory again" in mistake(copy)
 
 
 def test_a_pickle_is_not_read(copy: Path) -> None:
@@ -334,6 +336,7 @@ def test_a_pickle_is_not_read(copy: Path) -> None:
             return Path.touch, (fired,)
 
     torch.save({"weight": Trap()}, copy / "model.safetensors")
+    announce_weights(copy)
     assert "is damaged" in mistake(copy)
     assert not fired.exists()
 

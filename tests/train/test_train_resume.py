@@ -200,5 +200,5 @@ def test_a_run_json_without_a_key_is_one_line(finished: Path, patch_set: Path, t
     info = json.loads(path.read_text("utf-8"))
     del info["patches"]["fingerprint"]
     path.write_text(json.dumps(info), "utf-8")
-    with pytest.raises(PixqError, match=r"patches[.]fingerprint: is missing"):
+    with pytest.raises(PixqError, match=r"patches[.]fingerprint: Field required"):
         run(patch_set, tmp_path / "run", resume=True)

@@ -194,7 +194,7 @@ def read_calibrations(run: str | os.PathLike[str]) -> dict[str, Calibration]:
         If the file is damaged or has an unsupported version.
     """
     path = Path(run) / CALIBRATION
-    return read_model(CalibrationFile, path, "pixq calibrate").calibrations if path.exists() else {}
+    return read_model(CalibrationFile, path, "pixq calibrate", Path(run)).calibrations if os.path.lexists(path) else {}
 
 
 def get_calibration(run: str | os.PathLike[str], name: str | None = None) -> Calibration:

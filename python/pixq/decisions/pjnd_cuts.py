@@ -105,7 +105,7 @@ def read_cuts(run: str | os.PathLike[str]) -> PjndCuts | None:
         If the file is damaged or has an unsupported version.
     """
     path = Path(run) / PJND
-    return read_model(PjndCuts, path, "pixq calibrate --ladders") if path.exists() else None
+    return read_model(PjndCuts, path, "pixq calibrate --ladders", Path(run)) if os.path.lexists(path) else None
 
 
 def write_cuts(run: str | os.PathLike[str], cuts: PjndCuts) -> Path:

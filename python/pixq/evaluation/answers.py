@@ -22,6 +22,7 @@ from pixq.evaluation.evaluation_file import EVALUATIONS
 from pixq.evaluation.labelled import LabelledSplit, Scores, read_split
 from pixq.evaluation.rivals import RIVALS, Boosting, Majority, patch_scores
 from pixq.io.atomic import atomic_write
+from pixq.io.enclosed import check_enclosed
 from pixq.io.progress import ProgressCallback
 from pixq.patches.store import PatchSet, fingerprint
 from pixq.statistics.metrics import Answers
@@ -191,8 +192,10 @@ def _metric_scores(
 ) -> NDArray[np.float64]:
     """Score patches with a metric, once: some take minutes, so the scores are cached in the run's folder."""
     cache = run / EVALUATIONS / f".{fingerprint(data.patches)[:16]}-{data.split}-{name}-{__version__}.npy"
-    with suppress(OSError, ValueError, EOFError):
-        cached: NDArray[np.float64] = np.load(cache, allow_pickle=False)
+    # NumPy's parser of headers raises many kinds; mapped, an array takes no more than its file has.
+    with suppress(Exception):
+        path = check_enclosed(run, cache.relative_to(run).as_posix())
+        cached: NDArray[np.float64] = np.load(path, mmap_mode="r", allow_pickle=False)
         if cached.shape == (len(data),) and cached.dtype == np.float64 and np.isfinite(cached).all():
             return cached
     scores = patch_scores(data.patches, [name], device, on_progress)[name]

@@ -243,15 +243,15 @@ def write_evaluation(run: str | os.PathLike[str], evaluation: EvaluationFile) ->
     return path
 
 
-def read_evaluation(path: Path) -> EvaluationFile:
-    """Read an evaluation.
+def read_evaluation(path: Path, run: Path | None = None) -> EvaluationFile:
+    """Read an evaluation, which must lie inside the directory of its `run` if that is given.
 
     Raises
     ------
     PixqError
         If the file is missing or damaged, is not an evaluation, or has an unsupported version.
     """
-    return read_model(EvaluationFile, path, "pixq evaluate")
+    return read_model(EvaluationFile, path, "pixq evaluate", run)
 
 
 def read_evaluations(run: str | os.PathLike[str]) -> Sequence[EvaluationFile]:
@@ -262,7 +262,8 @@ def read_evaluations(run: str | os.PathLike[str]) -> Sequence[EvaluationFile]:
     PixqError
         If one is damaged.
     """
-    evaluations = [read_evaluation(path) for path in sorted((Path(run) / EVALUATIONS).glob("[!.]*.json"))]
+    run = Path(run)
+    evaluations = [read_evaluation(path, run) for path in sorted((run / EVALUATIONS).glob("[!.]*.json"))]
     return sorted(evaluations, key=lambda evaluation: (evaluation.created, evaluation.name))
 
 

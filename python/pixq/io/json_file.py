@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pixq.errors import PixqError
 from pixq.io.atomic import save_json
+from pixq.io.enclosed import read_enclosed
 from pixq.io.text import read_bytes, read_text
 
 __all__ = [
@@ -92,7 +93,7 @@ def load_json(path: Path) -> Any:
     return json.loads(read_text(path))
 
 
-def read_model(kind: type[Model], path: Path, command: str) -> Model:
+def read_model(kind: type[Model], path: Path, command: str, folder: Path | None = None) -> Model:
     """Read and check a JSON file of pixq.
 
     Parameters
@@ -103,6 +104,8 @@ def read_model(kind: type[Model], path: Path, command: str) -> Model:
         The file.
     command
         The command that creates it, for messages.
+    folder
+        The folder that must hold it; see `pixq.io.enclosed`. `None` if a user names the file itself.
 
     Raises
     ------
@@ -110,11 +113,12 @@ def read_model(kind: type[Model], path: Path, command: str) -> Model:
         If it is missing, damaged, or another kind or version of file.
     """
     try:
-        data = read_bytes(path).removeprefix(codecs.BOM_UTF8)
+        data = read_bytes(path) if folder is None else read_enclosed(folder, path.relative_to(folder).as_posix())
     except FileNotFoundError:
         raise PixqError(f"{path}: is missing; create it with {command}") from None
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}") from None
+    data = data.removeprefix(codecs.BOM_UTF8)
     fix = f"delete it, and run {command} again"
     try:
         loose = json.loads(data)

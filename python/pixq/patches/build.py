@@ -21,6 +21,7 @@ from pixq import datasets, ranges
 from pixq._core import Progress, build_shard
 from pixq.datasets.base import DatasetIndex
 from pixq.io.atomic import FileInfo, checksum, explain_os_errors, replace_text
+from pixq.io.enclosed import check_enclosed
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.manifest import compose, image_lines
 from pixq.patches.photo_survey import survey_photos
@@ -210,6 +211,10 @@ def _spec(shard: PlannedShard, settings: BuildSettings) -> str:
     )
 
 
+#: What a note on a shard says.
+_NOTED = {"images", "skipped", "reference_rows", "distorted_rows", "records", "files"}
+
+
 class _Notes(Mapping[str, dict[str, Any]]):
     """The notes on complete shards, read one at a time: all of them together would grow with the dataset."""
 
@@ -236,10 +241,11 @@ def _whole(note: Path, out: Path) -> dict[str, Any] | None:
         return None
     built = read_json(note)
     try:
-        same = all(checksum(out / name) == FileInfo(**info) for name, info in built["files"].items())
-    except OSError:
+        files = {check_enclosed(out, name): FileInfo(**info) for name, info in built["files"].items()}
+        same = all(checksum(path) == info for path, info in files.items())
+    except (OSError, LookupError, TypeError, AttributeError):
         return None
-    return built if same else None
+    return built if same and built.keys() >= _NOTED else None
 
 
 def _shards(

@@ -65,6 +65,23 @@ class Records:
         return Records(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
+def _check_ranges(path: Path, part: Mapping[str, NDArray[Any]], sides: NDArray[np.float64], size: int) -> None:
+    """Make sure that the numbers of a shard's records can be; `sides` are the heights and widths of all images."""
+    height, width = sides[part["image"]].T
+    possible = {
+        "quality": (part["quality"] >= 0.0) & (part["quality"] <= 1.0),
+        "PSNR": part["psnr"] >= 0.0,
+        "PSNR_roi": part["psnr_roi"] >= 0.0,
+        "coords.y": part["y"] + float(size) <= height,
+        "coords.x": part["x"] + float(size) <= width,
+    }
+    for key, good in possible.items():
+        if not good.all():
+            line = int(np.flatnonzero(~good)[0])
+            value = part[key.rpartition(".")[2].lower()][line]
+            raise PixqError(f"{path}, line {line + 1}: {key} is {value:g}, which can't be; build the patch set again")
+
+
 def join_shards(
     parts: Sequence[Mapping[str, NDArray[Any]]],
     paths: Sequence[Path],
@@ -73,14 +90,18 @@ def join_shards(
     distorted_offsets: NDArray[np.int64],
     images: Sequence[ImageLine],
     fusions: Sequence[Fusion],
+    size: int,
 ) -> Records:
-    """Join the records of all shards, and number their rows over the whole set.
+    """Join the records of all shards, and number their rows over the whole set; `size` is the side of a patch.
 
     Raises
     ------
     PixqError
-        If a record names a row or a fusion that the manifest does not have.
+        If a record names a row or a fusion that the manifest does not have, or a number is out of range.
     """
+    sides = np.array([[line["height"], line["width"]] for line in images], dtype=np.float64).reshape(-1, 2)
+    for path, part in zip(paths, parts, strict=True):
+        _check_ranges(path, part, sides, size)
 
     def joined(name: str, dtype: type[Any]) -> NDArray[Any]:
         return np.concatenate([np.empty(0, dtype), *(part[name] for part in parts)], dtype=dtype)
@@ -99,8 +120,8 @@ def join_shards(
         fusion = np.full(len(part["fusion"]), 255, dtype=np.uint8)
         for number, candidate in enumerate(fusions):
             same = part["fusion"] == FUSION_NAMES.index(candidate.name)
-            if candidate.alpha is not None:
-                same &= part["alpha"] == candidate.alpha
+            # Without an alpha it is NaN.
+            same &= np.isnan(part["alpha"]) if candidate.alpha is None else part["alpha"] == candidate.alpha
             fusion[same] = number
         if (fusion == 255).any():
             raise PixqError(f"{path}: a record's fusion is not one of the manifest's; build the patch set again")

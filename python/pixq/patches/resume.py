@@ -17,6 +17,7 @@ from pixq._version import __version__
 from pixq.datasets.base import DatasetIndex
 from pixq.errors import PixqError
 from pixq.io.atomic import checksum, explain_os_errors, json_text, replace_text
+from pixq.io.enclosed import read_enclosed
 from pixq.patches.plan import Plan, files_of
 from pixq.patches.read_files import read_images, read_manifest
 from pixq.patches.schema import MANIFEST, SCRATCH, Manifest
@@ -135,6 +136,8 @@ def begin(out: Path, scratch: Path, identity: Mapping[str, Any], now: Mapping[st
             f"{out}: holds an unfinished build of pixq {before.get('pixq_version')}, this is {__version__}; "
             "finish it with that version, or delete it and build again"
         )
+    if not isinstance(before.get("identity"), dict) or not isinstance(before.get("stamps"), dict):
+        raise PixqError(f"{plan_file}: is damaged; delete {out} and build again")
     _same(out, before["identity"], identity)
     changed = sorted(file for file, stamp in now.items() if before["stamps"].get(file, stamp) != stamp)
     if changed:
@@ -152,8 +155,8 @@ def replace_json(scratch: Path, path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object that a build left in its scratch directory."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+        value = json.loads(read_enclosed(path.parent, path.name))
+    except (ValueError, RecursionError) as error:
         raise PixqError(f"{path}: is not JSON ({error}); delete the directory {path.parent} and build again") from error
     if not isinstance(value, dict):
         raise PixqError(f"{path}: is not a JSON object; delete the directory {path.parent} and build again")

@@ -19,6 +19,7 @@ __all__ = [
     "MANIFEST",
     "SCHEMA_VERSION",
     "SCRATCH",
+    "FileEntry",
     "ImageLine",
     "Manifest",
     "RecordLine",

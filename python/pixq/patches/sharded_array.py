@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, one_line
 
 __all__ = ["ShardedArray"]
 
@@ -43,9 +43,15 @@ class ShardedArray:
             rows = int(self.offsets[number + 1] - self.offsets[number])
             try:
                 # An empty array has nothing to map.
-                mapped = np.load(path, mmap_mode="r" if rows else None, allow_pickle=False)
-            except (ValueError, EOFError) as error:
-                raise PixqError(f"{path}: is not a NumPy array ({error}); build the patch set again") from None
+                empty = np.empty((0, *self.shape[1:]), np.uint8)
+                mapped = np.load(path, mmap_mode="r", allow_pickle=False) if rows else empty
+            except OSError:
+                raise
+            except Exception as error:
+                # NumPy's parser of headers raises many kinds.
+                raise PixqError(
+                    f"{path}: is not a NumPy array ({one_line(error)}); build the patch set again"
+                ) from None
             if mapped.shape != (rows, *self.shape[1:]) or mapped.dtype != self.dtype:
                 raise PixqError(
                     f"{path}: holds {mapped.dtype} {mapped.shape}, the manifest says uint8 "

@@ -18,6 +18,7 @@ from pixq.datasets import splits
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.io.atomic import FileInfo, checksum, explain_os_errors
+from pixq.io.enclosed import check_enclosed
 from pixq.patches.read_files import read_images, read_manifest
 from pixq.patches.records import Records, join_shards
 from pixq.patches.schema import MANIFEST, ImageLine, Manifest, ShardEntry
@@ -140,6 +141,7 @@ class PatchSet:
             distorted_offsets=self._distorted.offsets,
             images=self._images,
             fusions=self.fusions,
+            size=self.geometry.size,
         )
 
     def __len__(self) -> int:
@@ -356,12 +358,12 @@ def listed_files(manifest: Manifest) -> dict[str, FileInfo]:
 
 
 def check_sizes(directory: Path, manifest: Manifest) -> None:
-    """Make sure that all files are there and have the sizes that the manifest says."""
+    """Make sure that all files are there, lie in the directory, and have the sizes that the manifest says."""
     for name, info in listed_files(manifest).items():
         path = directory / name
         rebuild = f"delete {directory} and build the patch set again"
         with explain_os_errors(path, rebuild):
-            size = path.stat().st_size
+            size = check_enclosed(directory, name).stat().st_size
         if size != info.bytes:
             raise PixqError(f"{path}: has {size} bytes, the manifest says {info.bytes}; {rebuild}")
 
@@ -380,7 +382,7 @@ def verify(directory: Path) -> list[str]:
     def check(item: tuple[str, FileInfo]) -> str | None:
         name, info = item
         try:
-            found = checksum(directory / name)
+            found = checksum(check_enclosed(directory, name))
         except OSError as error:
             return f"{directory / name}: {error.strerror or error}"
         if found == info:

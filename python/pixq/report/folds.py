@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
 
 from pixq.errors import PixqError
+from pixq.io.enclosed import PlainPath
 from pixq.io.json_file import FileModel, read_model
 from pixq.report import sentences
 from pixq.report.commands import train_command
@@ -25,11 +28,17 @@ class FoldsFile(FileModel):
     patches: str
     recipe: dict[str, Any]
     leave_out: Literal["distortion"] | None
-    runs: list[str]
+    runs: list[PlainPath]
     patch: dict[str, float | None]
     image: dict[str, float | None] | None = None
     by_distortion: dict[str, float | dict[str, float | None] | None]
     mean: dict[str, float | None] | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if any(isinstance(value, dict) == (self.leave_out is None) for value in self.by_distortion.values()):
+            raise ValueError("by_distortion must give two numbers for each type that was left out, else one")
+        return self
 
 
 def is_folds(path: Path) -> bool:
@@ -45,7 +54,7 @@ def view(path: Path) -> dict[str, Any]:
     PixqError
         If `folds.json`, or a run that it names, is missing or damaged.
     """
-    pooled = read_model(FoldsFile, path / FOLDS, "pixq train --folds")
+    pooled = read_model(FoldsFile, path / FOLDS, "pixq train --folds", path)
     recipe = parse_recipe(pooled.recipe, str(path / FOLDS))
     if not pooled.runs:
         raise PixqError(f"{path / FOLDS}: names no run; delete it, and run `pixq train --folds` again")

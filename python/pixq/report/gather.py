@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from pixq.decisions.calibration_file import Calibration, read_calibrations
 from pixq.errors import PixqError
@@ -18,65 +18,27 @@ from pixq.patches.read_files import read_images, read_manifest
 from pixq.patches.schema import MANIFEST, ImageLine, Manifest
 from pixq.runs.directory import RunDirectory, RunInfo
 from pixq.runs.recipe import Recipe
+from pixq.runs.run_entries import EpochNumber, Loose, PatchesInfo
 
 __all__ = ["Epoch", "PatchesInfo", "RunData", "gather"]
 
 
-class _Loose(BaseModel):
-    """A part of a file of which a report only shows some keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+#: A number that can be drawn.
+Figure = Annotated[float, Field(ge=-1e30, le=1e30)]
 
 
-class Contract(_Loose):
-    """A label contract."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow", allow_inf_nan=False)
-
-    name: str
-    polarity: str
-    minimum: float
-    maximum: float
-
-
-class FusionInfo(_Loose):
-    """A fusion."""
-
-    type: str
-    alpha: float | None
-
-
-class GeometryInfo(_Loose):
-    """The sides of a patch and of its RoI, in pixels."""
-
-    size: int
-    roi: int
-
-
-class PatchesInfo(_Loose):
-    """What `run.json` says about the patch set."""
-
-    directory: str
-    fingerprint: str
-    dataset: dict[str, str]
-    label: dict[str, str]
-    label_contract: Contract
-    geometry: GeometryInfo
-    fusions: list[FusionInfo]
-
-
-class TrainLoss(_Loose):
+class TrainLoss(Loose):
     """The mean loss over the steps of an epoch."""
 
-    loss: float
+    loss: Figure
 
 
-class Epoch(_Loose):
+class Epoch(Loose):
     """A line of `metrics.jsonl`."""
 
-    epoch: int
+    epoch: EpochNumber
     train: TrainLoss | None
-    validation: dict[str, float | None]
+    validation: dict[str, Figure | None]
 
 
 @dataclass(frozen=True)
@@ -109,7 +71,8 @@ class RunData:
 
     def is_current(self, blake3: str) -> bool:
         """Whether a calibration or evaluation of the weights `blake3` fits the run; true if the run has no weights."""
-        return self.info.files.get("model.safetensors", {}).get("blake3") in (None, blake3)
+        weights = self.info.files.get("model.safetensors")
+        return weights is None or weights["blake3"] == blake3
 
     @property
     def best_epoch(self) -> int | None:

@@ -16,9 +16,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pixq._version import __version__
 from pixq.errors import PixqError, one_line
 from pixq.io.atomic import checksum, explain_os_errors, save_bytes, save_json, save_text
+from pixq.io.enclosed import check_enclosed, read_enclosed
+from pixq.io.json_file import Count, first_fault
 from pixq.io.optional import require
+from pixq.patches.schema import FileEntry
 from pixq.patches.store import PatchSet
 from pixq.runs.recipe import Recipe, parse_recipe
+from pixq.runs.run_entries import Adapted, Best, PatchesInfo, Split, Timings
 
 __all__ = ["FINISHED", "FORMAT", "RUN", "RunDirectory", "RunInfo", "StartedFrom", "describe_hardware", "versions"]
 
@@ -27,9 +31,6 @@ FORMAT: Literal["pixq run"] = "pixq run"
 
 #: The statuses of a finished run.
 FINISHED = ("epochs", "patience")
-
-#: The keys that `run.json` has for the patch set.
-PATCHES_KEYS = ("directory", "fingerprint", "dataset", "label", "label_contract", "geometry", "fusions")
 
 #: How to fix a failed write, for the end of a message.
 _FIX = "free some disk space or make it writable, and continue with --resume"
@@ -79,15 +80,15 @@ class RunInfo(BaseModel):
     versions: dict[str, str]
     recipe: dict[str, Any]
     patches: dict[str, Any]
-    split: dict[str, Any]
-    parameters: int
+    split: Split
+    parameters: Count
     status: Literal["running", "interrupted", "epochs", "patience"]
-    best: dict[str, Any] | None
+    best: Best | None
     hardware: dict[str, Any]
-    timings: dict[str, Any]
-    files: dict[str, dict[str, Any]]
+    timings: Timings
+    files: dict[str, FileEntry]
     started_from: StartedFrom | None = None
-    adapted: dict[str, Any] | None = None
+    adapted: Adapted | None = None
 
     @property
     def model_blake3(self) -> str:
@@ -161,7 +162,7 @@ class RunDirectory:
         """
         path = self.path / RUN
         try:
-            info = RunInfo.model_validate_json(path.read_bytes())
+            info = RunInfo.model_validate_json(read_enclosed(self.path, RUN))
         except FileNotFoundError:
             if (self.path / "folds.json").exists():
                 raise PixqError(
@@ -171,17 +172,19 @@ class RunDirectory:
         except OSError as error:
             raise PixqError(f"{path}: {error.strerror or error}; make it readable") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
             raise PixqError(
-                f"{path}: {where}{first['msg']}; the file is damaged or from another version of pixq; copy the "
+                f"{path}: {first_fault(error)}; the file is damaged or from another version of pixq; copy the "
                 "whole run directory from where it was trained, or train again"
             ) from None
-        if missing := [key for key in PATCHES_KEYS if key not in info.patches]:
+        try:
+            PatchesInfo.model_validate(info.patches)
+        except ValidationError as error:
             raise PixqError(
-                f"{path}: patches.{missing[0]}: is missing; the file is damaged or from another version of pixq: train "
+                f"{path}: patches.{first_fault(error)}; the file is damaged or from another version of pixq: train "
                 "again"
-            )
+            ) from None
+        if info.status in FINISHED and self.model.name not in info.files:
+            raise PixqError(f"{path}: files.{self.model.name} is missing; copy the whole run directory again")
         return info
 
     def recipe_of(self, info: RunInfo) -> Recipe:
@@ -206,17 +209,24 @@ class RunDirectory:
         Raises
         ------
         PixqError
-            If it is missing or damaged.
+            If it is missing or damaged, lies outside the directory, or holds a number that is not finite.
         """
         open_file = require("safetensors").safe_open
         try:
-            with open_file(path, framework=framework) as file:
+            with open_file(check_enclosed(self.path, path.name), framework=framework) as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-                return tensors, json.loads((file.metadata() or {}).get("pixq", "{}"))
+                metadata = json.loads((file.metadata() or {}).get("pixq", "{}"))
         except FileNotFoundError:
             raise PixqError(f"{path}: is missing; copy the whole run directory, or train again") from None
+        except OSError as error:
+            raise PixqError(f"{path}: {error.strerror or one_line(error)}; train again") from None
         except Exception as error:
             raise PixqError(f"{path}: is damaged ({one_line(error)}); train again") from None
+        for name, tensor in tensors.items():
+            # Of integers, such as counts of steps, all are finite.
+            if not (np.isfinite(tensor) if framework == "numpy" else tensor.isfinite()).all():
+                raise PixqError(f"{path}: {name} holds a number that is not finite; train again")
+        return tensors, metadata
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add a line to `metrics.jsonl`."""
@@ -225,13 +235,15 @@ class RunDirectory:
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of `metrics.jsonl`, up to the first incomplete one."""
-        if not self.metrics.exists():
+        if not os.path.lexists(self.metrics):
             return []
+        with explain_os_errors(self.metrics, "make it readable, or train again"):
+            text = read_enclosed(self.path, self.metrics.name).decode("utf-8", errors="replace")
         lines = []
-        for line in self.metrics.read_text("utf-8", errors="replace").splitlines():
+        for line in text.splitlines():
             try:
                 lines.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
         return lines
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pixq.errors import PixqError, one_line
 from pixq.io.atomic import checksum
+from pixq.io.enclosed import check_enclosed
 from pixq.models import build
 from pixq.runs.directory import FINISHED, RUN, RunDirectory, RunInfo
 from pixq.runs.recipe import Recipe
@@ -42,10 +43,16 @@ def read_run(files: RunDirectory) -> tuple[Recipe, RunInfo]:
 
 def read_tensors(files: RunDirectory, info: RunInfo, framework: Literal["pt", "numpy"]) -> dict[str, Any]:
     """The weights of a run's best model, checked against the checksum in `run.json`."""
-    tensors, _ = files.read_tensors(files.model, framework)
-    if asdict(checksum(files.model)) != info.files.get(files.model.name):
+    announced = info.files[files.model.name]
+    try:
+        same = asdict(checksum(check_enclosed(files.path, files.model.name, announced["bytes"]))) == announced
+    except FileNotFoundError:
+        raise PixqError(f"{files.model}: is missing; copy the whole run directory, or train again") from None
+    except OSError as error:
+        raise PixqError(f"{files.model}: {error.strerror or error}; copy the whole run directory again") from None
+    if not same:
         raise PixqError(f"{files.model}: does not match its checksum in {RUN}; copy the whole run directory again")
-    return tensors
+    return files.read_tensors(files.model, framework)[0]
 
 
 def build_model(files: RunDirectory, recipe: Recipe, info: RunInfo) -> PatchModel:
@@ -54,6 +61,9 @@ def build_model(files: RunDirectory, recipe: Recipe, info: RunInfo) -> PatchMode
     # The weights of a frozen backbone are in the run, and not read from their source again.
     model = build(recipe.model.model_copy(update={"weights": "saved"}))
     try:
+        for name, weight in model.state_dict().items():
+            if name in tensors and tensors[name].dtype != weight.dtype:
+                raise RuntimeError(f"{name} has dtype {tensors[name].dtype}")
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise PixqError(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pixq._core import num_threads
 from pixq.errors import PixqError, one_line
+from pixq.io.enclosed import read_enclosed
 from pixq.io.optional import require
 from pixq.io.progress import ProgressCallback
 from pixq.scoring.engine import Bytes, Corners, EngineScores, cut_ahead
@@ -18,6 +19,11 @@ __all__ = ["ONNX", "OnnxEngine"]
 
 #: The file of a run that ONNX Runtime computes, where there is one.
 ONNX = "model.onnx"
+
+#: How an ONNX file names another file that holds weights; the files of pixq hold all of theirs.
+_EXTERNAL = b"\x0a\x08location"
+#: The largest ONNX file, since protocol buffers can't be larger.
+_LARGEST = 1 << 31
 
 #: Patches per call of ONNX Runtime. In batches of 256, whose features leave the cache, it is slower.
 ONNX_BATCH = 64
@@ -52,8 +58,11 @@ class OnnxEngine:
         # Its warnings are about its own parts; errors come as exceptions.
         options.log_severity_level = 3
         try:
-            self._session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            metadata = json.loads(self._session.get_modelmeta().custom_metadata_map.get("pixq", "{}"))
+            model = read_enclosed(path.parent, path.name, _LARGEST)
+            if _EXTERNAL in model:
+                raise ValueError("it takes weights from other files")
+            self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            metadata = dict(json.loads(self._session.get_modelmeta().custom_metadata_map.get("pixq", "{}")))
         except Exception as error:
             raise PixqError(f"{path}: is damaged ({one_line(error)}); {again}") from None
         self._outputs = [output.name for output in self._session.get_outputs()]

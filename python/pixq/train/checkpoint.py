@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 
 import torch
+from pydantic import TypeAdapter
 
 from pixq.errors import PixqError, one_line
 from pixq.models.base import PatchModel
@@ -84,6 +85,6 @@ def load_checkpoint(run: RunDirectory, model: PatchModel, optimiser: torch.optim
                 like = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
                 restored["state"].setdefault(int(index), {})[key] = like
         optimiser.load_state_dict(restored)
-        return TrainingState(**known)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        return TypeAdapter(TrainingState).validate_python(known)
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
         raise PixqError(f"{run.last}: does not fit this run ({one_line(error)}); train again") from None
