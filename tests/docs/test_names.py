@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pixq.cli import app
-from pixq.study.design.config import TruthSource
+from pixq.study.design.config import Qualification, Signature, TruthSource
 from pixq.study.design.survey import QUESTION_KINDS, check_survey, parse_survey
 from support.documents import DOCUMENTS, ROOT, blocks, prose
 
@@ -112,7 +112,11 @@ def test_tables_of_study_toml_are_valid() -> None:
         check_survey(questions, ["en"])
         if questions:
             assert {question.kind for question in questions} == set(QUESTION_KINDS)
-        assert set(tables) <= {"test", "survey"}
+        if "qualification" in tables:
+            Qualification.model_validate(tables["qualification"])
+        if "platform" in tables:
+            Signature.model_validate(tables["platform"]["signature"])
+        assert set(tables) <= {"test", "survey", "qualification", "platform"}
 
 
 def test_readme_is_short() -> None:

@@ -16,6 +16,8 @@ __all__ = ["TIME_PROBLEMS", "TOLERANCE_MS", "EventTimes", "as_time", "parse_wall
 TOLERANCE_MS = 1000.0
 #: Seconds by which a stored time may be ahead of the clock.
 _AHEAD = 60.0
+#: The last time that ISO 8601 can write with four digits of the year, in seconds since the epoch.
+_LAST = 253_402_300_799.0
 _WALL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d[\d:.Z+-]{0,20}")
 
 #: What `time_problems` finds in a session.
@@ -28,8 +30,8 @@ TIME_PROBLEMS = {
 
 
 def as_time(seconds: float) -> str:
-    """A time of the server's clock, in seconds since the epoch, as ISO 8601."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    """A time of the server's clock, in seconds since the epoch, as ISO 8601; at most the end of the year 9999."""
+    return datetime.fromtimestamp(min(max(seconds, 0.0), _LAST), UTC).isoformat(timespec="milliseconds")
 
 
 def parse_wall(wall: str) -> str | None:
