@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 __all__ = ["PixqError", "one_line", "printable", "unknown"]
@@ -35,7 +36,12 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[2Jb")
     'a\\x1b[2Jb'
     """
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return "".join(letter if _is_harmless(letter) else repr(letter)[1:-1] for letter in text)
+
+
+def _is_harmless(letter: str) -> bool:
+    """Whether a character can be printed, or is a space or a joiner, which names in many languages need."""
+    return letter.isprintable() or letter in "\u200c\u200d" or unicodedata.category(letter) == "Zs"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> PixqError:

@@ -148,7 +148,7 @@ def test_the_picture_shows_samples_scores_and_levels(tmp_path: Path, capsys: pyt
     arguments = ["inspect", "--dataset", "jianjin008", "--root", str(tmp_path / "tree")]
     assert main([*arguments, "--picture", str(tmp_path / "a.png")]) == 0
     said = capsys.readouterr()
-    assert said.err == f"wrote {tmp_path / 'a.png'}\n"
+    assert said.err == f"pixq: wrote {tmp_path / 'a.png'}\n"
     assert "wrote" not in said.out
     with Image.open(tmp_path / "a.png") as image:
         assert image.format == "PNG"
@@ -174,7 +174,7 @@ def test_the_picture_is_written_unless_it_is_not_wanted(
     assert capsys.readouterr().err == ""
     assert list(Path.cwd().iterdir()) == []
     assert main(arguments) == 0
-    assert capsys.readouterr().err == "wrote inspect.png\n"
+    assert capsys.readouterr().err == "pixq: wrote inspect.png\n"
     assert [file.name for file in Path.cwd().iterdir()] == ["inspect.png"]
     with Image.open("inspect.png") as image:
         assert image.format == "PNG"

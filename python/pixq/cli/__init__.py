@@ -14,7 +14,8 @@ from io import TextIOWrapper
 from cyclopts import App, CycloptsError
 
 from pixq._version import __version__
-from pixq.errors import PixqError, one_line, printable
+from pixq.cli.messages import note
+from pixq.errors import PixqError, one_line
 
 __all__ = ["app", "main"]
 
@@ -97,7 +98,7 @@ def _failure(error: BaseException) -> int:
         return _fail(f"{where}{error.strerror or error}")
     if isinstance(error, KeyboardInterrupt):
         # The message of work that can be resumed says how.
-        print("; ".join(["pixq: interrupted", *map(str, error.args)]), file=sys.stderr)
+        note("; ".join(["interrupted", *map(str, error.args)]))
         return 130
     # PyTorch has an error of its own for the memory of a GPU.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -111,5 +112,5 @@ def _failure(error: BaseException) -> int:
 
 def _fail(message: str, code: int = 2) -> int:
     # A message is one line, even if a file name in it holds a line break.
-    print(f"pixq: {printable(message)}", file=sys.stderr)
+    note(message)
     return code

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pixq.cli.messages import print_lines
 from pixq.io.optional import require
 from pixq.patches.store import PatchSet
 
@@ -44,5 +45,7 @@ def adapt(
     info = adapted(run, PatchSet(to), how, out, None if source is None else PatchSet(source))
     assert info.adapted is not None
     patches = info.adapted["to"]["patches"]
-    print(f"{out}: {info.recipe['model']['name']}, adapted by {how} to {patches:,} patches; calibrate it before use")
+    print_lines(
+        f"{out}: {info.recipe['model']['name']}, adapted by {how} to {patches:,} patches; calibrate it before use"
+    )
     return 0

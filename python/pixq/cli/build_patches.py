@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pixq import datasets, ranges
+from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.options import AS_DECLARED, DatasetOptions, number_in, shares
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
@@ -139,7 +139,7 @@ def build_patches(
                 on_progress=on_progress,
             )
     except KeyboardInterrupt:
-        print("pixq: interrupted; complete shards are kept: run the same command again to resume", file=sys.stderr)
+        note("interrupted; complete shards are kept: run the same command again to resume")
         return 130
     print_report(report)
     return 1 if report.empty or (report.skipped and not skip_corrupt) else 0
@@ -152,18 +152,18 @@ NAMED = 20
 def print_report(report: BuildReport) -> None:
     """Print warnings and skipped files to stderr, and the result to stdout."""
     for warning in report.warnings:
-        print(f"pixq: warning: {warning}", file=sys.stderr)
+        warn(warning)
     for item in report.skipped[:NAMED]:
-        print(f"pixq: skipped {item['file']}: {item['reason']}", file=sys.stderr)
+        note(f"skipped {item['file']}: {item['reason']}")
     counts = report.manifest["counts"]
     if report.resumed and not report.complete_before:
-        print(f"pixq: resumed: {report.resumed} shards were complete already", file=sys.stderr)
+        note(f"resumed: {report.resumed} shards were complete already")
     if report.skipped:
-        print(f"pixq: {len(report.skipped)} image pairs were skipped; the manifest lists them all", file=sys.stderr)
+        note(f"{len(report.skipped)} image pairs were skipped; the manifest lists them all")
     if report.empty:
-        print("pixq: no patch was cut: every image pair was skipped, or none has a change", file=sys.stderr)
+        note("no patch was cut: every image pair was skipped, or none has a change")
     did = "already complete" if report.complete_before else "built"
-    print(
+    print_lines(
         f"{report.out}: {did}: {counts['records']} records of {counts['patches']} patches "
         f"from {counts['images']} images, {report.seconds:.1f} s"
     )

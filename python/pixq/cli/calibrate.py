@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pixq import ranges
+from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
@@ -122,28 +122,30 @@ def _calibrate_target(run: Path, target: Path, device: str, force: bool, setting
         )
     patches, made = open_target(target)
     if made is not None:
-        print(f"pixq: {target}: is a tree of triplets; using its patch set {made}", file=sys.stderr)
+        note(f"{target}: is a tree of triplets; using its patch set {made}")
     choose_device = require("torch", "pixq.models.device").choose_device
     with progress_bar() as on_progress:
         calibration = choose_cuts(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
     path = add_calibration(run, calibration)
     for warning in calibration.warnings:
-        print(f"pixq: warning: {warning}", file=sys.stderr)
+        warn(warning)
     for label, cut in (("Orange", calibration.cuts.orange), ("Green", calibration.cuts.green)):
         start = "from " if math.isfinite(cut.value) else ""
-        print(f"{label:7} {start}{_number(cut.value)}  {_between(cut.low, cut.high)}")
+        print_lines(f"{label:7} {start}{_number(cut.value)}  {_between(cut.low, cut.high)}")
     achieved, expected = calibration.achieved["balanced_accuracy"], calibration.out_of_bag
-    print(
+    print_lines(
         f"balanced accuracy {_number(achieved.value)} on these patches, {_number(expected.value)} "
         f"{_between(expected.low, expected.high)} on groups that the cuts were not chosen on"
     )
     if calibration.objective != "balanced_accuracy":
-        print(f"{calibration.objective.replace('_', ' ')} {_number(calibration.value)} on these patches")
+        print_lines(f"{calibration.objective.replace('_', ' ')} {_number(calibration.value)} on these patches")
     unsure = calibration.achieved.get("unsure")
     if unsure is not None and unsure.value is not None:
-        print(f"sets with a coverage of {settings.coverage:g}: {100 * unsure.value:.0f} % of these answers are unsure")
+        print_lines(
+            f"sets with a coverage of {settings.coverage:g}: {100 * unsure.value:.0f} % of these answers are unsure"
+        )
     data = calibration.data
-    print(f"{path}: {settings.name}, from {data.patches:,} patches in {data.groups:,} groups")
+    print_lines(f"{path}: {settings.name}, from {data.patches:,} patches in {data.groups:,} groups")
     return 0
 
 
@@ -169,13 +171,13 @@ def _fit_ladders(
             on_progress=on_progress,
         )
     path = write_cuts(run, cuts)
-    print(f"Orange  from {_number(cuts.orange)}")
-    print(f"Green   from {_number(cuts.green)}  {_between(cuts.low, cuts.high)}")
+    print_lines(f"Orange  from {_number(cuts.orange)}")
+    print_lines(f"Green   from {_number(cuts.green)}  {_between(cuts.low, cuts.high)}")
     for name, source in cuts.sources.items():
         low, high = source.range
         predicted = "no level" if source.predicted is None else f"PJND {source.predicted:g}"
-        print(f"{name}: {predicted} predicted from the other sources, {low:g} to {high:g} by people")
-    print(f"{path}: {cuts.within:.0%} of {len(cuts.sources)} sources within their ranges")
+        print_lines(f"{name}: {predicted} predicted from the other sources, {low:g} to {high:g} by people")
+    print_lines(f"{path}: {cuts.within:.0%} of {len(cuts.sources)} sources within their ranges")
     return 0
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pixq.cli.messages import note, print_json, print_lines
 from pixq.report import compare as comparing
 
 __all__ = ["compare"]
@@ -34,7 +34,10 @@ def compare(
         Colours of the page: standard, or safe for colour-blind readers.
     """
     comparison = comparing.compare(runs) if out is None else comparing.write_compare(runs, out, palette=palette)
-    print(json_module.dumps(comparison.to_json(), indent=2, allow_nan=False) if json else comparison.text())
+    if json:
+        print_json(json_module.dumps(comparison.to_json(), indent=2, allow_nan=False))
+    else:
+        print_lines(*comparison.text().split("\n"))
     if out is not None:
-        print(f"{out}: written", file=sys.stderr)
+        note(f"{out}: written")
     return 0

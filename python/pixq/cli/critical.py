@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from pixq import ranges
 from pixq.classes import CLASSES
 from pixq.cli.ladders import describe_rule, load_ladder
-from pixq.cli.messages import show, warn
+from pixq.cli.messages import print_lines, warn
 from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
@@ -83,7 +83,9 @@ def critical(
         )
     seen, quality_map, places = found.level, found.map, found.points
     if seen is None or quality_map is None:
-        show(f"{ladder.name}: no level up to {ladder.levels[-1].level:g} is noticed; choose one with --at to see it")
+        print_lines(
+            f"{ladder.name}: no level up to {ladder.levels[-1].level:g} is noticed; choose one with --at to see it"
+        )
         return 1 if ladder.left_out else 0
     if csv is not None:
         with csv_writer(csv, ("reference", "distorted", "level", "rank", "y", "x", "score", "class")) as add:
@@ -98,9 +100,9 @@ def critical(
     if values is not None:
         save_bytes(values, _npy(critical_map(quality_map, degree=degree)))
     count = f"{len(places)} {'place' if len(places) == 1 else 'places'}"
-    show(f"{ladder.name}: level {seen.level:g}, {count} (y, x), {describe_rule(found.rule)}")
+    print_lines(f"{ladder.name}: level {seen.level:g}, {count} (y, x), {describe_rule(found.rule)}")
     for rank, point in enumerate(places, start=1):
-        show(f"{rank}  {point.y:7.1f} {point.x:7.1f}  {point.score:.3f} {CLASSES[point.class_].name}")
+        print_lines(f"{rank}  {point.y:7.1f} {point.x:7.1f}  {point.score:.3f} {CLASSES[point.class_].name}")
     return 1 if ladder.left_out else 0
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixq import ranges
-from pixq.cli.messages import note, show, warn
+from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.options import number_in
 from pixq.distort import DISTORTIONS, LEVELS, find_references, read_references, write_tree, write_triplets
 from pixq.errors import PixqError
@@ -58,7 +58,7 @@ def distort(
         raise PixqError("--count only has an effect together with --interpolation; add that, or remove --count")
     found = find_references(references)
     for item in found.left_out:
-        note(str(item))
+        note(item)
     for copy, original in found.copies.items():
         warn(f"{found.files[copy]}: looks like a copy of {original}; if it is, its images are in the dataset twice")
     images = read_references(found.files.values(), max_pixels=max_pixels)
@@ -73,7 +73,7 @@ def distort(
         written = write_tree(images, out, list(dict.fromkeys(names)), ladder, seed)
         made = f"{len(images) * len(set(names)) * len(set(ladder))} distorted images"
         dataset = "jianjin008"
-    show(
+    print_lines(
         f"{out}: {made} of {len(images)} references, {'written' if written else 'there already'}; "
         f"read it with --dataset {dataset}. Its scores are synthetic: no person gave them."
     )

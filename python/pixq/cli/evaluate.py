@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from pixq import ranges
+from pixq.cli.messages import note, print_json, print_lines, warn
 from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.evaluation.evaluate import EvaluateSettings, plan
@@ -76,7 +76,7 @@ def evaluate(
     settings = EvaluateSettings(name, split, calibration, chosen, resamples, level, seed)
     patches, made = open_target(on)
     if made is not None:
-        print(f"pixq: {on}: is a tree of triplets; using its patch set {made}", file=sys.stderr)
+        note(f"{on}: is a tree of triplets; using its patch set {made}")
     if not force:
         # Checked before minutes of work, not after.
         check_free(run, *plan(run, patches, settings))
@@ -85,8 +85,8 @@ def evaluate(
         evaluation = measure(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
     path = write_evaluation(run, evaluation)
     for warning in evaluation.warnings:
-        print(f"pixq: warning: {warning}", file=sys.stderr)
-    print(path.read_text("utf-8"), end="") if json else _table(evaluation, path)
+        warn(warning)
+    print_json(path.read_text("utf-8")) if json else _table(evaluation, path)
     return 0
 
 
@@ -100,21 +100,21 @@ COLUMNS = ("balanced_accuracy", "accuracy", "macro_f1", "srcc", "plcc")
 
 def _table(evaluation: EvaluationFile, path: Path) -> None:
     data, model = evaluation.data, evaluation.model
-    print(f"{data.patches:,} patches in {data.groups:,} groups, {data.split} split")
-    print(f"{'':18}" + "".join(f"{name.replace('_', ' '):>26}" for name in COLUMNS))
+    print_lines(f"{data.patches:,} patches in {data.groups:,} groups, {data.split} split")
+    print_lines(f"{'':18}" + "".join(f"{name.replace('_', ' '):>26}" for name in COLUMNS))
     for method in evaluation.methods:
-        print(f"{method.title:18.18}" + "".join(f"{_estimate(method.patches, name):>26}" for name in COLUMNS))
+        print_lines(f"{method.title:18.18}" + "".join(f"{_estimate(method.patches, name):>26}" for name in COLUMNS))
     if model.images is not None:
-        print(f"{'model, images':18}" + "".join(f"{_estimate(model.images, name):>26}" for name in COLUMNS))
+        print_lines(f"{'model, images':18}" + "".join(f"{_estimate(model.images, name):>26}" for name in COLUMNS))
     for name in ("coverage", "unsure"):
         if (cell := _estimate(model.patches, name)) != "-":
-            print(f"{METRICS[name].title}: {cell}")
+            print_lines(f"{METRICS[name].title}: {cell}")
     for difference in evaluation.against:
         if difference.metric == "balanced_accuracy" and difference.value is not None:
             title = next(method.title for method in evaluation.methods if method.name == difference.name)
             span = _between(difference.low, difference.high)
-            print(f"balanced accuracy minus that of {title}: {difference.value:+.3f}{span}")
-    print(path)
+            print_lines(f"balanced accuracy minus that of {title}: {difference.value:+.3f}{span}")
+    print_lines(path)
 
 
 def _estimate(metrics: Metrics, name: str) -> str:

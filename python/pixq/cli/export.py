@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pixq.cli.messages import print_lines
 from pixq.cli.options import EVERYTHING, Selection
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
@@ -55,7 +56,7 @@ def export(
     selected = selection.of(source)
     with progress_bar() as on_progress:
         exporting.export(selected, format or "png", out, on_progress)
-    print(f"{out}: {len(selected)} records as {format or 'png'}")
+    print_lines(f"{out}: {len(selected)} records as {format or 'png'}")
     return 0
 
 
@@ -64,5 +65,5 @@ def _model(run: Path, out: Path, patches: Path | None) -> int:
     from pixq.runs.onnx_export import export_onnx
 
     report = export_onnx(run, out, None if patches is None else PatchSet(patches))
-    print(f"{report.out}: differs from PyTorch by at most {report.difference:.1g} on {report.patches} patches")
+    print_lines(f"{report.out}: differs from PyTorch by at most {report.difference:.1g} on {report.patches} patches")
     return 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from pixq import ranges
+from pixq.cli.messages import note, print_json, print_lines
 from pixq.cli.options import AS_DECLARED, DatasetOptions, number_in
 from pixq.datasets import index
 from pixq.datasets.inspect import NoPicture, save_figure, summarise
@@ -51,7 +51,10 @@ def inspect(
         raise PixqError("--picture and --no-picture contradict each other; leave one of them out")
     contents = index(dataset, root, **options.given())
     summary = summarise(contents, max_levels=max_levels)
-    print(json_module.dumps(summary.to_json(), indent=2, ensure_ascii=False) if json else summary.text())
+    if json:
+        print_json(json_module.dumps(summary.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_lines(*summary.text().split("\n"))
     if no_picture:
         return 0
     try:
@@ -59,7 +62,7 @@ def inspect(
     except NoPicture as error:
         if picture is not None:
             raise
-        print(f"pixq: no picture: {error}", file=sys.stderr)
+        note(f"no picture: {error}")
     else:
-        print(f"wrote {picture or _PICTURE}", file=sys.stderr)
+        note(f"wrote {picture or _PICTURE}")
     return 0

@@ -36,7 +36,7 @@ def load_ladder(
     ladder = open_ladder(rest[0], rest[1:], rule)
     check_outputs(outputs, _ENDINGS, [ladder.reference, *(level.path for level in ladder.levels)])
     for item in ladder.left_out:
-        note(str(item))
+        note(item)
     return load(run, device, calibration=calibration), ladder
 
 

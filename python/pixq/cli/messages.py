@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 from pixq.errors import printable
 
-__all__ = ["note", "show", "warn"]
+__all__ = ["note", "print_json", "print_lines", "warn"]
 
 
-def show(*lines: str) -> None:
+def print_lines(*lines: object) -> None:
     """Print lines of data on stdout."""
-    print(*map(printable, lines), sep="\n")
+    print(*(printable(str(line)) for line in lines), sep="\n")
 
 
-def note(line: str) -> None:
+def print_json(text: str) -> None:
+    """Print JSON on stdout; what can't be printed is escaped as JSON escapes it."""
+    print("\n".join(_escaped(line) for line in text.rstrip("\n").split("\n")))
+
+
+def _escaped(line: str) -> str:
+    return "".join(letter if printable(letter) == letter else json.dumps(letter)[1:-1] for letter in line)
+
+
+def note(line: object) -> None:
     """Print a message on stderr."""
-    print(f"pixq: {printable(line)}", file=sys.stderr, flush=True)
+    print(f"pixq: {printable(str(line))}", file=sys.stderr, flush=True)
 
 
-def warn(line: str) -> None:
+def warn(line: object) -> None:
     """Print a warning on stderr."""
     note(f"warning: {line}")

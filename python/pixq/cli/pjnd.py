@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.ladders import describe_rule, load_ladder
-from pixq.cli.messages import show, warn
+from pixq.cli.messages import print_lines, warn
 from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
@@ -78,8 +78,8 @@ def pjnd(
         quantiles = [row.quantile for row in rows]
         pixels = draw_curve(ladder.name, levels, quantiles, rule.cut, prediction.pjnd, safe=safe_colors)
         save_bytes(picture, encode(pixels))
-    show(f"{ladder.name}: {describe_pjnd(prediction.pjnd)}")
-    show(
+    print_lines(f"{ladder.name}: {describe_pjnd(prediction.pjnd)}")
+    print_lines(
         f"{len(rows)} levels, {levels[0]:g} to {levels[-1]:g}; noticed: {rule.share:.1%} of patches below "
         f"{rule.cut.value:.3f}, {describe_rule(rule)}"
     )

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from pixq import ranges
 from pixq._core import set_num_threads
 from pixq.classes import CLASSES
-from pixq.cli.messages import note, show, warn
+from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError, printable
@@ -100,7 +100,7 @@ def predict(
         copy = "" if original is None else f", and looks like a copy of {original}{path.suffix}"
         note(f"{path}: has no partner of the same name{copy}; it was not compared")
     for item in report.matched.left_out:
-        note(str(item))
+        note(item)
     if report.results[0].calibration is None:
         warn(NO_CALIBRATION)
     _print_table(report, scorer)
@@ -123,7 +123,7 @@ def _print_table(report: Report, scorer: Scorer) -> None:
 
     calibration = report.results[0].calibration
     classes = "no calibration" if calibration is None else f"calibration {calibration}"
-    show(f"{scorer.run.name}: {scorer.recipe.model.name} ({scorer.engine.name}), {classes}")
+    print_lines(f"{scorer.run.name}: {scorer.recipe.model.name} ({scorer.engine.name}), {classes}")
     names = [printable(result.pair.name) if report.matched.folder else "" for result in report.results]
     width = max(map(len, names))
     columns = [
@@ -133,9 +133,9 @@ def _print_table(report: Report, scorer: Scorer) -> None:
         "unsure",
         "identical",
     ]
-    show(" " * width + "".join(f"{name:>11}" for name in columns))
+    print_lines(" " * width + "".join(f"{name:>11}" for name in columns))
     for name, result in zip(names, report.results, strict=True):
-        show(name.ljust(width) + "".join(f"{cell:>11}" for cell in _cells(result)))
+        print_lines(name.ljust(width) + "".join(f"{cell:>11}" for cell in _cells(result)))
     if report.matched.folder:
         counts = {
             "done before": sum(result.before for result in report.results),
@@ -145,7 +145,7 @@ def _print_table(report: Report, scorer: Scorer) -> None:
             "files that are not images": report.matched.other,
         }
         parts = [f"{what}: {count}" for what, count in counts.items() if count]
-        show("; ".join([f"{len(report.results)} pairs", *parts]))
+        print_lines("; ".join([f"{len(report.results)} pairs", *parts]))
 
 
 def _cells(result: Result) -> list[str]:

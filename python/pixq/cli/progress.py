@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pixq.errors import printable
 from pixq.io.progress import ProgressCallback
 
 __all__ = ["progress_bar"]
@@ -36,10 +37,10 @@ def progress_bar(*, quiet: bool = False) -> Iterator[ProgressCallback]:
     """
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
@@ -49,6 +50,8 @@ def progress_bar(*, quiet: bool = False) -> Iterator[ProgressCallback]:
         def on_progress(stage: str, done: int, total: int, note: str = "") -> None:
             nonlocal current, began, last_line
             now = time.monotonic()
+            # A stage may be called after a file.
+            stage, note = printable(stage), printable(note)
             if stage != current:
                 current, began = stage, now
                 bar.reset(task, description=stage, total=total, note=note)
@@ -56,7 +59,8 @@ def progress_bar(*, quiet: bool = False) -> Iterator[ProgressCallback]:
             if quiet:
                 return
             if note and done == total:
-                bar.console.print(f"pixq: {stage}: {note}", highlight=False, markup=False, soft_wrap=True)
+                line = f"pixq: {stage}: {note}"
+                bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
                 last_line = now
             elif not console.is_terminal and now - last_line >= LINE_EVERY:
                 last_line = now

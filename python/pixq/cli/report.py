@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pixq.cli.messages import print_lines
 from pixq.report.report import write_report
 
 __all__ = ["report"]
@@ -22,5 +23,5 @@ def report(run: Path, /, *, out: Path | None = None, palette: Literal["standard"
     palette
         Colours of Red, Orange and Green: standard, or safe for colour-blind readers. Both also use marks.
     """
-    print(f"{write_report(run, out, palette=palette)}: written")
+    print_lines(f"{write_report(run, out, palette=palette)}: written")
     return 0

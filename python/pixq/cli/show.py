@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pixq import ranges
+from pixq.cli.messages import print_lines
 from pixq.cli.options import EVERYTHING, Selection, number_in, save_picture
 from pixq.patches.sheet import COLUMNS, RECORDS, SCALE, contact_sheet
 
@@ -42,5 +43,5 @@ def show(
     """
     selected = selection.of(patches)
     save_picture(contact_sheet(selected, count=count, columns=columns, scale=scale, seed=seed), out)
-    print(f"{out}: {min(count, len(selected))} of {len(selected)} records")
+    print_lines(f"{out}: {min(count, len(selected))} of {len(selected)} records")
     return 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from pixq.cli.messages import note, print_lines
 from pixq.errors import PixqError
 from pixq.study.design.study_files import open_study
 from pixq.study.results.export import write_answers
@@ -51,13 +51,12 @@ def import_amt(
     secret = open_key(key or opened.study.folder / KEY_FILE)
     imported = read_mturk(opened, results, secret.pseudonym)
     for path in write_answers(opened.study, imported.answers, out, parquet=parquet):
-        print(path)
+        print_lines(path)
     for line in imported.skipped:
-        print(f"pixq: skipped: {line}", file=sys.stderr)
+        note(f"skipped: {line}")
     people = len({each.participant for each in imported.answers})
-    print(
-        f"pixq: {len(imported.answers)} answers of {people} people; {imported.training} to training images left out; "
-        f"{len(imported.skipped)} skipped",
-        file=sys.stderr,
+    note(
+        f"{len(imported.answers)} answers of {people} people; {imported.training} to training images left out; "
+        f"{len(imported.skipped)} skipped"
     )
     return 1 if imported.skipped else 0

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pixq.errors import printable
+from pixq.cli.messages import print_json, print_lines
 from pixq.io.optional import require
 
 __all__ = ["export", "status"]
@@ -42,9 +42,9 @@ def status(
     with open_service(study, database) as service:
         statistics = study_statistics(service)
     if json_:
-        print(json.dumps(statistics, indent=2))
+        print_json(json.dumps(statistics, indent=2))
     else:
-        print(*map(printable, statistics_lines(statistics)), sep="\n")
+        print_lines(*statistics_lines(statistics))
     return 0
 
 
@@ -79,5 +79,5 @@ def export(
 
     with open_service(study, database) as service:
         written = export_study(service, out, parquet=parquet)
-    print(*written, sep="\n")
+    print_lines(*written)
     return 0

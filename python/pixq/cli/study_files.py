@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pixq import ranges
-from pixq.cli.messages import note, show, warn
+from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.study.design.check import check_study
@@ -45,10 +45,10 @@ def new(
         Seed of all random draws.
     """
     path = new_study(folder, images, title=title, level=level, seed=seed)
-    show(str(path))
+    print_lines(path)
     unused = left_out(folder, images)
     for item in unused:
-        note(str(item))
+        note(item)
     note("review study.toml and edit its texts, then run pixq study check")
     return 1 if unused else 0
 
@@ -65,7 +65,7 @@ def check(study: Path = Path(), /) -> int:
     """
     with progress_bar() as on_progress:
         report = check_study(study, on_progress)
-    show(*report.lines())
+    print_lines(*report.lines())
     for line in report.warnings:
         warn(line)
     for line in report.problems:

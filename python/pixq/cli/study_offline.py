@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from pixq import ranges
+from pixq.cli.messages import note, print_lines
 from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
@@ -58,11 +58,10 @@ def build(
     opened = open_study(study)
     key = open_key(opened.study.folder / KEY_FILE)
     size = write_offline(opened, key, out, number=number, language=language)
-    print(out)
-    print(
-        f"pixq: session {number}, {size / 1e6:.1f} MB; keep the study as it is until the answers are imported: "
-        "pixq study import FILE...",
-        file=sys.stderr,
+    print_lines(out)
+    note(
+        f"session {number}, {size / 1e6:.1f} MB; keep the study as it is until the answers are imported: "
+        "pixq study import FILE..."
     )
     return 0
 
@@ -113,10 +112,10 @@ def import_(
                     on_progress("importing", count, len(answers))
                 stored += found.new > 0
                 what = f"{found.answers} answers" if found.new else "is stored already"
-                print(f"{path}: {found.session}: {what}")
+                print_lines(f"{path}: {found.session}: {what}")
     for line in wrong:
-        print(f"pixq: {line}", file=sys.stderr)
-    print(f"pixq: {stored} sessions stored, {len(answers) - stored - len(wrong)} files there already", file=sys.stderr)
+        note(line)
+    note(f"{stored} sessions stored, {len(answers) - stored - len(wrong)} files there already")
     return 2 if wrong else 0
 
 
@@ -144,7 +143,7 @@ def demo(
     from pixq.study.server.run import serve
 
     written = write_demo(out)
-    print(f"pixq: {out}: a study {'was written' if written else 'is there already'}", file=sys.stderr)
-    print(f"pixq: pixq study export {out} gives the answers", file=sys.stderr)
+    note(f"{out}: a study {'was written' if written else 'is there already'}")
+    note(f"pixq study export {out} gives the answers")
     serve(out, port=port, open_page=not no_open)
     return 0

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from pixq import ranges
+from pixq.cli.messages import note, print_lines
 from pixq.cli.options import number_in
-from pixq.errors import PixqError, printable
+from pixq.errors import PixqError
 from pixq.io.optional import require
 from pixq.study.design.config import read_study
 from pixq.study.design.platforms import PLATFORMS
@@ -78,7 +78,7 @@ def links(study: Path = Path(), /, *, count: Annotated[int, number_in(ranges.COU
         raise PixqError(f'{study}: platform.kind is "{config.platform.kind}"; set it to "link" to use links')
     check_url(url)
     for token in links(open_key(config.folder / KEY_FILE), count):
-        print(f"{url.rstrip('/')}/t/{token}")
+        print_lines(f"{url.rstrip('/')}/t/{token}")
     return 0
 
 
@@ -105,7 +105,7 @@ def who(name: str, study: Path = Path(), /, *, database: str | None = None) -> i
     with open_study_store(config, database) as (store, key):
         participant = find_pseudonym(store, key, config.platform.kind, name)
         sessions = participant_sessions(store, participant)
-    print(*map(printable, report_lines(participant, sessions)), sep="\n")
+    print_lines(*report_lines(participant, sessions))
     return 0
 
 
@@ -132,11 +132,10 @@ def withdraw(name: str, study: Path = Path(), /, *, database: str | None = None)
         try:
             count = delete_answers(store, key, config.platform.kind, name)
         except LogNotTruncated as error:
-            print(
-                f"pixq: {error.events} events deleted, but another program reads the database, so {store.name}-wal "
-                "still contains them; end that program, and run this command again",
-                file=sys.stderr,
+            note(
+                f"{error.events} events deleted, but another program reads the database, so {store.name}-wal "
+                "still contains them; end that program, and run this command again"
             )
             return 1
-    print(f"pixq: {count} events deleted", file=sys.stderr)
+    note(f"{count} events deleted")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixq import ranges
+from pixq.cli.messages import note, print_lines
 from pixq.cli.options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.io.optional import require
@@ -88,6 +88,6 @@ def simulate(
             study, population, width=width, out=out, database=database, keep=keep, threads=at_a_time,
             stage=browser_stage() if browser else None, on_progress=on_progress,
         )  # fmt: skip
-    print(*simulation.lines(), sep="\n")
-    print(f"pixq: {time.monotonic() - began:.0f} s{f'; {out}' if out else ''}", file=sys.stderr)
+    print_lines(*simulation.lines())
+    note(f"{time.monotonic() - began:.0f} s{f'; {out}' if out else ''}")
     return 0

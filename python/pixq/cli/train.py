@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from pixq.cli.messages import note, print_lines
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.io.optional import require
@@ -76,7 +76,7 @@ def train(
     several = folds or leave_out is not None
     begun = RunDirectory(out / cross.plan(opened, leave_out)[0].name if several else out)
     if resume and first and not begun.exists():
-        print(f"pixq: {out}: holds no run yet; beginning one", file=sys.stderr)
+        note(f"{out}: holds no run yet; beginning one")
     if resume and recipe is None and not overrides and begun.exists():
         chosen = begun.recipe_of(begun.read_info())
     elif source is not None:
@@ -90,7 +90,7 @@ def train(
                 opened, out, chosen, leave_out=leave_out, device=device, resume=resume, on_progress=on_progress
             )
         if first:
-            print("\n".join(_folds(summary)))
+            print_lines(*_folds(summary))
         return 0
     if (out / cross.FOLDS).exists():
         raise PixqError(f"{out}: holds runs of --folds; choose another --out")
@@ -100,7 +100,7 @@ def train(
         info = loop.train(partition, out, chosen, device=device, resume=resume, start=start, on_progress=on_progress)
     best = info.best or {"epoch": 0, "loss": float("nan")}
     if first:
-        print(
+        print_lines(
             f"{out}: {chosen.model.name}, {info.parameters:,} weights, best after epoch {best['epoch']}: "
             f"validation loss {best['loss']:.5f}"
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from pixq.cli.messages import note, print_lines
 from pixq.patches.store import PatchSet
 from pixq.patches.store import verify as check
 
@@ -21,12 +21,11 @@ def verify(patches: Path, /) -> int:
     """
     problems = check(patches)
     for problem in problems:
-        print(f"pixq: {problem}", file=sys.stderr)
+        note(problem)
     if problems:
-        print(
-            f"pixq: {patches}: {len(problems)} files are not as they were built; build the patch set again",
-            file=sys.stderr,
-        )
+        note(f"{patches}: {len(problems)} files are not as they were built; build the patch set again")
         return 2
-    print(f"{patches}: {len(PatchSet(patches))} records, every file is as it was built, no group is in two splits")
+    print_lines(
+        f"{patches}: {len(PatchSet(patches))} records, every file is as it was built, no group is in two splits"
+    )
     return 0

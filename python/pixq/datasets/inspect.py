@@ -105,7 +105,7 @@ class Summary:
             rows += [("", f"{problem.file} ({problem.detail})") for problem in problems[:_NAMED]]
             if len(problems) > _NAMED:
                 rows.append(("", f"and {len(problems) - _NAMED:,} more; --json lists them all"))
-        return "\n".join(f"{name:<16}{value or 'none'}".rstrip() for name, value in rows)
+        return "\n".join(f"{name:<16}{printable(value) or 'none'}".rstrip() for name, value in rows)
 
 
 def summarise(index: DatasetIndex, *, max_levels: int = 3) -> Summary:

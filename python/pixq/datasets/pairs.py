@@ -12,6 +12,8 @@ from pixq.datasets.labels import LabelContract, Polarity
 from pixq.datasets.scores import contract_of, csv_rows, number, safe_path, score
 from pixq.datasets.tree import ScoreLine, Tree, assemble
 from pixq.errors import PixqError, printable
+from pixq.io.folders import explain_missing
+from pixq.io.text import is_pipe
 
 __all__ = ["PAIRS"]
 
@@ -50,8 +52,8 @@ def index_pairs(
     """
     tree = Tree(root)
     path = root / (csv if csv is not None else "pairs.csv")
-    if not path.is_file():
-        raise PixqError(f"{path}: no such file; name the CSV file of the pairs with --csv")
+    if not path.is_file() and not is_pipe(path):
+        raise PixqError(f"{path}: {explain_missing(path, 'no such file')}; name the CSV file of the pairs with --csv")
     low, high = score_range if score_range is not None else (CONTRACT.minimum, CONTRACT.maximum)
     contract = replace(CONTRACT, minimum=float(low), maximum=float(high), unit=unit or CONTRACT.unit)
     contract = contract_of(root, contract, polarity=polarity)

@@ -12,11 +12,19 @@ from pathlib import Path
 from pixq.datasets.labels import LabelContract, Polarity, check_text
 from pixq.errors import PixqError
 from pixq.io import text as text_files
+from pixq.io.csv import DELIMITERS, read_csv
 
 __all__ = ["contract_of", "csv_rows", "number", "read_text", "safe_path", "score", "text_lines"]
 
 # Stricter than float(): no "1_0", no "nan", no digits of other scripts.
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
+
+
+def _halves_of_number(left: str, right: str) -> bool:
+    """Whether two neighbouring cells may be one number that was written with a comma."""
+    return re.fullmatch(r"[+-]?\d+", left, re.ASCII) is not None and right.isascii() and right.isdecimal()
 
 
 def read_text(path: Path) -> str:
@@ -45,44 +53,48 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
 def csv_rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and cells (by column name, stripped) of each row of a CSV file with a header.
 
-    Column names are matched without regard to case; missing cells are empty.
+    Cells are separated by commas, semicolons or tabs. Column names are matched without regard to case; missing cells
+    are empty.
 
     Raises
     ------
     PixqError
         If a required column is absent, a row has more cells than the header, or the quoting is broken.
     """
-    reader = csv.reader(read_text(path).split("\n"), strict=True)
     header: list[str] = []
     try:
-        for cells in reader:
+        for line, cells, delimiter in read_csv(read_text(path), required):
             cells = [cell.strip() for cell in cells]
-            line = reader.line_num
-            if not any(cells):
-                continue
             if not header:
                 header = [cell.lower() for cell in cells]
                 absent = [name for name in required if name not in header]
                 if absent:
                     raise PixqError(
                         f"{path}, line {line}: no column {', '.join(absent)}; "
-                        f"the first line must name the columns {', '.join(required)}"
+                        f"the first line must name the columns {', '.join(required)}, separated by commas, semicolons "
+                        "or tabs"
                     )
                 if len(set(header)) != len(header):
                     raise PixqError(f"{path}, line {line}: a column is named twice; keep one of each")
                 continue
             if len(cells) > len(header):
+                numbers = delimiter == "," and any(map(_halves_of_number, cells, cells[1:]))
                 raise PixqError(
                     f"{path}, line {line}: {len(cells)} cells under {len(header)} columns; "
-                    "quote cells that hold a comma"
+                    + ("write numbers with a decimal point, like 0.875, and " if numbers else "")
+                    + f"quote cells that hold a {DELIMITERS[delimiter]}"
                 )
             yield line, dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))
     except csv.Error as error:
-        raise PixqError(f"{path}, line {reader.line_num}: {error}; fix the quoting") from None
+        raise PixqError(f"{path}, {error}; fix the quoting") from None
 
 
 def number(text: str, path: Path, line: int, what: str) -> float:
     """Parse a finite number; the error names `path`, `line` and `what`."""
+    if _DECIMAL_COMMA.fullmatch(text) is not None:
+        raise PixqError(
+            f"{path}, line {line}: the {what} {text!r} has a decimal comma; write it with a point, like 0.875"
+        )
     if _NUMBER.fullmatch(text) is None or abs(value := float(text)) == float("inf"):
         raise PixqError(f"{path}, line {line}: the {what} {text!r} is not a finite number; write it like 0.875")
     return value

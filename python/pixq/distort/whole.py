@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from pixq.distort.kinds import Image
 from pixq.errors import PixqError
 from pixq.io.atomic import atomic_directory
+from pixq.io.json_file import load_json
 
 __all__ = ["MAKER", "save_png", "write_whole"]
 
@@ -72,7 +72,7 @@ def _is_ours(root: Path) -> bool:
     try:
         if not any(root.iterdir()):
             return False
-        if json.loads((root / "labels.json").read_text(encoding="utf-8")).get("made_by") == MAKER:
+        if load_json(root / "labels.json").get("made_by") == MAKER:
             return True
     except FileNotFoundError:
         if not root.exists():

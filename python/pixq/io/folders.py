@@ -240,6 +240,8 @@ def _glob(folder: Path, parts: tuple[str, ...], left_out: list[LeftOut]) -> Iter
         return
     try:
         entries = list_entries(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
     except OSError as error:
         left_out.append(LeftOut(folder, f"can't be read: {error.strerror or error}"))
         return

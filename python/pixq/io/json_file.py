@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import datetime
 import json
 import re
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pixq.errors import PixqError
 from pixq.io.atomic import save_json
 from pixq.io.enclosed import read_enclosed
-from pixq.io.text import read_bytes, read_text
+from pixq.io.text import read_bytes, read_text, without_mark
 
 __all__ = [
     "Count",
@@ -118,7 +117,7 @@ def read_model(kind: type[Model], path: Path, command: str, folder: Path | None 
         raise PixqError(f"{path}: is missing; create it with {command}") from None
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}") from None
-    data = data.removeprefix(codecs.BOM_UTF8)
+    data = without_mark(data)
     fix = f"delete it, and run {command} again"
     try:
         loose = json.loads(data)

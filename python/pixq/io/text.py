@@ -1,4 +1,4 @@
-"""Read files that people write or pipe in: with or without a byte order mark, from a file or once from a pipe."""
+"""Read files that people write or pipe in: text with or without a byte order mark, and pipes, which are read once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import errno
 import os
 import select
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pixq.errors import PixqError
+from pixq.io.atomic import explain_os_errors, save_bytes
 from pixq.io.folders import SPECIAL
 
-__all__ = ["PIPE_BYTES", "decode_text", "is_pipe", "read_bytes", "read_text"]
+__all__ = ["PIPE_BYTES", "decode_text", "is_pipe", "pipes_as_files", "read_bytes", "read_text", "without_mark"]
 
 #: The most bytes that are read from a pipe.
 PIPE_BYTES = 1 << 30
@@ -28,6 +32,43 @@ def is_pipe(path: Path) -> bool:
         return stat.S_ISFIFO(path.stat().st_mode)
     except OSError:
         return False
+
+
+@contextmanager
+def pipes_as_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Save the content of those paths that are pipes in temporary files, which can be read more than once.
+
+    Yields
+    ------
+    tuple
+        The paths, with that of a temporary file in place of each pipe. Errors of the block name the pipe.
+
+    Raises
+    ------
+    PixqError
+        If a pipe can't be read, or there is no room for its content.
+    """
+    if not any(map(is_pipe, paths)):
+        yield paths
+        return
+    with explain_os_errors(Path(tempfile.gettempdir()), "free some space there, or set TMPDIR to another folder"):
+        folder = tempfile.TemporaryDirectory(prefix="pixq-")
+    with folder:
+        files: dict[Path, Path] = {}
+        for number, path in enumerate(dict.fromkeys(filter(is_pipe, paths))):
+            file = files[path] = Path(folder.name) / f"{number}" / path.name
+            try:
+                data = read_bytes(path)
+            except OSError as error:
+                raise PixqError(f"{path}: {error.strerror or error}") from None
+            save_bytes(file, data, "free some space there, or set TMPDIR to another folder")
+        try:
+            yield tuple(files.get(path, path) for path in paths)
+        except PixqError as error:
+            message = str(error)
+            for path, file in files.items():
+                message = message.replace(str(file), str(path))
+            raise PixqError(message) from None
 
 
 def read_bytes(path: Path, *, limit: int = PIPE_BYTES) -> bytes:
@@ -88,8 +129,15 @@ def _read_pipe(file: int, limit: int) -> bytes:
             raise OSError(errno.EFBIG, f"is a pipe that gives more than {limit >> 20} MiB; save its content as a file")
 
 
-def read_text(path: Path) -> str:
+def without_mark(data: bytes) -> bytes:
+    """The bytes of a file without the byte order mark that some editors put first."""
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def read_text(path: Path, *, limit: int = PIPE_BYTES) -> str:
     """Read UTF-8 text, with or without a byte order mark, with all line ends as newlines.
+
+    `limit` is the most bytes to read from a pipe.
 
     Raises
     ------
@@ -98,7 +146,7 @@ def read_text(path: Path) -> str:
     PixqError
         If it is not UTF-8 text.
     """
-    return decode_text(read_bytes(path), str(path))
+    return decode_text(read_bytes(path, limit=limit), str(path))
 
 
 def decode_text(data: bytes, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from pixq.decisions.pjnd_cuts import GreenCut
 from pixq.errors import PixqError
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.ladders.critical import DEGREE, POINTS, CriticalPoint, check_points, critical_points
+from pixq.ladders.difference import out_of_order
 from pixq.ladders.ladder import Ladder, Level, check_options, level_maps
 from pixq.ladders.pjnd import SHARE, Pjnd, pjnd, score_quantile
 from pixq.scoring.grid import STRIDE
@@ -21,6 +22,9 @@ from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer
 
 __all__ = ["LadderPjnd", "LadderRegions", "LevelMap", "PjndRule", "choose_rule", "predict_pjnd", "predict_regions"]
+
+#: How many levels out of order are named.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,8 @@ def predict_pjnd(
     quantiles = [row.quantile for row in levels]
     if warn is not None and len(quantiles) > 2 and quantiles[0] < quantiles[-1]:
         warn("the highest level looks better than the lowest; if n is a quality, give --level 101-n")
+    elif warn is not None:
+        _warn_of_order(levels, warn)
     return LadderPjnd(rule, levels, pjnd([row.level.level for row in levels], quantiles, rule.cut))
 
 
@@ -211,8 +217,16 @@ def predict_regions(
         ladder = replace(ladder, levels=chosen)
     rule = choose_rule(scorer, stride=stride, warn=warn)
     levels = _score_levels(scorer, ladder, rule, on_progress)
-    # Of several levels, the first that is noticed is the PJND.
-    seen = next((row for row in levels if row.noticed or len(ladder.levels) == 1), None)
+    rows: list[LevelMap] = []
+    seen = None
+    for row in levels:
+        rows.append(row)
+        # Of several levels, the first that is noticed is the PJND.
+        if row.noticed or len(ladder.levels) == 1:
+            seen = row
+            break
+    if warn is not None:
+        _warn_of_order(rows, warn)
     if seen is None:
         return LadderRegions(rule, None, None, ())
     return LadderRegions(rule, seen.level, seen.map, tuple(critical_points(seen.map, points=points, degree=degree)))
@@ -223,6 +237,18 @@ def _score_levels(scorer: Scorer, ladder: Ladder, rule: PjndRule, on_progress: P
     for level, quality_map in level_maps(decided, ladder, stride=rule.stride, on_progress=on_progress):
         quantile = rule.quantile(quality_map)
         yield LevelMap(level, quality_map, quantile, quantile < rule.cut.value)
+
+
+def _warn_of_order(rows: Sequence[LevelMap], warn: Callable[[str], None]) -> None:
+    places = out_of_order([row.quantile for row in rows])
+    for place in places[:_NAMED]:
+        level = rows[place].level
+        warn(
+            f"{level.path}: level {level.level:g} looks better than both its neighbours; check that the file has the "
+            "right name"
+        )
+    if len(places) > _NAMED:
+        warn(f"{len(places) - _NAMED} more levels look better than both their neighbours")
 
 
 def _list_some(levels: tuple[Level, ...]) -> str:

@@ -14,6 +14,7 @@ from pixq.geometry import Fusion, PatchGeometry
 from pixq.io.atomic import explain_os_errors
 from pixq.io.enclosed import is_plain_path, read_enclosed
 from pixq.io.json_file import first_fault
+from pixq.io.text import without_mark
 from pixq.patches.schema import FORMAT, MANIFEST, SCHEMA_VERSION, SCRATCH, ImageLine, Manifest
 
 __all__ = ["read_images", "read_manifest"]
@@ -38,7 +39,7 @@ def read_manifest(directory: Path) -> Manifest:
     path = directory / MANIFEST
     with explain_os_errors(path, "give a directory that pixq build-patches wrote"):
         try:
-            data = read_enclosed(directory, MANIFEST)
+            data = without_mark(read_enclosed(directory, MANIFEST))
         except FileNotFoundError:
             if (directory / SCRATCH).is_dir():
                 raise PixqError(

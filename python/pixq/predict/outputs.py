@@ -58,7 +58,7 @@ class Outputs:
     csv: Path | None = None
     safe: bool = False
 
-    def check(self, matched: Matched, inputs: tuple[Path, Path]) -> None:
+    def check(self, matched: Matched, inputs: tuple[Path, ...]) -> None:
         """Check that everything can be written, before anything is computed.
 
         Raises
@@ -181,12 +181,12 @@ def write(quality_map: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, o
     if outputs.values is not None:
         write_values(quality_map, outputs.values)
     if outputs.csv is not None:
-        write_table([Predicted(pair.reference, pair.distorted, quality_map)], outputs.csv)
+        write_table([Predicted(*pair.names, quality_map)], outputs.csv)
     if outputs.json is not None:
         made = prediction(
             quality_map,
-            reference=pair.reference,
-            distorted=pair.distorted,
+            reference=pair.names[0],
+            distorted=pair.names[1],
             model=scorer.recipe.model.name,
             blake3=scorer.blake3,
             warnings=[NO_CALIBRATION] if quality_map.calibration is None else [],

@@ -11,7 +11,6 @@ from pixq.errors import PixqError
 from pixq.io.folders import SPECIAL, LeftOut, explain_missing, find_files
 from pixq.io.image_formats import ENDINGS
 from pixq.io.paths import nfc
-from pixq.io.text import is_pipe
 
 __all__ = ["Matched", "Pair", "match_pairs"]
 
@@ -26,11 +25,19 @@ class Pair:
         Their paths.
     name
         The stem of its outputs in a folder: the distorted file's relative path without its ending.
+    labels
+        The names of both files in results, if not their paths.
     """
 
     reference: Path
     distorted: Path
     name: str
+    labels: tuple[Path, Path] | None = None
+
+    @property
+    def names(self) -> tuple[Path, Path]:
+        """The names of both files in results."""
+        return self.labels or (self.reference, self.distorted)
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ def match_pairs(reference: Path, distorted: Path) -> Matched:
     for path in (reference, distorted):
         if not path.exists():
             raise PixqError(f"{path}: {explain_missing(path)}; check the path")
-        if not path.is_file() and not path.is_dir() and not is_pipe(path):
+        if not path.is_file() and not path.is_dir():
             raise PixqError(f"{path}: {SPECIAL}; save its content as a file")
     if not distorted.is_dir():
         if reference.is_dir():
@@ -94,8 +101,6 @@ def match_pairs(reference: Path, distorted: Path) -> Matched:
         matched = [(reference / first, second) for first, second in matches]
         other += references.other
         left_out = references.left_out + left_out
-    elif is_pipe(reference):
-        raise PixqError(f"{reference}: is a pipe, which can be read only once; save its content as a file")
     else:
         # The reference may be among them; it is not compared with itself.
         unpaired, matched = [], [(reference, name) for name in images if not reference.samefile(distorted / name)]

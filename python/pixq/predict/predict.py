@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pixq import ranges
 from pixq.errors import PixqError
 from pixq.io.progress import ProgressCallback, ignore_progress
+from pixq.io.text import is_pipe, pipes_as_files
 from pixq.predict.decoding import MEMORY, MIB, DecodePlan, Opened, open_pair, plan
 from pixq.predict.outputs import Outputs, write
 from pixq.predict.pairs import Matched, Pair, match_pairs
@@ -174,7 +175,7 @@ def predict(
     scorer
         A model, as `pixq.load` returns it.
     reference, distorted
-        Files or folders; see `pixq.predict.pairs.match_pairs`.
+        Files or folders; see `pixq.predict.pairs.match_pairs`. Of two files, either may be a pipe, which is read once.
     outputs
         What to write.
     stride
@@ -204,8 +205,26 @@ def predict(
     # On an image that always fits, so that a wrong stride is not blamed on a file.
     Grid(scorer.size, scorer.size, scorer.size, stride)
     _ = scorer.decision
-    matched = match_pairs(reference, distorted)
-    outputs.check(matched, (reference, distorted))
+    if distorted.is_dir() and is_pipe(reference):
+        raise PixqError(f"{reference}: is a pipe, but is needed for each image of {distorted}; save it as a file")
+    with pipes_as_files(reference, distorted) as files:
+        matched = match_pairs(*files)
+        if not matched.folder:
+            matched = replace(matched, pairs=(replace(matched.pairs[0], labels=(reference, distorted)),))
+        outputs.check(matched, files)
+        return _compare(scorer, matched, distorted, outputs, stride, memory, on_progress, warn)
+
+
+def _compare(
+    scorer: Scorer,
+    matched: Matched,
+    distorted: Path,
+    outputs: Outputs,
+    stride: int,
+    memory: int,
+    on_progress: ProgressCallback,
+    warn: Callable[[str], None] | None,
+) -> Report:
     log = ResumeLog(outputs.json, scorer, stride) if matched.folder and outputs.json is not None else None
     work = _Work(scorer, outputs, stride, matched.folder, memory * MIB, log, on_progress)
     results: list[Result] = []
@@ -229,7 +248,7 @@ def predict(
                     # An error here ends the command: what can't be written now can't be written for the next pair.
                     before = prepared.finished is not None
                     quality_map = work.finish(prepared)
-                    add(Predicted(pair.reference, pair.distorted, quality_map))
+                    add(Predicted(*pair.names, quality_map))
                     results.append(Result(pair, quality_map.verdict, quality_map.calibration, before))
                 if matched.folder:
                     on_progress("pairs", len(results) + len(failed), len(matched.pairs))

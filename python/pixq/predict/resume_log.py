@@ -73,7 +73,7 @@ class ResumeLog:
             with explain_image_errors(path):
                 checksums[name] = asdict(checksum(path))
         # The JSON holds the names.
-        names = [text_of(path) for path in files.values()]
+        names = [text_of(path) for path in pair.names]
         return {**self._settings, **checksums, "names": names, "safe": outputs.safe}
 
     def finished(self, pair: Pair, outputs: Outputs, inputs: dict[str, Any]) -> QualityMap | None:

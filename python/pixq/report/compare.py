@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 from pixq.evaluation.evaluation_file import EvaluationFile
 from pixq.report import sections, sentences
 from pixq.report.gather import RunData, gather
@@ -130,7 +130,7 @@ class Comparison:
         }
 
     def text(self) -> str:
-        """The comparison as tables for a terminal."""
+        """The comparison as tables for a terminal; names are escaped."""
         parts = [_table("runs", [["", *self.runs], *([name, *values] for name, values in self.facts.items())])]
         if self.recipe:
             rows = [["", *self.runs], *([name, *values] for name, values in self.recipe.items())]
@@ -147,10 +147,10 @@ class Comparison:
                     cells.append(sentences.DASH if value is None else _estimate(value, name) + star)
                 rows.append([METRICS[name].title, *cells])
             parts.append(_table(f"{table.dataset}, split {table.split} ({table.fingerprint[:12]})", rows))
-            parts += [f"warning: {text}" for text in table.warnings]
+            parts += [printable(f"warning: {text}") for text in table.warnings]
         if any(table.best for table in self.common):
             parts.append("* better than all others: its interval does not overlap with theirs")
-        parts += self.alone
+        parts += map(printable, self.alone)
         return "\n\n".join(parts)
 
 
@@ -160,9 +160,10 @@ def _estimate(value: Estimate, name: str) -> str:
 
 
 def _table(title: str, rows: Sequence[Sequence[str]]) -> str:
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([title, *lines])
+    return "\n".join([printable(title), *lines])
 
 
 def compare(runs: Sequence[str | os.PathLike[str]]) -> Comparison:

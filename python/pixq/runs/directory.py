@@ -19,6 +19,7 @@ from pixq.io.atomic import checksum, explain_os_errors, save_bytes, save_json, s
 from pixq.io.enclosed import check_enclosed, read_enclosed
 from pixq.io.json_file import Count, first_fault
 from pixq.io.optional import require
+from pixq.io.text import without_mark
 from pixq.patches.schema import FileEntry
 from pixq.patches.store import PatchSet
 from pixq.runs.recipe import Recipe, parse_recipe
@@ -162,7 +163,7 @@ class RunDirectory:
         """
         path = self.path / RUN
         try:
-            info = RunInfo.model_validate_json(read_enclosed(self.path, RUN))
+            info = RunInfo.model_validate_json(without_mark(read_enclosed(self.path, RUN)))
         except FileNotFoundError:
             if (self.path / "folds.json").exists():
                 raise PixqError(

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from pixq.errors import PixqError
 from pixq.geometry import FUSIONS, Fusion
+from pixq.io.text import read_text
 from pixq.models import MODELS
 from pixq.models.spec import Cell, ModelSpec, RecipeTable, Unit
 
@@ -221,11 +222,9 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
     elif name.endswith(".toml"):
         where = name
         try:
-            text = Path(name).read_text("utf-8")
+            text = read_text(Path(name))
         except OSError as error:
             raise PixqError(f"{name}: {error.strerror or error}; choose {', '.join(RECIPES)} or a TOML file") from None
-        except UnicodeDecodeError:
-            raise PixqError(f"{name}: is not UTF-8 text; choose {', '.join(RECIPES)} or a TOML file") from None
     else:
         raise PixqError(f"no recipe is called {name!r}; choose {', '.join(RECIPES)} or a file that ends in .toml")
     try:

@@ -9,16 +9,20 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pixq.errors import PixqError
 from pixq.io.images import load_pixels, to_8_bits
 from pixq.io.progress import ProgressCallback, ignore_progress
+from pixq.ladders.difference import mean_difference
 from pixq.study.design.checks import SOURCE_PROBLEMS, SOURCE_WARNINGS, STUDY_PROBLEMS, STUDY_WARNINGS, LadderCheck
 from pixq.study.design.config import Study, read_study
-from pixq.study.design.study_files import OpenedSource, open_source
+from pixq.study.design.study_files import OpenedSource, StudyImage, open_source
 
 __all__ = ["Effort", "LadderCheck", "StudyCheck", "check_study", "effort_of", "equal_runs"]
 
@@ -143,8 +147,8 @@ def check_study(path: str | os.PathLike[str], on_progress: ProgressCallback = ig
             on_progress("sources", number, len(study.everything))
             try:
                 opened = open_source(study, source)
-                hashes = list(pool.map(_pixel_hash, (image.path for image in opened.levels.values())))
-                ladder = _ladder(opened, hashes)
+                reference = to_8_bits(load_pixels(opened.levels[0].path))
+                ladder = _ladder(opened, list(pool.map(partial(_pixel_facts, reference), opened.levels.values())))
                 source_problems = [line for check in SOURCE_PROBLEMS for line in check(study, opened, ladder)]
                 source_warnings = [line for check in SOURCE_WARNINGS for line in check(study, opened, ladder)]
             except PixqError as error:
@@ -213,14 +217,17 @@ def effort_of(study: Study, ladders: Sequence[LadderCheck]) -> Effort:
     )
 
 
-def _pixel_hash(path: Path) -> str:
+def _pixel_facts(reference: NDArray[np.uint8], image: StudyImage) -> tuple[str, float]:
+    """The hash of an image's pixels, and how much it differs from the reference."""
     # At 8 bits, as screens show it.
-    pixels = to_8_bits(load_pixels(path))
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    pixels = to_8_bits(load_pixels(image.path))
+    differs = mean_difference(reference, pixels) if pixels.shape == reference.shape else math.inf
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(), differs
 
 
-def _ladder(opened: OpenedSource, hashes: Sequence[str]) -> LadderCheck:
+def _ladder(opened: OpenedSource, facts: Sequence[tuple[str, float]]) -> LadderCheck:
     levels = tuple(opened.levels)
+    hashes = [pixel_hash for pixel_hash, _ in facts]
     reference, *others = (image.media for image in opened.levels.values())
     return LadderCheck(
         id=opened.source.id,
@@ -232,6 +239,7 @@ def _ladder(opened: OpenedSource, hashes: Sequence[str]) -> LadderCheck:
         bytes=opened.bytes,
         media=(reference, *sorted(set(others))),
         reference_hash=hashes[0],
+        differences=tuple(differs for _, differs in facts),
     )
 
 

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixq.io.images import load_pixels
-from pixq.ladders.difference import difference
+from pixq.ladders.difference import out_of_order
 from pixq.study.constants import CONSTANTS
 from pixq.study.design.config import PLACEHOLDER, Study, TruthSource
 from pixq.study.design.image_metadata import metadata_kinds
@@ -67,6 +66,8 @@ class LadderCheck:
         Media types: first that of the reference, then, sorted, those of the other levels.
     reference_hash
         Equal for references with the same pixels.
+    differences
+        How much each level differs from the reference, in grey levels.
     """
 
     id: str
@@ -78,6 +79,7 @@ class LadderCheck:
     bytes: int
     media: tuple[str, ...] = ()
     reference_hash: str = ""
+    differences: tuple[float, ...] = ()
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -134,13 +136,13 @@ def suspicious_levels(study: Study, opened: OpenedSource, ladder: LadderCheck) -
 
 
 def reversed_levels(study: Study, opened: OpenedSource, ladder: LadderCheck) -> list[str]:
-    """Find sources whose levels run the wrong way round, or whose reference belongs to another picture."""
-    reference = load_pixels(opened.levels[0].path)
-    lowest, highest = (
-        difference(reference, opened.levels[level].path) for level in (sorted(opened.levels)[1], max(opened.levels))
-    )
-    if lowest <= highest:
-        return []
+    """Find sources whose levels run the wrong way round or are mixed up, or whose reference is another picture."""
+    if ladder.differences[1] <= ladder.differences[-1]:
+        return [
+            f"{opened.levels[ladder.levels[place]].path}: is level {ladder.levels[place]} of {ladder.id}, but differs "
+            "less from the reference than the levels before and after it; check that the file has the right name"
+            for place in out_of_order([-difference for difference in ladder.differences])
+        ]
     return [
         f"{ladder.id}: its lowest level differs more from the reference than its highest, so level = "
         f'"{opened.source.level}" is the wrong way round, or the reference belongs to another picture; fix either'

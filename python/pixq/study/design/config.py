@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from pixq.errors import PixqError
+from pixq.io.folders import find_path
+from pixq.io.text import decode_text, read_bytes, read_text
 from pixq.study.design.platforms import PLATFORMS
 from pixq.study.design.survey import QUESTION_KINDS, Question, check_survey, default_survey
 from pixq.study.design.table import Id, Language, Table, matching
@@ -402,11 +404,9 @@ def read_study(path: str | os.PathLike[str]) -> Study:
     if path.is_dir():
         path /= STUDY_FILE
     try:
-        tables: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        tables: dict[str, Any] = tomllib.loads(read_text(path))
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; create one with pixq study new") from None
-    except UnicodeDecodeError:
-        raise PixqError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         # TOMLDecodeError is a ValueError, and so is the error of a number of thousands of digits.
         raise PixqError(f"{path}: is not valid TOML: {error}; fix that line") from None
@@ -439,14 +439,12 @@ def _text(path: Path, folder: Path, language: str, value: Any) -> Any:
     if set(value) != {"file"} or not isinstance(name, str):
         raise PixqError(f'{where}: must be a text, or {{ file = "consent.{language}.txt" }}')
     try:
-        file = folder / _inside(name)
+        file = find_path(folder, _inside(name))
         if not file.resolve().is_relative_to(folder.resolve()):
             raise ValueError("lies outside the study's folder; copy the file into it")
-        return file.read_text("utf-8")
+        return decode_text(read_bytes(file), f"{where}: {name}")
     except OSError as error:
         raise PixqError(f"{where}: {name}: {error.strerror or error}; write the consent text into that file") from None
-    except UnicodeDecodeError:
-        raise PixqError(f"{where}: {name}: is not UTF-8 text; save it as UTF-8") from None
     except ValueError as error:
         raise PixqError(f"{where}: {name}: {error}") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pixq.errors import PixqError
-from pixq.io.csv import FORMULA, allow_long_cells
+from pixq.io.csv import FORMULA, allow_long_cells, read_csv
+from pixq.io.text import read_bytes, without_mark
 from pixq.study.constants import CONSTANTS
 from pixq.study.offline.build_page import OfflineSessions
 from pixq.study.session.parse_event import parse_event
@@ -91,7 +91,8 @@ def read_answer_file(path: Path) -> AnswerFile:
     try:
         if path.stat().st_size > _LARGEST:
             raise PixqError(f"{path}: has more than {_LARGEST >> 20} MiB; no page saves such a file")
-        text = path.read_bytes().decode("utf-8-sig")
+        # With the line ends that it has: texts of people may hold some.
+        text = without_mark(read_bytes(path, limit=_LARGEST)).decode("utf-8")
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; give a file that an offline page saved") from None
     except UnicodeDecodeError:
@@ -145,9 +146,10 @@ def _from_json(path: Path, text: str) -> Mapping[str, Any]:
 def _from_csv(path: Path, text: str) -> Mapping[str, Any]:
     try:
         with allow_long_cells(_LARGEST):
-            rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+            table = [row.cells for row in read_csv(text, ("format", "session"))]
     except csv.Error as error:
         raise PixqError(f"{path}: is not complete CSV ({error}), so it was cut off or edited; {_AGAIN}") from None
+    rows = [dict(zip(table[0], cells, strict=False)) for cells in table[1:]]
     if not rows or "format" not in rows[0]:
         raise PixqError(f"{path}: is not a file of answers; give the JSON or CSV that an offline page saved")
     first = rows[0]

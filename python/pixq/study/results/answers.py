@@ -379,4 +379,5 @@ def as_json(value: object) -> str:
     '{"a":"\\u00fc","b":[1,2.5]}'
     """
     # Text from a page may hold lone surrogates, which UTF-8 can't encode.
-    return json.dumps(value, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    return text.replace("\x7f", "\\u007f")

@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pixq.errors import PixqError
-from pixq.io.csv import allow_long_cells
+from pixq.io.csv import allow_long_cells, read_csv
+from pixq.io.text import read_text
 from pixq.study.design.study_files import OpenedSource, OpenedStudy
 from pixq.study.results.answers import Answer, with_flags
 from pixq.study.session.judge import judge_source
@@ -28,6 +29,7 @@ __all__ = ["MturkResults", "parse_clicks", "read_mturk"]
 
 #: Columns of a batch that are read, besides those that name the worker and the assignment.
 _JND, _LOC, _OS = "Answer.jnd-result", "Answer.loc-result", "Answer.os-info"
+_BATCH = ("WorkerId", "AssignmentId", _JND, _LOC)
 #: The first columns of the framework's own download, without the space after some commas.
 _DOWNLOAD = ("Ref Image", "Distortion Level", "JND Point(IMG)", "Start Timestamp", "End Timestamp", "Slider Tracking")
 #: The file index and the level of an image add up to this.
@@ -149,11 +151,11 @@ def parse_clicks(text: str, width: int, height: int) -> list[tuple[float, float]
 def _assignments(path: Path, pseudonym: Callable[[str, str], str], skipped: list[str]) -> Iterable[_Assignment]:
     try:
         # The track of a slider may be longer than csv accepts by default.
-        with path.open(encoding="utf-8-sig", newline="") as file, allow_long_cells(2**31 - 1):
-            table = list(csv.reader(file))
+        with allow_long_cells(2**31 - 1):
+            table = [row.cells for row in read_csv(read_text(path), (*_BATCH, *_DOWNLOAD), strict=False)]
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}; give a CSV file of results") from None
-    except (UnicodeDecodeError, csv.Error):
+    except csv.Error:
         raise PixqError(f"{path}: is not a UTF-8 CSV; re-save it as one") from None
     head = [name.strip() for name in table[0]] if table else []
     if tuple(head[: len(_DOWNLOAD)]) == _DOWNLOAD:
@@ -162,7 +164,7 @@ def _assignments(path: Path, pseudonym: Callable[[str, str], str], skipped: list
         # A download does not name the person.
         name = pseudonym("download", path.stem)
         return [_Assignment(str(path), name, name, jnd, loc, {})]
-    if missing := [name for name in ("WorkerId", "AssignmentId", _JND, _LOC) if name not in head]:
+    if missing := [name for name in _BATCH if name not in head]:
         raise PixqError(f"{path}: has no column {missing[0]}; give a batch's results, or the framework's download")
     return _batch_assignments(path, head, table[1:], pseudonym, skipped)
 
@@ -175,6 +177,7 @@ def _batch_assignments(
     skipped: list[str],
 ) -> list[_Assignment]:
     assignments: list[_Assignment] = []
+    # Numbered as in a spreadsheet: a cell may hold several lines.
     for number, cells in enumerate(body, start=2):
         row = dict(zip(head, cells, strict=False))
         where = f"{path}, line {number}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 from pixq.http.connections import ConnectionLimits
 from pixq.http.security import is_loopback, is_wildcard
 from pixq.http.server import open_socket, page_url, run_server, server_config
@@ -169,8 +169,8 @@ def _announce(host: str, page: str, statistics: str) -> None:
             "front of it, and pass its address with --url",
             file=sys.stderr,
         )
-    print(page, flush=True)
-    print(f"pixq: statistics at {statistics}", file=sys.stderr)
+    print(printable(page), flush=True)
+    print(f"pixq: statistics at {printable(statistics)}", file=sys.stderr)
     print("pixq: press Ctrl-C to stop", file=sys.stderr, flush=True)
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 from pixq.study.server.limits import Limits, RateLimit
 
 __all__ = ["run_server"]
@@ -102,7 +102,7 @@ def _main(folder: str, database: str, private: str, *page: str) -> int:
             rehearsal=True, page=None if page else _BLANK,
         )  # fmt: skip
     except PixqError as error:
-        print(f"pixq: {error}", file=sys.stderr)
+        print(f"pixq: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         pass

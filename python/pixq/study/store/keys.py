@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pixq.errors import PixqError
 from pixq.io.atomic import explain_os_errors
+from pixq.io.text import read_bytes, without_mark
 from pixq.study.store.records import is_storable
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _read_private(path: Path, text: str) -> str:
             _create_private(path, text)
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise PixqError(f"{path}: other users can read it; run `chmod 600 {path.name}`")
-        return path.read_text("ascii").strip()
+        return without_mark(read_bytes(path)).decode("ascii").strip()
 
 
 def _create_private(path: Path, text: str) -> None:
