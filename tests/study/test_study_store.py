@@ -36,7 +36,7 @@ from support import databases
 
 GOES_ON = SessionChanges("trial")
 #: Times that include everything.
-ALL = {"started": 0.0, "answered": 0.0, "until": 100.0, "watched": 3.0}
+ALL = {"silent": -1e18, "started": 0.0, "answered": 0.0, "until": 100.0, "watched": 3.0}
 
 
 @pytest.fixture
@@ -183,13 +183,15 @@ def test_places_are_held_after_a_start_or_an_answer_that_was_looked_for(store: S
     for token, watched in (("t2", 2.9), ("t3", 3.0)):
         put(store, token, event(0), changes=SessionChanges("trial", answered=(AnsweredImage(0, None, 5, watched),)))
 
-    def held(**times: float) -> list[tuple[int, float | None]]:
+    def held(**times: float) -> list[tuple[int | None, int, float | None]]:
         found: list[Hold] = []
         store.start("x", None, 0.0, lambda history: found.extend(history.holds(**{**ALL, **times})))
-        return [(hold.session, hold.answered) for hold in found]
+        return [(hold.session, hold.number, hold.answered) for hold in found]
 
-    assert held() == [(1, None), (2, None), (3, 20.0)]
-    assert held(started=11.0) == [(3, 20.0)]
+    assert held() == [(3, 1, 20.0), (None, 2, None)]
+    # Of the first session nothing was heard.
+    assert held(silent=11.0) == [(3, 1, 20.0), (None, 1, None)]
+    assert held(started=11.0) == [(3, 1, 20.0)]
     assert held(started=11.0, answered=21.0) == []
     # The clock was ahead when these were stored.
     assert held(until=9.0) == []
@@ -308,7 +310,7 @@ def test_threads_that_start_see_one_another(store: Store) -> None:
 
     def start(n: int) -> None:
         def draw(history: History) -> Mapping[str, Any]:
-            seen.append(len(history.holds(**ALL)))
+            seen.append(sum(hold.number for hold in history.holds(**ALL)))
             return drawn(f"p{n}")
 
         store.start(f"person {n}", None, 10.0, draw)

@@ -28,6 +28,8 @@ __all__ = ["Admission", "session_token"]
 _STARTS_PER_SESSION = 3
 #: Seconds for which a session without an answer reserves its images: many people look in and leave.
 _EARLY_SECONDS = 1200.0
+#: Seconds for which a session of which nothing was heard reserves its images: a page says at once that it is open.
+_SILENT_SECONDS = 60.0
 #: Seconds by which a stored time may be ahead of the clock; one further ahead was stored before the clock was set back.
 _AHEAD_SECONDS = 60.0
 #: Number of sessions whose addresses are in memory.
@@ -130,12 +132,16 @@ class Admission:
         now, hold = self._clock(), self._study.quota.hold_minutes * 60
         early = min(hold, _EARLY_SECONDS)
         holds = history.holds(
-            started=now - early, answered=now - hold, until=now + _AHEAD_SECONDS, watched=FASTEST_SECONDS
+            started=now - early,
+            silent=now - _SILENT_SECONDS,
+            answered=now - hold,
+            until=now + _AHEAD_SECONDS,
+            watched=FASTEST_SECONDS,
         )
         with self._lock:
-            addresses = {item.session: self._addresses.get(item.session, "") for item in holds}
+            addresses = {item.session: self._addresses.get(item.session or 0, "") for item in holds}
         return [
-            Reservation(item.source, item.started + early, False, addresses[item.session])
+            Reservation(item.source, item.started + early, False, "", item.number)
             if item.answered is None
             else Reservation(item.source, item.answered + hold, True, addresses[item.session])
             for item in holds

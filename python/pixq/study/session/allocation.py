@@ -49,12 +49,15 @@ class Reservation:
         Whether the session has an answer that somebody looked for; many people look in and leave.
     address
         Hash of the address that the session comes from; sessions of unknown addresses share one.
+    number
+        Number of sessions that reserve it.
     """
 
     source: str
     ends: float
     answered: bool = False
     address: str = ""
+    number: int = 1
 
 
 def count_with_reservations(
@@ -75,19 +78,22 @@ def count_with_reservations(
 
     Examples
     --------
-    >>> reserved = [Reservation("a", 90.0) for _ in range(100)]
+    >>> reserved = [Reservation("a", 90.0, number=100)]
     >>> count_with_reservations({"a": 2}, reserved), count_with_reservations({"a": 2}, reserved, quota=10)
     ({'a': 102}, {'a': 6})
     """
     if quota is None:
-        return dict(Counter(answers) + Counter(item.source for item in reserved))
+        counts = Counter(answers)
+        for item in reserved:
+            counts[item.source] += item.number
+        return dict(counts)
     by_address: Counter[tuple[str, str]] = Counter()
     early: Counter[str] = Counter()
     for item in reserved:
         if item.answered:
-            by_address[item.source, item.address] += 1
+            by_address[item.source, item.address] += item.number
         else:
-            early[item.source] += 1
+            early[item.source] += item.number
     counts = Counter(answers)
     for (source, _), number in by_address.items():
         counts[source] += min(number, max(1, (quota - answers.get(source, 0)) // 2))

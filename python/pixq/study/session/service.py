@@ -114,22 +114,23 @@ class SessionService:
         """
         _ = self.verifier
         self._save_consents()
-        for session in self.store.sessions():
-            if session.ended is not None:
-                continue
-            plan = self.plan(session)
-            for item in (*plan.training, *plan.trials):
-                source = self.opened.sources.get(item.source)
-                if source is None:
-                    raise PixqError(
-                        f"study.toml: {item.source!r} is missing, but an unfinished session shows it; put it back"
-                    )
-                for level in item.levels:
-                    if level not in source.levels:
-                        raise PixqError(
-                            f"{source.levels[0].path}: level {level} is missing, but an unfinished session shows it; "
-                            "put it back"
-                        )
+        checked: set[str] = set()
+        for text in self.store.unfinished_plans():
+            plan = json.loads(text)
+            for item in (*plan["training"], *plan["trials"]):
+                # Most sessions show the same images.
+                if (known := f"{item['source']} {item['levels']}") not in checked:
+                    self._check_levels(item["source"], item["levels"])
+                    checked.add(known)
+
+    def _check_levels(self, name: str, levels: Sequence[int]) -> None:
+        source = self.opened.sources.get(name)
+        if source is None:
+            raise PixqError(f"study.toml: {name!r} is missing, but an unfinished session shows it; put it back")
+        for level in levels:
+            if level not in source.levels:
+                fix = "is missing, but an unfinished session shows it; put it back"
+                raise PixqError(f"{source.levels[0].path}: level {level} {fix}")
 
     def start(
         self, platform: Mapping[str, str], language: str, *, again: bool = False, address: str = ""

@@ -7,16 +7,18 @@ from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, func, insert, or_, select, text, update
 
 from pixq.study.store.records import ENDED, Event, History, Hold, Session, SessionChanges
-from pixq.study.store.tables import assignments, consents, events, facts, sessions
+from pixq.study.store.tables import assignments, consents, events, facts, participants, sessions
 
 __all__ = [
     "IDENTITY", "INSERT_EVENTS", "LAST_NUMBER", "SESSION_BY_TOKEN", "SESSION_BY_TOKEN_LOCKED",
-    "WITHDRAWALS", "apply_changes", "lock_drawing", "select_events", "select_history",
+    "WITHDRAWALS", "apply_changes", "delete_silent", "lock_drawing", "select_events", "select_history",
 ]  # fmt: skip
 
+#: Number of sessions that are deleted at a time.
+_DELETED = 100
 #: Number of the advisory lock under which the images of sessions are chosen; any number that other programs on the
 #: same PostgreSQL don't use.
 _LOCK = 0x70697871
@@ -97,24 +99,56 @@ def select_history(connection: Connection, participant: str, sessions_before: It
 
 
 def _select_holds(
-    connection: Connection, *, started: float, answered: float, until: float, watched: float
+    connection: Connection, *, started: float, silent: float, answered: float, until: float, watched: float
 ) -> list[Hold]:
     """See `pixq.study.store.records.SelectHolds`."""
-    looked = or_(assignments.c.watched.is_(None), assignments.c.watched >= watched)
+    unfinished = sessions.c.ended.is_(None)
+    # Both queries use indexes alone for sessions: reading a row reads its plan too.
     last = (
         select(assignments.c.session, func.max(assignments.c.answered).label("last"))
-        .where(assignments.c.answered.between(answered, until), looked)
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(assignments.c.answered.between(answered, until), unfinished)
+        .where(or_(assignments.c.watched.is_(None), assignments.c.watched >= watched))
         .group_by(assignments.c.session)
         .subquery()
     )
-    query = (
-        select(sessions.c.id, assignments.c.source, sessions.c.started, last.c.last)
-        .join(assignments, assignments.c.session == sessions.c.id)
-        .outerjoin(last, last.c.session == sessions.c.id)
-        .where(~assignments.c.test, sessions.c.ended.is_(None))
-        .where(or_(sessions.c.started.between(started, until), last.c.last.is_not(None)))
+    begun = (
+        select(assignments.c.session, assignments.c.source, sessions.c.started, last.c.last)
+        .join(last, last.c.session == assignments.c.session)
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(~assignments.c.test)
     )
-    return [Hold(*row) for row in connection.execute(query)]
+    early = (
+        select(assignments.c.source, func.min(sessions.c.started), func.count())
+        .join(sessions, sessions.c.id == assignments.c.session)
+        .where(unfinished, sessions.c.started.between(started, until), ~assignments.c.test)
+        .where(or_(sessions.c.heard > sessions.c.started, sessions.c.started >= silent))
+        .where(sessions.c.id.not_in(select(last.c.session)))
+        .group_by(assignments.c.source)
+    )
+    return [
+        *(Hold(*row) for row in connection.execute(begun)),
+        *(Hold(None, source, first, None, number) for source, first, number in connection.execute(early)),
+    ]
+
+
+def delete_silent(connection: Connection, before: float) -> None:
+    """Delete some of the sessions that started before a time, and of which nothing was ever heard."""
+    silent = (
+        select(sessions.c.id)
+        .where(sessions.c.ended.is_(None), sessions.c.started < before, sessions.c.heard <= sessions.c.started)
+        .limit(_DELETED)
+    )
+    begun = select(events.c.session).where(events.c.session == sessions.c.id).exists()
+    # An event that arrives now is stored before or after this.
+    ids = [row[0] for row in connection.execute(silent.where(~begun).with_for_update(skip_locked=True))]
+    if not ids:
+        return
+    people = {row[0] for row in connection.execute(select(sessions.c.participant).where(sessions.c.id.in_(ids)))}
+    connection.execute(delete(assignments).where(assignments.c.session.in_(ids)))
+    connection.execute(delete(sessions).where(sessions.c.id.in_(ids)))
+    others = select(sessions.c.id).where(sessions.c.participant == participants.c.id).exists()
+    connection.execute(delete(participants).where(participants.c.id.in_(sorted(people)), ~others))
 
 
 def _count_answers(connection: Connection, without: Collection[str]) -> dict[str, int]:

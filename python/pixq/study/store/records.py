@@ -106,33 +106,37 @@ class Assignment(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """An image, no test image, of an unfinished session.
+    """An image, no test image, of unfinished sessions.
 
     Parameters
     ----------
     session
-        Number of the session in the database.
+        Number of the session in the database; `None` for all sessions that answered nothing, which are only counted.
     source
         Id of the source.
     started
-        When the session started, in seconds since the epoch.
+        When the session, or the first of these sessions, started, in seconds since the epoch.
     answered
         When the session last answered an image that somebody looked at, or `None`.
+    number
+        Number of sessions.
     """
 
-    session: int
+    session: int | None
     source: str
     started: float
     answered: float | None
+    number: int = 1
 
 
 class SelectHolds(Protocol):
     """Selects the images of unfinished sessions that hold their places."""
 
-    def __call__(self, *, started: float, answered: float, until: float, watched: float) -> list[Hold]:
+    def __call__(self, *, started: float, silent: float, answered: float, until: float, watched: float) -> list[Hold]:
         """Sessions that started after `started`, or answered after `answered`, and neither after `until`.
 
-        Only answers count that were watched for `watched` seconds, or for which that is unknown.
+        Sessions of which nothing was heard must have started after `silent`. Only answers count that were watched
+        for `watched` seconds, or for which that is unknown.
         """
 
 

@@ -2,7 +2,7 @@
 
 An event is one row that is never changed; its session and number are its key. Each call is one transaction, and when it
 returns, its data are on the disk: SQLite flushes its write-ahead log at every commit, as PostgreSQL does by default.
-Only `withdraw` deletes anything.
+`withdraw` deletes a person; sessions of which nothing was ever heard are deleted after an hour.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ __all__ = ["Store", "open_store"]
 
 #: Seconds that a writer waits for another one, and a client for its server.
 _WAIT = 20.0
+#: Seconds after which a session of which nothing was ever heard is deleted.
+_SILENT = 3600.0
 #: Number of sessions whose confirmed events are remembered.
 _CONFIRMED = 20_000
 #: Seconds that other readers may delay the truncation of SQLite's log, and seconds between two attempts.
@@ -190,6 +192,7 @@ class Store:
         with self._writing() as connection:
             queries.lock_drawing(connection)
             self._check_identity(connection)
+            queries.delete_silent(connection, now - _SILENT)
             before = queries.find_sessions(connection, sessions.c.participant == participant)
             resumed = next((session for session in before if visit is not None and session.visit == visit), None)
             if resumed is None and (visit is None or proven):
@@ -208,8 +211,9 @@ class Store:
             query = select(participants.c.id).where(participants.c.id == participant)
             if connection.execute(query).scalar() is None:
                 connection.execute(insert(participants).values(id=participant, began=now))
+            ordinal = before[-1].ordinal + 1 if before else 1
             new = insert(sessions).values(
-                public=drawn["public"], token=drawn["token"], participant=participant, ordinal=len(before) + 1,
+                public=drawn["public"], token=drawn["token"], participant=participant, ordinal=ordinal,
                 visit=visit, language=drawn["language"], plan=drawn["plan"], step=drawn["step"], reason="",
                 started=now, heard=now,
             )  # fmt: skip

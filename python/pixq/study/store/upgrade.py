@@ -45,5 +45,9 @@ def upgrade_tables(connection: Connection) -> str:
             for column in _NEW_COLUMNS.get(str(number), ()):
                 definition = CreateColumn(column).compile(dialect=connection.dialect)
                 connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}")
+        # Missing indexes of tables that existed already.
+        for table in metadata.sorted_tables:
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
         connection.execute(update(facts).where(facts.c.name == "schema").values(value=SCHEMA))
     return SCHEMA
