@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from pixq.classes import GREEN, NAMES, QUALITY_CUTS
+from pixq.cli import main
 from pixq.decisions.pjnd_cuts import PJND, GreenCut, read_cuts, write_cuts
 from pixq.io.images import load_pixels
 from pixq.ladders.critical import critical_map, critical_points
@@ -288,6 +290,31 @@ def test_the_verb_calibrate_by_ladders(shell: Shell, bare: Path, truths: Path, t
     shell.mistake("there is no data to choose cuts on; give --target or --ladders", "calibrate", bare)
     shell.mistake("ground_truth.json: No such file", "calibrate", bare, "--ladders", tmp_path, "--force")
     assert (bare / PJND).read_bytes() == before
+
+
+def test_calibrate_goes_on_without_a_source_that_can_not_be_read(
+    bare: Path, truths: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "truths"
+    shutil.copytree(truths, folder)
+    images = folder / "images"
+    (images / "first_NOISE_096.png").write_bytes(b"\x89PNG")
+    said = json.loads((folder / "ground_truth.json").read_text())
+    said["images"]["absent"] = said["images"]["third"]
+    said["images"]["odd"] = {"codec": 5}
+    (folder / "ground_truth.json").write_text(json.dumps(said))
+    assert main(["calibrate", str(bare), "--ladders", str(folder), "--ladders", str(tmp_path / "gone")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    for start in (images / "absent.png", folder / "ground_truth.json", tmp_path / "gone", images / "first_NOISE_096"):
+        [line] = [line for line in lines if line.startswith(f"pixq: {start}")]
+        assert line.endswith("; it was left out")
+    found = read_cuts(bare)
+    assert found is not None
+    assert set(found.sources) == {"second", "third"}
+    # Two sources are needed.
+    (images / "second.png").write_bytes(b"")
+    assert main(["calibrate", str(bare), "--ladders", str(folder), "--force"]) == 2
+    assert "1 sources with a range of PJNDs can be read; give at least two" in capsys.readouterr().err
 
 
 def test_calibrate_refuses_what_is_given_in_vain(shell: Shell, bare: Path, truths: Path, tmp_path: Path) -> None:

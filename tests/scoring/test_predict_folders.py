@@ -258,3 +258,19 @@ def test_what_can_not_be_written_stops_a_folder(scorer: Scorer, folders: tuple[P
     with pytest.raises(PixqError, match=r"map/b.png: Is a directory; free some disk space, or make it writable"):
         predict(scorer, *folders, Outputs(map=tmp_path / "map"))
     assert sorted(path.name for path in (tmp_path / "map").iterdir()) == ["a.png", "b.png"]
+
+
+def test_a_name_that_is_too_long_for_an_output_is_its_own_error(tmp_path: Path) -> None:
+    clean, noisy = tmp_path / "clean", tmp_path / "noisy"
+    for name in ("a.png", f"{'b' * 251}.png", f"{'ü' * 125}.png"):
+        trees.save(clean / name, REFERENCE)
+        trees.save(noisy / name, DISTORTED)
+    # Pictures have names as long as the images', which just fit; so do the hidden names they are first written to.
+    assert pixq("predict", clean, noisy, "--map", tmp_path / "map").code == 0
+    assert len(list((tmp_path / "map").iterdir())) == 3
+    done = pixq("predict", clean, noisy, "--json", tmp_path / "json", "--csv", tmp_path / "all.csv")
+    assert done.code == 1
+    [line] = [line for line in done.err.splitlines() if "more than 255 bytes; rename the image" in line]
+    assert line.startswith(f"pixq: {noisy / ('b' * 251)}.png: ")
+    assert {path.stem for path in (tmp_path / "json").glob("[!.]*.json")} == {"a", "ü" * 125}
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 3

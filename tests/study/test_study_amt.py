@@ -276,3 +276,19 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "exists already" in capsys.readouterr().err
     assert main(["study", "import-amt", "--out", str(tmp_path / "4")]) == 2
     assert "give the result files" in capsys.readouterr().err
+
+
+def test_a_file_that_can_not_be_read_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_study(tmp_path / "study")
+    good, bad = batch(tmp_path / "good.csv", row()), tmp_path / "bad.csv"
+    bad.write_bytes(b"\xff\xfe")
+    command = ["study", "import-amt", "--study", str(tmp_path / "study"), "--out"]
+    assert main([*command, str(tmp_path / "1"), str(bad), str(tmp_path), str(good), str(tmp_path / "gone.csv")]) == 1
+    out, err = capsys.readouterr()
+    assert str(tmp_path / "1" / "answers.csv") in out
+    for path in (bad, tmp_path, tmp_path / "gone.csv"):
+        assert f"pixq: skipped: {path}: " in err
+    # If none can be read, there is nothing to write.
+    assert main([*command, str(tmp_path / "2"), str(bad)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "2").exists()

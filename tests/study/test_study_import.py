@@ -311,3 +311,13 @@ def test_what_the_page_marks_as_no_formula_is_read_without_the_mark(folder: Path
     for mark in FORMULA:
         path.write_bytes(as_csv({**given(folder), "study_version": f"'{mark}1"}).encode())
         assert read_answer_file(path).study_version == f"{mark}1"
+
+
+def test_what_is_no_file_is_a_bad_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = save(tmp_path / "good.json", given(folder))
+    deep = save(tmp_path / "deep.json", "{" + '"a":[' * 50_000)
+    assert ran("import", "/dev/zero", tmp_path, tmp_path / "gone.json", deep, good, "--study", folder) == 2
+    out, err = capsys.readouterr()
+    assert out == f"{good}: p{1:024x}: 3 answers\n"
+    for path in ("/dev/zero", tmp_path, tmp_path / "gone.json", deep):
+        assert f"pixq: {path}: " in err

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from pixq import datasets, ranges
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import AS_DECLARED, DatasetOptions, number_in, shares
+from pixq.cli.options import AS_DECLARED, NAMED, DatasetOptions, number_in, shares
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry, fusion_names
@@ -143,10 +143,6 @@ def build_patches(
         return 130
     print_report(report)
     return 1 if report.empty or (report.skipped and not skip_corrupt) else 0
-
-
-#: Largest number of skipped files to list on stderr; a missing folder would fill the screen.
-NAMED = 20
 
 
 def print_report(report: BuildReport) -> None:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import number_in
+from pixq.cli.options import explain_target, number_in
 from pixq.cli.progress import progress_bar
 from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
 from pixq.decisions.cuts import Cost, Objective
@@ -121,8 +121,7 @@ def _calibrate_target(run: Path, target: Path, device: str, force: bool, setting
             "--force"
         )
     patches, made = open_target(target)
-    if made is not None:
-        note(f"{target}: is a tree of triplets; using its patch set {made}")
+    skipped = explain_target(target, patches, made)
     choose_device = require("torch", "pixq.models.device").choose_device
     with progress_bar() as on_progress:
         calibration = choose_cuts(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
@@ -146,7 +145,7 @@ def _calibrate_target(run: Path, target: Path, device: str, force: bool, setting
         )
     data = calibration.data
     print_lines(f"{path}: {settings.name}, from {data.patches:,} patches in {data.groups:,} groups")
-    return 0
+    return 1 if skipped else 0
 
 
 def _refuse(options: dict[str, Any], needed: str) -> None:
@@ -162,6 +161,12 @@ def _fit_ladders(
 ) -> int:
     if (run / PJND).exists() and not force:
         raise PixqError(f"{run / PJND}: already exists; add --force to replace it")
+    left_out: list[str] = []
+
+    def leave_out(line: str) -> None:
+        left_out.append(line)
+        note(f"{line}; it was left out")
+
     with progress_bar() as on_progress:
         cuts = fit_green_cut(
             load(run, device),
@@ -169,6 +174,7 @@ def _fit_ladders(
             share=SHARE if share is None else share,
             stride=STRIDE if stride is None else stride,
             on_progress=on_progress,
+            leave_out=leave_out,
         )
     path = write_cuts(run, cuts)
     print_lines(f"Orange  from {_number(cuts.orange)}")
@@ -178,7 +184,7 @@ def _fit_ladders(
         predicted = "no level" if source.predicted is None else f"PJND {source.predicted:g}"
         print_lines(f"{name}: {predicted} predicted from the other sources, {low:g} to {high:g} by people")
     print_lines(f"{path}: {cuts.within:.0%} of {len(cuts.sources)} sources within their ranges")
-    return 0
+    return 1 if left_out else 0
 
 
 def _cost(text: str) -> Cost:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from pixq import ranges
-from pixq.cli.messages import note, print_json, print_lines, warn
-from pixq.cli.options import number_in
+from pixq.cli.messages import print_json, print_lines, warn
+from pixq.cli.options import explain_target, number_in
 from pixq.cli.progress import progress_bar
 from pixq.evaluation.evaluate import EvaluateSettings, plan
 from pixq.evaluation.evaluate import evaluate as measure
@@ -75,8 +75,7 @@ def evaluate(
     chosen = DEFAULT_RIVALS if rivals is None else tuple(rival for rival in _names(rivals) if rival != "none")
     settings = EvaluateSettings(name, split, calibration, chosen, resamples, level, seed)
     patches, made = open_target(on)
-    if made is not None:
-        note(f"{on}: is a tree of triplets; using its patch set {made}")
+    skipped = explain_target(on, patches, made)
     if not force:
         # Checked before minutes of work, not after.
         check_free(run, *plan(run, patches, settings))
@@ -87,7 +86,7 @@ def evaluate(
     for warning in evaluation.warnings:
         warn(warning)
     print_json(path.read_text("utf-8")) if json else _table(evaluation, path)
-    return 0
+    return 1 if skipped else 0
 
 
 def _names(text: str) -> list[str]:

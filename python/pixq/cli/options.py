@@ -10,16 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from pixq.cli.messages import note
 from pixq.datasets.labels import Polarity, parse_score_range
 from pixq.errors import PixqError
 from pixq.io.atomic import save_bytes
+from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
 from pixq.ranges import NumberRange, whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["AS_DECLARED", "EVERYTHING", "DatasetOptions", "Selection", "number_in", "save_picture", "shares"]
+__all__ = [
+    "AS_DECLARED",
+    "EVERYTHING",
+    "NAMED",
+    "DatasetOptions",
+    "Selection",
+    "explain_target",
+    "number_in",
+    "save_picture",
+    "shares",
+]
 
 
 def number_in(limits: NumberRange) -> Parameter:
@@ -97,8 +109,24 @@ class Selection:
 #: No dataset option is given.
 AS_DECLARED = DatasetOptions()
 
+#: Largest number of skipped files to list on stderr; a missing folder would fill the screen.
+NAMED = 20
+
 #: Every record of a patch set.
 EVERYTHING = Selection()
+
+
+def explain_target(target: Path, patches: PatchSet, made: Path | None) -> int:
+    """Say on stderr from what a dataset's patch set was made, if it was; return the number of pairs that it lacks."""
+    if made is None:
+        return 0
+    note(f"{target}: is a tree of triplets; using its patch set {made}")
+    skipped = patches.manifest["skipped"]
+    for item in skipped[:NAMED]:
+        note(f"skipped {item['file']}: {item['reason']}")
+    if skipped:
+        note(f"{len(skipped)} image pairs were skipped; {made / MANIFEST} lists them all")
+    return len(skipped)
 
 
 def shares(text: str) -> tuple[float, float, float]:

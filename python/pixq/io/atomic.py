@@ -8,6 +8,7 @@ every byte arrived.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from pixq._core import checksum as core_checksum
 from pixq.errors import PixqError
 
 __all__ = [
+    "NAME_BYTES",
     "WRITABLE",
     "FileInfo",
     "atomic_directory",
@@ -34,6 +36,9 @@ __all__ = [
     "save_text",
     "scratch_path",
 ]
+
+#: The most bytes of a file's name, on every system that is in use.
+NAME_BYTES = 255
 
 #: The usual way to fix a failed write, for the end of a message.
 WRITABLE = "free some disk space, or make it writable"
@@ -90,7 +95,7 @@ def explain_os_errors(path: Path, fix: str = WRITABLE, *, scratch: Path | None =
         raise
     except OSError as error:
         named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
-        if named.name.startswith(f".{path.name}."):
+        if named.name.startswith(f".{path.name}.") or named == scratch_path(path):
             # The user knows nothing of scratch files.
             named = path
         if scratch is not None:
@@ -207,4 +212,9 @@ def create_private(scratch: Path) -> None:
 
 def scratch_path(path: Path) -> Path:
     """Where `path` is written before it is complete: a hidden name beside it, which no other process uses."""
-    return path.with_name(f".{path.name}.partial-{os.getpid()}")
+    end = f".partial-{os.getpid()}"
+    name = f".{path.name}{end}"
+    if len(os.fsencode(name)) > NAME_BYTES:
+        # The name of the file just fits; this one would not.
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}{end}"
+    return path.with_name(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ def fit_green_cut(
     share: float = SHARE,
     stride: int = STRIDE,
     on_progress: ProgressCallback = ignore_progress,
+    leave_out: Callable[[str], None] | None = None,
 ) -> PjndCuts:
     """Choose the cuts on the sources of `folders`; sources without a range of PJNDs are left out.
 
@@ -44,6 +45,9 @@ def fit_green_cut(
         The share of patches that must not be Green for a level to count as noticed, and pixels between patches.
     on_progress
         Called with a source's name as the stage, and the number of its levels.
+    leave_out
+        Called with one line for each source or folder that can't be used; the others go on. Without it, that is an
+        error.
 
     Raises
     ------
@@ -59,7 +63,8 @@ def fit_green_cut(
     check_options(scorer, share, stride)
     truths: dict[str, GroundTruth] = {}
     for folder in folders:
-        for truth in read_ground_truth(folder):
+        # Of one folder alone, what is wrong with it is the error.
+        for truth in _read_folder(folder, leave_out) if len(folders) > 1 else read_ground_truth(folder, leave_out):
             if truth.range is None:
                 continue
             if truth.ladder.name in truths:
@@ -67,11 +72,23 @@ def fit_green_cut(
             truths[truth.ladder.name] = truth
     if len(truths) < 2:
         raise PixqError(f"{len(truths)} sources have a range of PJNDs; give at least two")
+    ranges: list[SourceRange] = []
+    readable: list[GroundTruth] = []
     for truth in truths.values():
-        _check_unseen(scorer, truth)
-    ranges = [
-        source_range(scorer, truth, share=share, stride=stride, on_progress=on_progress) for truth in truths.values()
-    ]
+        try:
+            photo = _photo_of(truth)
+        except PixqError as error:
+            _leave_out(error, leave_out)
+        else:
+            _check_unseen(scorer, truth, photo)
+            readable.append(truth)
+    for truth in readable:
+        try:
+            ranges.append(source_range(scorer, truth, share=share, stride=stride, on_progress=on_progress))
+        except PixqError as error:
+            _leave_out(error, leave_out)
+    if len(ranges) < 2:
+        raise PixqError(f"{len(ranges)} sources with a range of PJNDs can be read; give at least two")
     return make_pjnd_cuts(ranges, blake3=scorer.blake3, share=share, stride=stride)
 
 
@@ -137,10 +154,27 @@ def source_range(
     return SourceRange(name, levels, quantiles, truth.range)
 
 
-def _check_unseen(scorer: Scorer, truth: GroundTruth) -> None:
+def _read_folder(folder: Path, leave_out: Callable[[str], None] | None) -> list[GroundTruth]:
+    try:
+        return read_ground_truth(folder, leave_out)
+    except PixqError as error:
+        _leave_out(error, leave_out)
+        return []
+
+
+def _leave_out(error: PixqError, leave_out: Callable[[str], None] | None) -> None:
+    if leave_out is None:
+        raise error
+    leave_out(str(error))
+
+
+def _photo_of(truth: GroundTruth) -> str:
+    with explain_image_errors(truth.ladder.reference):
+        return fingerprint(truth.ladder.reference).sha256[:16]
+
+
+def _check_unseen(scorer: Scorer, truth: GroundTruth, photo: str) -> None:
     reference = truth.ladder.reference
-    with explain_image_errors(reference):
-        photo = fingerprint(reference).sha256[:16]
     for part, photos in scorer.info.seen().items():
         if photo in photos:
             raise PixqError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -17,6 +18,11 @@ from pixq.io.text import decode_text
 from pixq.ladders.ladder import Ladder, open_ladder
 
 __all__ = ["GroundTruth", "read_ground_truth"]
+
+_CONTENT = (
+    "must give the codec of each of its images, and may give pjnd_range [low, high] and critical_points_yx "
+    "[[y, x], ...]; correct it"
+)
 
 #: Level v of a source is the file of number 101 - v.
 RULE = "101-n"
@@ -44,7 +50,7 @@ class GroundTruth:
     points: tuple[tuple[float, float], ...] | None
 
 
-def read_ground_truth(folder: Path) -> list[GroundTruth]:
+def read_ground_truth(folder: Path, leave_out: Callable[[str], None] | None = None) -> list[GroundTruth]:
     """Read the sources of a folder, in the order of their names.
 
     Parameters
@@ -52,6 +58,8 @@ def read_ground_truth(folder: Path) -> list[GroundTruth]:
     folder
         A folder with `ground_truth.json`, whose `images` give each source's `codec` and, where known, its `pjnd_range`
         and `critical_points_yx`; and with `images`, which holds `SOURCE.png` and `SOURCE_CODEC_NUMBER.jpg` per level.
+    leave_out
+        Called with one line for each source that can't be used; the others are read. Without it, that is an error.
 
     Raises
     ------
@@ -60,22 +68,34 @@ def read_ground_truth(folder: Path) -> list[GroundTruth]:
     """
     path = folder / "ground_truth.json"
     try:
-        images = json.loads(decode_text(read_enclosed(folder, path.name), str(path)))["images"]
-        sources = [_read_source(folder, name, entry) for name, entry in sorted(images.items())]
+        images = sorted(json.loads(decode_text(read_enclosed(folder, path.name), str(path)))["images"].items())
     except OSError as error:
-        fix = "; give a folder that has one" if error.filename == str(path) else ""
-        raise PixqError(f"{error.filename}: {error.strerror or error}{fix}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        raise PixqError(
-            f"{path}: must give the codec of each of its images, and may give pjnd_range [low, high] and "
-            "critical_points_yx [[y, x], ...]; correct it"
-        ) from None
-    if not sources:
+        raise PixqError(f"{path}: {error.strerror or error}; give a folder that has one") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise PixqError(f"{path}: {_CONTENT}") from None
+    if not images:
         raise PixqError(f"{path}: lists no images; add at least one")
+    sources: list[GroundTruth] = []
+    for name, entry in images:
+        try:
+            sources.append(_read_source(folder, name, entry))
+        except PixqError as error:
+            if leave_out is None:
+                raise
+            leave_out(str(error))
     return sources
 
 
 def _read_source(folder: Path, name: str, entry: dict[str, Any]) -> GroundTruth:
+    try:
+        return _parse_source(folder, name, entry)
+    except OSError as error:
+        raise PixqError(f"{error.filename}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        raise PixqError(f"{folder / 'ground_truth.json'}: {name}: {_CONTENT}") from None
+
+
+def _parse_source(folder: Path, name: str, entry: dict[str, Any]) -> GroundTruth:
     codec = entry["codec"]
     for text in (name, codec):
         if not is_plain_path(text) or "/" in text or "\\" in text:

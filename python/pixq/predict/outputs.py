@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from pixq.drawing import map_pictures
 from pixq.errors import PixqError
-from pixq.io.atomic import save_bytes
+from pixq.io.atomic import NAME_BYTES, save_bytes
 from pixq.predict.decoding import Opened
 from pixq.predict.json_file import prediction, write_prediction
 from pixq.predict.pairs import Matched, Pair
@@ -99,6 +100,21 @@ class Outputs:
             name: path / f"{pair.name}{endings[0]}" for name, path, endings in self._requested() if name != "csv"
         }
         return replace(self, **files, csv=None)
+
+    def check_names(self, pair: Pair) -> None:
+        """Check that the files of a pair can have the names that follow from the image's.
+
+        Raises
+        ------
+        PixqError
+            If one is too long.
+        """
+        for path in self.files().values():
+            if len(os.fsencode(path.name)) > NAME_BYTES:
+                raise PixqError(
+                    f"{pair.distorted}: its output {path.name} would have a name of more than {NAME_BYTES} bytes; "
+                    "rename the image"
+                )
 
     def files(self) -> dict[str, Path]:
         """The files of a pair, by option."""

@@ -97,6 +97,7 @@ class _Work:
         """Do everything before scoring that fits into `free` bytes."""
         prepared, outputs = _Prepared(pair), self.outputs_of(pair)
         try:
+            outputs.check_names(pair)
             if self.log is not None:
                 prepared.inputs = self.log.inputs(pair, outputs)
                 prepared.finished = self.log.finished(pair, outputs, prepared.inputs)

@@ -105,10 +105,20 @@ def read_mturk(
     """
     skipped: list[str] = []
     assignments: dict[str, _Assignment] = {}
-    for path in map(Path, paths):
-        for assignment in _assignments(path, pseudonym, skipped):
+    unreadable: list[PixqError] = []
+    files = [Path(path) for path in paths]
+    for path in files:
+        try:
+            read = _assignments(path, pseudonym, skipped)
+        except PixqError as error:
+            unreadable.append(error)
+            skipped.append(str(error))
+            continue
+        for assignment in read:
             if assignments.setdefault(assignment.session, assignment) is not assignment:
                 skipped.append(f"{assignment.where}: repeats an assignment that was read before")
+    if unreadable and len(unreadable) == len(files):
+        raise unreadable[0]
     by_person: dict[str, list[list[Answer]]] = defaultdict(list)
     training = 0
     for assignment in assignments.values():
