@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pixq._core import (
     __version__,
+    compose,
     decode,
     equal_at,
     feather_mask,
@@ -51,6 +52,7 @@ __all__ = [
     "Scorer",
     "__version__",
     "build",
+    "compose",
     "decode",
     "equal_at",
     "feather_mask",

@@ -23,9 +23,11 @@ __all__ = [
     "__version__",
     "build_shard",
     "checksum",
+    "compose",
     "decode",
     "equal_at",
     "feather_mask",
+    "finish_pixels",
     "formats",
     "fuse",
     "fuse_at",
@@ -231,12 +233,33 @@ def read_records(path: str | PathLike[str], image_ids: Sequence[str]) -> dict[st
     """The records of a shard as columns; `image` counts in `image_ids`."""
 
 def decode(
-    source: str | PathLike[str] | bytes, *, max_pixels: int = 268435456
+    source: str | PathLike[str] | bytes,
+    *,
+    max_pixels: int = 268435456,
+    colour_management: bool = True,
+    background: str | None = None,
+    keep_alpha: bool = False,
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
-    """An image file's pixels, or its bytes', as RGB (height, width, 3)."""
+    """An image file's pixels, or its bytes', as RGB (height, width, 3), or RGBA with `keep_alpha`."""
 
-def probe(source: str | PathLike[str] | bytes, *, max_pixels: int = 268435456) -> dict[str, Any]:
-    """What an image's header says: height, width, format, bit_depth, orientation, icc_profile."""
+def compose(pixels: npt.NDArray[Any], background: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """An image with alpha (height, width, 4) on a background: black, white or checker."""
+
+def finish_pixels(
+    pixels: npt.NDArray[Any],
+    *,
+    icc_profile: bytes | None = None,
+    grey: bool = False,
+    colour_management: bool = True,
+    background: str | None = None,
+    keep_alpha: bool = False,
+) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], str | None]:
+    """Pixels that another reader decoded, as `decode` gives them, and the profile they were converted from."""
+
+def probe(
+    source: str | PathLike[str] | bytes, *, max_pixels: int = 268435456, colour_management: bool = True
+) -> dict[str, Any]:
+    """What a header says: height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from."""
 
 def formats() -> list[dict[str, Any]]:
     """All image formats: name, title, endings, media_type, whether for the web, and whether decoded."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from pixq._core import decode, probe
 from support import decode_fixtures as make
@@ -24,7 +24,15 @@ JPEG = saved(photo(24, 31), "JPEG")
 PALETTE = chunk(b"PLTE", bytes(range(30)))
 DATA = chunk(b"IDAT", zlib.compress(bytes(22 * 6)))
 END = chunk(b"IEND", b"")
+SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FRAMES = {"save_all": True, "append_images": [photo(8, 9, 1), photo(8, 9, 2)]}
+
+
+def glass(mode: str) -> Image.Image:
+    """A picture that is not opaque everywhere."""
+    image = photo(8, 9).convert(mode)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    return image
 
 
 def vp8(width: int, height: int) -> tuple[bytes, bytes]:
@@ -49,13 +57,19 @@ BAD = {
     "empty": (b"", r"is empty; get an intact copy"),
     "text": (b"hello, world", r"is not a PNG, JPEG, BMP, WebP or TIFF image; convert it"),
     "gif": (saved(photo(8, 9).convert("P"), "GIF"), r"is not a PNG, JPEG, BMP, WebP or TIFF image; convert it"),
-    "png rgba": (saved(photo(8, 9).convert("RGBA"), "PNG"), r"has an alpha channel; flatten it first"),
-    "png la": (saved(photo(8, 9).convert("LA"), "PNG"), r"has an alpha channel; flatten it first"),
-    "png trns rgb": (png(RGB, 8, 2, before=chunk(b"tRNS", bytes(6))), r"has an alpha channel; flatten it first"),
-    "png trns grey": (png(GREY, 8, 0, before=chunk(b"tRNS", bytes(2))), r"has an alpha channel; flatten it first"),
+    "png rgba": (saved(glass("RGBA"), "PNG"), r"has transparent pixels; save it without them, or choose"),
+    "png la": (saved(glass("LA"), "PNG"), r"has transparent pixels; save it without them, or choose"),
+    "png trns rgb": (
+        png(RGB, 8, 2, before=chunk(b"tRNS", RGB[0, 0].astype(">u2").tobytes())),
+        r"has transparent pixels; save it without them, or choose",
+    ),
+    "png trns grey": (
+        png(GREY, 8, 0, before=chunk(b"tRNS", GREY[0, 0].astype(">u2").tobytes())),
+        r"has transparent pixels; save it without them, or choose",
+    ),
     "png trns palette": (
         png(GREY % 10, 8, 3, before=PALETTE + chunk(b"tRNS", b"\0")),
-        r"has an alpha channel; flatten it first",
+        r"has transparent pixels; save it without them, or choose",
     ),
     "apng": (saved(photo(8, 9), "PNG", **FRAMES), r"is an animated PNG; save the frame you want"),
     "png without palette": (png(GREY, 8, 3), r"is a corrupt PNG \(.*palette.*\); get an intact copy"),
@@ -74,9 +88,12 @@ BAD = {
         SIGNATURE + ihdr(7, 6) + chunk(b"IDAT", zlib.compress(bytes(132)), crc=1) + END,
         r"the checksum of IDAT is wrong",
     ),
-    "png with a bad small chunk": (png(RGB, 8, 2, before=chunk(b"gAMA", bytes(4), crc=1)), r"the checksum of gAMA is"),
+    "png with a bad small chunk": (
+        png(RGB, 8, 2, before=chunk(b"gAMA", b"\0\0\xb1\x8f", crc=1)),
+        r"the checksum of gAMA is",
+    ),
     "grey png with a bad small chunk": (
-        png(GREY, 8, 0, before=chunk(b"gAMA", bytes(4), crc=1)),
+        png(GREY, 8, 0, before=chunk(b"gAMA", b"\0\0\xb1\x8f", crc=1)),
         r"is a corrupt PNG \(CRC",
     ),
     "png with an unknown chunk": (png(RGB, 8, 2, before=chunk(b"ABCD", b"")), r"a chunk named ABCD"),
@@ -96,8 +113,8 @@ BAD = {
         r"is a corrupt JPEG \(found marker 0xd5 instead of RST2\)",
     ),
     "bmp with an alpha mask": (
-        bmp(3, 2, 32, bytes(24), compression=3, header=108, masks=(0xFF0000, 0xFF00, 0xFF, 0xFF000000)),
-        r"has an alpha channel; flatten it first",
+        bmp(3, 2, 32, bytes(range(24)), compression=3, header=108, masks=(0xFF0000, 0xFF00, 0xFF, 0xFF000000)),
+        r"has transparent pixels; save it without them, or choose",
     ),
     "bmp of 2 bits": (
         bmp(3, 2, 2, bytes(8), colours=bytes(16)),
@@ -116,15 +133,15 @@ BAD = {
     "animated webp": (saved(photo(8, 9), "WEBP", **FRAMES), r"is an animated WebP; save the frame you want"),
     "webp with alpha": (
         saved(photo(8, 9).convert("RGBA").rotate(30), "WEBP"),
-        r"has an alpha channel; flatten it first",
+        r"has transparent pixels; save it without them, or choose",
     ),
     "lossless webp with alpha": (
         saved(photo(8, 9).convert("RGBA").rotate(30), "WEBP", lossless=True),
-        r"has an alpha channel; flatten it first",
+        r"has transparent pixels; save it without them, or choose",
     ),
     "webp with a larger frame": (webp(vp8x(1, 1), vp8(999, 999)), r"its frame differs in size from its canvas"),
     "tiff of two pages": (two_pages(), r"is a TIFF with several pages; save the page you want"),
-    "tiff with alpha": (saved(photo(8, 9).convert("RGBA"), "TIFF"), r"has an alpha channel; flatten it first"),
+    "tiff with alpha": (saved(glass("RGBA"), "TIFF"), r"has transparent pixels; save it without them, or choose"),
     "tiff of 32 bits": (
         saved(photo(8, 9).convert("I"), "TIFF"),
         r"holds signed, floating-point or 32-bit samples; convert it",
@@ -277,7 +294,7 @@ def samples() -> dict[str, bytes]:
         "grey png": png(np.asarray(image)[..., :1] % 16, 4, 0, interlaced=True),
         "palette png": saved(image.convert("P"), "PNG", exif=exif.tobytes()),
         "deep png": png(np.asarray(image).astype(int) * 257, 16, 2),
-        "jpeg": saved(image, "JPEG", exif=exif.tobytes(), icc_profile=bytes(50)),
+        "jpeg": saved(image, "JPEG", exif=exif.tobytes(), icc_profile=SRGB_PROFILE),
         "progressive jpeg": saved(image, "JPEG", progressive=True),
         "bmp": saved(image, "BMP"),
         "palette bmp": saved(image.convert("P"), "BMP"),

@@ -22,6 +22,7 @@ from pixq.distort import write_tree
 from pixq.distort.kinds import DISTORTIONS
 from pixq.evaluation import baselines
 from pixq.evaluation.baselines import BASELINES, Baseline, baseline, baseline_scores, oriented
+from pixq.io.images import AS_SHOWN
 from pixq.patches.plan import BuildSettings, Sampling
 from pixq.patches.store import PatchSet
 from support import trees
@@ -276,9 +277,9 @@ def test_every_file_is_decoded_once_and_the_work_is_told(
     decoded: Counter[Path] = Counter()
     real = baselines.read_pixels
 
-    def count(path: Path, **options: int) -> Any:
+    def count(path: Path, **options: Any) -> Any:
         decoded[path] += 1
-        assert options == {"max_pixels": SIDE * (SIDE + 8)}
+        assert options == {"max_pixels": SIDE * (SIDE + 8), "options": AS_SHOWN}
         return real(path, **options)
 
     monkeypatch.setattr(baselines, "read_pixels", count)

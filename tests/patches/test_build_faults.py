@@ -70,7 +70,7 @@ DAMAGES = {
     damage_empty: "empty",
     damage_text: "",
     damage_size: "is 50x40 pixels, but its reference clean/scene1.png is 64x48",
-    damage_alpha: "alpha",
+    damage_alpha: "has transparent pixels",
     damage_sixteen_bits: "16 bits",
     damage_huge: "60000",
     damage_folder: "not on disk",

@@ -141,7 +141,7 @@ def test_a_builder_that_is_told_to_stop_stops(tmp_path: Path) -> None:
         "seed": 0,
         "min_difference": 0,
         "unchanged": "keep",
-        "max_pixels": 10**6,
+        "decode": {"max_pixels": 10**6, "colour": "srgb", "alpha": "refuse"},
         "images": [{**image, "distortion_type": "noise", "mos": 0.5, "quality": 0.5}],
     }
     progress = _core.Progress()

@@ -89,8 +89,12 @@ fusion = one_of("none", "copy", "blend", "paste")
 roi = keys(y=count, x=count, height=positive, width=positive)
 near = keys(references=list_of(text, 2, 2), bits=between(0, 64))
 
+intent = or_null(one_of("relative colorimetric"))
+background = one_of("black", "white", "checker")
+
 RULES: dict[str, Rule] = {
     "manifest": keys(
+        {"pixels": keys(colours=one_of("sRGB", "raw"), intent=intent, background=or_null(background))},
         format=one_of("pixq patch set"),
         schema_version=one_of(1),
         pixq_version=text,
@@ -150,7 +154,7 @@ RULES: dict[str, Rule] = {
         identity=map_of(anything),
     ),
     "image": keys(
-        {"attributes": map_of(text, 1)},
+        {"attributes": map_of(text, 1), "reference_profile": or_null(text), "distorted_profile": or_null(text)},
         image_id=text, reference_id=text, group=text, distortion_type=text, level=or_null(number), MOS=number,
         quality=share, PSNR_image=or_null(number),
         bucket=list_of(one_of("no_flicker", "slight_flicker", "same_score")),
@@ -165,6 +169,14 @@ RULES: dict[str, Rule] = {
         distorted_row=count, PSNR_roi=or_null(number), identical=flag,
     ),
     "prediction": keys(
+        {
+            "pixels": or_null(
+                keys(
+                    colours=one_of("sRGB", "raw"), intent=intent, reference_profile=or_null(text),
+                    distorted_profile=or_null(text), backgrounds=list_of(background), background=or_null(background),
+                )
+            )
+        },
         format=one_of("pixq prediction"),
         schema_version=one_of(1),
         pixq=text,
@@ -206,6 +218,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "seed": 2**64 - 1,
         "min_difference": 255,
         "unchanged": "drop",
+        "pixels": {"colours": "sRGB", "intent": "relative colorimetric", "background": "white"},
         "filter": {"buckets": ["same_score"], "max_levels": 3, "excluded": {"more than 3 levels": 4}},
         "splits": {
             "by": "reference", "ratio": [0.5, 0.5, 0], "folds": 5,
@@ -235,7 +248,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "shard": "shard-00000", "reference": "a.png", "distorted": "b.png", "blend_with": "c.png", "height": 40,
         "width": 60, "reference_icc": True, "distorted_icc": False, "reference_blake3": HEX, "distorted_blake3": HEX,
         "blend_with_blake3": HEX, "patches": 6, "records": 12, "unchanged": 0, "identical": 0,
-        "attributes": {"method": "new"},
+        "attributes": {"method": "new"}, "reference_profile": "Display P3", "distorted_profile": None,
     },
     "record": {
         "image_id": "b", "patch_id": 0, "coords": {"x": 20, "y": 0}, "distortion_type": "noise", "MOS": 4.5,
@@ -257,6 +270,10 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
             "identical": 0.5,
         },
         "warnings": ["look"],
+        "pixels": {
+            "colours": "sRGB", "intent": "relative colorimetric", "reference_profile": "Display P3",
+            "distorted_profile": None, "backgrounds": ["black", "white"], "background": "white",
+        },
         "patches": {
             "y": [0, 0], "x": [0, 20], "score": [0.5, None], "quality": [0.5, 1], "class": ["Orange", "Green"],
             "identical": [False, True], "unsure": [True, False],
@@ -357,7 +374,8 @@ def test_a_schema_says_what_it_describes(name: str, title: str, description: str
         assert part["description"], part["title"]
         # Nothing that is not described is written, and all that is described is written, but for these.
         assert part["additionalProperties"] is False
-        assert set(part["properties"]) - set(part["required"]) <= {"given", "attributes"}
+        later = {"pixels", "reference_profile", "distorted_profile"}
+        assert set(part["properties"]) - set(part["required"]) <= {"given", "attributes", *later}
 
 
 def test_descriptions_stand_beside_the_keys() -> None:

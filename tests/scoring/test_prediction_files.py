@@ -105,6 +105,7 @@ def test_the_file_says_what_it_is_of(tmp_path: Path) -> None:
         "model": {"name": "tiny", "blake3": BLAKE3},
         "calibration": "tid2013-test",
         "cuts": {"orange": 0.33, "green": 0.66},
+        "pixels": None,
         "grid": {"height": 45, "width": 72, "size": 20, "stride": 10, "rows": 4, "columns": 7},
         "image": {
             "quality": verdict.quality,

@@ -20,7 +20,7 @@ from pixq.classes import CLASSES
 from pixq.io.progress import ignore_progress
 from pixq.scoring.grid import Grid
 from pixq.serve.app import Settings
-from pixq.serve.response_json import map_json
+from pixq.serve.response_json import Scored, map_json
 from support import built, serving
 from support.serve_requests import page_files, refused
 from support.serving import Service, encoded
@@ -79,7 +79,7 @@ def test_standard_json_whatever_is_in_it() -> None:
     reference, _ = serving.pair((40, 40))
     found = serving.Judge().map(reference, reference, stride=10, on_progress=ignore_progress)
     found = replace(found, cuts=(-np.inf, np.inf), calibration="strict")
-    told = map_json(found, "a", "b")
+    told = map_json(Scored(found), "a", "b")
     text = json.dumps(told, allow_nan=False)
     assert json.loads(text)["cuts"] == {"of": "score", "values": [None, None]}
     assert told["patches"]["unsure"] is None

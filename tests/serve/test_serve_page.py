@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from pixq._core import decode
 from pixq.classes import CLASSES
 from pixq.scoring.grid import Grid
-from support import serving
+from support import icc, serving, trees
 from support.serve_page import Shown, quiet
 from support.serving import Service
 
@@ -210,3 +211,29 @@ def test_keys_of_a_control_stay_its_own(shown: Shown) -> None:
     shown.page.focus("#stage")
     shown.page.keyboard.press("Control+f")
     assert shown.page.is_checked("input[value=map]")
+
+
+def test_images_are_shown_as_they_were_scored(shown: Shown, service: Service) -> None:
+    """On the background that counts, and converted to sRGB."""
+    size = (120, 170)
+    glass = np.full((*size, 4), 255, np.uint8)
+    glass[..., 3] = 128
+    thin = glass.copy()
+    thin[..., 3] = 60
+    told = shown.score({"reference": ("a.png", serving.encoded(glass)), "distorted": ("b.png", serving.encoded(thin))})
+    assert told["pixels"]["background"] == "black"
+    for key, grey in (("1", 128), ("2", 60)):
+        shown.page.keyboard.press(key)
+        shown.settle()
+        assert np.abs(np.array(shown.pixel(80, 60)) - grey).max() <= 1
+    photo = trees.photo(1, size)
+    profile = icc.rgb_profile(icc.P3, 2.2)
+    wide = serving.encoded(photo, icc_profile=profile)
+    told = shown.score({"reference": ("a.png", wide), "distorted": ("b.png", serving.encoded(photo))})
+    assert told["pixels"]["reference_profile"] == "by hand"
+    shown.page.keyboard.press("1")
+    shown.settle()
+    pixels = decode(wide)
+    for y, x in ((10, 20), (60, 80), (100, 150)):
+        assert np.abs(np.array(shown.pixel(x, y)) - pixels[y, x]).max() <= 2
+    quiet(shown, service)

@@ -39,9 +39,9 @@ def test_a_bad_file_is_told_at_its_place_and_the_other_one_stays(shown: Shown, s
 
 def test_what_the_browser_shows_and_pixq_refuses(shown: Shown, service: Service) -> None:
     given = serving.files((40, 50))
-    shown.give({**given, "reference": ("glass.png", encoded(np.full((40, 50, 4), 99, np.uint8)))})
+    shown.give({**given, "reference": ("torn.png", encoded(trees.photo(1, (40, 50)), icc_profile=b"nothing"))})
     shown.page.wait_for_selector("#reference.bad")
-    assert "glass.png: has an alpha channel" in shown.page.inner_text("#reference .error")
+    assert "torn.png: has an ICC profile that can't be read" in shown.page.inner_text("#reference .error")
     assert shown.page.is_visible("#distorted .thumb")
     quiet(shown, service, refused=True)
 

@@ -17,10 +17,6 @@ from support.serve_requests import NAMED, body_of, chunked, head, refused, reply
 from support.serving import Files, Service, encoded, form
 
 
-def with_alpha() -> bytes:
-    return encoded(np.full((40, 40, 4), 9, np.uint8))
-
-
 def cmyk() -> bytes:
     data = io.BytesIO()
     Image.new("CMYK", (40, 40)).save(data, "JPEG")
@@ -42,7 +38,6 @@ def bomb() -> bytes:
 BAD = {
     "words": (b"no image at all", "is not a PNG, JPEG"),
     "nothing": (b"", "is empty"),
-    "alpha": (with_alpha(), "has an alpha channel"),
     "truncated": (encoded(trees.photo(1, (64, 64)))[:4000], "truncated"),
     "cmyk": (cmyk(), "is a CMYK JPEG"),
     "gif": (encoded(np.zeros((40, 40), np.uint8), "GIF"), "is not a PNG, JPEG"),

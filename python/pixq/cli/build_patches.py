@@ -10,7 +10,15 @@ from cyclopts import Parameter
 
 from pixq import datasets, ranges
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import AS_DECLARED, NAMED, DatasetOptions, number_in, shares
+from pixq.cli.options import (
+    AS_DECLARED,
+    AS_SHOWN,
+    NAMED,
+    DatasetOptions,
+    ImageOptions,
+    number_in,
+    shares,
+)
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry, fusion_names
@@ -48,6 +56,7 @@ def build_patches(
     patch_size: Annotated[int, number_in(ranges.PATCH_SIZE)] = 20,
     roi_size: Annotated[int, number_in(ranges.PATCH_SIZE)] = 12,
     max_pixels: Annotated[int, number_in(ranges.MAX_PIXELS)] = 1 << 28,
+    images: ImageOptions = AS_SHOWN,
     options: DatasetOptions = AS_DECLARED,
     threads: Annotated[int | None, number_in(ranges.THREADS)] = None,
     skip_corrupt: Annotated[bool, Parameter(negative=())] = False,
@@ -109,6 +118,7 @@ def build_patches(
         "folds": folds,
         "seed": seed,
         "max_pixels": max_pixels,
+        "reading": images.reading,
     }
     if fusion:
         changes["fusions"] = tuple(Fusion.parse(text) for item in fusion for text in item.split(","))

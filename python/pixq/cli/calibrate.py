@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import explain_target, number_in
+from pixq.cli.options import AS_SHOWN, ImageOptions, explain_target, number_in
 from pixq.cli.progress import progress_bar
 from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
 from pixq.decisions.cuts import Cost, Objective
@@ -46,6 +46,7 @@ def calibrate(
     stride: Annotated[int | None, number_in(ranges.STRIDE)] = None,
     device: str = "auto",
     force: Annotated[bool, Parameter(negative="")] = False,
+    images: ImageOptions = AS_SHOWN,
 ) -> int:
     """Choose the scores from which a patch is Orange and Green, for a target domain.
 
@@ -96,12 +97,17 @@ def calibrate(
         "name": name, "split": split, "objective": objective, "cost": cost, "coverage": coverage,
         "resamples": resamples, "level": level, "seed": seed,
     }  # fmt: skip
-    by_ladders = {"share": share, "stride": stride}
+    by_ladders = {
+        "share": share,
+        "stride": stride,
+        "no-colour-management": None if images.colour_management else True,
+        "background": images.background,
+    }
     if ladders:
         if target is not None:
             raise PixqError("--target and --ladders can't be combined; give one of them")
         _refuse(by_target, "--target")
-        return _fit_ladders(run, ladders, device, force, share, stride)
+        return _fit_ladders(run, ladders, device, force, share, stride, images)
     if target is None:
         raise PixqError("there is no data to choose cuts on; give --target or --ladders")
     _refuse(by_ladders, "--ladders")
@@ -157,7 +163,13 @@ def _refuse(options: dict[str, Any], needed: str) -> None:
 
 
 def _fit_ladders(
-    run: Path, ladders: tuple[Path, ...], device: str, force: bool, share: float | None, stride: int | None
+    run: Path,
+    ladders: tuple[Path, ...],
+    device: str,
+    force: bool,
+    share: float | None,
+    stride: int | None,
+    images: ImageOptions,
 ) -> int:
     if (run / PJND).exists() and not force:
         raise PixqError(f"{run / PJND}: already exists; add --force to replace it")
@@ -173,6 +185,7 @@ def _fit_ladders(
             ladders,
             share=SHARE if share is None else share,
             stride=STRIDE if stride is None else stride,
+            reading=images.reading,
             on_progress=on_progress,
             leave_out=leave_out,
         )

@@ -11,7 +11,7 @@ from pixq import ranges
 from pixq.classes import CLASSES
 from pixq.cli.ladders import describe_rule, load_ladder
 from pixq.cli.messages import print_lines, warn
-from pixq.cli.options import number_in
+from pixq.cli.options import AS_SHOWN, ImageOptions, number_in
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
 from pixq.io.atomic import save_bytes
@@ -42,6 +42,7 @@ def critical(
     values: Path | None = None,
     safe_colors: Annotated[bool, Parameter(negative="")] = False,
     device: str = "cpu",
+    images: ImageOptions = AS_SHOWN,
 ) -> int:
     """Say where in an image a person would see a ladder's distortion first: its JND-critical regions.
 
@@ -76,7 +77,7 @@ def critical(
         cpu, cuda, cuda:1, or auto.
     """
     outputs = {"csv": csv, "map": map, "values": values}
-    scorer, ladder = load_ladder(paths, level, device, calibration, outputs)
+    scorer, ladder = load_ladder(paths, level, device, calibration, outputs, images)
     with progress_bar() as on_progress:
         found = predict_regions(
             scorer, ladder, at=at, points=points, degree=degree, stride=stride, on_progress=on_progress, warn=warn
@@ -95,7 +96,7 @@ def critical(
                 for rank, point in enumerate(places, start=1)
             )
     if map is not None:
-        image = load_pixels(seen.path)
+        image = load_pixels(seen.path, ladder.reading)
         save_bytes(map, encode(draw_regions(quality_map, image, places, degree=degree, safe=safe_colors)))
     if values is not None:
         save_bytes(values, _npy(critical_map(quality_map, degree=degree)))

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import number_in
+from pixq.cli.options import AS_SHOWN, ImageOptions, number_in
 from pixq.distort import DISTORTIONS, LEVELS, find_references, read_references, write_tree, write_triplets
 from pixq.errors import PixqError
 
@@ -25,6 +25,7 @@ def distort(
     levels: str | None = None,
     seed: Annotated[int, number_in(ranges.SEED)] = 0,
     max_pixels: Annotated[int, number_in(ranges.MAX_PIXELS)] = 1 << 28,
+    images: ImageOptions = AS_SHOWN,
 ) -> int:
     """Distort references, and write them as a dataset with synthetic scores, which don't come from people.
 
@@ -61,20 +62,20 @@ def distort(
         note(item)
     for copy, original in found.copies.items():
         warn(f"{found.files[copy]}: looks like a copy of {original}; if it is, its images are in the dataset twice")
-    images = read_references(found.files.values(), max_pixels=max_pixels)
+    pictures = read_references(found.files.values(), max_pixels=max_pixels, reading=images.reading)
     if interpolation:
         crops = 50 if count is None else count
-        written = write_triplets(images, out, crops, seed)
-        made = f"{2 * crops * len(images)} pairs of {crops * len(images)} crops"
+        written = write_triplets(pictures, out, crops, seed)
+        made = f"{2 * crops * len(pictures)} pairs of {crops * len(pictures)} crops"
         dataset = "triplets"
     else:
         names = [name for item in kinds or DISTORTIONS for name in item.split(",")]
         ladder = _levels(levels)
-        written = write_tree(images, out, list(dict.fromkeys(names)), ladder, seed)
-        made = f"{len(images) * len(set(names)) * len(set(ladder))} distorted images"
+        written = write_tree(pictures, out, list(dict.fromkeys(names)), ladder, seed)
+        made = f"{len(pictures) * len(set(names)) * len(set(ladder))} distorted images"
         dataset = "jianjin008"
     print_lines(
-        f"{out}: {made} of {len(images)} references, {'written' if written else 'there already'}; "
+        f"{out}: {made} of {len(pictures)} references, {'written' if written else 'there already'}; "
         f"read it with --dataset {dataset}. Its scores are synthetic: no person gave them."
     )
     return 1 if found.left_out else 0

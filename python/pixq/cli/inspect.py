@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import note, print_json, print_lines
-from pixq.cli.options import AS_DECLARED, DatasetOptions, number_in
+from pixq.cli.options import AS_DECLARED, AS_SHOWN, DatasetOptions, ImageOptions, number_in
 from pixq.datasets import index
 from pixq.datasets.inspect import NoPicture, save_figure, summarise
 from pixq.errors import PixqError
@@ -29,6 +29,7 @@ def inspect(
     json: Annotated[bool, Parameter(negative="")] = False,
     max_levels: Annotated[int, number_in(ranges.MAX_LEVELS)] = 3,
     options: DatasetOptions = AS_DECLARED,
+    images: ImageOptions = AS_SHOWN,
 ) -> int:
     """Count the contents of a dataset, list missing, duplicate and extra files, and draw a picture.
 
@@ -58,7 +59,7 @@ def inspect(
     if no_picture:
         return 0
     try:
-        save_figure(contents, picture or _PICTURE)
+        save_figure(contents, picture or _PICTURE, images.reading)
     except NoPicture as error:
         if picture is not None:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from pixq.predict.outputs import check_outputs
 from pixq.scoring.scorer import load
 
 if TYPE_CHECKING:
+    from pixq.cli.options import ImageOptions
     from pixq.ladders.ladder import Ladder
     from pixq.ladders.predict import PjndRule
     from pixq.scoring.scorer import Scorer
@@ -24,7 +26,12 @@ _ENDINGS = {"csv": (".csv",), "map": (".png",), "picture": (".png",), "values": 
 
 
 def load_ladder(
-    paths: tuple[Path, ...], rule: str, device: str, calibration: str | None, outputs: Mapping[str, Path | None]
+    paths: tuple[Path, ...],
+    rule: str,
+    device: str,
+    calibration: str | None,
+    outputs: Mapping[str, Path | None],
+    images: ImageOptions,
 ) -> tuple[Scorer, Ladder]:
     """Open the model and the ladder of `[RUN] REFERENCE LEVELS...`: the run is a folder, the reference a file.
 
@@ -33,7 +40,7 @@ def load_ladder(
     run, rest = (paths[0], paths[1:]) if paths and paths[0].is_dir() else (None, paths)
     if len(rest) < 2:
         raise PixqError("too few paths; give REFERENCE LEVELS..., or RUN REFERENCE LEVELS...")
-    ladder = open_ladder(rest[0], rest[1:], rule)
+    ladder = replace(open_ladder(rest[0], rest[1:], rule), reading=images.reading)
     check_outputs(outputs, _ENDINGS, [ladder.reference, *(level.path for level in ladder.levels)])
     for item in ladder.left_out:
         note(item)

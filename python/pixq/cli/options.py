@@ -14,6 +14,7 @@ from pixq.cli.messages import note
 from pixq.datasets.labels import Polarity, parse_score_range
 from pixq.errors import PixqError
 from pixq.io.atomic import save_bytes
+from pixq.io.images import Background, ReadOptions
 from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
 from pixq.ranges import NumberRange, whole
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AS_DECLARED",
+    "AS_SHOWN",
     "EVERYTHING",
     "NAMED",
     "DatasetOptions",
+    "ImageOptions",
     "Selection",
     "explain_target",
     "number_in",
@@ -105,6 +108,31 @@ class Selection:
             split=self.split, fold=self.fold, bucket=self.bucket, distortion=self.distortion, fusion=self.fusion
         )
 
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ImageOptions:
+    """How image files are read.
+
+    Parameters
+    ----------
+    colour_management
+        Convert images with a profile to sRGB. --no-colour-management compares the files' own samples.
+    background
+        What lies under transparent pixels. Without it, an image that has some is refused.
+    """
+
+    colour_management: bool = True
+    background: Background | None = None
+
+    @property
+    def reading(self) -> ReadOptions:
+        """As the library takes it."""
+        return ReadOptions(self.colour_management, self.background)
+
+
+#: Colours are converted, and transparent pixels refused.
+AS_SHOWN = ImageOptions()
 
 #: No dataset option is given.
 AS_DECLARED = DatasetOptions()

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from pixq import ranges
 from pixq.cli.ladders import describe_rule, load_ladder
 from pixq.cli.messages import print_lines, warn
-from pixq.cli.options import number_in
+from pixq.cli.options import AS_SHOWN, ImageOptions, number_in
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
 from pixq.io.atomic import save_bytes
@@ -31,6 +31,7 @@ def pjnd(
     picture: Path | None = None,
     safe_colors: Annotated[bool, Parameter(negative="")] = False,
     device: str = "cpu",
+    images: ImageOptions = AS_SHOWN,
 ) -> int:
     """Predict the level of a ladder at which a person begins to notice: its PJND.
 
@@ -59,7 +60,7 @@ def pjnd(
     device
         cpu, cuda, cuda:1, or auto.
     """
-    scorer, ladder = load_ladder(paths, level, device, calibration, {"csv": csv, "picture": picture})
+    scorer, ladder = load_ladder(paths, level, device, calibration, {"csv": csv, "picture": picture}, images)
     with progress_bar() as on_progress:
         prediction = predict_pjnd(scorer, ladder, share=share, stride=stride, on_progress=on_progress, warn=warn)
     rule, rows = prediction.rule, prediction.levels

@@ -17,6 +17,7 @@ from pixq.errors import PixqError, printable
 from pixq.io.paths import original_of
 from pixq.predict.outputs import NO_CALIBRATION, Outputs
 from pixq.predict.predict import predict as compare
+from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
 from pixq.scoring.engine import EngineName
 from pixq.scoring.quality_map import WORST
 from pixq.scoring.scorer import load
@@ -41,6 +42,8 @@ def predict(
     safe_colors: Annotated[bool, Parameter(negative="")] = False,
     device: str = "cpu",
     engine: EngineName = "auto",
+    colour_management: bool = True,
+    background: str = ",".join(DEFAULT_BACKGROUNDS),
     memory: Annotated[int, number_in(ranges.MEMORY)] = 2048,
     threads: Annotated[int | None, number_in(ranges.THREADS)] = None,
 ) -> int:
@@ -76,6 +79,11 @@ def predict(
         cpu, cuda, cuda:1, or auto.
     engine
         What computes the scores: core, onnx or torch; auto takes the first of these that can.
+    colour_management
+        Convert images with a profile to sRGB. --no-colour-management compares the files' own samples.
+    background
+        What images with transparent pixels are put on: black, white, checker, with commas between them. The worst
+        result counts.
     memory
         MiB for pixels at a time; pairs that need more are decoded into temporary files.
     threads
@@ -93,7 +101,16 @@ def predict(
 
     with progress_bar() as on_progress:
         report = compare(
-            scorer, reference, distorted, outputs, stride=stride, memory=memory, on_progress=on_progress, warn=note
+            scorer,
+            reference,
+            distorted,
+            outputs,
+            stride=stride,
+            memory=memory,
+            colour_management=colour_management,
+            backgrounds=parse_backgrounds(background),
+            on_progress=on_progress,
+            warn=note,
         )
     for path in report.matched.unpaired:
         original = original_of(path.stem)

@@ -11,6 +11,7 @@ from pixq import ranges
 from pixq.cli.options import number_in
 from pixq.io.optional import require
 from pixq.ranges import NumberRange
+from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
 from pixq.scoring.scorer import load
 
 __all__ = ["serve"]
@@ -25,6 +26,8 @@ def serve(
     calibration: str | None = None,
     device: str = "cpu",
     max_upload: Annotated[float, number_in(NumberRange(0, 4096, open_low=True))] = 64,
+    colour_management: bool = True,
+    background: str = ",".join(DEFAULT_BACKGROUNDS),
     open: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Serve a page that shows where two images differ visibly: drop them, see the map, flip between them.
@@ -45,6 +48,11 @@ def serve(
         cpu, cuda, cuda:0, or auto.
     max_upload
         The largest upload, in MiB per file.
+    colour_management
+        Convert images with a profile to sRGB. --no-colour-management compares the files' own samples.
+    background
+        What images with transparent pixels are put on: black, white, checker, with commas between them. The worst
+        result counts.
     open
         Open the page in your browser.
     """
@@ -62,5 +70,7 @@ def serve(
         about=service.describe_model(scorer),
         max_upload=limit,
         size=scorer.size,
+        colour_management=colour_management,
+        backgrounds=parse_backgrounds(background),
     )
     return 0

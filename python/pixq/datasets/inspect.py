@@ -20,7 +20,7 @@ from pixq.datasets.given_split import given_split
 from pixq.datasets.labels import LabelContract
 from pixq.errors import PixqError, printable
 from pixq.io.atomic import save_bytes
-from pixq.io.images import read_pixels, to_8_bits
+from pixq.io.images import AS_SHOWN, ReadOptions, read_pixels, to_8_bits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,11 +147,12 @@ def summarise(index: DatasetIndex, *, max_levels: int = 3) -> Summary:
     )
 
 
-def figure(index: DatasetIndex) -> Figure:
+def figure(index: DatasetIndex, reading: ReadOptions = AS_SHOWN) -> Figure:
     """Draw a dataset: samples, and histograms of scores and levels.
 
     For up to eight evenly chosen distortion types, it shows a reference beside the image of that type with the lowest
-    quality. In place of an image that can't be decoded, it shows the reason. The figure is returned, never shown.
+    quality, read as `reading` says. In place of an image that can't be decoded, it shows the reason. The figure is
+    returned, never shown.
 
     Raises
     ------
@@ -164,7 +165,7 @@ def figure(index: DatasetIndex) -> Figure:
         raise NoPicture("a picture needs matplotlib; install it with pip install 'pixq[report]'") from None
     if not index.pairs:
         raise NoPicture(f"{index.root}: no image to make a picture of; the counts say what is missing")
-    tiles = [(pair, _tile(index.root, pair)) for pair in _samples(index.pairs)]
+    tiles = [(pair, _tile(index.root, pair, reading)) for pair in _samples(index.pairs)]
     rows = max(2, (len(tiles) + 1) // 2)
     # A tile is five inches wide and as high as its image asks for, within reason; its title takes half an inch.
     asked = [5.0 * tile.shape[0] / tile.shape[1] for _, tile in tiles if not isinstance(tile, str)]
@@ -187,7 +188,7 @@ def figure(index: DatasetIndex) -> Figure:
     return drawn
 
 
-def save_figure(index: DatasetIndex, path: Path) -> None:
+def save_figure(index: DatasetIndex, path: Path, reading: ReadOptions = AS_SHOWN) -> None:
     """Write `figure(index)` to a file, in the format of its extension (.png, .svg or .pdf).
 
     Raises
@@ -197,7 +198,7 @@ def save_figure(index: DatasetIndex, path: Path) -> None:
     PixqError
         If matplotlib doesn't know the extension, or the file can't be written.
     """
-    drawn = figure(index)
+    drawn = figure(index, reading)
     kind = path.suffix.lower().lstrip(".")
     if kind not in drawn.canvas.get_supported_filetypes():
         raise PixqError(f"--picture {path}: unknown image format; use a name that ends in .png, .svg or .pdf")
@@ -263,10 +264,10 @@ def _samples(pairs: Sequence[ImagePair]) -> list[ImagePair]:
     return samples
 
 
-def _tile(root: Path, pair: ImagePair) -> NDArray[np.uint8] | str:
+def _tile(root: Path, pair: ImagePair, reading: ReadOptions) -> NDArray[np.uint8] | str:
     """Reference and distorted image side by side, or the reason why they can't be shown."""
     try:
-        reference, distorted = (_thumbnail(root / path) for path in (pair.reference, pair.distorted))
+        reference, distorted = (_thumbnail(root / path, reading) for path in (pair.reference, pair.distorted))
     except (OSError, ValueError) as error:
         return str(error)
     height = max(reference.shape[0], distorted.shape[0])
@@ -294,8 +295,8 @@ def _short(text: str) -> str:
     return text if len(text) <= 52 else f"{text[:25]}…{text[-25:]}"
 
 
-def _thumbnail(path: Path) -> NDArray[np.uint8]:
-    image = Image.fromarray(to_8_bits(read_pixels(path)))
+def _thumbnail(path: Path, reading: ReadOptions) -> NDArray[np.uint8]:
+    image = Image.fromarray(to_8_bits(read_pixels(path, options=reading)))
     image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     return np.asarray(image)
 

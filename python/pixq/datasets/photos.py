@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq.datasets.base import Problem
-from pixq.io.images import MAX_PIXELS, read_pixels
+from pixq.io.images import MAX_PIXELS, ReadOptions, read_pixels
 
 __all__ = [
     "NEAR_BITS",
@@ -37,6 +37,7 @@ JPEG at quality 50, a shift by one pixel and 10 grey levels more light change 7 
 """
 
 _HASH_SHAPE = (8, 9)
+_RAW = ReadOptions(colour_management=False)
 # Rows of the comparison that are in memory at once: 256 x 5,000 hashes are 10 MB.
 _BLOCK = 256
 
@@ -45,7 +46,8 @@ _BLOCK = 256
 class Photo:
     """Fingerprints of a photo's pixels, and its size.
 
-    `sha256` is the hash of the decoded pixels with their shape and type, in hexadecimal. `dhash` has 64 bits, one for
+    `sha256` is the hash of the file's samples with their shape and type, in hexadecimal; profiles are not applied, so a
+    photo has the same hash whether or not a patch set was cut from converted pixels. `dhash` has 64 bits, one for
     each pair of neighbours in a row of the photo shrunk to 8 x 9 grey pixels: 1 if the right one is brighter. `height`
     and `width` are in pixels.
     """
@@ -88,7 +90,7 @@ def fingerprint(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
     OSError, ValueError
         If the file can't be read, is not an image that pixq reads, or has more than `max_pixels` pixels.
     """
-    pixels = read_pixels(path, max_pixels=max_pixels)
+    pixels = read_pixels(path, max_pixels=max_pixels, options=_RAW, keep_alpha=True)
     digest = hashlib.sha256(f"{pixels.dtype.name}:{pixels.shape}:".encode())
     digest.update(pixels.data)
     return Photo(digest.hexdigest(), _dhash(pixels), pixels.shape[0], pixels.shape[1])

@@ -11,7 +11,7 @@ from pixq.distort.kinds import Image
 from pixq.errors import PixqError, printable
 from pixq.io.folders import LeftOut, explain_missing, find_files
 from pixq.io.image_formats import DECODED, endings_of, titles_of
-from pixq.io.images import read_pixels, to_8_bits
+from pixq.io.images import AS_SHOWN, ReadOptions, read_pixels, to_8_bits
 from pixq.io.paths import nfc, original_of
 
 __all__ = ["References", "find_references", "read_references"]
@@ -55,7 +55,9 @@ def find_references(paths: Iterable[Path]) -> References:
     return References(files, tuple(left_out))
 
 
-def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict[str, Image]:
+def read_references(
+    paths: Iterable[Path], *, max_pixels: int = 1 << 28, reading: ReadOptions = AS_SHOWN
+) -> dict[str, Image]:
     """Read images, by file name in the order of `paths`; folders give all of their image files in order of name.
 
     Parameters
@@ -64,6 +66,8 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
         Image files and folders. Other files and hidden files in folders are ignored.
     max_pixels
         Larger images are refused before memory is taken.
+    reading
+        How their colours and transparent pixels are read.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def read_references(paths: Iterable[Path], *, max_pixels: int = 1 << 28) -> dict
     images: dict[str, Image] = {}
     for name, file in find_references(paths).files.items():
         try:
-            pixels = read_pixels(file, max_pixels=max_pixels)
+            pixels = read_pixels(file, max_pixels=max_pixels, options=reading)
         except (OSError, ValueError) as error:
             what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise PixqError(

@@ -407,7 +407,7 @@ def _read(patches: PatchSet, root: Path, image: ImageLine, file: str, blake3: st
                 "or build the patch set again"
             )
         # The image may be larger than `decode` accepts by default; the build recorded its size.
-        pixels = read_pixels(path, max_pixels=image["height"] * image["width"])
+        pixels = read_pixels(path, max_pixels=image["height"] * image["width"], options=patches.reading)
     except OSError as error:
         reason = error.strerror or error
         raise PixqError(

@@ -5,16 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixq._core import decode
-from pixq.errors import PixqError, one_line
+from pixq.errors import PixqError
 
-__all__ = ["MAX_PIXELS", "eight_bits", "explain_image_errors", "load_pixels", "read_pixels", "to_8_bits"]
+__all__ = [
+    "AS_SHOWN",
+    "BACKGROUNDS",
+    "INTENT",
+    "MAX_PIXELS",
+    "Background",
+    "ReadOptions",
+    "eight_bits",
+    "explain_image_errors",
+    "load_pixels",
+    "read_pixels",
+    "to_8_bits",
+]
+
+#: What may lie under transparent pixels; `checker` has squares of 8x8 pixels, alternately 102 and 153 of 255.
+Background = Literal["black", "white", "checker"]
+BACKGROUNDS: tuple[Background, ...] = get_args(Background)
+#: How colours are converted to sRGB.
+INTENT = "relative colorimetric"
 
 #: Rows that are converted at a time, so that intermediate arrays stay small.
 _ROWS = 256
@@ -74,15 +93,49 @@ def eight_bits(name: str, image: NDArray[Any]) -> NDArray[np.uint8]:
 MAX_PIXELS = 1 << 28
 
 
-def read_pixels(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8] | NDArray[np.uint16]:
+@dataclass(frozen=True)
+class ReadOptions:
+    """How the pixels of image files are read.
+
+    Parameters
+    ----------
+    colour_management
+        Convert samples that an ICC profile, cICP or gAMA says are not sRGB; if not, samples are taken as they are.
+    background
+        What lies under transparent pixels; without it, an image that has some is refused.
+    """
+
+    colour_management: bool = True
+    background: Background | None = None
+
+    def __post_init__(self) -> None:
+        if self.background is not None and self.background not in BACKGROUNDS:
+            raise PixqError(f"unknown background {self.background!r}; choose {', '.join(BACKGROUNDS)}")
+
+
+#: As people see images: in sRGB. Transparent pixels are refused.
+AS_SHOWN = ReadOptions()
+
+
+def read_pixels(
+    path: Path, *, max_pixels: int = MAX_PIXELS, options: ReadOptions = AS_SHOWN, keep_alpha: bool = False
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Decode an image file to (height, width, 3) RGB: uint8, or uint16 where the file has 16 bits.
+
+    With `keep_alpha`, an image that has transparent pixels has four channels and needs no background.
 
     Raises
     ------
     OSError, ValueError
         If the file can't be read, is not an image that pixq reads, or has more than `max_pixels` pixels.
     """
-    pixels: NDArray[np.uint8] | NDArray[np.uint16] = decode(os.fspath(path), max_pixels=max_pixels)
+    pixels: NDArray[np.uint8] | NDArray[np.uint16] = decode(
+        os.fspath(path),
+        max_pixels=max_pixels,
+        colour_management=options.colour_management,
+        background=None if keep_alpha else options.background,
+        keep_alpha=keep_alpha,
+    )
     return pixels
 
 
@@ -100,11 +153,12 @@ def explain_image_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}") from None
     except (ValueError, MemoryError) as error:
-        line = one_line(error)
+        # The core's messages are whole sentences, and end with how to fix the file.
+        line = " ".join(str(error).split()) or type(error).__name__
         raise PixqError(line if line.startswith(str(path)) else f"{path}: {line}") from None
 
 
-def load_pixels(path: Path) -> NDArray[Any]:
+def load_pixels(path: Path, options: ReadOptions = AS_SHOWN, *, keep_alpha: bool = False) -> NDArray[Any]:
     """Decode an image file as `read_pixels` does, for a file that the user named.
 
     Raises
@@ -113,4 +167,4 @@ def load_pixels(path: Path) -> NDArray[Any]:
         If it can't be read.
     """
     with explain_image_errors(path):
-        return read_pixels(path)
+        return read_pixels(path, options=options, keep_alpha=keep_alpha)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from pixq.datasets.photos import fingerprint
 from pixq.decisions.decision import Decision
 from pixq.decisions.pjnd_cuts import PjndCuts, PjndSource
 from pixq.errors import PixqError
-from pixq.io.images import explain_image_errors
+from pixq.io.images import AS_SHOWN, ReadOptions, explain_image_errors
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.ladders.ground_truth import GroundTruth, read_ground_truth
 from pixq.ladders.ladder import check_options, level_maps
@@ -30,6 +31,7 @@ def fit_green_cut(
     *,
     share: float = SHARE,
     stride: int = STRIDE,
+    reading: ReadOptions = AS_SHOWN,
     on_progress: ProgressCallback = ignore_progress,
     leave_out: Callable[[str], None] | None = None,
 ) -> PjndCuts:
@@ -43,6 +45,8 @@ def fit_green_cut(
         Folders as `pixq.ladders.ground_truth.read_ground_truth` takes them.
     share, stride
         The share of patches that must not be Green for a level to count as noticed, and pixels between patches.
+    reading
+        How the images are read.
     on_progress
         Called with a source's name as the stage, and the number of its levels.
     leave_out
@@ -69,7 +73,7 @@ def fit_green_cut(
                 continue
             if truth.ladder.name in truths:
                 raise PixqError(f"{folder}: {truth.ladder.name} is also in another folder; give each source once")
-            truths[truth.ladder.name] = truth
+            truths[truth.ladder.name] = replace(truth, ladder=replace(truth.ladder, reading=reading))
     if len(truths) < 2:
         raise PixqError(f"{len(truths)} sources have a range of PJNDs; give at least two")
     ranges: list[SourceRange] = []

@@ -11,7 +11,7 @@ from pixq import ranges
 from pixq.errors import PixqError
 from pixq.io.folders import SPECIAL, LeftOut, explain_missing, find_files
 from pixq.io.image_formats import ENDINGS
-from pixq.io.images import load_pixels
+from pixq.io.images import AS_SHOWN, ReadOptions, load_pixels
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.ladders.level_rule import is_rule, levels_in, same_level
 from pixq.ranges import whole
@@ -44,12 +44,15 @@ class Ladder:
         At least one; no number twice.
     left_out
         What a folder holds besides and can't be read.
+    reading
+        How the images are read.
     """
 
     name: str
     reference: Path
     levels: tuple[Level, ...]
     left_out: tuple[LeftOut, ...] = ()
+    reading: ReadOptions = AS_SHOWN
 
 
 def open_ladder(reference: Path, paths: Iterable[Path], rule: str = "n") -> Ladder:
@@ -159,14 +162,14 @@ def level_maps(
     PixqError
         If a file can't be read, or has another size than the reference.
     """
-    reference = load_pixels(ladder.reference)
+    reference = load_pixels(ladder.reference, ladder.reading)
     with ThreadPoolExecutor(1, "pixq-decode") as pool:
-        ahead = pool.submit(load_pixels, ladder.levels[0].path)
+        ahead = pool.submit(load_pixels, ladder.levels[0].path, ladder.reading)
         for number, level in enumerate(ladder.levels):
             on_progress(ladder.name, number, len(ladder.levels))
             distorted = ahead.result()
             if number + 1 < len(ladder.levels):
-                ahead = pool.submit(load_pixels, ladder.levels[number + 1].path)
+                ahead = pool.submit(load_pixels, ladder.levels[number + 1].path, ladder.reading)
             if distorted.shape != reference.shape:
                 raise PixqError(
                     f"{level.path}: has {distorted.shape[1]}x{distorted.shape[0]} pixels, and {ladder.reference} "

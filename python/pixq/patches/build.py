@@ -206,7 +206,12 @@ def _spec(shard: PlannedShard, settings: BuildSettings) -> str:
                 }
                 for image in shard.images
             ],
-            **{key: common[key] for key in ("label", "sampling", "seed", "min_difference", "unchanged", "max_pixels")},
+            **{key: common[key] for key in ("label", "sampling", "seed", "min_difference", "unchanged")},
+            "decode": {
+                "max_pixels": settings.max_pixels,
+                "colour": "srgb" if settings.reading.colour_management else "raw",
+                "alpha": settings.reading.background or "refuse",
+            },
         }
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pixq._version import __version__
 from pixq.datasets.base import Adapter, DatasetIndex
 from pixq.io.atomic import FileInfo
+from pixq.io.images import INTENT, ReadOptions
 from pixq.patches.plan import LABEL_MEANINGS, Plan
 from pixq.patches.schema import FORMAT, SCHEMA_VERSION
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pixq.patches.photo_survey import PhotoSurvey
 
 __all__ = ["compose", "image_lines"]
+
+
+_PROFILES = ("reference_profile", "distorted_profile")
 
 
 def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -45,7 +49,7 @@ def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[
                 "reference": pair.reference,
                 "distorted": pair.distorted,
                 "blend_with": pair.blend_with,
-                **{key: info[key] for key in ("height", "width", "reference_icc", "distorted_icc")},
+                **{key: info[key] for key in ("height", "width", "reference_icc", "distorted_icc", *_PROFILES)},
                 **{key: info[key] for key in ("reference_blake3", "distorted_blake3", "blend_with_blake3")},
                 **{key: info[key] for key in ("patches", "records", "unchanged", "identical")},
                 **({"attributes": dict(pair.attributes)} if pair.attributes else {}),
@@ -68,6 +72,16 @@ def _source(adapter: Adapter, index: DatasetIndex) -> dict[str, str]:
             "citation": "none: no person gave the labels",
         }
     return source
+
+
+def _pixels(reading: ReadOptions) -> dict[str, str | None]:
+    """Which pixels the patches were cut from."""
+    managed = reading.colour_management
+    return {
+        "colours": "sRGB" if managed else "raw",
+        "intent": INTENT if managed else None,
+        "background": reading.background,
+    }
 
 
 def compose(
@@ -114,6 +128,7 @@ def compose(
         "seed": settings["seed"],
         "min_difference": settings["min_difference"],
         "unchanged": settings["unchanged"],
+        "pixels": _pixels(plan.settings.reading),
         "filter": {
             "buckets": settings["buckets"],
             "max_levels": settings["max_levels"],

@@ -19,6 +19,7 @@ from pixq.datasets.base import Adapter, DatasetIndex, ImagePair, Problem
 from pixq.datasets.given_split import GivenSplit, assign, given_split
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry, fusion_names
+from pixq.io.images import AS_SHOWN, ReadOptions
 
 __all__ = ["BuildSettings", "Plan", "PlannedImage", "PlannedShard", "Sampling", "make_plan"]
 
@@ -115,6 +116,8 @@ class BuildSettings:
         Number of folds by reference, in addition to the split; by default 5, or one per group if there are fewer.
     max_pixels
         Larger images are refused before memory is allocated.
+    reading
+        Whether colours are converted to sRGB, and what lies under transparent pixels.
     """
 
     geometry: PatchGeometry = field(default_factory=PatchGeometry)
@@ -129,6 +132,7 @@ class BuildSettings:
     ratio: tuple[float, float, float] = (0.6, 0.2, 0.2)
     folds: int | None = None
     max_pixels: int = 1 << 28
+    reading: ReadOptions = AS_SHOWN
 
     def __post_init__(self) -> None:
         if not self.fusions:
@@ -171,6 +175,9 @@ class BuildSettings:
             "max_levels": None if self.buckets is None else self.max_levels,
             "ratio": list(self.ratio),
             "max_pixels": self.max_pixels,
+            # Sets of earlier versions say nothing: they were cut from raw samples, without alpha.
+            **({"colours": "sRGB"} if self.reading.colour_management else {}),
+            **({"background": self.reading.background} if self.reading.background else {}),
         }
 
 

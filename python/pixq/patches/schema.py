@@ -266,6 +266,22 @@ class ProblemEntry(TypedDict):
     left_out: Annotated[bool, Field(description="true if an image pair is left out because of it")]
 
 
+@with_config(_strict())
+class PixelsEntry(TypedDict):
+    """Which pixels the patches were cut from."""
+
+    colours: Annotated[
+        Literal["sRGB", "raw"], Field(description="sRGB: samples with a profile were converted; raw: none were")
+    ]
+    intent: Annotated[
+        Literal["relative colorimetric"] | None, Field(description="rendering intent of the conversion; null if raw")
+    ]
+    background: Annotated[
+        Literal["black", "white", "checker"] | None,
+        Field(description="what lies under transparent pixels; null: images that have some were refused"),
+    ]
+
+
 @with_config(_strict("manifest.json of a pixq patch set"))
 class Manifest(TypedDict):
     """What a patch set says about itself."""
@@ -289,6 +305,12 @@ class Manifest(TypedDict):
     unchanged: Annotated[
         Literal["keep", "drop"], Field(description="whether unchanged patches were kept, with quality 1")
     ]
+    pixels: NotRequired[
+        Annotated[
+            PixelsEntry,
+            Field(description="absent from patch sets of earlier versions, which were cut from raw samples"),
+        ]
+    ]
     filter: FilterEntry
     splits: SplitsEntry
     photos: PhotosEntry
@@ -306,6 +328,15 @@ class Manifest(TypedDict):
             "names, scores and splits"
         ),
     ]
+
+
+Profile = Annotated[
+    str | None,
+    Field(
+        description="the profile from which the file's samples were converted to sRGB; null if they were taken as they "
+        "are, and absent from patch sets of earlier versions, which took all as they are"
+    ),
+]
 
 
 @with_config(_strict("an image pair of a pixq patch set"))
@@ -336,8 +367,10 @@ class ImageLine(TypedDict):
     ]
     height: Annotated[Positive, Field(description="rows")]
     width: Annotated[Positive, Field(description="columns")]
-    reference_icc: Annotated[bool, Field(description="whether `reference` carries an ICC profile; it is not applied")]
-    distorted_icc: Annotated[bool, Field(description="whether `distorted` carries an ICC profile; it is not applied")]
+    reference_icc: Annotated[bool, Field(description="whether `reference` carries an ICC profile")]
+    distorted_icc: Annotated[bool, Field(description="whether `distorted` carries an ICC profile")]
+    reference_profile: NotRequired[Profile]
+    distorted_profile: NotRequired[Profile]
     reference_blake3: SourceChecksum
     distorted_blake3: SourceChecksum
     blend_with_blake3: Annotated[str | None, Field(description="checksum of the file")]

@@ -19,6 +19,7 @@ from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
 from pixq.io.atomic import FileInfo, checksum, explain_os_errors
 from pixq.io.enclosed import check_enclosed
+from pixq.io.images import ReadOptions
 from pixq.patches.read_files import read_images, read_manifest
 from pixq.patches.records import Records, join_shards
 from pixq.patches.schema import MANIFEST, ImageLine, Manifest, ShardEntry
@@ -258,6 +259,15 @@ class PatchSet:
     def __getitem__(self, rows: slice | ArrayLike) -> PatchSet:
         """The records at `rows` (a slice, numbers or a mask) of this selection, in that order."""
         return self._with(np.atleast_1d(self.rows[rows if isinstance(rows, slice) else np.asarray(rows)]))
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the images were read that the patches were cut from."""
+        pixels = self._manifest.get("pixels")
+        if pixels is None:
+            # Earlier versions did not apply profiles.
+            return ReadOptions(colour_management=False)
+        return ReadOptions(pixels["colours"] == "sRGB", pixels["background"])
 
     def photos(self) -> set[str]:
         """Identify the selection's reference photos by 16 digits of the SHA-256 of their pixels.

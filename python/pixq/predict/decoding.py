@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq._core import probe
+from pixq._core import compose, probe
 from pixq.errors import PixqError
-from pixq.io.images import eight_bits, explain_image_errors, load_pixels
+from pixq.io.images import AS_SHOWN, Background, ReadOptions, eight_bits, explain_image_errors, load_pixels
 from pixq.predict.pairs import Pair
 from pixq.scoring.grid import Grid
 
@@ -24,6 +26,8 @@ MIB = 1 << 20
 #: Default limit for pixels and results, in MiB.
 MEMORY = 2048
 
+#: Rows that are put on a background at a time; a multiple of 16.
+_ROWS = 256
 #: Bytes for cut patches and for the bands of pictures.
 _WORK = 128 * MIB
 #: Bytes that the results of one patch take, corners and intermediate arrays included.
@@ -46,12 +50,18 @@ class DecodePlan:
         Both images as the models take them.
     work
         What scoring needs besides the pixels.
+    profiles
+        The profiles from which the reference and the distorted image are converted to sRGB.
+    reading
+        How the files are read.
     """
 
     pair: Pair
     decoding: tuple[int, int]
     held: int
     work: int
+    profiles: tuple[str | None, str | None] = (None, None)
+    reading: ReadOptions = AS_SHOWN
 
     @property
     def together(self) -> int:
@@ -66,7 +76,7 @@ class DecodePlan:
 
 @dataclass(frozen=True)
 class Opened:
-    """Both images: uint8 (height, width, 3).
+    """Both images: uint8 (height, width, 3), or with transparent pixels (height, width, 4), which may be uint16.
 
     Parameters
     ----------
@@ -76,9 +86,34 @@ class Opened:
         The memory maps, if any.
     """
 
-    reference: NDArray[np.uint8]
-    distorted: NDArray[np.uint8]
+    reference: NDArray[Any]
+    distorted: NDArray[Any]
     maps: tuple[mmap.mmap, ...] = field(default=(), repr=False)
+
+    @property
+    def transparent(self) -> bool:
+        """Whether one of the images has transparent pixels."""
+        return 4 in (self.reference.shape[2], self.distorted.shape[2])
+
+    def composed(self, background: Background) -> Opened:
+        """Both images on a background; what is in a temporary file stays in one.
+
+        Raises
+        ------
+        PixqError
+            If a temporary file can't be written.
+        """
+        images, maps = [], list(self.maps)
+        for pixels in (self.reference, self.distorted):
+            if pixels.shape[2] == 3:
+                images.append(pixels)
+            elif self.maps:
+                spooled, mapped = _spooled(_bands(pixels, background), (*pixels.shape[:2], 3))
+                images.append(spooled)
+                maps.append(mapped)
+            else:
+                images.append(eight_bits("pixels", compose(pixels, background)))
+        return Opened(images[0], images[1], tuple(maps))
 
     def release(self) -> None:
         """Free the memory of mapped pixels; they are read again from their files when they are needed."""
@@ -87,7 +122,7 @@ class Opened:
                 mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> DecodePlan:
+def plan(pair: Pair, size: int, stride: int, *, listed: bool = False, reading: ReadOptions = AS_SHOWN) -> DecodePlan:
     """Estimate the memory that a pair takes, from the headers of its files.
 
     `listed` says that every patch will be written to JSON or CSV.
@@ -97,12 +132,16 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> DecodeP
     PixqError
         If a file can't be read or is not an image that pixq reads, the sizes differ, or no patch fits.
     """
-    shapes, decoding = [], []
+    shapes, decoding, profiles, held = [], [], [], 0
     for path in (pair.reference, pair.distorted):
         with explain_image_errors(path):
-            header = probe(path)
+            header = probe(path, colour_management=reading.colour_management)
             decoding.append(_decoding(path, header))
         shapes.append((header["height"], header["width"]))
+        profiles.append(header["converted_from"])
+        # With alpha, the file's own samples and those on a background.
+        samples = 3 + (4 * header["bit_depth"] // 8 if header["alpha"] else 0)
+        held += samples * header["height"] * header["width"]
     (height, width), other = shapes
     if (height, width) != other:
         raise PixqError(
@@ -115,7 +154,7 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False) -> DecodeP
         raise PixqError(f"{pair.distorted}: {error}") from None
     per_patch = _PATCH + (_LISTED if listed else 0)
     work = _WORK + per_patch * rows * columns
-    return DecodePlan(pair, (decoding[0], decoding[1]), 2 * 3 * height * width, work)
+    return DecodePlan(pair, (decoding[0], decoding[1]), held, work, (profiles[0], profiles[1]), reading)
 
 
 def _decoding(path: Path, header: dict[str, Any]) -> int:
@@ -125,7 +164,8 @@ def _decoding(path: Path, header: dict[str, Any]) -> int:
     (WebP) or 3 times (progressive JPEG, which keeps 2 bytes of coefficients per sample), and once more where an image
     is rotated.
     """
-    pixels = 3 * header["height"] * header["width"]
+    # An opaque alpha channel is dropped, with a copy; another one is kept.
+    pixels = (7 if header["alpha"] else 3) * header["height"] * header["width"]
     times = 1.0
     if header["format"] == "webp":
         times = 2.5
@@ -161,30 +201,43 @@ def open_pair(planned: DecodePlan, memory: int) -> Opened:
     files = (planned.pair.reference, planned.pair.distorted)
     if planned.together <= memory:
         with ThreadPoolExecutor(2, "pixq-decode") as pool:
-            reference, distorted = pool.map(_decode, files)
+            reference, distorted = pool.map(partial(_decode, reading=planned.reading), files)
         return Opened(reference, distorted)
     if planned.apart > memory:
         largest, need = files[int(planned.decoding[1] > planned.decoding[0])], -(-planned.apart // MIB)
         raise PixqError(f"{largest}: takes {need} MiB to decode and compare; give at least --memory {need}")
-    (reference, first), (distorted, second) = (_spooled(path) for path in files)
+    (reference, first), (distorted, second) = (
+        _spooled([pixels], pixels.shape) for pixels in (_decode(path, planned.reading) for path in files)
+    )
     return Opened(reference, distorted, (first, second))
 
 
-def _decode(path: Path) -> NDArray[np.uint8]:
-    return eight_bits("pixels", load_pixels(path))
+def _decode(path: Path, reading: ReadOptions) -> NDArray[Any]:
+    pixels = load_pixels(path, reading, keep_alpha=True)
+    # Transparent pixels are rounded to 8 bits on a background.
+    return pixels if pixels.shape[2] == 4 else eight_bits("pixels", pixels)
 
 
-def _spooled(path: Path) -> tuple[NDArray[np.uint8], mmap.mmap]:
-    pixels = _decode(path)
+def _bands(pixels: NDArray[Any], background: Background) -> Iterator[NDArray[np.uint8]]:
+    """An image on a background, some rows at a time; a checker repeats after 16."""
+    for top in range(0, len(pixels), _ROWS):
+        yield eight_bits("pixels", compose(np.ascontiguousarray(pixels[top : top + _ROWS]), background))
+
+
+def _spooled(bands: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> tuple[NDArray[Any], mmap.mmap]:
+    """Pixels in a temporary file."""
+    size, dtype = 0, np.dtype(np.uint8)
     try:
         with tempfile.TemporaryFile(prefix="pixq-") as file:
             # The file has no name; it lives as long as the map.
-            file.write(np.ascontiguousarray(pixels).data)
+            for band in bands:
+                size, dtype = size + band.nbytes, band.dtype
+                file.write(np.ascontiguousarray(band).data)
             file.flush()
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise PixqError(
-            f"{tempfile.gettempdir()}: {error.strerror or error}; free {pixels.nbytes // MIB + 1} MiB there, "
+            f"{tempfile.gettempdir()}: {error.strerror or error}; free {size // MIB + 1} MiB there, "
             "set TMPDIR to another folder, or give more --memory"
         ) from None
-    return np.frombuffer(mapped, np.uint8).reshape(pixels.shape), mapped
+    return np.frombuffer(mapped, dtype).reshape(shape), mapped

@@ -19,6 +19,7 @@ from pixq.classes import GREEN, NAMES
 from pixq.decisions.decision import Cuts
 from pixq.errors import PixqError
 from pixq.io.atomic import save_text
+from pixq.io.images import Background
 from pixq.io.json_file import Count, FileModel, HexDigest, Share, read_model
 from pixq.io.paths import text_of
 from pixq.scoring.grid import Grid
@@ -30,6 +31,7 @@ __all__ = [
     "ImageEntry",
     "ModelEntry",
     "Patches",
+    "PixelsEntry",
     "Prediction",
     "prediction",
     "read_prediction",
@@ -155,6 +157,29 @@ class Patches(FileModel):
         return self
 
 
+class PixelsEntry(FileModel):
+    """Which pixels were compared."""
+
+    colours: Annotated[
+        Literal["sRGB", "raw"], Field(description="sRGB: samples with a profile were converted; raw: none were")
+    ]
+    intent: Annotated[
+        Literal["relative colorimetric"] | None, Field(description="rendering intent of the conversion; null if raw")
+    ]
+    reference_profile: Annotated[
+        str | None, Field(description="the profile the reference was converted from; null: its samples are as stored")
+    ]
+    distorted_profile: Annotated[str | None, Field(description="that of the distorted image")]
+    backgrounds: Annotated[
+        list[Background],
+        Field(description="what both images were put on, one after the other; empty if both are opaque everywhere"),
+    ]
+    background: Annotated[
+        Background | None,
+        Field(description="the one whose result this is: that with the lowest `worst`, then the lowest `quality`"),
+    ]
+
+
 class Prediction(FileModel):
     """What a model says about an image pair."""
 
@@ -172,6 +197,9 @@ class Prediction(FileModel):
         Field(description="name of the calibration that the cuts come from; null: the cuts apply to quality"),
     ]
     cuts: Cuts
+    pixels: Annotated[
+        PixelsEntry | None, Field(description="null in files of earlier versions, which compared raw samples")
+    ] = None
     grid: GridEntry
     image: ImageEntry
     warnings: list[str]
@@ -215,6 +243,7 @@ def prediction(
     model: str,
     blake3: str,
     warnings: Sequence[str] = (),
+    pixels: PixelsEntry | None = None,
 ) -> Prediction:
     """The JSON of a map.
 
@@ -228,6 +257,8 @@ def prediction(
         The model's name, and the BLAKE3 checksum (hex) of its `model.safetensors`.
     warnings
         What a reader should know, one line each.
+    pixels
+        Which pixels were compared.
 
     Raises
     ------
@@ -254,6 +285,7 @@ def prediction(
         model=ModelEntry(name=model, blake3=blake3),
         calibration=quality_map.calibration,
         cuts=Cuts(orange=float(orange), green=float(green)),
+        pixels=pixels,
         grid=GridEntry(
             height=grid.height,
             width=grid.width,

@@ -16,7 +16,7 @@ from pixq.drawing import map_pictures
 from pixq.errors import PixqError
 from pixq.io.atomic import NAME_BYTES, save_bytes
 from pixq.predict.decoding import Opened
-from pixq.predict.json_file import prediction, write_prediction
+from pixq.predict.json_file import PixelsEntry, prediction, write_prediction
 from pixq.predict.pairs import Matched, Pair
 from pixq.predict.tables import Predicted, write_table
 from pixq.predict.value_files import ENDINGS as VALUES
@@ -178,7 +178,14 @@ def _identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
     return identities
 
 
-def write(quality_map: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, outputs: Outputs) -> None:
+def write(
+    quality_map: QualityMap,
+    opened: Opened,
+    pair: Pair,
+    scorer: Scorer,
+    outputs: Outputs,
+    pixels: PixelsEntry | None = None,
+) -> None:
     """Write the outputs of one pair.
 
     Raises
@@ -206,6 +213,7 @@ def write(quality_map: QualityMap, opened: Opened, pair: Pair, scorer: Scorer, o
             model=scorer.recipe.model.name,
             blake3=scorer.blake3,
             warnings=[NO_CALIBRATION] if quality_map.calibration is None else [],
+            pixels=pixels,
         )
         write_prediction(made, outputs.json)
 

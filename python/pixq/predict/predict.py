@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -11,13 +11,16 @@ from typing import Any
 
 from pixq import ranges
 from pixq.errors import PixqError
+from pixq.io.images import Background, ReadOptions
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.io.text import is_pipe, pipes_as_files
 from pixq.predict.decoding import MEMORY, MIB, DecodePlan, Opened, open_pair, plan
+from pixq.predict.json_file import PixelsEntry
 from pixq.predict.outputs import Outputs, write
 from pixq.predict.pairs import Matched, Pair, match_pairs
 from pixq.predict.resume_log import ResumeLog
 from pixq.predict.tables import Predicted, image_table
+from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, check_backgrounds, worst_background
 from pixq.scoring.grid import STRIDE, Grid
 from pixq.scoring.quality_map import QualityMap, Verdict
 from pixq.scoring.scorer import Scorer
@@ -88,6 +91,8 @@ class _Work:
     folder: bool
     memory: int
     log: ResumeLog | None
+    reading: ReadOptions
+    backgrounds: tuple[Background, ...]
     on_progress: ProgressCallback = field(repr=False)
 
     def outputs_of(self, pair: Pair) -> Outputs:
@@ -103,7 +108,7 @@ class _Work:
                 prepared.finished = self.log.finished(pair, outputs, prepared.inputs)
             if prepared.finished is None:
                 listed = outputs.json is not None or outputs.csv is not None
-                prepared.planned = plan(pair, self.scorer.size, self.stride, listed=listed)
+                prepared.planned = plan(pair, self.scorer.size, self.stride, listed=listed, reading=self.reading)
                 if prepared.planned.together <= free:
                     prepared.opened = open_pair(prepared.planned, free)
         except PixqError as error:
@@ -128,18 +133,42 @@ class _Work:
         assert prepared.opened is not None
         # Nothing else holds the pixels, so that they are freed before the next pair is opened.
         opened, prepared.opened = prepared.opened, None
+        background: Background | None = None
+        if opened.transparent:
+            quality_map, opened, background = self.worst(opened)
+        else:
+            quality_map = self.map(opened)
+        assert prepared.planned is not None
+        managed = self.reading.colour_management
+        pixels = PixelsEntry(
+            colours="sRGB" if managed else "raw",
+            intent="relative colorimetric" if managed else None,
+            reference_profile=prepared.planned.profiles[0],
+            distorted_profile=prepared.planned.profiles[1],
+            backgrounds=[] if background is None else list(self.backgrounds),
+            background=background,
+        )
+        outputs = self.outputs_of(prepared.pair)
+        write(quality_map, opened, prepared.pair, self.scorer, outputs, pixels)
+        if self.log is not None and prepared.inputs is not None:
+            self.log.add(prepared.pair, outputs, prepared.inputs)
+        return quality_map
+
+    def map(self, opened: Opened) -> QualityMap:
+        """Score a pair without transparent pixels."""
 
         def on_progress(stage: str, done: int, total: int, note: str = "") -> None:
             opened.release()
             if not self.folder:
                 self.on_progress(stage, done, total, note)
 
-        quality_map = self.scorer.map(opened.reference, opened.distorted, stride=self.stride, on_progress=on_progress)
-        outputs = self.outputs_of(prepared.pair)
-        write(quality_map, opened, prepared.pair, self.scorer, outputs)
-        if self.log is not None and prepared.inputs is not None:
-            self.log.add(prepared.pair, outputs, prepared.inputs)
-        return quality_map
+        return self.scorer.map(opened.reference, opened.distorted, stride=self.stride, on_progress=on_progress)
+
+    def worst(self, opened: Opened) -> tuple[QualityMap, Opened, Background]:
+        """Score a pair on every background: the map that counts, and the images on its background."""
+        maps = {background: self.map(opened.composed(background)) for background in self.backgrounds}
+        background = worst_background(maps)
+        return maps[background], opened.composed(background), background
 
     def open(self, prepared: _Prepared) -> None:
         """Open a pair that is neither finished nor opened yet.
@@ -163,6 +192,8 @@ def predict(
     *,
     stride: int = STRIDE,
     memory: int = MEMORY,
+    colour_management: bool = True,
+    backgrounds: Sequence[Background] = DEFAULT_BACKGROUNDS,
     on_progress: ProgressCallback = ignore_progress,
     warn: Callable[[str], None] | None = None,
 ) -> Report:
@@ -184,6 +215,11 @@ def predict(
     memory
         MiB for pixels and results at a time; Python and the engine come on top. A pair that needs more is decoded into
         temporary files.
+    colour_management
+        Whether images with a profile are converted to sRGB; if not, the files' own samples are compared.
+    backgrounds
+        What a pair with transparent pixels is put on, one after the other; the worst result counts (see
+        `pixq.scoring.backgrounds.worst_background`).
     on_progress
         Called with the stage `patches` for a pair of files, and `pairs` for folders.
     warn
@@ -202,6 +238,8 @@ def predict(
     0.83
     """
     ranges.MEMORY.check(memory, "--memory")
+    backgrounds = check_backgrounds(backgrounds)
+    reading = ReadOptions(colour_management=colour_management)
     outputs = outputs or Outputs()
     # On an image that always fits, so that a wrong stride is not blamed on a file.
     Grid(scorer.size, scorer.size, scorer.size, stride)
@@ -213,21 +251,15 @@ def predict(
         if not matched.folder:
             matched = replace(matched, pairs=(replace(matched.pairs[0], labels=(reference, distorted)),))
         outputs.check(matched, files)
-        return _compare(scorer, matched, distorted, outputs, stride, memory, on_progress, warn)
+        log = None
+        if matched.folder and outputs.json is not None:
+            log = ResumeLog(outputs.json, scorer, stride, reading, backgrounds)
+        work = _Work(scorer, outputs, stride, matched.folder, memory * MIB, log, reading, backgrounds, on_progress)
+        return _compare(work, matched, distorted, warn)
 
 
-def _compare(
-    scorer: Scorer,
-    matched: Matched,
-    distorted: Path,
-    outputs: Outputs,
-    stride: int,
-    memory: int,
-    on_progress: ProgressCallback,
-    warn: Callable[[str], None] | None,
-) -> Report:
-    log = ResumeLog(outputs.json, scorer, stride) if matched.folder and outputs.json is not None else None
-    work = _Work(scorer, outputs, stride, matched.folder, memory * MIB, log, on_progress)
+def _compare(work: _Work, matched: Matched, distorted: Path, warn: Callable[[str], None] | None) -> Report:
+    outputs = work.outputs
     results: list[Result] = []
     failed: list[str] = []
     table: AbstractContextManager[Callable[[Predicted], None]] = nullcontext(lambda row: None)
@@ -252,7 +284,7 @@ def _compare(
                     add(Predicted(*pair.names, quality_map))
                     results.append(Result(pair, quality_map.verdict, quality_map.calibration, before))
                 if matched.folder:
-                    on_progress("pairs", len(results) + len(failed), len(matched.pairs))
+                    work.on_progress("pairs", len(results) + len(failed), len(matched.pairs))
             if not results:
                 raise PixqError(
                     f"{distorted}: none of the {len(matched.pairs)} pairs can be compared; the first: {failed[0]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from pixq._version import __version__
 from pixq.errors import PixqError
 from pixq.io.atomic import checksum, explain_os_errors
-from pixq.io.images import explain_image_errors
+from pixq.io.images import AS_SHOWN, Background, ReadOptions, explain_image_errors
 from pixq.io.paths import text_of
 from pixq.predict.json_file import read_prediction
 from pixq.predict.outputs import Outputs
@@ -34,11 +35,18 @@ class ResumeLog:
     ----------
     folder
         The folder of the JSON files.
-    scorer, stride
+    scorer, stride, reading, backgrounds
         What the maps are computed with.
     """
 
-    def __init__(self, folder: Path, scorer: Scorer, stride: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scorer: Scorer,
+        stride: int,
+        reading: ReadOptions = AS_SHOWN,
+        backgrounds: Sequence[Background] = (),
+    ) -> None:
         self.path = folder / LOG
         self._settings = {
             "pixq": __version__,
@@ -48,6 +56,8 @@ class ResumeLog:
             "stride": stride,
             "engine": scorer.engine.name,
             "decision": scorer.decision.digest,
+            "colours": "sRGB" if reading.colour_management else "raw",
+            "backgrounds": list(backgrounds),
         }
         self._entries: dict[str, dict[str, Any]] = {}
         with explain_os_errors(self.path, "make it readable, or delete it"):

@@ -47,6 +47,11 @@ def build_command(manifest: Manifest, out: str) -> str:
     words += ["--seed", manifest["seed"], "--patch-size", geometry["size"], "--roi-size", geometry["roi"]["height"]]
     if "max_pixels" in manifest["identity"]:
         words += ["--max-pixels", manifest["identity"]["max_pixels"]]
+    pixels = manifest.get("pixels")
+    if pixels is None or pixels["colours"] == "raw":
+        words.append("--no-colour-management")
+    if pixels is not None and pixels["background"] is not None:
+        words += ["--background", pixels["background"]]
     return _command(*words, "--out", out)
 
 

@@ -18,11 +18,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pixq._version import __version__
+from pixq.errors import PixqError
 from pixq.http.error_handlers import EXCEPTION_HANDLERS, error_response
 from pixq.http.errors import RequestError
 from pixq.http.security import SecurityMiddleware
 from pixq.io.image_formats import DECODED
+from pixq.io.images import Background
 from pixq.io.progress import ProgressCallback
+from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
 from pixq.scoring.grid import STRIDE
 from pixq.serve.response_json import MAX_PATCHES, Mapper, as_png, class_table, map_json, score_uploads
 from pixq.serve.upload import read_form
@@ -70,6 +73,10 @@ class Settings:
         Side of a patch, in pixels.
     strides
         The strides that may be requested.
+    colour_management
+        Whether images with a profile are converted to sRGB.
+    backgrounds
+        What images with transparent pixels are put on, unless a request names others.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
@@ -81,6 +88,8 @@ class Settings:
     waiting: int = 4
     size: int = 20
     strides: tuple[int, ...] = (5, STRIDE, 20)
+    colour_management: bool = True
+    backgrounds: tuple[Background, ...] = DEFAULT_BACKGROUNDS
 
 
 class _Gone(Exception):
@@ -186,6 +195,8 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
                 "size": settings.size,
                 "stride": STRIDE,
                 "strides": settings.strides,
+                "colour_management": settings.colour_management,
+                "backgrounds": settings.backgrounds,
                 "limits": {
                     "bytes": settings.max_upload,
                     "pixels": settings.max_pixels,
@@ -199,17 +210,21 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
 
     async def predict(request: Request) -> Response:
         async with queue.place():
-            form = await read_form(request, ("reference", "distorted"), ("stride",), settings.max_upload)
+            form = await read_form(request, ("reference", "distorted"), ("stride", "background"), settings.max_upload)
             stride = _stride(form.fields.get("stride"), settings.strides)
+            backgrounds = _backgrounds(form.fields.get("background"), settings.backgrounds)
             reference, distorted = form.files["reference"], form.files["distorted"]
+            managed = settings.colour_management
 
             def job(on_progress: ProgressCallback) -> bytes:
-                quality_map = score_uploads(
+                scored = score_uploads(
                     mapper, reference, distorted, stride=stride, size=settings.size,
                     max_pixels=settings.max_pixels, on_progress=on_progress,
+                    colour_management=managed, backgrounds=backgrounds,
                 )  # fmt: skip
                 # On this thread and not in the event loop: it may be tens of megabytes.
-                return bytes(JSONResponse(map_json(quality_map, reference.name, distorted.name)).body)
+                made = map_json(scored, reference.name, distorted.name, colour_management=managed)
+                return bytes(JSONResponse(made).body)
 
             return Response(await queue.work(request, job), media_type="application/json")
 
@@ -217,7 +232,10 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
         async with queue.place():
             form = await read_form(request, ("image",), (), settings.max_upload)
             upload = form.files["image"]
-            png = await queue.work(request, lambda on_progress: as_png(upload, settings.max_pixels))
+            managed = settings.colour_management
+            png = await queue.work(
+                request, lambda on_progress: as_png(upload, settings.max_pixels, colour_management=managed)
+            )
             return Response(png, media_type="image/png")
 
     app = Starlette(
@@ -242,6 +260,13 @@ def _stride(text: str | None, strides: tuple[int, ...]) -> int:
     if text not in map(str, strides):
         raise RequestError(422, f"the stride {text!r} is not available; choose {', '.join(map(str, strides))}")
     return int(text)
+
+
+def _backgrounds(text: str | None, default: tuple[Background, ...]) -> tuple[Background, ...]:
+    try:
+        return default if text is None else parse_backgrounds(text)
+    except PixqError as error:
+        raise RequestError(422, str(error).replace("--background", "the background", 1)) from None
 
 
 async def _ended(request: Request, error: Exception) -> Response:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixq._core import compose, probe
 from pixq._core import decode as core_decode
-from pixq._core import probe
 from pixq.classes import CLASSES, GREEN, NAMES
 from pixq.drawing.map_pictures import encode
 from pixq.errors import PixqError
 from pixq.http.errors import RequestError
-from pixq.io.images import eight_bits
+from pixq.io.images import INTENT, Background, to_8_bits
 from pixq.io.progress import ProgressCallback
+from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, worst_background
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import WORST, QualityMap, Verdict
 from pixq.serve.upload import Upload
 
-__all__ = ["MAX_PATCHES", "Mapper", "as_png", "class_table", "headline", "map_json", "score_uploads"]
+__all__ = ["MAX_PATCHES", "Mapper", "Scored", "as_png", "class_table", "headline", "map_json", "score_uploads"]
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -35,8 +36,38 @@ class Mapper(Protocol):
         """The map of two images of one shape; what `on_progress` raises ends the work."""
 
 
-def decode(upload: Upload, image: str | None, max_pixels: int) -> Pixels:
-    """Decode an upload to (height, width, 3).
+@dataclass(frozen=True)
+class Decoded:
+    """An upload's pixels, (height, width, 3) or with transparent pixels (height, width, 4), and their profile."""
+
+    pixels: Pixels
+    profile: str | None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A map, and which pixels it is of.
+
+    Parameters
+    ----------
+    map
+        The map.
+    profiles
+        The profiles from which the reference and the distorted image were converted to sRGB.
+    backgrounds
+        What both were put on, one after the other; empty if both are opaque everywhere.
+    background
+        The one whose result this is.
+    """
+
+    map: QualityMap
+    profiles: tuple[str | None, str | None] = (None, None)
+    backgrounds: tuple[Background, ...] = ()
+    background: Background | None = None
+
+
+def decode(upload: Upload, image: str | None, max_pixels: int, *, colour_management: bool = True) -> Decoded:
+    """Decode an upload.
 
     Raises
     ------
@@ -44,7 +75,7 @@ def decode(upload: Upload, image: str | None, max_pixels: int) -> Pixels:
         If it is not an image that pixq reads, or its header says that it has more than `max_pixels`.
     """
     try:
-        info = probe(upload.data, max_pixels=1 << 62)
+        info = probe(upload.data, max_pixels=1 << 62, colour_management=colour_management)
         pixels = info["height"] * info["width"]
         if pixels > max_pixels:
             raise RequestError(
@@ -53,12 +84,14 @@ def decode(upload: Upload, image: str | None, max_pixels: int) -> Pixels:
                 f"this service takes up to {max_pixels / 1e6:g}: give a smaller image",
                 image,
             )
-        decoded: Pixels = core_decode(upload.data, max_pixels=max_pixels)
+        decoded: Pixels = core_decode(
+            upload.data, max_pixels=max_pixels, colour_management=colour_management, keep_alpha=True
+        )
     except ValueError as error:
         # The core does not know the name of the upload.
         reason = " ".join(str(error).split()).removeprefix("<bytes>: ")
         raise RequestError(422, f"{upload.name}: {reason}", image) from None
-    return decoded
+    return Decoded(decoded, info["converted_from"])
 
 
 def score_uploads(
@@ -70,8 +103,10 @@ def score_uploads(
     size: int,
     max_pixels: int,
     on_progress: ProgressCallback,
-) -> QualityMap:
-    """Decode and score two uploads.
+    colour_management: bool = True,
+    backgrounds: tuple[Background, ...] = DEFAULT_BACKGROUNDS,
+) -> Scored:
+    """Decode and score two uploads: if one has transparent pixels, on each of `backgrounds`, of which the worst counts.
 
     Raises
     ------
@@ -79,9 +114,10 @@ def score_uploads(
         If one is not an image, they differ in size, or they are too small or too large.
     """
     on_progress("decoding", 0, 2)
-    first = decode(reference, "reference", max_pixels)
+    one = decode(reference, "reference", max_pixels, colour_management=colour_management)
     on_progress("decoding", 1, 2)
-    second = decode(distorted, "distorted", max_pixels)
+    other = decode(distorted, "distorted", max_pixels, colour_management=colour_management)
+    first, second, profiles = one.pixels, other.pixels, (one.profile, other.profile)
     on_progress("decoding", 2, 2)
     for upload, pixels, image in ((reference, first, "reference"), (distorted, second, "distorted")):
         height, width = pixels.shape[:2]
@@ -102,13 +138,26 @@ def score_uploads(
             422, f"these images have {patches:,} patches, and at most {MAX_PATCHES:,} are shown; choose a larger stride"
         )
     try:
-        return mapper.map(first, second, stride=stride, on_progress=on_progress)
+        if first.shape[2] == second.shape[2] == 3:
+            return Scored(mapper.map(first, second, stride=stride, on_progress=on_progress), profiles)
+        maps = {
+            background: mapper.map(
+                _on(first, background), _on(second, background), stride=stride, on_progress=on_progress
+            )
+            for background in backgrounds
+        }
+        background = worst_background(maps)
+        return Scored(maps[background], profiles, backgrounds, background)
     except PixqError as error:
         raise RequestError(422, str(error)) from None
 
 
-def as_png(upload: Upload, max_pixels: int) -> bytes:
-    """Convert an upload to 8-bit PNG, for browsers that can't show its format.
+def _on(pixels: Pixels, background: Background) -> Pixels:
+    return pixels if pixels.shape[2] == 3 else compose(pixels, background)
+
+
+def as_png(upload: Upload, max_pixels: int, *, colour_management: bool = True) -> bytes:
+    """Convert an upload to 8-bit PNG, for browsers that can't show its format. Transparent pixels stay transparent.
 
     Raises
     ------
@@ -116,7 +165,8 @@ def as_png(upload: Upload, max_pixels: int) -> bytes:
         If it is not an image.
     """
     # With the pixels that the models see.
-    return encode(eight_bits("image", decode(upload, None, max_pixels)), level=1)
+    pixels = decode(upload, None, max_pixels, colour_management=colour_management).pixels
+    return encode(to_8_bits(pixels), level=1)
 
 
 def class_table() -> list[dict[str, Any]]:
@@ -160,15 +210,17 @@ def percent(share: float) -> str:
     return ">99.9 %" if share > 0.999 else f"{share * 100:.1f} %"
 
 
-def map_json(quality_map: QualityMap, reference: str, distorted: str) -> dict[str, Any]:
+def map_json(scored: Scored, reference: str, distorted: str, *, colour_management: bool = True) -> dict[str, Any]:
     """Everything that the page shows of a map, as plain JSON values.
 
     Parameters
     ----------
-    quality_map
+    scored
         The map.
     reference, distorted
         Names of the uploads.
+    colour_management
+        Whether images with a profile were converted to sRGB.
 
     Returns
     -------
@@ -176,6 +228,7 @@ def map_json(quality_map: QualityMap, reference: str, distorted: str) -> dict[st
         `patches` holds a list per property, row by row of the grid; scores are `None` where `identical`, and `unsure`
         is `None` if the calibration has no conformal sets.
     """
+    quality_map = scored.map
     grid, verdict = quality_map.grid, quality_map.verdict
     score = quality_map.score.ravel()
     return {
@@ -193,6 +246,14 @@ def map_json(quality_map: QualityMap, reference: str, distorted: str) -> dict[st
                 {"class": number, "share": verdict.shares[name], "percent": percent(verdict.shares[name])}
                 for number, name in enumerate(NAMES)
             ],
+        },
+        "pixels": {
+            "colours": "sRGB" if colour_management else "raw",
+            "intent": INTENT if colour_management else None,
+            "reference_profile": scored.profiles[0],
+            "distorted_profile": scored.profiles[1],
+            "backgrounds": list(scored.backgrounds),
+            "background": scored.background,
         },
         "classes": class_table(),
         # A calibration cuts scores, which have no fixed scale; without one, quality is cut.

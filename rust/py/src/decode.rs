@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use numpy::PyReadonlyArray3;
 use numpy::ndarray::Array3;
 use numpy::{Element, IntoPyArray};
-use pixq_core::decode::{self, DEFAULT_MAX_PIXELS, Decoded, FORMATS, Format, Info, Options, Pixels};
+use pixq_core::decode::{
+    self, Alpha, Background, Colour, DEFAULT_MAX_PIXELS, Decoded, FORMATS, Format, Info, Options, Pixels,
+};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -32,6 +35,27 @@ impl<'py> FromPyObject<'_, 'py> for Source {
     }
 }
 
+/// The options of decoding, of Python's arguments.
+fn options(max_pixels: u64, colour_management: bool, background: Option<&str>, keep_alpha: bool) -> PyResult<Options> {
+    let alpha = match background {
+        Some(_) if keep_alpha => {
+            return Err(PyValueError::new_err("give 'background' or 'keep_alpha', not both"));
+        }
+        Some(name) => Alpha::On(background_of(name)?),
+        None if keep_alpha => Alpha::Keep,
+        None => Alpha::Refuse,
+    };
+    let colour = if colour_management { Colour::Srgb } else { Colour::Raw };
+    Ok(Options { max_pixels, colour, alpha })
+}
+
+fn background_of(name: &str) -> PyResult<Background> {
+    Background::ALL.into_iter().find(|background| background.name() == name).ok_or_else(|| {
+        let names: Vec<_> = Background::ALL.iter().map(|background| background.name()).collect();
+        PyValueError::new_err(format!("'background' is {name:?}; choose one of {}", names.join(", ")))
+    })
+}
+
 /// What bytes are called in messages.
 const BYTES: &str = "<bytes>";
 
@@ -39,7 +63,8 @@ const BYTES: &str = "<bytes>";
 ///
 /// The first bytes tell the format (see ``formats``); the name plays no part. PNG, BMP and JPEG
 /// equal Pillow's ``convert("RGB")`` bit for bit. Grey and palettes become RGB, 16-bit PNG and TIFF stay
-/// 16-bit, an ICC profile is neither applied nor an error. The orientation is applied (as
+/// 16-bit. Samples that an ICC profile, ``cICP`` or ``gAMA`` says are not sRGB are converted to it, with the relative
+/// colorimetric intent. The orientation is applied (as
 /// ``PIL.ImageOps.exif_transpose`` does) where an EXIF block has it; one in XMP, or in a PNG's text
 /// ("Raw profile type exif"), which Pillow reads as well, is not. The GIL is released.
 ///
@@ -51,17 +76,25 @@ const BYTES: &str = "<bytes>";
 ///     The largest height * width that is decoded; 268435456 (2**28) by default. A header that claims more
 ///     is an error before any memory is taken. Pass the size of your largest image to be strict, or more
 ///     than 2**28 for larger images from a source that you trust.
+/// colour_management : bool, keyword-only
+///     False gives the file's own samples, whatever its profile says.
+/// background : str, optional, keyword-only
+///     What lies under transparent pixels: ``"black"``, ``"white"`` or ``"checker"``. Without it, an image that has
+///     some is an error; one that is opaque everywhere never is.
+/// keep_alpha : bool, keyword-only
+///     True gives transparent pixels as they are: four channels if there are any.
 ///
 /// Returns
 /// -------
 /// numpy.ndarray
-///     (H, W, 3) uint8 in 0..255, or uint16 in 0..65535; C-contiguous and writable.
+///     (H, W, 3) uint8 in 0..255, or uint16 in 0..65535; C-contiguous and writable. With ``keep_alpha`` perhaps
+///     (H, W, 4).
 ///
 /// Raises
 /// ------
 /// ValueError
-///     If it is not an image, truncated, corrupt, too large, animated, CMYK, has alpha, or is deeper than 16
-///     bits a channel. The message is one line: the name, what is wrong, and how to fix it.
+///     If it is not an image, truncated, corrupt, too large, animated, CMYK, deeper than 16 bits a channel, has
+///     transparent pixels or colours that can't be converted. The message is one line: the name, what is wrong, and how to fix it.
 /// OSError
 ///     If the file can't be read: ``FileNotFoundError``, ``IsADirectoryError``, ``PermissionError``.
 /// TypeError
@@ -77,23 +110,135 @@ const BYTES: &str = "<bytes>";
 /// >>> image.shape, str(image.dtype), image[0, 0].tolist()
 /// ((2, 4, 3), 'uint8', [10, 20, 30])
 #[pyfunction(name = "decode")]
-#[pyo3(signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS), text_signature = "(source, *, max_pixels=268435456)")]
-fn decode_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Py<PyAny>> {
-    let options = Options { max_pixels, ..Options::default() };
+#[pyo3(
+    signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS, colour_management = true, background = None, keep_alpha = false),
+    text_signature = "(source, *, max_pixels=268435456, colour_management=True, background=None, keep_alpha=False)"
+)]
+fn decode_py(
+    py: Python<'_>,
+    source: Source,
+    max_pixels: u64,
+    colour_management: bool,
+    background: Option<&str>,
+    keep_alpha: bool,
+) -> PyResult<Py<PyAny>> {
+    let options = options(max_pixels, colour_management, background, keep_alpha)?;
     let decoded = py.detach(|| match &source {
         Source::Path(path) => decode::decode_path(path, options),
         Source::Bytes(bytes) => decode::decode_bytes(BYTES, bytes, options),
     });
-    let Decoded { pixels, info } = decoded.map_err(to_py)?;
-    match pixels {
-        Pixels::U8(values) => array(py, values, &info),
-        Pixels::U16(values) => array(py, values, &info),
+    let Decoded { pixels, channels, info } = decoded.map_err(to_py)?;
+    to_array(py, pixels, (info.height, info.width, channels))
+}
+
+/// Put an image with alpha on a background.
+///
+/// Parameters
+/// ----------
+/// pixels : numpy.ndarray
+///     (H, W, 4) uint8 or uint16 whose fourth channel is alpha, C-contiguous, as ``decode(..., keep_alpha=True)`` gives it.
+/// background : str
+///     ``"black"``, ``"white"``, or ``"checker"``: squares of 8x8 pixels, alternately 102 and 153 of 255.
+///
+/// Returns
+/// -------
+/// numpy.ndarray
+///     (H, W, 3) of the same dtype: ``(colour * alpha + background * (1 - alpha))``, rounded to nearest.
+///
+/// Raises
+/// ------
+/// ValueError
+///     If the shape or the background is wrong.
+/// TypeError
+///     If the dtype is.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> compose(np.array([[[200, 100, 0, 51]]], np.uint8), "white").tolist()
+/// [[[244, 224, 204]]]
+#[pyfunction(name = "compose")]
+fn compose_py(py: Python<'_>, pixels: &Bound<'_, PyAny>, background: &str) -> PyResult<Py<PyAny>> {
+    let background = background_of(background)?;
+    let (pixels, (height, width, channels)) = from_array(pixels)?;
+    if channels != 4 {
+        return Err(PyValueError::new_err(format!(
+            "'pixels' has {channels} channels; expected 4, the last of them alpha"
+        )));
     }
+    let composed = py.detach(|| decode::compose(&pixels, width, background)).map_err(to_py)?;
+    to_array(py, composed, (height, width, 3))
+}
+
+/// Convert pixels that another reader decoded to sRGB, and settle their alpha, as ``decode`` does.
+///
+/// Parameters
+/// ----------
+/// pixels : numpy.ndarray
+///     (H, W, 3) or (H, W, 4) uint8 or uint16, C-contiguous; the fourth channel is alpha.
+/// icc_profile : bytes, optional, keyword-only
+///     The file's profile.
+/// grey : bool, keyword-only
+///     Whether the file is grey, so that its profile may be one for grey images.
+/// colour_management, background, keep_alpha
+///     As in ``decode``.
+///
+/// Returns
+/// -------
+/// tuple
+///     The pixels as ``decode`` gives them, and the profile they were converted from (or None).
+///
+/// Raises
+/// ------
+/// ValueError, TypeError
+///     As ``decode``, and if the shape or dtype is wrong.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> finish_pixels(np.full((1, 1, 4), 255, np.uint8))
+/// (array([[[255, 255, 255]]], dtype=uint8), None)
+#[pyfunction(name = "finish_pixels")]
+#[pyo3(
+    signature = (pixels, *, icc_profile = None, grey = false, colour_management = true, background = None, keep_alpha = false)
+)]
+fn finish_pixels_py(
+    py: Python<'_>,
+    pixels: &Bound<'_, PyAny>,
+    icc_profile: Option<PyBackedBytes>,
+    grey: bool,
+    colour_management: bool,
+    background: Option<&str>,
+    keep_alpha: bool,
+) -> PyResult<(Py<PyAny>, Option<String>)> {
+    let options = options(DEFAULT_MAX_PIXELS, colour_management, background, keep_alpha)?;
+    let (pixels, (height, width, channels)) = from_array(pixels)?;
+    if !matches!(channels, 3 | 4) || height == 0 || width == 0 {
+        return Err(PyValueError::new_err(format!(
+            "'pixels' has shape ({height}, {width}, {channels}); expected (height, width, 3 or 4)"
+        )));
+    }
+    let shape = (height, width, channels);
+    let finished = py.detach(|| decode::finish_pixels(BYTES, pixels, shape, icc_profile.as_deref(), grey, options));
+    let Decoded { pixels, channels, info } = finished.map_err(to_py)?;
+    Ok((to_array(py, pixels, (height, width, channels))?, info.converted_from))
+}
+
+/// The pixels of an array, copied, and its shape.
+fn from_array(array: &Bound<'_, PyAny>) -> PyResult<(Pixels, (usize, usize, usize))> {
+    let wrong = |_| PyValueError::new_err("'pixels' is not C-contiguous; use numpy.ascontiguousarray");
+    if let Ok(array) = array.extract::<PyReadonlyArray3<'_, u8>>() {
+        return Ok((Pixels::U8(array.as_slice().map_err(wrong)?.to_vec()), array.as_array().dim()));
+    }
+    if let Ok(array) = array.extract::<PyReadonlyArray3<'_, u16>>() {
+        return Ok((Pixels::U16(array.as_slice().map_err(wrong)?.to_vec()), array.as_array().dim()));
+    }
+    Err(PyTypeError::new_err("'pixels' is not a (height, width, channels) array of uint8 or uint16"))
 }
 
 /// Read an image's header, and decode nothing.
 ///
-/// What ``decode`` refuses for its header (alpha, animation, size, ...) is refused here as well.
+/// What ``decode`` refuses for its header (animation, size, a damaged profile, ...) is refused here as well.
 ///
 /// Parameters
 /// ----------
@@ -101,12 +246,16 @@ fn decode_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Py<PyA
 ///     A file, or the bytes of one.
 /// max_pixels : int, keyword-only
 ///     As in ``decode``.
+/// colour_management : bool, keyword-only
+///     As in ``decode``.
 ///
 /// Returns
 /// -------
 /// dict
 ///     ``height`` and ``width`` (after the orientation is applied), ``format`` (a ``name`` of
-///     ``formats``), ``bit_depth`` (8 or 16), ``orientation`` (of the EXIF block, 1..8), ``icc_profile`` (whether one is embedded).
+///     ``formats``), ``bit_depth`` (8 or 16), ``orientation`` (of the EXIF block, 1..8), ``icc_profile`` (whether one is embedded),
+///     ``alpha`` (whether there is an alpha channel, or a colour that stands for transparent), ``converted_from`` (the name of the
+///     profile that ``decode`` converts to sRGB, or None).
 ///
 /// Raises
 /// ------
@@ -120,16 +269,20 @@ fn decode_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Py<PyA
 /// >>> file = io.BytesIO()
 /// >>> Image.new("L", (4, 2)).save(file, "BMP")
 /// >>> probe(file.getvalue())
-/// {'height': 2, 'width': 4, 'format': 'bmp', 'bit_depth': 8, 'orientation': 1, 'icc_profile': False}
+/// {'height': 2, 'width': 4, 'format': 'bmp', 'bit_depth': 8, 'orientation': 1, 'icc_profile': False, 'alpha': False, 'converted_from': None}
 #[pyfunction(name = "probe")]
-#[pyo3(signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS), text_signature = "(source, *, max_pixels=268435456)")]
-fn probe_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Bound<'_, PyDict>> {
-    let options = Options { max_pixels, ..Options::default() };
+#[pyo3(
+    signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS, colour_management = true),
+    text_signature = "(source, *, max_pixels=268435456, colour_management=True)"
+)]
+fn probe_py(py: Python<'_>, source: Source, max_pixels: u64, colour_management: bool) -> PyResult<Bound<'_, PyDict>> {
+    let options = options(max_pixels, colour_management, None, true)?;
     let info = py.detach(|| match &source {
         Source::Path(path) => decode::probe_path(path, options),
         Source::Bytes(bytes) => decode::probe_bytes(BYTES, bytes, options),
     });
-    let Info { height, width, format, bit_depth, orientation, icc_profile } = info.map_err(to_py)?;
+    let Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from } =
+        info.map_err(to_py)?;
     let found = PyDict::new(py);
     found.set_item("height", height)?;
     found.set_item("width", width)?;
@@ -137,6 +290,8 @@ fn probe_py(py: Python<'_>, source: Source, max_pixels: u64) -> PyResult<Bound<'
     found.set_item("bit_depth", bit_depth)?;
     found.set_item("orientation", orientation)?;
     found.set_item("icc_profile", icc_profile)?;
+    found.set_item("alpha", alpha)?;
+    found.set_item("converted_from", converted_from)?;
     Ok(found)
 }
 
@@ -168,16 +323,23 @@ fn formats_py(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     FORMATS.iter().map(row).collect()
 }
 
-/// An array that owns `values`: they are not copied.
-fn array<T: Element>(py: Python<'_>, values: Vec<T>, info: &Info) -> PyResult<Py<PyAny>> {
-    let array = Array3::from_shape_vec((info.height, info.width, 3), values)
-        .map_err(|error| PyValueError::new_err(error.to_string()))?;
-    Ok(array.into_pyarray(py).into_any().unbind())
+/// An array that owns `pixels`: they are not copied.
+fn to_array(py: Python<'_>, pixels: Pixels, shape: (usize, usize, usize)) -> PyResult<Py<PyAny>> {
+    fn owned<T: Element>(py: Python<'_>, values: Vec<T>, shape: (usize, usize, usize)) -> PyResult<Py<PyAny>> {
+        let array = Array3::from_shape_vec(shape, values).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(array.into_pyarray(py).into_any().unbind())
+    }
+    match pixels {
+        Pixels::U8(values) => owned(py, values, shape),
+        Pixels::U16(values) => owned(py, values, shape),
+    }
 }
 
 /// Adds this file's functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(formats_py, m)?)?;
     m.add_function(wrap_pyfunction!(decode_py, m)?)?;
+    m.add_function(wrap_pyfunction!(compose_py, m)?)?;
+    m.add_function(wrap_pyfunction!(finish_pixels_py, m)?)?;
     m.add_function(wrap_pyfunction!(probe_py, m)?)
 }

@@ -19,6 +19,8 @@
  * @property {number} size
  * @property {number} stride
  * @property {number[]} strides
+ * @property {boolean} colour_management
+ * @property {Background[]} backgrounds
  * @property {{bytes: number, pixels: number, formats: string[]}} limits
  *
  * @typedef {object} Verdict
@@ -40,6 +42,16 @@
  * @property {number[]} ys
  * @property {number[]} xs
  *
+ * @typedef {"black" | "white" | "checker"} Background
+ *
+ * @typedef {object} Pixels
+ * @property {"sRGB" | "raw"} colours
+ * @property {string | null} intent
+ * @property {string | null} reference_profile
+ * @property {string | null} distorted_profile
+ * @property {Background[]} backgrounds
+ * @property {Background | null} background
+ *
  * @typedef {object} Patches
  * @property {(number | null)[]} score
  * @property {number[]} quality
@@ -54,6 +66,7 @@
  * @property {Verdict} verdict
  * @property {PatchClass[]} classes
  * @property {{of: "quality" | "score", values: (number | null)[]}} cuts
+ * @property {Pixels} pixels
  * @property {Grid} grid
  * @property {Patches} patches
  */
@@ -107,14 +120,15 @@ export async function predict(files, stride, signal) {
 }
 
 /**
- * Decode a file to the pixels that pixq sees: colour profiles are ignored, and its EXIF orientation is applied. The
+ * Decode a file to the pixels that pixq sees: converted to sRGB if pixq does that, with its EXIF orientation applied. The
  * service converts formats that the browser can't show, such as TIFF, to PNG.
  * @param {File} file
+ * @param {boolean} managed Whether colours are converted.
  * @returns {Promise<ImageBitmap>}
  */
-export async function decode(file) {
+export async function decode(file, managed) {
   /** @type {ImageBitmapOptions} */
-  const asStored = { colorSpaceConversion: "none", imageOrientation: "from-image" };
+  const asStored = { colorSpaceConversion: managed ? "default" : "none", imageOrientation: "from-image" };
   try {
     return await createImageBitmap(file, asStored);
   } catch {

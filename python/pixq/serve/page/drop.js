@@ -1,4 +1,31 @@
 // @ts-check
+/** @typedef {import("./api.js").Background} Background */
+
+/** Side and greys of a checker's squares, as in rust/core/src/decode/alpha.rs. */
+const SQUARE = 8;
+const GREYS = ["rgb(102 102 102)", "rgb(153 153 153)"];
+
+/**
+ * Draw an image on a background.
+ * @param {ImageBitmap} image
+ * @param {Background} background
+ * @returns {Promise<ImageBitmap>}
+ */
+async function onBackground(image, background) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  context.fillStyle = background === "checker" ? GREYS[0] : background;
+  context.fillRect(0, 0, image.width, image.height);
+  if (background === "checker") {
+    context.fillStyle = GREYS[1];
+    for (let y = 0; y < image.height; y += SQUARE) {
+      for (let x = (y + SQUARE) % (2 * SQUARE); x < image.width; x += 2 * SQUARE) context.fillRect(x, y, SQUARE, SQUARE);
+    }
+  }
+  context.drawImage(image, 0, 0);
+  return canvas.transferToImageBitmap();
+}
+
 /**
  * A zone that takes one image: chosen by button, dropped, or pasted.
  */
@@ -12,8 +39,10 @@ export class Zone {
     this.name = root.id;
     /** @type {File | null} */
     this.file = null;
-    /** @type {ImageBitmap | null} */
+    /** The image as it is shown: on a background if it has transparent pixels and has been scored. @type {ImageBitmap | null} */
     this.bitmap = null;
+    /** The image as it was decoded. @type {ImageBitmap | null} */
+    this.decoded = null;
     const input = /** @type {HTMLInputElement} */ (root.querySelector("input"));
     this.#part(".choose").addEventListener("click", () => input.click());
     input.addEventListener("change", () => {
@@ -39,9 +68,10 @@ export class Zone {
    * @param {ImageBitmap} bitmap
    */
   fill(file, bitmap) {
-    if (bitmap !== this.bitmap) this.bitmap?.close();
+    if (bitmap !== this.bitmap) this.#close();
     this.file = file;
     this.bitmap = bitmap;
+    this.decoded = bitmap;
     this.complain("");
     const thumb = /** @type {HTMLCanvasElement} */ (this.root.querySelector(".thumb"));
     const scale = Math.min(1, 480 / Math.max(bitmap.width, bitmap.height));
@@ -56,10 +86,39 @@ export class Zone {
     this.root.classList.add("full");
   }
 
-  /** Remove the image; its owner closes the bitmap. */
+  /**
+   * Put the image on the background that its score is of.
+   * @param {Background | null} background Null if both images are opaque.
+   */
+  async putOn(background) {
+    const { decoded } = this;
+    if (!decoded) return;
+    const shown = background === null ? decoded : await onBackground(decoded, background);
+    if (this.decoded !== decoded) return;
+    if (this.bitmap !== decoded && this.bitmap !== shown) this.bitmap?.close();
+    this.bitmap = shown;
+  }
+
+  #close() {
+    if (this.bitmap !== this.decoded) this.bitmap?.close();
+    this.decoded?.close();
+  }
+
+  /** Take the image out of the zone, as it was decoded. */
+  take() {
+    const { file, decoded } = this;
+    if (this.bitmap !== decoded) this.bitmap?.close();
+    this.bitmap = null;
+    this.decoded = null;
+    return file && decoded ? { file, decoded } : null;
+  }
+
+  /** Remove the image. */
   empty() {
+    this.#close();
     this.file = null;
     this.bitmap = null;
+    this.decoded = null;
     this.#part(".thumb").hidden = true;
     this.#say("");
     this.#part(".choose").textContent = "Choose a file";

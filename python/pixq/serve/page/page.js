@@ -97,7 +97,7 @@ async function load(zone, file) {
     if (model && file.size > model.limits.bytes) {
       throw new Refusal(`${file.name}: is larger than the limit of ${model.limits.bytes / 2 ** 20} MiB per file; choose a smaller one`);
     }
-    const bitmap = await decode(file);
+    const bitmap = await decode(file, model?.colour_management ?? true);
     if (newest.get(zone) !== wanted) {
       bitmap.close();
       return false;
@@ -121,9 +121,7 @@ const newest = new Map();
  */
 function refuse(zone, error) {
   conceal();
-  const { bitmap } = zone;
   zone.empty();
-  bitmap?.close();
   zone.complain(error instanceof Error ? error.message : String(error));
 }
 
@@ -154,6 +152,8 @@ async function score(same) {
   element("busy").hidden = false;
   try {
     const answer = await predict({ reference: files.reference, distorted: files.distorted }, Number(stride.value), own.signal);
+    if (own.signal.aborted) return;
+    for (const zone of zones) await zone.putOn(answer.pixels.background);
     if (own.signal.aborted) return;
     show(answer, same);
   } catch (error) {
@@ -244,12 +244,11 @@ function listen() {
     if (files.length) void take(zoneAt(document.activeElement) ?? (files.length > 1 ? reference : free()), files);
   });
   element("swap").addEventListener("click", () => {
-    const [first, second] = zones.map(({ file, bitmap }) => ({ file, bitmap }));
-    if (!first.file || !first.bitmap || !second.file || !second.bitmap) return;
-    // Neither bitmap is closed: each goes to the other zone.
-    for (const zone of zones) zone.bitmap = null;
-    reference.fill(second.file, second.bitmap);
-    distorted.fill(first.file, first.bitmap);
+    if (!reference.file || !distorted.file) return;
+    const [first, second] = zones.map(zone => zone.take());
+    if (!first || !second) return;
+    reference.fill(second.file, second.decoded);
+    distorted.fill(first.file, first.decoded);
     void score(false);
   });
   element("views").addEventListener("change", event => setView(/** @type {any} */ (event.target).value));

@@ -1,4 +1,6 @@
-//! Rows of grey or palette samples to rows of RGB.
+//! Rows of grey or palette samples to rows of RGB, and pixels with alpha to RGBA.
+
+use super::header::{Reason, zeroed};
 
 /// The colour of each sample value of up to 8 bits.
 pub(super) type Table = [[u8; 3]; 256];
@@ -49,4 +51,19 @@ pub(super) fn sixteen(row: &[u8], grey: bool, out: &mut [u16]) {
             *value = u16::from_be_bytes(sample);
         }
     }
+}
+
+/// RGBA of packed pixels of 1 (grey), 2 (grey and alpha), 3 or 4 channels; without alpha they are `opaque`.
+pub(super) fn rgba<T: Copy + Default>(packed: &[T], channels: usize, opaque: T) -> Reason<Vec<T>> {
+    let mut out = zeroed(packed.len() / channels * 4)?;
+    for (pixel, stored) in out.as_chunks_mut::<4>().0.iter_mut().zip(packed.chunks_exact(channels)) {
+        *pixel = match *stored {
+            [grey] => [grey, grey, grey, opaque],
+            [grey, alpha] => [grey, grey, grey, alpha],
+            [red, green, blue] => [red, green, blue, opaque],
+            [red, green, blue, alpha, ..] => [red, green, blue, alpha],
+            [] => [opaque; 4],
+        };
+    }
+    Ok(out)
 }

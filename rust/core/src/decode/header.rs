@@ -2,8 +2,9 @@
 //! taken for them.
 
 use super::Options;
+use super::colour::Declared;
 
-/// Pixels of a decoded image, packed rows of RGB.
+/// Pixels of a decoded image, packed rows of RGB or RGBA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pixels {
     /// 8 bits a channel.
@@ -23,9 +24,21 @@ pub(super) struct Header {
     pub bit_depth: u8,
     pub orientation: u8,
     pub icc_profile: bool,
+    /// Whether pixels have a fourth channel.
+    pub alpha: bool,
+    /// Whether red, green and blue are equal because the file is grey.
+    pub grey: bool,
+    /// Filled in only where colours are to be converted.
+    pub colour: Option<Declared>,
 }
 
 impl Header {
+    /// A header of 8 bits and nothing special.
+    pub fn new(height: usize, width: usize) -> Self {
+        let (bit_depth, orientation) = (8, 1);
+        Header { height, width, bit_depth, orientation, icc_profile: false, alpha: false, grey: false, colour: None }
+    }
+
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }
@@ -56,9 +69,12 @@ pub(super) const MAGIC: usize = 12;
 
 /// How to fix a file that ends early or holds damaged data.
 pub(super) const WHOLE: &str = "get an intact copy of the file";
-/// What is wrong with a file that has alpha, and how to fix it.
-pub(super) const FLATTEN: &str =
-    "has an alpha channel; flatten it first (put it on a background and save it without alpha)";
+/// What to do about colours that can't be converted.
+pub(super) const WITHOUT_PROFILE: &str =
+    "save it as sRGB, or compare raw samples with --no-colour-management (colour_management=False)";
+/// What is wrong with a file that has transparent pixels, and how to fix it.
+pub(super) const TRANSPARENT: &str = "has transparent pixels; save it without them, or choose what lies under them: --background white \
+     (background=\"white\")";
 
 pub(super) fn corrupt(format: &str, what: impl std::fmt::Display) -> String {
     format!("is a corrupt {format} ({what}); {WHOLE}")

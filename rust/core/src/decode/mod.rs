@@ -6,18 +6,20 @@
 //! so a forged header costs nothing but the bytes of the file.
 //!
 //! PNG, BMP and JPEG give the pixels of Pillow's `convert("RGB")`, bit for bit. Grey and palettes become RGB; 16-bit PNG and
-//! TIFF stay 16-bit; alpha is an error, as there is no one right background. The EXIF orientation is applied,
-//! an ICC profile is noted but not applied.
+//! TIFF stay 16-bit. Samples are converted to sRGB (see [`colour`]) unless the caller asks for raw ones, transparent pixels are
+//! an error unless the caller names a background or takes them as they are, and the EXIF orientation is applied.
 
 use std::cell::Cell;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use crate::error::{Error, Result};
 use crate::regular;
 
+mod alpha;
+mod colour;
 mod exif;
 mod expand;
 mod formats;
@@ -25,10 +27,11 @@ mod header;
 mod options;
 mod orient;
 
+use colour::{Conversion, Declared};
 pub use formats::{FORMATS, Format};
 pub use header::Pixels;
-use header::{Header, Reason, WHOLE, no_memory};
-pub use options::{Alpha, Colour, DEFAULT_MAX_PIXELS, Options};
+use header::{Header, Reason, TRANSPARENT, WHOLE, no_memory};
+pub use options::{Alpha, Background, Colour, DEFAULT_MAX_PIXELS, Options};
 
 /// What a file's header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +46,21 @@ pub struct Info {
     pub bit_depth: u8,
     /// The EXIF orientation, 1..=8; 1 where there is none.
     pub orientation: u8,
-    /// Whether an ICC profile is embedded. It is noted, never applied.
+    /// Whether an ICC profile is embedded.
     pub icc_profile: bool,
+    /// Whether there is an alpha channel, or a colour that stands for transparent.
+    pub alpha: bool,
+    /// The profile that samples are converted from; `None` where they stay as they are.
+    pub converted_from: Option<String>,
 }
 
 /// A decoded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// The pixels, (height, width, 3).
+    /// The pixels, (height, width, channels).
     pub pixels: Pixels,
+    /// 4 where transparent pixels were asked for and there are some, else 3.
+    pub channels: usize,
     /// What the header said.
     pub info: Info,
 }
@@ -71,9 +80,10 @@ pub fn decode_path(path: &Path, options: Options) -> Result<Decoded> {
 pub fn decode_bytes(name: &str, bytes: &[u8], options: Options) -> Result<Decoded> {
     guarded(name, || {
         let (format, image) = formats::open(bytes, options)?;
+        let conversion = conversion(&image.header)?;
         let stored = image.header;
-        let pixels = orient::apply((image.pixels)()?, stored.height, stored.width, stored.orientation)?;
-        Ok(Decoded { pixels, info: info(stored, format) })
+        let pixels = (image.pixels)()?;
+        finish(pixels, format, stored, conversion.as_deref(), options.alpha)
     })
 }
 
@@ -93,15 +103,91 @@ pub fn probe_path(path: &Path, options: Options) -> Result<Info> {
 pub fn probe_bytes(name: &str, bytes: &[u8], options: Options) -> Result<Info> {
     guarded(name, || {
         let (format, image) = formats::open(bytes, options)?;
-        Ok(info(image.header, format))
+        let conversion = conversion(&image.header)?;
+        Ok(info(image.header, format, conversion.as_deref()))
     })
 }
 
+/// How the samples of an image become sRGB; `None` if they stay as they are.
+fn conversion(header: &Header) -> Reason<Option<Arc<Conversion>>> {
+    match &header.colour {
+        Some(declared) => colour::conversion(declared, header.grey),
+        None => Ok(None),
+    }
+}
+
+/// From stored pixels to those the caller asked for.
+fn finish(
+    mut pixels: Pixels,
+    format: &'static str,
+    header: Header,
+    conversion: Option<&Conversion>,
+    alpha: Alpha,
+) -> Reason<Decoded> {
+    let mut channels = if header.alpha { 4 } else { 3 };
+    if channels == 4 && alpha::is_opaque(&pixels) {
+        (pixels, channels) = (alpha::dropped(pixels)?, 3);
+    }
+    if channels == 4 && alpha == Alpha::Refuse {
+        return Err(TRANSPARENT.into());
+    }
+    if let Some(conversion) = conversion {
+        conversion.apply(&mut pixels, channels)?;
+    }
+    let (height, width, orientation) = (header.height, header.width, header.orientation);
+    let info = info(header, format, conversion);
+    if channels == 4 {
+        pixels = orient::apply::<4>(pixels, height, width, orientation)?;
+        if let Alpha::On(background) = alpha {
+            (pixels, channels) = (alpha::composed(&pixels, info.width, background)?, 3);
+        }
+    } else {
+        pixels = orient::apply::<3>(pixels, height, width, orientation)?;
+    }
+    Ok(Decoded { pixels, channels, info })
+}
+
 /// What the header of a stored image says, with the EXIF orientation applied.
-fn info(header: Header, format: &'static str) -> Info {
-    let Header { height, width, bit_depth, orientation, icc_profile } = header;
+fn info(header: Header, format: &'static str, conversion: Option<&Conversion>) -> Info {
+    let Header { height, width, bit_depth, orientation, icc_profile, alpha, .. } = header;
     let (height, width) = if orientation >= 5 { (width, height) } else { (height, width) };
-    Info { height, width, format, bit_depth, orientation, icc_profile }
+    let converted_from = conversion.map(|conversion| conversion.from.clone());
+    Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from }
+}
+
+/// Puts RGBA of `width` columns on a background.
+///
+/// # Errors
+/// [`Error::Decode`] if there is no memory for it.
+pub fn compose(rgba: &Pixels, width: usize, background: Background) -> Result<Pixels> {
+    guarded("image", || alpha::composed(rgba, width, background))
+}
+
+/// Converts and composes pixels that another reader decoded, of a file with this ICC profile, as [`decode_bytes`] does.
+///
+/// # Errors
+/// [`Error::Decode`] if the profile can't be used, or pixels are transparent and that is not wanted.
+pub fn finish_pixels(
+    name: &str,
+    pixels: Pixels,
+    (height, width, channels): (usize, usize, usize),
+    icc_profile: Option<&[u8]>,
+    grey: bool,
+    options: Options,
+) -> Result<Decoded> {
+    guarded(name, || {
+        let declared = icc_profile.filter(|_| options.colour == Colour::Srgb);
+        let header = Header {
+            bit_depth: if matches!(pixels, Pixels::U16(_)) { 16 } else { 8 },
+            icc_profile: icc_profile.is_some(),
+            alpha: channels == 4,
+            grey,
+            colour: declared.map(|bytes| Declared::Icc(bytes.to_vec())),
+            ..Header::new(height, width)
+        };
+        let conversion = conversion(&header)?;
+        finish(pixels, "other", header, conversion.as_deref(), options.alpha)
+    })
 }
 
 thread_local! {

@@ -32,6 +32,35 @@ pub enum Alpha {
     Refuse,
     /// It is given as a fourth channel.
     Keep,
+    /// The image is put on a background.
+    #[serde(untagged)]
+    On(Background),
+}
+
+/// What lies under transparent pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Background {
+    /// Black.
+    Black,
+    /// White.
+    White,
+    /// Squares of 8x8 pixels, alternately 102 and 153 of 255, from the top left corner.
+    Checker,
+}
+
+impl Background {
+    /// All of them.
+    pub const ALL: [Background; 3] = [Background::Black, Background::White, Background::Checker];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Background::Black => "black",
+            Background::White => "white",
+            Background::Checker => "checker",
+        }
+    }
 }
 
 /// The largest image that is decoded by default: 2^28 pixels.

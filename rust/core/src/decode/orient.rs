@@ -6,18 +6,23 @@ use super::header::{Pixels, Reason, zeroed};
 const BLOCK: usize = 32;
 
 /// Turns and mirrors `pixels`, which are stored as `height` rows of `width`.
-pub(super) fn apply(pixels: Pixels, height: usize, width: usize, orientation: u8) -> Reason<Pixels> {
+pub(super) fn apply<const N: usize>(pixels: Pixels, height: usize, width: usize, orientation: u8) -> Reason<Pixels> {
     Ok(match pixels {
         _ if !(2..=8).contains(&orientation) => pixels,
-        Pixels::U8(stored) => Pixels::U8(turned(&stored, height, width, orientation)?),
-        Pixels::U16(stored) => Pixels::U16(turned(&stored, height, width, orientation)?),
+        Pixels::U8(stored) => Pixels::U8(turned::<_, N>(&stored, height, width, orientation)?),
+        Pixels::U16(stored) => Pixels::U16(turned::<_, N>(&stored, height, width, orientation)?),
     })
 }
 
-fn turned<T: Copy + Default>(stored: &[T], height: usize, width: usize, orientation: u8) -> Reason<Vec<T>> {
+fn turned<T: Copy + Default, const N: usize>(
+    stored: &[T],
+    height: usize,
+    width: usize,
+    orientation: u8,
+) -> Reason<Vec<T>> {
     let mut out = zeroed(stored.len())?;
-    let (source, _) = stored.as_chunks::<3>();
-    let (target, _) = out.as_chunks_mut::<3>();
+    let (source, _) = stored.as_chunks::<N>();
+    let (target, _) = out.as_chunks_mut::<N>();
     let (last_row, last_column) = (height - 1, width - 1);
     // Where the output's pixel (y, x) is stored.
     let place = |y: usize, x: usize| match orientation {

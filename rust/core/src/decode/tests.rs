@@ -179,9 +179,9 @@ proptest! {
     #[test]
     fn orientations_undo_one_another(height in 1_usize..70, width in 1_usize..70, value in 1_u8..9) {
         let stored: Vec<u16> = (0..height * width * 3).map(|i| i as u16).collect();
-        let turned = orient::apply(Pixels::U16(stored.clone()), height, width, value).unwrap();
+        let turned = orient::apply::<3>(Pixels::U16(stored.clone()), height, width, value).unwrap();
         let back = match value { 6 => 8, 8 => 6, other => other };
         let (rows, columns) = if value >= 5 { (width, height) } else { (height, width) };
-        prop_assert_eq!(orient::apply(turned, rows, columns, back).unwrap(), Pixels::U16(stored));
+        prop_assert_eq!(orient::apply::<3>(turned, rows, columns, back).unwrap(), Pixels::U16(stored));
     }
 }

@@ -27,10 +27,14 @@ pub struct ImageInfo {
     pub width: usize,
     /// PSNR of the whole distorted image in dB; `None` where it equals its reference.
     pub psnr: Option<f64>,
-    /// Whether the reference file carries an ICC profile (never applied).
+    /// Whether the reference file carries an ICC profile.
     pub reference_icc: bool,
     /// Whether the distorted file does.
     pub distorted_icc: bool,
+    /// The profile that the reference's samples were converted from; `None` if they were taken as they are.
+    pub reference_profile: Option<String>,
+    /// That of the distorted image.
+    pub distorted_profile: Option<String>,
     /// BLAKE3 of the reference file, lower-case hex.
     pub reference_blake3: String,
     /// BLAKE3 of the distorted file.
@@ -106,6 +110,8 @@ impl Cutter {
             psnr: psnr_of(psnr::mse(&reference, &distorted, None)?),
             reference_icc: pair.reference.icc,
             distorted_icc: pair.distorted.icc,
+            reference_profile: pair.reference.converted_from.clone(),
+            distorted_profile: pair.distorted.converted_from.clone(),
             reference_blake3: pair.reference.blake3.clone(),
             distorted_blake3: pair.distorted.blake3.clone(),
             blend_with_blake3: pair.blend_with.clone(),

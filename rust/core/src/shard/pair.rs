@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::spec::{ImageSpec, Spec};
-use crate::decode::{self, Options, Pixels};
+use crate::decode::{self, Info, Options, Pixels};
 use crate::error::Error;
 use crate::view::View;
 
@@ -15,6 +15,8 @@ pub(super) struct Image {
     height: usize,
     width: usize,
     pub icc: bool,
+    /// The profile that samples were converted from.
+    pub converted_from: Option<String>,
     /// BLAKE3 of the file, lower-case hex.
     pub blake3: String,
 }
@@ -27,9 +29,9 @@ impl Image {
         };
         let (blake3, decoded) =
             decode::with_file(&root.join(file), read).map_err(|error| (file.to_string(), reason(error)))?;
-        let (height, width, icc) = (decoded.info.height, decoded.info.width, decoded.info.icc_profile);
+        let Info { height, width, icc_profile: icc, converted_from, .. } = decoded.info;
         match decoded.pixels {
-            Pixels::U8(data) => Ok(Self { data, height, width, icc, blake3 }),
+            Pixels::U8(data) => Ok(Self { data, height, width, icc, converted_from, blake3 }),
             Pixels::U16(_) => {
                 Err((file.into(), "has 16 bits per channel, but a patch set stores 8; convert the image first".into()))
             }
@@ -78,7 +80,7 @@ impl<'a> Pair<'a> {
         root: &Path,
         shard: &Spec,
     ) -> Result<(Self, &'a mut Rows), (String, String)> {
-        let options = Options { max_pixels: shard.max_pixels, ..Options::default() };
+        let options = shard.decode;
         if cache.image.is_none() || cache.file != spec.reference {
             cache.rows.clear();
             cache.file.clone_from(&spec.reference);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode;
 use crate::fuse::Fusion;
 use crate::view::Region;
 
@@ -90,8 +91,8 @@ pub struct Spec {
     pub min_difference: u8,
     /// What to do with those.
     pub unchanged: Unchanged,
-    /// Larger images are refused.
-    pub max_pixels: u64,
+    /// How the images are decoded.
+    pub decode: decode::Options,
     /// The image pairs. Pairs of one reference stand together, so it is decoded once.
     pub images: Vec<ImageSpec>,
 }

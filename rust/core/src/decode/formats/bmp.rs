@@ -3,10 +3,12 @@
 //! Written here because the pixels must equal Pillow's: the `image` crate rounds 15- and 16-bit colours to
 //! nearest (3 of 31 to 25) where Pillow rounds down (to 24), and knows fewer headers.
 
+use crate::decode::colour::Declared;
 use crate::decode::expand::{self, Table};
 use crate::decode::header::{
-    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, truncated, zeroed,
+    Decoder, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, truncated, zeroed,
 };
+use crate::decode::{Colour, Options};
 
 const FILE_HEADER: usize = 14;
 /// A run-length code of two bytes writes up to 255 pixels, a skip of four 255 rows.
@@ -20,12 +22,14 @@ enum Kind {
     Sixteen([u16; 3]),
     /// Bytes a pixel, and which of them are red, green and blue.
     Bytes(usize, [usize; 3]),
+    /// Which of four bytes are red, green, blue and alpha.
+    Transparent([usize; 4]),
 }
 
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| bytes.starts_with(b"BM"),
     open: |bytes, options| {
-        let image = Bmp::open(bytes, options.max_pixels)?;
+        let image = Bmp::open(bytes, options)?;
         Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
     },
 };
@@ -42,7 +46,7 @@ struct Bmp<'a> {
 }
 
 impl<'a> Bmp<'a> {
-    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+    fn open(bytes: &'a [u8], options: Options) -> Reason<Self> {
         let short = || truncated("BMP");
         let word = |at: usize| bytes.get(at..at + 2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]])));
         let long = |at: usize| bytes.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
@@ -67,8 +71,8 @@ impl<'a> Bmp<'a> {
             let height = if top_down { height.wrapping_neg() } else { height };
             (field(4)?, height, bits, field(16)?, field(32)?, top_down)
         };
-        let (height, width) = checked_size(height.into(), width.into(), max_pixels)?;
-        let header = Header { height, width, bit_depth: 8, orientation: 1, icc_profile: false };
+        let (height, width) = checked_size(height.into(), width.into(), options.max_pixels)?;
+        let mut header = Header::new(height, width);
         let masks = || -> Reason<[u32; 4]> {
             // In the 40-byte header the masks follow it, and there is none for alpha.
             let alpha = if size >= 56 { field(52)? } else { 0 };
@@ -89,6 +93,16 @@ impl<'a> Bmp<'a> {
                 ));
             }
         };
+        header.alpha = matches!(kind, Kind::Transparent(_));
+        // Version 5 may carry a profile; its place is counted from the information header.
+        if size == 124 && field(56)? == u32::from_be_bytes(*b"MBED") {
+            header.icc_profile = true;
+            let (start, length) = (FILE_HEADER + field(112)? as usize, field(116)? as usize);
+            let profile = bytes.get(start..).and_then(|rest| rest.get(..length)).ok_or_else(short)?;
+            if options.colour == Colour::Srgb {
+                header.colour = Some(Declared::Icc(profile.to_vec()));
+            }
+        }
         let mut palette = Box::new([[0; 3]; 256]);
         let mut offset = offset as usize;
         if matches!(kind, Kind::Palette | Kind::RunLength) {
@@ -129,7 +143,8 @@ impl<'a> Bmp<'a> {
     }
 
     fn pixels(self) -> Reason<Vec<u8>> {
-        let mut out = zeroed(self.header.pixels() * 3)?;
+        let channels = if self.header.alpha { 4 } else { 3 };
+        let mut out = zeroed(self.header.pixels() * channels)?;
         let (stored, bits, stride) = match self.kind {
             Kind::RunLength => (&self.unpacked()?[..], 8, self.header.width),
             _ => (&self.bytes[self.offset..], self.bits, self.stride()),
@@ -137,7 +152,7 @@ impl<'a> Bmp<'a> {
         let rows = stored.chunks(stride).take(self.header.height).enumerate();
         for (index, row) in rows {
             let y = if self.top_down { index } else { self.header.height - 1 - index };
-            let out = &mut out[y * self.header.width * 3..][..self.header.width * 3];
+            let out = &mut out[y * self.header.width * channels..][..self.header.width * channels];
             match self.kind {
                 Kind::Palette | Kind::RunLength => expand::look_up(row, bits, &self.palette, out),
                 Kind::Sixteen(widths) => sixteen(row, widths, out),
@@ -153,7 +168,16 @@ impl<'a> Bmp<'a> {
                         *pixel = places.map(|place| stored[place]);
                     }
                 }
+                Kind::Transparent(places) => {
+                    for (pixel, stored) in out.as_chunks_mut::<4>().0.iter_mut().zip(row.as_chunks::<4>().0) {
+                        *pixel = places.map(|place| stored[place]);
+                    }
+                }
             }
+        }
+        // Many writers leave the fourth byte at 0 and mean nothing by it, and no viewer shows nothing.
+        if self.header.alpha && out.as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 0) {
+            out.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel[3] = u8::MAX);
         }
         Ok(out)
     }
@@ -224,7 +248,15 @@ fn from_masks(bits: u32, masks: [u32; 4]) -> Reason<Kind> {
         (16, [0xf800, 0x07e0, 0x001f]) => Ok(Kind::Sixteen([5, 6, 5])),
         (16, [0x7c00, 0x03e0, 0x001f]) => Ok(Kind::Sixteen([5, 5, 5])),
         (24, [0xff_0000, 0xff00, 0xff]) => Ok(Kind::Bytes(3, [2, 1, 0])),
-        (32, _) if alpha != 0 || masks == [0; 4] => Err(FLATTEN.into()),
+        (32, [0x00ff_0000, 0x0000_ff00, 0x0000_00ff]) if alpha == 0xff00_0000 => Ok(Kind::Transparent([2, 1, 0, 3])),
+        (32, [0x0000_00ff, 0x0000_ff00, 0x00ff_0000]) if alpha == 0xff00_0000 => Ok(Kind::Transparent([0, 1, 2, 3])),
+        (32, [0xff00_0000, 0x00ff_0000, 0x0000_ff00]) if alpha == 0xff => Ok(Kind::Transparent([3, 2, 1, 0])),
+        (32, [0x0000_ff00, 0x00ff_0000, 0xff00_0000]) if alpha == 0xff => Ok(Kind::Transparent([1, 2, 3, 0])),
+        // Without masks the order is the usual one.
+        (32, [0, 0, 0]) if alpha == 0 => Ok(Kind::Transparent([2, 1, 0, 3])),
+        (32, _) if alpha != 0 => {
+            Err(format!("is a BMP with the colour masks {red:#x}, {green:#x}, {blue:#x}, {alpha:#x}; save it as PNG"))
+        }
         (32, [0x00ff_0000, 0x0000_ff00, 0x0000_00ff]) => Ok(Kind::Bytes(4, [2, 1, 0])),
         (32, [0xff00_0000, 0x00ff_0000, 0x0000_ff00]) => Ok(Kind::Bytes(4, [3, 2, 1])),
         (32, [0xff00_0000, 0x0000_ff00, 0x0000_00ff]) => Ok(Kind::Bytes(4, [3, 1, 0])),

@@ -13,10 +13,13 @@ use std::cell::Cell;
 
 use turbojpeg::{Decompressor, PixelFormat};
 
+use crate::decode::colour::Declared;
 use crate::decode::exif;
 use crate::decode::header::{
-    Decoder, Header, Image, Pixels, Reason, WHOLE, checked_claim, checked_size, corrupt, truncated, zeroed,
+    Decoder, Header, Image, Pixels, Reason, WHOLE, WITHOUT_PROFILE, checked_claim, checked_size, corrupt, truncated,
+    zeroed,
 };
+use crate::decode::{Colour, Options};
 
 /// More scans than any encoder writes; each costs a pass over the whole picture.
 const MOST_SCANS: u32 = 500;
@@ -31,7 +34,7 @@ thread_local! {
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| bytes.starts_with(b"\xff\xd8\xff"),
     open: |bytes, options| {
-        let image = Jpeg::open(bytes, options.max_pixels)?;
+        let image = Jpeg::open(bytes, options)?;
         Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
     },
 };
@@ -44,9 +47,9 @@ struct Jpeg<'a> {
 }
 
 impl<'a> Jpeg<'a> {
-    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+    fn open(bytes: &'a [u8], options: Options) -> Reason<Self> {
         let mut frame = None;
-        let (mut orientation, mut icc_profile, mut untidy) = (None, false, false);
+        let (mut orientation, mut icc, mut untidy) = (None, Vec::new(), false);
         let mut segments = Segments::new(bytes);
         while let Some(Segment { marker, data, .. }) = segments.next()? {
             untidy |= tidied(marker, data).is_some();
@@ -57,7 +60,9 @@ impl<'a> Jpeg<'a> {
                 (0xe1, [b'E', b'x', b'i', b'f', 0, 0, block @ ..]) if orientation.is_none() => {
                     orientation = Some(exif::orientation(block));
                 }
-                (0xe2, data) if data.starts_with(b"ICC_PROFILE\0") => icc_profile = true,
+                (0xe2, [b'I', b'C', b'C', b'_', b'P', b'R', b'O', b'F', b'I', b'L', b'E', 0, part @ ..]) => {
+                    icc.push(part)
+                }
                 _ => {}
             }
         }
@@ -66,7 +71,7 @@ impl<'a> Jpeg<'a> {
             return Err(corrupt("JPEG", "it has no frame header"));
         };
         let (height, width) = (u16::from_be_bytes([h0, h1]), u16::from_be_bytes([w0, w1]));
-        let (height, width) = checked_size(height.into(), width.into(), max_pixels)?;
+        let (height, width) = checked_size(height.into(), width.into(), options.max_pixels)?;
         if precision != 8 {
             return Err(format!("is a JPEG with {precision} bits per channel; save it with 8"));
         }
@@ -76,7 +81,12 @@ impl<'a> Jpeg<'a> {
             n => return Err(format!("is a JPEG with {n} channels; convert it to RGB first")),
         }
         let orientation = orientation.unwrap_or(1);
-        let header = Header { height, width, bit_depth: 8, orientation, icc_profile };
+        let icc_profile = !icc.is_empty();
+        let colour = match options.colour {
+            Colour::Srgb if icc_profile => Some(Declared::Icc(joined(icc)?)),
+            _ => None,
+        };
+        let header = Header { orientation, icc_profile, grey: components == 1, colour, ..Header::new(height, width) };
         // Arithmetic coding (0xc8 and above) has no such bound.
         if marker < 0xc8 {
             checked_claim(&header, header.pixels() as u64, bytes.len(), MOST_PIXELS_A_BYTE)?;
@@ -133,6 +143,20 @@ fn describe(error: turbojpeg::Error) -> String {
     } else {
         corrupt("JPEG", text)
     }
+}
+
+/// The ICC profile, whose parts carry their number and how many there are (ICC.1, annex B.4).
+fn joined(mut parts: Vec<&[u8]>) -> Reason<Vec<u8>> {
+    parts.sort_by_key(|part| part.first().copied());
+    let count = parts.len();
+    let whole = parts
+        .iter()
+        .zip(1..)
+        .all(|(part, number)| matches!(part, [n, of, ..] if usize::from(*n) == number && usize::from(*of) == count));
+    if !whole {
+        return Err(format!("has an ICC profile of which parts are missing; {WITHOUT_PROFILE}"));
+    }
+    Ok(parts.iter().flat_map(|part| &part[2..]).copied().collect())
 }
 
 /// One segment of the header.

@@ -3,11 +3,13 @@
 //! The samples are read here and not by the `tiff` crate, which refuses tiles whose LZW data have no end code, panics on
 //! tiles of single planes, and knows neither palettes nor inverted grey.
 
+use crate::decode::colour::Declared;
 use crate::decode::exif::Directory;
 use crate::decode::expand::{self, Table};
 use crate::decode::header::{
-    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, truncated, zeroed,
+    Decoder, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, truncated, zeroed,
 };
+use crate::decode::{Colour as Asked, Options};
 
 mod chunks;
 
@@ -27,7 +29,7 @@ enum Colour {
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]),
     open: |bytes, options| {
-        let image = Tiff::open(bytes, options.max_pixels)?;
+        let image = Tiff::open(bytes, options)?;
         Ok(Image::new(image.header.clone(), || image.pixels()))
     },
 };
@@ -37,15 +39,17 @@ struct Tiff<'a> {
     layout: Layout<'a>,
     colour: Colour,
     palette: Option<Box<Table>>,
+    /// Whether there is alpha, and colours have been multiplied with it.
+    alpha: Option<bool>,
 }
 
 impl<'a> Tiff<'a> {
-    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+    fn open(bytes: &'a [u8], options: Options) -> Reason<Self> {
         let directory = Directory::first(bytes).ok_or_else(|| truncated("TIFF"))?;
         let value = |tag, default| {
             directory.first_value(tag, default).ok_or_else(|| corrupt("TIFF", format_args!("tag {tag} is unreadable")))
         };
-        let (height, width) = checked_size(value(257, 0)?, value(256, 0)?, max_pixels)?;
+        let (height, width) = checked_size(value(257, 0)?, value(256, 0)?, options.max_pixels)?;
         if directory.more {
             return Err("is a TIFF with several pages; save the page you want as a separate file".into());
         }
@@ -59,12 +63,12 @@ impl<'a> Tiff<'a> {
             _ => return Err("is a TIFF that is not grey, RGB or palette; convert it to RGB first".into()),
         };
         let channels = if colour == Colour::Rgb { 3 } else { 1 };
-        if samples != channels {
-            return Err(match value(338, 0)? {
-                1 | 2 => FLATTEN.into(),
-                _ => format!("is a TIFF with {samples} channels; convert it to RGB first"),
-            });
-        }
+        // ExtraSamples: 1 is alpha that the colours have been multiplied with, 2 alpha that they have not.
+        let alpha = match value(338, 0)? {
+            extra @ (1 | 2) if samples == channels + 1 && colour != Colour::Palette => Some(extra == 1),
+            _ if samples == channels => None,
+            _ => return Err(format!("is a TIFF with {samples} channels; convert it to RGB first")),
+        };
         let deep = bits > 16 || !matches!(value(339, 1)?, 1 | 4);
         if deep {
             return Err("holds signed, floating-point or 32-bit samples; convert it to 8 or 16 bits per channel".into());
@@ -72,6 +76,7 @@ impl<'a> Tiff<'a> {
         let supported = match colour {
             Colour::Rgb => matches!(bits, 8 | 16),
             Colour::Palette => matches!(bits, 1 | 2 | 4 | 8),
+            _ if alpha.is_some() => matches!(bits, 8 | 16),
             _ => matches!(bits, 1 | 2 | 4 | 8 | 16),
         };
         if !supported {
@@ -89,18 +94,32 @@ impl<'a> Tiff<'a> {
             bit_depth: if bits == 16 { 16 } else { 8 },
             orientation: directory.orientation(),
             icc_profile: directory.find(34675).is_some(),
+            alpha: alpha.is_some(),
+            grey: matches!(colour, Colour::WhiteIsZero | Colour::BlackIsZero),
+            colour: directory.find(34675).filter(|_| options.colour == Asked::Srgb).map(|entry| {
+                let end = usize::try_from(entry.count).ok().and_then(|count| entry.at.checked_add(count));
+                // A profile that is not there is as unreadable as one that is damaged.
+                Declared::Icc(end.and_then(|end| bytes.get(entry.at..end)).unwrap_or_default().to_vec())
+            }),
         };
         let row = (width as u64 * samples * u64::from(bits)).div_ceil(8);
         checked_claim(&header, row * height as u64, bytes.len(), BEST_COMPRESSION)?;
         let palette = if colour == Colour::Palette { Some(palette(&directory, bits)?) } else { None };
         let layout = Layout::read(bytes, &directory, (height, width), samples as usize, bits)?;
-        Ok(Tiff { header, layout, colour, palette })
+        Ok(Tiff { header, layout, colour, palette, alpha })
     }
 
     fn pixels(self) -> Reason<Pixels> {
         let width = self.header.width;
         let samples = self.header.pixels() * 3;
         let bits = self.layout.bits;
+        if let Some(multiplied) = self.alpha {
+            let inverted = self.colour == Colour::WhiteIsZero;
+            return match self.layout.stored()? {
+                Stored::U8(stored) => rgba(&stored, self.header.pixels(), inverted, multiplied).map(Pixels::U8),
+                Stored::U16(stored) => rgba(&stored, self.header.pixels(), inverted, multiplied).map(Pixels::U16),
+            };
+        }
         match (self.layout.stored()?, self.colour) {
             (Stored::U8(stored), Colour::Rgb) => Ok(Pixels::U8(stored)),
             (Stored::U16(stored), Colour::Rgb) => Ok(Pixels::U16(stored)),
@@ -144,4 +163,23 @@ fn palette(directory: &Directory<'_>, bits: u8) -> Reason<Box<Table>> {
         *entry = std::array::from_fn(|channel| (wide[channel * colours + index] >> shift) as u8);
     }
     Ok(table)
+}
+
+/// Grey or RGB with alpha to RGBA whose colours are not multiplied with it. Inverted colours are white at 0.
+fn rgba<T>(stored: &[T], pixels: usize, inverted: bool, multiplied: bool) -> Reason<Vec<T>>
+where
+    T: Copy + Default + Into<u32> + TryFrom<u32>,
+{
+    let most = (1_u64 << (8 * size_of::<T>())) - 1;
+    let mut out = expand::rgba(stored, stored.len() / pixels, T::default())?;
+    for pixel in out.as_chunks_mut::<4>().0 {
+        let alpha = u64::from(pixel[3].into());
+        for value in &mut pixel[..3] {
+            let wide = u64::from((*value).into());
+            let wide = if inverted { most - wide } else { wide };
+            let wide = if multiplied && alpha > 0 { (wide * most + alpha / 2) / alpha } else { wide };
+            *value = T::try_from(wide.min(most) as u32).unwrap_or_default();
+        }
+    }
+    Ok(out)
 }

@@ -7,15 +7,15 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
+use crate::decode::colour::Declared;
 use crate::decode::exif;
-use crate::decode::header::{
-    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_size, corrupt, room, truncated, zeroed,
-};
+use crate::decode::header::{Decoder, Header, Image, Pixels, Reason, checked_size, corrupt, room, truncated, zeroed};
+use crate::decode::{Colour, Options};
 
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]),
     open: |bytes, options| {
-        let image = Webp::open(bytes, options.max_pixels)?;
+        let image = Webp::open(bytes, options)?;
         Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
     },
 };
@@ -26,8 +26,8 @@ struct Webp<'a> {
 }
 
 impl<'a> Webp<'a> {
-    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
-        let mut header = Header { height: 0, width: 0, bit_depth: 8, orientation: 1, icc_profile: false };
+    fn open(bytes: &'a [u8], options: Options) -> Reason<Self> {
+        let mut header = Header::new(0, 0);
         let mut frame = None;
         let mut rest = &bytes[Self::MAGIC..];
         // A lone byte may be left by writers that pad the file and not its last chunk.
@@ -37,23 +37,26 @@ impl<'a> Webp<'a> {
                 // Three bytes of tag, three of start code, then 14 bits of width and of height.
                 (b"VP8 ", [_, _, _, _, _, _, w0, w1, h0, h1, ..]) if frame.is_none() => {
                     let side = |low, high| u64::from(u16::from_le_bytes([low, high]) & 0x3fff);
-                    frame = Some(checked_size(side(*h0, *h1), side(*w0, *w1), max_pixels)?);
+                    frame = Some(checked_size(side(*h0, *h1), side(*w0, *w1), options.max_pixels)?);
                 }
                 (b"EXIF", block) => header.orientation = exif::orientation(block),
-                (b"ICCP", _) => header.icc_profile = true,
+                (b"ICCP", profile) => {
+                    header.icc_profile = true;
+                    if options.colour == Colour::Srgb {
+                        header.colour = Some(Declared::Icc(profile.to_vec()));
+                    }
+                }
                 _ => {}
             }
             rest = after;
         }
         let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(describe)?;
         let (width, height) = decoder.dimensions();
-        (header.height, header.width) = checked_size(height.into(), width.into(), max_pixels)?;
+        (header.height, header.width) = checked_size(height.into(), width.into(), options.max_pixels)?;
         if decoder.is_animated() {
             return Err("is an animated WebP; save the frame you want as a plain image".into());
         }
-        if decoder.has_alpha() {
-            return Err(FLATTEN.into());
-        }
+        header.alpha = decoder.has_alpha();
         if frame.is_some_and(|size| size != (header.height, header.width)) {
             return Err(corrupt("WebP", "its frame differs in size from its canvas"));
         }
@@ -65,7 +68,8 @@ impl<'a> Webp<'a> {
 
     fn pixels(mut self) -> Reason<Vec<u8>> {
         // The crate's own buffers (RGBA of a lossless file) would end the process if there were no memory.
-        let mut out = zeroed(self.header.pixels() * 3)?;
+        let channels = if self.header.alpha { 4 } else { 3 };
+        let mut out = zeroed(self.header.pixels() * channels)?;
         room::<[u8; 4]>(self.header.pixels())?;
         self.decoder.read_image(&mut out).map_err(describe)?;
         Ok(out)

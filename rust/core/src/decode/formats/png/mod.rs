@@ -1,8 +1,8 @@
 //! PNG, by the `png` crate; 8-bit RGB without interlacing, which is nearly every PNG, by a shorter way.
 //!
 //! The chunks are walked here first, which costs nothing beside inflating: what a chunk's mere presence
-//! decides (alpha, animation, orientation, profile) is known before a pixel is decoded, a file that ends
-//! before its `IEND` is refused, and text and profiles, which may be deflate bombs, are never inflated.
+//! decides (alpha, animation, orientation, colours) is known before a pixel is decoded, a file that ends
+//! before its `IEND` is refused, and text, which may be a deflate bomb, is never inflated, a profile only to a limit.
 //!
 //! Every chunk's CRC is checked. The Adler-32 of the deflate stream is not: the same bytes are under the CRC.
 //!
@@ -12,13 +12,15 @@
 use std::io::Cursor;
 
 use fdeflate::Decompressor;
-use png::{BitDepth, ColorType, DecodeOptions, DecodingError, Limits, Reader};
+use png::{BitDepth, ColorType, DecodeOptions, DecodingError, Limits, Reader, Transformations};
 
+use crate::decode::colour::Declared;
 use crate::decode::exif;
 use crate::decode::expand::{self, Table};
 use crate::decode::header::{
-    Decoder, FLATTEN, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, truncated, zeroed,
+    Decoder, Header, Image, Pixels, Reason, WITHOUT_PROFILE, checked_claim, checked_size, corrupt, truncated, zeroed,
 };
+use crate::decode::{Colour, Options};
 
 /// Deflate can't do better than 258 bytes for two bits.
 const BEST_DEFLATE: u64 = 1032;
@@ -30,7 +32,7 @@ mod unfilter;
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
     open: |bytes, options| {
-        let image = Png::open(bytes, options.max_pixels)?;
+        let image = Png::open(bytes, options)?;
         Ok(Image::new(image.header.clone(), || image.pixels()))
     },
 };
@@ -43,7 +45,7 @@ struct Png<'a> {
 }
 
 impl<'a> Png<'a> {
-    fn open(bytes: &'a [u8], max_pixels: u64) -> Reason<Self> {
+    fn open(bytes: &'a [u8], options: Options) -> Reason<Self> {
         let first = chunk(&bytes[SIGNATURE..]).ok_or_else(|| truncated("PNG"))?;
         let (kind, ihdr, mut rest) = (first.kind, first.data, first.after);
         let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, compression, filter, interlace] = ihdr else {
@@ -53,26 +55,36 @@ impl<'a> Png<'a> {
             return Err(corrupt("PNG", "its first chunk is not an image header"));
         }
         let (width, height) = (u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]));
-        let (height, width) = checked_size(height.into(), width.into(), max_pixels)?;
+        let (height, width) = checked_size(height.into(), width.into(), options.max_pixels)?;
         let samples = match (colour, depth) {
             (0, 1 | 2 | 4 | 8 | 16) | (3, 1 | 2 | 4 | 8) => 1,
             (2, 8 | 16) => 3,
-            (4 | 6, _) => return Err(FLATTEN.into()),
+            (4, 8 | 16) => 2,
+            (6, 8 | 16) => 4,
             _ => return Err(corrupt("PNG", format_args!("colour type {colour} with {depth} bits"))),
         };
         if compression != 0 || filter != 0 || interlace > 1 {
             return Err(corrupt("PNG", "its compression, filter or interlacing method is not one that PNG has"));
         }
         let bit_depth = if depth == 16 { 16 } else { 8 };
-        let mut header = Header { height, width, bit_depth, orientation: 1, icc_profile: false };
+        let (grey, alpha) = (matches!(colour, 0 | 4), matches!(colour, 4 | 6));
+        let mut header = Header { bit_depth, grey, alpha, ..Header::new(height, width) };
+        let mut declared = Declarations::default();
         let row = (width as u64 * samples * u64::from(depth)).div_ceil(8);
         checked_claim(&header, row * height as u64, bytes.len(), BEST_DEFLATE)?;
         loop {
             let Chunk { kind, data, after, .. } = chunk(rest).ok_or_else(|| truncated("PNG"))?;
             match kind {
-                b"tRNS" => return Err(FLATTEN.into()),
+                b"tRNS" => header.alpha = true,
                 b"acTL" => return Err("is an animated PNG; save the frame you want as a plain PNG".into()),
-                b"iCCP" => header.icc_profile = true,
+                b"iCCP" => {
+                    header.icc_profile = true;
+                    declared.icc = Some(data);
+                }
+                b"cICP" => declared.cicp = Some(data),
+                b"sRGB" => declared.srgb = true,
+                b"gAMA" => declared.gamma = Some(data),
+                b"cHRM" => declared.chromaticities = Some(data),
                 b"eXIf" => header.orientation = exif::orientation(data),
                 b"IEND" => break,
                 b"PLTE" | b"IDAT" => {}
@@ -81,7 +93,11 @@ impl<'a> Png<'a> {
             }
             rest = after;
         }
-        Ok(Png { header, bytes, plain: (depth, colour, interlace) == (8, 2, 0) })
+        if options.colour == Colour::Srgb {
+            header.colour = declared.strongest()?;
+        }
+        let plain = (depth, colour, interlace, header.alpha) == (8, 2, 0, false);
+        Ok(Png { header, bytes, plain })
     }
 
     fn pixels(self) -> Reason<Pixels> {
@@ -151,10 +167,17 @@ impl<'a> Png<'a> {
         let mut decoder = png::Decoder::new_with_options(Cursor::new(self.bytes), options);
         // Pixels were checked against the limit already; this is for the crate's rows and the small chunks.
         decoder.set_limits(Limits { bytes: self.header.width * 12 + BESIDE_ROWS });
+        if self.header.alpha {
+            // Grey and palettes to 8 bits, and the colour that stands for transparent to alpha.
+            decoder.set_transformations(Transformations::EXPAND);
+        }
         let mut reader = decoder.read_info()?;
         let info = reader.info();
         if info.size() != (self.header.width as u32, self.header.height as u32) {
             return Err(Failure::Other(corrupt("PNG", "it has two image headers")));
+        }
+        if self.header.alpha {
+            return transparent(&mut reader);
         }
         let bits = info.bit_depth as u8;
         let samples = self.header.pixels() * 3;
@@ -190,6 +213,70 @@ impl<'a> Png<'a> {
             }
         }
     }
+}
+
+/// The largest profile that is read. Those of printers, with tables for every colour, take a few MiB.
+const LARGEST_PROFILE: usize = 1 << 24;
+
+/// The chunks in which a PNG declares its colours.
+#[derive(Default)]
+struct Declarations<'a> {
+    cicp: Option<&'a [u8]>,
+    icc: Option<&'a [u8]>,
+    srgb: bool,
+    gamma: Option<&'a [u8]>,
+    chromaticities: Option<&'a [u8]>,
+}
+
+impl Declarations<'_> {
+    /// The one that counts (PNG 3rd edition, 4.3): cICP, iCCP, sRGB, then gAMA with cHRM.
+    fn strongest(self) -> Reason<Option<Declared>> {
+        if let Some(cicp) = self.cicp {
+            let code_points =
+                cicp.try_into().map_err(|_| corrupt("PNG", "a cICP chunk that is not four bytes long"))?;
+            return Ok(Some(Declared::Cicp(code_points)));
+        }
+        if let Some(icc) = self.icc {
+            return inflated_profile(icc).map(|profile| Some(Declared::Icc(profile)));
+        }
+        let Some(gamma) = self.gamma.filter(|_| !self.srgb) else { return Ok(None) };
+        let number = |bytes: &[u8; 4]| u32::from_be_bytes(*bytes);
+        match gamma.try_into().map(|bytes| number(&bytes)) {
+            Ok(gamma) if gamma > 0 => {
+                let points = self.chromaticities.and_then(|points| {
+                    let (points, []) = points.as_chunks::<4>() else { return None };
+                    <[_; 8]>::try_from(points).ok().map(|points| points.each_ref().map(number))
+                });
+                Ok(Some(Declared::Gamma(gamma, points)))
+            }
+            _ => Err(corrupt("PNG", "a gAMA chunk that holds no gamma")),
+        }
+    }
+}
+
+/// The profile of an iCCP chunk: a name, a zero, the method (0), and a deflate stream.
+fn inflated_profile(chunk: &[u8]) -> Reason<Vec<u8>> {
+    let unreadable = || format!("has an ICC profile that can't be read (it is damaged); {WITHOUT_PROFILE}");
+    let name = chunk.iter().position(|&byte| byte == 0).ok_or_else(unreadable)?;
+    let [0, 0, stream @ ..] = &chunk[name..] else { return Err(unreadable()) };
+    fdeflate::decompress_to_vec_bounded(stream, LARGEST_PROFILE).map_err(|_| unreadable())
+}
+
+/// RGBA of whatever the crate has expanded: grey or RGB of 8 or 16 bits, with alpha or (after a tRNS chunk that means nothing)
+/// without.
+fn transparent(reader: &mut Reader<Cursor<&[u8]>>) -> Result<Pixels, Failure> {
+    let (colour, depth) = reader.output_color_type();
+    let channels = colour.samples();
+    let mut packed = zeroed(reader.output_buffer_size().ok_or(DecodingError::LimitsExceeded)?)?;
+    reader.next_frame(&mut packed)?;
+    Ok(if depth == BitDepth::Sixteen {
+        let samples: Vec<u16> = packed.as_chunks::<2>().0.iter().map(|&sample| u16::from_be_bytes(sample)).collect();
+        Pixels::U16(expand::rgba(&samples, channels, u16::MAX)?)
+    } else if channels == 4 {
+        Pixels::U8(packed)
+    } else {
+        Pixels::U8(expand::rgba(&packed, channels, u8::MAX)?)
+    })
 }
 
 /// Hands each stored row to `take`, and reads the image data to its end.
