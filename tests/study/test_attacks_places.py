@@ -13,6 +13,7 @@ pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
 from pixq.study.results.load import load_results
+from pixq.study.results.statistics import study_statistics
 from pixq.study.store.tables import assignments, events, participants, sessions
 from support import databases
 from support.attackers import Clocks, Participant, attacked, prolific
@@ -78,6 +79,20 @@ def test_one_address_takes_no_more_than_half_of_the_places(server: Server, clock
     honest = Participant(server, clocks)
     honest.take_part()
     assert honest.state["completion"]["code"] == "DONE1"
+
+
+def test_answers_without_a_look_fill_nothing(server: Server, clocks: Clocks) -> None:
+    for _ in range(8):
+        script = Participant(server, clocks)
+        script.take_part(seconds=0.0, fetch=False)
+        assert script.state["completion"]["code"] is None
+    for _ in range(6):
+        honest = Participant(server, clocks)
+        honest.take_part()
+        assert honest.state["completion"]["code"] == "DONE1"
+    status = study_statistics(server.service)
+    assert (status["stored"], status["wanted"]) == (12, 12)
+    assert status["flags"]["unseen"] == 24
 
 
 def test_a_full_study_invites_people_back(server: Server, clocks: Clocks) -> None:

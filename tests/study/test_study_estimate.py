@@ -99,9 +99,10 @@ def test_many_answers_are_drawn_in_parts() -> None:
 
 def test_answers_of_the_careless_and_the_unfinished_are_left_out_and_counted() -> None:
     answers = [*map(answer, [20, 21, 22]), answer(90, "failed_tests", "unfinished"), answer(95, "fast", "unfinished")]
+    answers.append(answer(99, "unseen"))
     found = estimate_source(STUDY, "S0", EVERY, answers)
-    assert (found.median, found.answers, found.collected) == (21, 3, 5)
-    assert found.left_out == {"failed_tests": 1, "unfinished": 1}
+    assert (found.median, found.answers, found.collected) == (21, 3, 6)
+    assert found.left_out == {"failed_tests": 1, "unfinished": 1, "unseen": 1}
 
 
 def test_no_interval_is_narrower_than_the_levels_that_could_be_chosen() -> None:
@@ -116,7 +117,7 @@ def test_no_interval_is_narrower_than_the_levels_that_could_be_chosen() -> None:
 
 
 def test_too_few_answers_have_no_interval() -> None:
-    assert of([]) == SourceEstimate("S0", 0, {"failed_tests": 0, "unfinished": 0}, None, None, None, None)
+    assert of([]) == SourceEstimate("S0", 0, {"failed_tests": 0, "unfinished": 0, "unseen": 0}, None, None, None, None)
     one = of([7])
     assert (one.median, one.low, one.high, one.width, one.answers_needed(5)) == (7, None, None, None, None)
     # The lowest and the highest of five hold the median in 15 of 16 cases, those of six in 31 of 32.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -362,6 +363,11 @@ def test_german_from_consent_to_completion(sit: Any, server: Server) -> None:
     page.wait_for_selector("textarea")
     page.click(".main")
     page.wait_for_selector(f"text={german['completed_text']}")
+    for answer in server.exported():
+        # What the page measured and what the server saw agree.
+        assert (answer.fetched or 0) >= 9
+        assert (answer.watched or 0.0) >= (answer.shown_ms or math.inf) / 1000
+        assert not {"overstated", "page_times", "server_times"} & set(answer.flags)
 
 
 #: Codes that Prolific gave a study.
@@ -391,6 +397,36 @@ def test_prolific_gets_its_participants_back(sit: Any, served: Any, agrees: bool
     assert server.sessions[0].step == ("completed" if agrees else "failed")
     page.wait_for_url(f"https://app.prolific.com/submissions/complete?cc={code}")
     assert "5f1e7a0b9c8d" not in json.dumps(server.events())
+
+
+def test_somebody_who_has_not_looked_gets_no_code(sit: Any, served: Any) -> None:
+    server = served(platform={"kind": "prolific", **CODES}, qualification={"unwatched": 0.0})
+    person = sit(server)
+    person.arrive(server.url.partition("?")[0] + "?PROLIFIC_PID=5f1e7a0b9c8d&STUDY_ID=6a&SESSION_ID=77e0d1c2b3a4")
+    person.reach("trial")
+    person.answer(5)
+    person.until_picture(2)
+    person.answer(8)
+    person.page.wait_for_selector("textarea")
+    person.page.click(".main")
+    person.page.wait_for_selector("text=We look at them before we confirm that you took part")
+    assert "study@example.org" in person.page.inner_text(".end")
+    assert person.page.locator(".code, .end a").count() == 0
+    assert server.sessions[0].step == "completed"
+
+
+def test_a_full_study_invites_people_back(sit: Any, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = served(platform={"kind": "prolific", **CODES})
+    person = sit(server)
+    full = {"step": "full", "next": 0, "index": 0, "of": 0, "reason": "full", "completion": None, "minutes": 7}
+    with monkeypatch.context() as patch:
+        patch.setattr(server.service._admission, "draw", lambda *_: (None, full))
+        person.arrive(server.url.partition("?")[0] + "?PROLIFIC_PID=5f1e7a0b9c8d&STUDY_ID=6a&SESSION_ID=77e0d1c2b3a4")
+        person.page.wait_for_selector("text=All places are taken at the moment")
+        assert "in about 7 min" in person.page.inner_text(".end")
+        assert person.page.locator(".code, .end a").count() == 0
+    person.page.click("text=Try again")
+    person.page.wait_for_selector("#agree")
 
 
 def test_a_link_of_ones_own(sit: Any, served: Any) -> None:

@@ -149,13 +149,13 @@ def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
     held: list[list[Hold]] = []
 
     def draw(history: History) -> Mapping[str, Any] | None:
-        found = history.answers(())
-        known.append(replace(history, answers=lambda out: found))
+        found = history.answers((), 3.0)
+        known.append(replace(history, answers=lambda out, watched: found))
         held.append(history.holds(**ALL))
         return drawn("p2") if history.sessions else None
 
     assert store.start("anna", None, 5.0, draw) is None
-    assert known[0].answers(()) == {}
+    assert known[0].answers((), 3.0) == {}
     assert replace(known[0], answers=dict, holds=list) == History((), (), (), dict, {}, list)
     begin(store, "t1", "anna")
     put(store, "t1", event(0), changes=SessionChanges("trial", answered=(AnsweredImage(0, None),)))
@@ -167,7 +167,7 @@ def test_what_is_known_when_a_session_is_drawn(store: Store) -> None:
     assert (last.step, len(known)) == ("completed", 1)
     assert store.start("anna", None, 5.0, draw, again=True) is not None
     found = known[1]
-    assert (found.passed, found.seen, found.answers(())) == ((False,), ("a", "t"), {"a": 1})
+    assert (found.passed, found.seen, found.answers((), 3.0)) == ((False,), ("a", "t"), {"a": 1})
     assert found.tested == {"anna": (1, (False,))}
     assert [(hold.source, hold.started, hold.answered) for hold in held[1]] == [("a", 10.0, None)]
     assert [(image.source, image.passed, image.answered) for image in store.assignments()][:2] == [

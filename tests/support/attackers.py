@@ -106,5 +106,5 @@ class Participant(Page):
     @property
     def flags(self) -> list[set[str]]:
         """Those flags of the session's answers that the server's clocks decide."""
-        decided = {"unseen", "overstated", "fast", "server_times"}
+        decided = {"unseen", "overstated", "server_times"}
         return [decided & set(answer.flags) for answer in self.answers]

@@ -8,7 +8,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from pixq.study.server.app import create_app
 from pixq.study.server.failures import FailureLog
 from pixq.study.server.limits import Limits, RateLimit
 from pixq.study.session.service import SessionService
-from pixq.study.session.viewing import ViewingRecord
+from pixq.study.session.viewing import UNKNOWN, Viewing, ViewingRecord
 from pixq.study.store.keys import Key, hash_token
 from pixq.study.store.records import Session
 from pixq.study.store.store import open_store
@@ -88,6 +88,13 @@ PROLIFIC = '[platform]\nkind = "prolific"\ndone = "DONE1"\nscreened_out = "OUT2"
 
 #: Limits of connections that other tests don't reach.
 MANY = ConnectionLimits(total=1000, per_address=500)
+
+
+class Unwatched(ViewingRecord):
+    """A record that knows nothing, for pages that answer at once."""
+
+    def view(self, session: str, answers: Sequence[tuple[int, int]], now: float) -> list[Viewing]:
+        return [UNKNOWN] * len(answers)
 
 
 @dataclass
@@ -247,10 +254,10 @@ def running(
     clock: Callable[[], float] = time.time,
     viewings: ViewingRecord | None = None,
 ) -> Iterator[Server]:
-    """A study's server in a thread, on any free port by default."""
+    """A study's server in a thread, on any free port by default. By default it does not watch how pages answer."""
     store = open_store(database, wait=server_threads.DATABASE_SECONDS, brief=True)
     store.watch_identity()
-    service = SessionService(open_study(folder), store, KEY, clock, viewings=viewings)
+    service = SessionService(open_study(folder), store, KEY, clock, viewings=viewings or Unwatched())
     with open_socket("127.0.0.1", port) as socket, closing(server_threads.Threads()) as threads:
         app = create_app(
             service, threads, page, admin=(hash_token(ADMIN), lambda: study_statistics(service)), proxy=proxy,

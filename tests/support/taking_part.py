@@ -22,6 +22,7 @@ from pixq.study.results.answers import Answer, answers_of
 from pixq.study.results.load import load_results
 from pixq.study.server.routes_page import read_page
 from pixq.study.session.service import SessionService
+from pixq.study.session.viewing import ViewingRecord
 from pixq.study.store.records import Session
 from support import browser, studies, studying, trees
 
@@ -148,7 +149,8 @@ class Server:
 @contextmanager
 def running(folder: Path, database: Path, *, port: int = 0) -> Iterator[Server]:
     """The study's server, with the page that was built, in a thread."""
-    with studying.running(folder, str(database), page=read_page(), port=port) as found:
+    watching = ViewingRecord()
+    with studying.running(folder, str(database), page=read_page(), port=port, viewings=watching) as found:
         yield Server(f"http://127.0.0.1:{found.port}/?participant=somebody", found.service)
 
 

@@ -33,9 +33,9 @@ LATE, OFF = 0.01, 0.02
 
 #: Why an answer may be unreliable. A flag alone excludes no answer.
 FLAGS = {
-    "unseen": "the server had not sent the images that the answer is about",
+    "unseen": f"the server had not sent the images, or less than {FASTEST_SECONDS:g} s before the answer",
     "overstated": "the page claims to have shown the image for longer than the server's clock allows",
-    "fast": f"the image was shown for less than {FASTEST_SECONDS:g} s, by the page's clock or the server's",
+    "fast": f"the image was shown for less than {FASTEST_SECONDS:g} s, as the page measured it",
     "few_positions": f"the slider stood at fewer than {FEWEST_POSITIONS} positions",
     "highest_level": "the highest available level was chosen, as by somebody who never noticed anything",
     "one_place": f"two of the clicks are less than {ONE_PLACE:g} pixels apart",
@@ -351,8 +351,7 @@ def _odd(answer: Answer) -> Iterable[str]:
         yield "unseen"
     if is_overstated(answer.shown_ms, answer.watched):
         yield "overstated"
-    clocks = (None if answer.shown_ms is None else answer.shown_ms / 1000, answer.watched)
-    if any(seconds is not None and seconds < FASTEST_SECONDS for seconds in clocks):
+    if answer.shown_ms is not None and answer.shown_ms < 1000 * FASTEST_SECONDS:
         yield "fast"
     if answer.track is not None and len({level for _, level in answer.track}) < FEWEST_POSITIONS:
         yield "few_positions"

@@ -36,7 +36,7 @@ FEWEST = 6
 #: Number of bootstrap resamples.
 DRAWS = 2000
 #: Answers with these flags are left out of estimates.
-LEFT_OUT = ("failed_tests", "unfinished")
+LEFT_OUT = ("failed_tests", "unfinished", "unseen")
 #: How many answers are drawn in one step.
 _AT_ONCE = 1 << 20
 
@@ -171,7 +171,7 @@ def estimate_source(study: Study, source: str, levels: Collection[int], answers:
         The levels that could be chosen; the reference is 0, whether it is among them or not.
     answers
         Answers about the source with their flags, in any order. Those with a flag of `LEFT_OUT` are not used: people
-        failed the test images, or sessions were not completed.
+        failed the test images, sessions were not completed, or nobody can have seen the image.
 
     Examples
     --------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pixq.study.session.viewing import FASTEST_SECONDS
+from pixq.study.session.viewing import is_unseen
 from pixq.study.store.store import Store
 
 __all__ = ["SessionReport", "participant_sessions", "report_lines"]
@@ -27,7 +27,7 @@ class SessionReport:
         Images answered, and all images of the session; both include test images.
     passed, tests
         Test images passed, and test images answered.
-    unwatched
+    unseen
         Answers that came too fast for anybody to have looked at the image, by the server's clock.
     """
 
@@ -40,7 +40,7 @@ class SessionReport:
     images: int
     passed: int
     tests: int
-    unwatched: int = 0
+    unseen: int = 0
 
 
 def participant_sessions(store: Store, participant: str) -> list[SessionReport]:
@@ -64,7 +64,7 @@ def participant_sessions(store: Store, participant: str) -> list[SessionReport]:
             images=len(images),
             passed=sum(image.passed is True for image in images),
             tests=sum(image.passed is not None for image in images),
-            unwatched=sum(image.watched is not None and image.watched < FASTEST_SECONDS for image in images),
+            unseen=sum(is_unseen(image.watched) for image in images),
         )
         for session, images in store.participant_sessions(participant)
     ]
@@ -82,15 +82,15 @@ def report_lines(participant: str, sessions: list[SessionReport]) -> list[str]:
     >>> failed = SessionReport(1, "failed", "consent", "2026-01-01T00:00:00", None, 0, 5, 0, 0)
     >>> print(*report_lines("3fa9", [failed]), sep="\n")
     participant 3fa9
-    session  step    started              ended  answers  too fast  tests passed  reason
-    1        failed  2026-01-01T00:00:00  -      0 of 5   0         0 of 0        consent
+    session  step    started              ended  answers  unseen  tests passed  reason
+    1        failed  2026-01-01T00:00:00  -      0 of 5   0       0 of 0        consent
     """
-    rows = [("session", "step", "started", "ended", "answers", "too fast", "tests passed", "reason")]
+    rows = [("session", "step", "started", "ended", "answers", "unseen", "tests passed", "reason")]
     for session in sessions:
         answers, tests = f"{session.answers} of {session.images}", f"{session.passed} of {session.tests}"
         times = session.started, session.ended or "-"
         rows.append(
-            (str(session.number), session.step, *times, answers, str(session.unwatched), tests, session.reason or "-")
+            (str(session.number), session.step, *times, answers, str(session.unseen), tests, session.reason or "-")
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

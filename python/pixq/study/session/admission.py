@@ -81,13 +81,13 @@ class Admission:
         eligible = self._eligibility(history)
         if eligible != "welcome":
             return None, self._refusal("screened_out", eligible)
-        # Answers of people who were screened out don't count.
+        # Answers of people who were screened out don't count, nor those to images that nobody can have looked at.
         screened_out = {
             other
             for other, (completed, passed) in history.tested.items()
             if eligibility(self._study.quota, completed, passed) == "screened_out"
         }
-        answers, reserved = history.answers(screened_out), self._reservations(history)
+        answers, reserved = history.answers(screened_out, FASTEST_SECONDS), self._reservations(history)
         chosen = allocate_images(
             self._study, participant, len(history.sessions) + 1,
             count_with_reservations(answers, reserved, None if self._trusts_people else self._study.quota.answers),

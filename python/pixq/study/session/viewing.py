@@ -25,6 +25,11 @@ _TOLERANCE_SECONDS, _TOLERANCE = 0.5, 0.01
 _SESSIONS = 20_000
 
 
+def _clock() -> float:
+    # Where there is such a clock, one that goes on while the computer sleeps: people's computers don't.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class Viewing(NamedTuple):
     """What the server saw of an answer; `None` where it doesn't know.
 
@@ -45,8 +50,8 @@ UNKNOWN = Viewing(None, None)
 
 
 def is_unseen(watched: float | None) -> bool:
-    """Whether the server had not sent the images that an answer is about."""
-    return watched is not None and watched <= 0
+    """Whether nobody can have looked at an image: it was not sent, or too short a time before the answer."""
+    return watched is not None and watched < FASTEST_SECONDS
 
 
 def is_overstated(shown_ms: float | None, watched: float | None) -> bool:
@@ -64,7 +69,7 @@ def is_overstated(shown_ms: float | None, watched: float | None) -> bool:
 
 def is_contradicted(shown_ms: float | None, watched: float | None) -> bool:
     """Whether the server's clock contradicts an answer: nobody could have looked at the image, or not for so long."""
-    return watched is not None and (watched < FASTEST_SECONDS or is_overstated(shown_ms, watched))
+    return is_unseen(watched) or is_overstated(shown_ms, watched)
 
 
 @dataclass
@@ -106,7 +111,7 @@ class ViewingRecord:
     [Viewing(fetched=2, watched=8.0)]
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = _clock) -> None:
         self.now = clock
         self._sessions: LRUCache[str, _Watched] = LRUCache(_SESSIONS)
         self._lock = threading.Lock()

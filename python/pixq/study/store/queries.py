@@ -151,12 +151,13 @@ def delete_silent(connection: Connection, before: float) -> None:
     connection.execute(delete(participants).where(participants.c.id.in_(sorted(people)), ~others))
 
 
-def _count_answers(connection: Connection, without: Collection[str]) -> dict[str, int]:
-    """Number of answers of completed sessions by source, without those of some people."""
+def _count_answers(connection: Connection, without: Collection[str], watched: float = 0.0) -> dict[str, int]:
+    """Number of answers of completed sessions by source, without those of some people, or that were watched less."""
     query = (
         select(assignments.c.source, func.count())
         .join(sessions, sessions.c.id == assignments.c.session)
         .where(~assignments.c.test, assignments.c.answered.is_not(None), sessions.c.step == "completed")
+        .where(or_(assignments.c.watched.is_(None), assignments.c.watched >= watched))
         .group_by(assignments.c.source)
     )
     if without:

@@ -153,7 +153,8 @@ class History:
     seen
         Ids of the images that the person's sessions showed.
     answers
-        Counts the answers of completed sessions by source, without those of the given people.
+        Counts the answers of completed sessions by source, without those of the given people. Only answers count that
+        were watched for the given seconds, or for which that is unknown.
     tested
         By person: number of completed sessions, and for each answered test image whether the answer was correct.
     holds
@@ -163,7 +164,7 @@ class History:
     sessions: tuple[Session, ...]
     passed: tuple[bool, ...]
     seen: tuple[str, ...]
-    answers: Callable[[Collection[str]], Mapping[str, int]]
+    answers: Callable[[Collection[str], float], Mapping[str, int]]
     tested: Mapping[str, tuple[int, tuple[bool, ...]]]
     holds: SelectHolds
 
