@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +205,95 @@ def test_data_that_no_answer_needs_are_not_parsed(answered: Server, monkeypatch:
     assert parsed
     assert not any('"junk":[[]' in text for text in parsed), "what is only logged"
     assert not any('"width":1' in text and '"junk"' in text for text in parsed), "checks before the last one"
+
+
+@pytest.fixture
+def server(folder: Path, database: str) -> Iterator[Server]:
+    with studying.running(folder, database) as running:
+        yield running
+
+
+def stored_bytes(page: Page) -> int:
+    return page.server.service.store.session_size(page.session.id)[0]
+
+
+def test_events_have_a_size_limit(server: Server) -> None:
+    page = Page(server)
+    page.start()
+    event = page.event("frames", {"text": "x" * (256 << 10)})
+    status, told = page.send(event)
+    assert (status, told["error"], told["number"]) == (413, "event 0 is larger than 256 KiB", 0)
+    # Characters that JSON escapes count as it stores them.
+    assert page.send(page.event("frames", {"text": "ä" * 50_000}))[0] == 413
+    assert page.stored == []
+    # The longest answer that the page gives: the slider moved all the time.
+    page.go("trial")
+    answer = page.answer()
+    answer["track"] = [[10 * number, 10 + number % 30] for number in range(22_000)]
+    page.say("trial", answer)
+    assert len(page.stored[-1][2]["track"]) == 22_000
+
+
+def test_a_session_has_a_few_mebibytes_however_they_are_sent(server: Server) -> None:
+    page = Page(server)
+    page.start()
+    limit = server.service.store, 4 << 20
+    events = [page.event("frames", {"text": "x" * 250_000}, number) for number in range(30)]
+    statuses = [page.send(event)[0] for event in events]
+    assert statuses == [200] * 16 + [413] * 14
+    assert stored_bytes(page) <= limit[1]
+    # Others are not concerned.
+    other = Page(server)
+    other.start()
+    other.say("frames", {"text": "x" * 250_000})
+
+
+def test_requests_at_once_share_the_limit_of_their_session(server: Server, folder: Path) -> None:
+    page = Page(server)
+    page.start()
+    append, started = server.service.append, threading.Barrier(4, timeout=10)
+
+    def slow(*given: Any, **more: Any) -> Any:
+        # All are under way before the first is stored.
+        started.wait()
+        return append(*given, **more)
+
+    server.service.append = slow  # type: ignore[method-assign]
+    body = {"events": [page.event("frames", {"text": "x" * 250_000}, number) for number in range(4)]}
+    with ThreadPoolExecutor(6) as pool:
+        sent = [pool.submit(server.ask, "POST", "/api/events", body, page.token) for _ in range(6)]
+        statuses = sorted(each.result()[0] for each in sent)
+    # The same events, so that four requests are within the limit, and two would be above it.
+    assert statuses == [200] * 4 + [413] * 2
+
+
+def test_nothing_is_stored_after_the_end(server: Server) -> None:
+    page = Page(server)
+    page.start()
+    page.go("survey")
+    # The end, and what comes after it in the same request.
+    last = page.event("survey", SAID["survey"])
+    late = page.event("frames", {"text": "x" * 1000}, last["number"] + 1)
+    status, told = page.send(last, late)
+    assert (status, told["stored"], told["state"]["step"]) == (200, last["number"], "completed")
+    stored, ended = page.stored, page.session
+    assert stored[-1][0] == last["number"]
+    for kind, data in (
+        ("done", {"step": "completed"}),
+        ("opened", {}),
+        ("frames", {"text": "x" * 200_000}),
+        ("error", {}),
+    ):
+        status, told = page.send(page.event(kind, data))
+        # Pages take what the server answers for stored, and go on to the last page.
+        assert (status, told["stored"], told["state"]["next"]) == (200, last["number"], last["number"] + 1)
+        assert told["state"]["completion"] is not None or server.service.study.platform.kind == "local"
+    assert page.send(page.event("trial", {}))[0] == 200
+    assert page.stored == stored
+    assert page.session == ended, "not even the time is another"
+    # A declined session has ended too.
+    declined = Page(server)
+    declined.start()
+    declined.say("consent", {"agreed": False})
+    assert declined.send(declined.event("consent", {"agreed": True}))[0] == 200
+    assert (declined.session.step, len(declined.stored)) == ("failed", 1)

@@ -113,7 +113,7 @@ def test_what_comes_in_parts_costs_as_much(folder: Path, tmp_path: Path) -> None
 
 
 def test_a_session_stores_so_much_and_no_more(folder: Path, tmp_path: Path) -> None:
-    small = replace(PATIENT, session_bytes=2 << 20)
+    small = replace(PATIENT, session_bytes=2 << 20, event_bytes=1 << 20)
     with studying.running(folder, str(tmp_path / "answers.db"), limits=small) as server:
         page, other = (Page(server, {"participant": name}) for name in ("anna", "bert"))
         page.start()

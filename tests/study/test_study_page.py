@@ -295,7 +295,7 @@ def test_whoever_declines_is_asked_nothing_more(sit: Any, server: Server) -> Non
     person.arrive()
     person.page.click("text=I don't want to take part")
     person.page.wait_for_selector("text=Thank you for coming")
-    assert server.kinds() == ["consent", "done"]
+    assert server.kinds() == ["consent"]
 
 
 def test_a_phone_is_turned_away(sit: Any, server: Server) -> None:
@@ -393,7 +393,7 @@ def test_prolific_gets_its_participants_back(sit: Any, served: Any, agrees: bool
     code = CODES["done" if agrees else "failed"]
     page.wait_for_selector(f".code >> text={code}")
     # Not before the server has all.
-    assert server.kinds()[-1] == "done"
+    assert server.kinds()[-1] == ("survey" if agrees else "consent")
     assert server.sessions[0].step == ("completed" if agrees else "failed")
     page.wait_for_url(f"https://app.prolific.com/submissions/complete?cc={code}")
     assert "5f1e7a0b9c8d" not in json.dumps(server.events())

@@ -23,7 +23,7 @@ KEPT = """() => new Promise(done => { const request = indexedDB.open("pixq-study
     store.onsuccess = () => done(store.result); } })"""
 ALL_KINDS = [
     "consent", "check", "calibration", "instructions", "frames", "training",
-    "frames", "trial", "frames", "trial", "survey", "done",
+    "frames", "trial", "frames", "trial", "survey",
 ]  # fmt: skip
 
 

@@ -30,6 +30,8 @@ class Limits:
     ----------
     body_bytes
         Maximum size of a request.
+    event_bytes
+        Maximum size of the data of one event: seven minutes of moving the slider without a pause.
     session_bytes
         Maximum size of the stored events of one session; an honest one needs some hundred KiB.
     statistics_seconds
@@ -45,7 +47,8 @@ class Limits:
     """
 
     body_bytes: int = 1 << 20
-    session_bytes: int = 64 << 20
+    event_bytes: int = 256 << 10
+    session_bytes: int = 4 << 20
     statistics_seconds: float = 30.0
     session: RateLimit = field(default_factory=lambda: RateLimit(per_second=20, burst=200))
     address: RateLimit = field(default_factory=lambda: RateLimit(per_second=2_000, burst=20_000))

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from pixq.http.body import read_body
 from pixq.http.error_handlers import error_response
 from pixq.http.errors import RequestError
+from pixq.study.server.limits import Limits
 from pixq.study.server.services import StoredSize, bearer_token, retry_after, services_of
 from pixq.study.session.parse_event import parse_event
 from pixq.study.session.service import UnexpectedEvent
@@ -91,8 +92,7 @@ async def _events(request: Request) -> Response:
         # A chunked request does not announce its size.
         services.limit_session(token, len(body) / _COUNTED_BYTES)
     batch = _parse_events(_parse_object(body))
-    if stored.size + _new_bytes(batch, stored) > services.limits.session_bytes:
-        raise RequestError(413, f"this session has reached its limit of {services.limits.session_bytes >> 20} MiB")
+    new = _check_size(batch, stored, services.limits)
 
     address = services.client(request)
 
@@ -101,6 +101,7 @@ async def _events(request: Request) -> Response:
         appended = services.service.append(token, batch, address=address)
         return appended["stored"] + 1, appended["state"], bytes(JSONResponse(appended).body)
 
+    stored.pending += new
     try:
         next, state, response = await services.write(job)
     except MissingEvents as error:
@@ -110,10 +111,26 @@ async def _events(request: Request) -> Response:
         raise _conflict(message, error.next, number=error.number) from None
     except UnexpectedEvent as error:
         raise _conflict(str(error), error.next, number=error.number) from None
+    finally:
+        stored.pending -= new
     # Computed again: another request of this session may have stored events meanwhile.
-    stored.size, stored.next = stored.size + _new_bytes(batch, stored), max(stored.next, next)
+    # Events after the end of the session were dropped.
+    kept = [event for event in batch if event.number < next]
+    stored.size, stored.next = stored.size + _new_bytes(kept, stored), max(stored.next, next)
     services.states[hash_token(token)] = state
     return Response(response, media_type="application/json")
+
+
+def _check_size(batch: list[Event], stored: StoredSize, limits: Limits) -> int:
+    """Refuse events that are too large, alone or with those of their session; return the bytes of the new ones."""
+    for event in batch:
+        if len(event.data) > limits.event_bytes:
+            message = f"event {event.number} is larger than {limits.event_bytes >> 10} KiB"
+            raise RequestError(413, message, number=event.number)
+    new = _new_bytes(batch, stored)
+    if stored.size + stored.pending + new > limits.session_bytes:
+        raise RequestError(413, f"this session has reached its limit of {limits.session_bytes >> 20} MiB")
+    return new
 
 
 def _new_bytes(batch: list[Event], stored: StoredSize) -> int:

@@ -37,10 +37,14 @@ _CACHED_BYTES = 256 << 20
 
 @dataclass
 class StoredSize:
-    """The size of a session in the database: the bytes of its events, and the number of the next event."""
+    """The size of a session in the database: the bytes of its events, and the number of the next event.
+
+    `pending` are the bytes of events that are being stored.
+    """
 
     size: int
     next: int
+    pending: int = 0
 
 
 class WithdrawalWatch:

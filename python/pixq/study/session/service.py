@@ -199,6 +199,8 @@ class SessionService:
     def append(self, token: str, batch: Sequence[Event], *, address: str = "", live: bool = True) -> dict[str, Any]:
         """Store events; return `stored`, the number of the last event stored so far (-1: none), and `state`.
 
+        Events after the end of a session are dropped.
+
         Parameters
         ----------
         token
@@ -229,9 +231,13 @@ class SessionService:
             if first + len(new) > MAX_EVENTS:
                 raise UnexpectedEvent(f"a session has at most {MAX_EVENTS} events", new[0].number, first)
             for event in new:
+                if after.ended:
+                    break
                 after, refusal = advance(plan, after, event)
                 if refusal:
                     raise UnexpectedEvent(refusal, event.number, first)
+            # Nothing that comes after the end is stored: pages say that they are closed, or were opened again.
+            new = new[: after.next - first]
             levels = {event.number: event for event in new}
             places = _answered_places(plan, before, after)
             chosen = [(place, json.loads(levels[number].data)["pjnd"]) for place, number in places]
@@ -245,7 +251,7 @@ class SessionService:
             agreed = before.step == "consent" and after.step not in ("consent", "failed")
             agreement = next((event for event in new if event.kind == "consent"), None)
             consent = self._consent_digest(session, agreement, first) if agreed and agreement else None
-            return SessionChanges(after.step, after.reason, answered, consent)
+            return SessionChanges(after.step, after.reason, answered, consent, len(new))
 
         appended = self.store.append(hash_token(token), batch, self._clock(), admit)
         session = appended.session

@@ -190,12 +190,15 @@ class SessionChanges:
         The images that the events answer.
     consent
         Digest of the text that the person agreed to; the session continues in the language of the text.
+    stored
+        Number of events to store; `None` for all of them. The others are dropped.
     """
 
     step: str
     reason: str = ""
     answered: tuple[AnsweredImage, ...] = ()
     consent: str | None = None
+    stored: int | None = None
 
 
 @dataclass(frozen=True)

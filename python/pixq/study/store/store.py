@@ -280,6 +280,9 @@ class Store:
         if not new:
             return AppendResult(session, next, 0)
         changes = admit(session, next, new, read)
+        new = new[: changes.stored]
+        if not new:
+            return AppendResult(session, next, 0)
         connection.execute(
             queries.INSERT_EVENTS,
             [
