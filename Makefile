@@ -82,7 +82,7 @@ pictures: $(STAMPS)/pixq  ## Draw the pictures of the documentation again
 build: $(STAMPS)/pixq  ## Set up .venv and compile pixq into it
 
 clean:  ## Remove .venv, target and all caches; demo outputs and patch sets stay
-	rm -rf .venv target dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks python/pixq/_core*.so \
+	rm -rf .venv target dist THIRD-PARTY-NOTICES.txt docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks python/pixq/_core*.so \
 		python/pixq/study/page python/pixq/study/web/node_modules
 	find . -path ./.git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
@@ -109,8 +109,11 @@ $(PAGE): $(WEB) tools/study_page.py | $(STAMPS)/build
 	$(PY) tools/study_page.py
 	@test ! -e $@ || touch $@
 
+THIRD-PARTY-NOTICES.txt: Cargo.lock $(PAGE) tools/third_party.py | $(STAMPS)/build
+	$(PY) tools/third_party.py
+
 # maturin installs the dependencies as well. The page is used in place, so a new one needs no new build.
-$(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) | $(STAMPS)/build $(PAGE)
+$(STAMPS)/pixq: $(RUST) pyproject.toml $(MISSING) THIRD-PARTY-NOTICES.txt | $(STAMPS)/build $(PAGE)
 	@case `uname -m` in x86_64|amd64|i?86) command -v nasm >/dev/null || \
 		echo "pixq: nasm was not found, so JPEG decoding will be slower; for full speed install nasm, then: make clean build" >&2;; esac
 	PIP_QUIET=1 $(PY) -m maturin develop --release --extras report,demo,serve,study

@@ -1,8 +1,9 @@
 """Bundle the page of `pixq study` from its TypeScript, for `make` and for `pip`.
 
 As a program it rebuilds the page if its sources changed; with `--test` it checks their types and runs their tests. As a
-build backend (PEP 517) it builds the page before maturin packs the wheel, so that `pip install .` from a clone includes
-it. A source distribution contains the page, so that installing from one needs neither Node nor npm's registry.
+build backend (PEP 517) it builds the page, and collects licences as `third_party.py` does, before maturin packs the
+wheel, so that `pip install .` from a clone includes both. A source distribution contains the page, so that installing
+from one needs neither Node nor npm's registry.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def sources() -> Iterator[Path]:
 
 def is_current() -> bool:
     """Whether the page exists and is not older than its sources."""
-    built = [PAGE / name for name in ("index.html", "page.js", "page.css", "offline.js", "flicker-jnd.js")]
+    names = ("index.html", "page.js", "page.css", "offline.js", "flicker-jnd.js", "licenses.txt")
+    built = [PAGE / name for name in names]
     if not all(path.is_file() for path in built):
         return False
     # A source distribution has no reliable times: its page counts as current.
@@ -105,6 +107,21 @@ def build() -> None:
         return
     install()
     _run([*_node(), "build.mjs"], "bundling the study's page")
+    import third_party
+
+    (PAGE / "licenses.txt").write_text(third_party.page_notices(), encoding="utf-8")
+
+
+def write_notices() -> None:
+    """Write the licences of what a wheel contains beside pixq's own code."""
+    import third_party
+
+    try:
+        third_party.write_notices()
+    except subprocess.CalledProcessError as error:
+        raise Failed(f"cargo metadata, which names the crates, failed:\n{error.stderr.strip()}") from None
+    except (third_party.MissingLicence, OSError) as error:
+        raise Failed(f"the licences of the crates can't be collected: {error}") from None
 
 
 def check() -> None:
@@ -123,6 +140,10 @@ def _packed(make: Callable[..., str], *arguments: Any) -> str:
                 f"pixq: the page of `pixq study` can't be built: {error}\n"
                 f"pixq: {WITHOUT}=1 installs pixq without it; everything but `pixq study serve` works then"
             ) from None
+    try:
+        write_notices()
+    except Failed as error:
+        raise SystemExit(f"pixq: {error}") from None
     return make(*arguments)
 
 
@@ -154,7 +175,7 @@ def get_requires_for_build_sdist(config_settings: Any = None) -> list[str]:
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Any = None) -> str:
     import maturin
 
-    return str(maturin.prepare_metadata_for_build_wheel(metadata_directory, config_settings))
+    return _packed(maturin.prepare_metadata_for_build_wheel, metadata_directory, config_settings)
 
 
 prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel

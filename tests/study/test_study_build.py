@@ -26,7 +26,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     names = {
         web: ("src/main.ts", "package-lock.json", "test/a.test.ts", "node_modules/a/b.js"),
         serve: ("flicker.js", "page.css", "icon.svg", "constants.json"),
-        page: ("index.html", "page.js", "page.css", "offline.js", "flicker-jnd.js"),
+        page: ("index.html", "page.js", "page.css", "offline.js", "flicker-jnd.js", "licenses.txt"),
     }
     for folder, files in names.items():
         for name in files:

@@ -281,6 +281,8 @@ def test_by_keyboard_the_answers_can_be_saved(sit: Any, opened: OpenedStudy, tmp
 def test_whoever_declines_leaves_nothing(sit: Any, opened: OpenedStudy, tmp_path: Path) -> None:
     person = sit(write(opened, tmp_path))
     person.arrive()
+    person.page.click("text=Open-source licenses")
+    assert "Joshua R. de Leeuw" in person.page.inner_text("details pre")
     person.page.click("text=I don't want to take part")
     person.page.wait_for_selector("text=Thank you for coming")
     assert not person.page.is_visible("text=Download")
@@ -402,6 +404,8 @@ def test_what_is_in_the_file(opened: OpenedStudy, tmp_path: Path) -> None:
     assert not [a for t, a, _ in parts if (a.get("src") or (t == "link" and not (a["href"] or "").startswith("data:")))]
     [file] = [json.loads(inner) for _, a, inner in parts if a.get("id") == "pixq-study-file"]
     assert file["training"][0]["pjnd_range"] == [20, 21]
+    [licenses] = [json.loads(inner) for _, a, inner in parts if a.get("id") == "pixq-licenses"]
+    assert "Joshua R. de Leeuw" in licenses
     # The trials are all alike: a key, a size, levels. Their truth is nowhere.
     assert [set(each) for each in file["trials"]] == [{"key", "width", "height", "levels"}] * 3
     told = json.dumps(file)

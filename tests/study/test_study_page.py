@@ -293,6 +293,10 @@ def test_a_screen_that_is_too_low_ends_after_three_tries(sit: Any, served: Any) 
 def test_whoever_declines_is_asked_nothing_more(sit: Any, server: Server) -> None:
     person = sit(server)
     person.arrive()
+    with person.page.context.expect_page() as opened:
+        person.page.click("text=Open-source licenses")
+    assert "Joshua R. de Leeuw" in opened.value.inner_text("body")
+    opened.value.close()
     person.page.click("text=I don't want to take part")
     person.page.wait_for_selector("text=Thank you for coming")
     assert server.kinds() == ["consent"]

@@ -209,6 +209,8 @@ def _document(opened: OpenedStudy, session: OfflineSession, language: str | None
         )
     except FileNotFoundError:
         raise PixqError("the study's page was not built; run `make`") from None
+    notices = page / "licenses.txt"
+    licenses = json.dumps(notices.read_text("utf-8") if notices.is_file() else "").replace("<", r"\u003c")
     # Nothing in a style or script may end its element, or hide the end; esbuild escapes this in texts.
     if "</style" in style.lower() or "</script" in script.lower() or "<!--" in script:
         raise PixqError("the study's page can't be put into one file; build it again: run `make`")
@@ -238,6 +240,7 @@ def _document(opened: OpenedStudy, session: OfflineSession, language: str | None
     # A text of the study that looks like a tag stays a text.
     data = json.dumps(file).replace("<", r"\u003c")
     yield f'<script type="application/json" id="pixq-study-file">{data}</script>\n'
+    yield f'<script type="application/json" id="pixq-licenses">{licenses}</script>\n'
     for name, image in _images(opened, session):
         with explain_os_errors(image.path, "put the image back"):
             encoded = base64.b64encode(image.path.read_bytes()).decode()

@@ -6,6 +6,18 @@ function paragraphs(text: string): HTMLElement[] {
   return text.split(/\n\s*\n/).map(part => el("p", { class: "plain" }, part.trim()));
 }
 
+/** Where the licences of others' software are: beside the page, or in a page that runs from disk. */
+function licenses(title: string): HTMLElement {
+  const inside = document.getElementById("pixq-licenses");
+  if (inside) {
+    const text = JSON.parse(inside.textContent ?? '""') as string;
+    return el("details", { class: "faint" }, el("summary", {}, title), el("pre", {}, text));
+  }
+  const style = document.querySelector<HTMLLinkElement>("link[rel=stylesheet]");
+  const href = new URL("licenses.txt", style?.href ?? document.baseURI).href;
+  return el("p", { class: "faint" }, el("a", { href, target: "_blank", rel: "noopener" }, title));
+}
+
 /** The study's consent text, the warning, and the person's decision. */
 export function consent(app: App, display: HTMLElement): Promise<void> {
   const { study } = app.session;
@@ -39,6 +51,7 @@ export function consent(app: App, display: HTMLElement): Promise<void> {
           el("p", { class: "faint" }, say("consent_contact", { contact: study.contact })),
           el("p", { class: "agree" }, agree, el("label", { for: "agree" }, say("consent_agree"))),
           el("p", { class: "actions" }, begin, button(say("consent_decline"), () => send(false))),
+          licenses(say("licenses")),
         ),
       );
     };
