@@ -148,6 +148,9 @@ def test_every_command_names_what_it_leaves_out(
         errors = capsys.readouterr().err.splitlines()
         named = [line for line in errors if line.endswith("photo_9.png: is a link that leads nowhere; it was left out")]
         assert len(named) == left_out, (command, errors)
+    (clean / "photo.tga").write_bytes(b"")
+    assert main(["distort", str(clean), "--out", "made", "--kinds", "white_noise", "--levels", "1"]) == 1
+    assert "photo.tga: is an image of a format that pixq does not read; it was left out" in capsys.readouterr().err
     # A file that was named is not left out but missing.
     assert main(["pjnd", str(reference), str(distorted / "photo_9.png")]) == 2
     assert "photo_9.png: is a link that leads nowhere; check the path" in capsys.readouterr().err

@@ -236,7 +236,7 @@ def test_a_repeated_line_is_a_duplicate_and_a_contradiction_leaves_the_image_out
         ("tid2013", "nan I01_07_1.bmp", "'nan' is not a finite number"),
         ("tid2013", "inf I01_07_1.bmp", "'inf' is not a finite number"),
         ("tid2013", "1e999 I01_07_1.bmp", "'1e999' is not a finite number"),
-        ("tid2013", "5,0 I01_07_1.bmp", "'5,0' is not a finite number"),
+        ("tid2013", "5,0 I01_07_1.bmp", "'5,0' has a decimal comma"),
         ("tid2013", "5.0 ../../etc/passwd", "'../../etc/passwd', which is not plain; give a bare"),
         ("tid2013", "5.0 /etc/passwd", "absolute file name '/etc/passwd'"),
         ("tid2013", "5.0 C:passwd.bmp", "absolute file name"),

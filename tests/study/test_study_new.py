@@ -129,6 +129,7 @@ def test_images_of_which_no_source_is_made_are_named(tmp_path: Path, capsys: pyt
     save(tree / "other_JPEG_005.png", photo(0))
     save(tree / "a_JPEG_051 (1).png", photo(0))
     save(tree / "b_JPEG\n_050.png", photo(0))
+    save(tree / "b_JPEG_048.bmp", photo(0))
     (tree / "b_JPEG_049.png").symlink_to("nowhere.png")
     (tree / "more").symlink_to(".")
     assert main(["study", "new", str(tmp_path / "study"), "--images", str(tree)]) == 1
@@ -139,9 +140,10 @@ def test_images_of_which_no_source_is_made_are_named(tmp_path: Path, capsys: pyt
         "a_JPEG_051 (1).png: looks like a copy of a_JPEG_051",
         "b_JPEG\\n_050.png: has a name with control characters; rename it",
         "b_JPEG_049.png: is a link that leads nowhere",
+        "b_JPEG_048.bmp: is not PNG, JPEG or WebP, which every browser shows",
     ):
         assert f"{tree}/{line}; it was left out\n" in told
-    assert told.count("it was left out") == 6
+    assert told.count("it was left out") == 7
 
 
 def test_what_is_wrong_is_said_before_anything_is_copied(tmp_path: Path) -> None:

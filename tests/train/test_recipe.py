@@ -264,7 +264,7 @@ def test_a_wrong_recipe_is_one_line(text: str, expected: str, file: Path) -> Non
 def test_files_that_are_no_recipe(file: Path, tmp_path: Path) -> None:
     assert mistake(file) == f"{file}: No such file or directory; choose seed, strong or a TOML file"
     file.write_bytes(bytes(range(256)))
-    assert mistake(file) == f"{file}: is not UTF-8 text; choose seed, strong or a TOML file"
+    assert mistake(file) == f"{file}, line 2: byte 0x80 is not UTF-8; save the file as UTF-8"
     file.write_bytes(b"\0" * 64)
     assert mistake(file).startswith(f"{file}: ")
     file.unlink()

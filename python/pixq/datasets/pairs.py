@@ -13,6 +13,7 @@ from pixq.datasets.scores import contract_of, csv_rows, number, safe_path, score
 from pixq.datasets.tree import ScoreLine, Tree, assemble
 from pixq.errors import PixqError, printable
 from pixq.io.folders import explain_missing
+from pixq.io.paths import nfc
 from pixq.io.text import is_pipe
 
 __all__ = ["PAIRS"]
@@ -67,10 +68,10 @@ def index_pairs(
                 line=line,
                 image_id=distorted,
                 reference_id=reference,
-                group=cells.get("group", ""),
+                group=nfc(cells.get("group", "")),
                 reference=reference,
                 distorted=distorted,
-                distortion_type=cells.get("distortion", "") or "unspecified",
+                distortion_type=nfc(cells.get("distortion", "")) or "unspecified",
                 level=number(level, path, line, "level") if (level := cells.get("level", "")) else None,
                 score=score(
                     cells["score"], path, line, contract, "give the ends of the scale with --score-range LOW,HIGH"

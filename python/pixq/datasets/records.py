@@ -13,6 +13,7 @@ from pixq import classes
 from pixq.datasets.labels import check_text
 from pixq.datasets.scores import read_text
 from pixq.errors import PixqError
+from pixq.io.paths import nfc
 
 __all__ = ["Rectangle", "TripletRecord", "read_records"]
 
@@ -182,7 +183,7 @@ class _Reader:
         value = self._metadata.get(key)
         if value is None or value == "":
             return None
-        text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+        text = nfc(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
         if text is None or len(text) > _ATTRIBUTE_LENGTH or not text.isprintable():
             raise self._fault(
                 f"{key} is {_short(value)}, not a short text",

@@ -10,7 +10,7 @@ from pixq import ranges
 from pixq.distort.kinds import Image
 from pixq.errors import PixqError, printable
 from pixq.io.folders import LeftOut, explain_missing, find_files
-from pixq.io.image_formats import DECODED, endings_of, titles_of
+from pixq.io.image_formats import DECODED, ENDINGS, endings_of, titles_of
 from pixq.io.images import AS_SHOWN, ReadOptions, read_pixels, to_8_bits
 from pixq.io.paths import nfc, original_of
 
@@ -63,7 +63,7 @@ def read_references(
     Parameters
     ----------
     paths
-        Image files and folders. Other files and hidden files in folders are ignored.
+        Image files and folders. Files that are no images and hidden files in folders are ignored.
     max_pixels
         Larger images are refused before memory is taken.
     reading
@@ -108,9 +108,14 @@ def _files(path: Path, left_out: list[LeftOut]) -> list[Path]:
         if not path.is_file():
             raise PixqError(f"{path}: {explain_missing(path)}; give image files or folders of them")
         return [path]
-    listing = find_files(path, endings_of(DECODED), recursive=False)
+    listing = find_files(path, ENDINGS, recursive=False)
     left_out += listing.left_out
-    if not listing.files:
+    files = [name for name in listing.files if Path(name).suffix.lower() in endings_of(DECODED)]
+    left_out += [
+        LeftOut(path / name, "is an image of a format that pixq does not read")
+        for name in sorted(set(listing.files).difference(files))
+    ]
+    if not files:
         unread = "".join(f"; {item.path} {item.reason}" for item in listing.left_out[:1])
         raise PixqError(f"{path}: contains no image files{unread}; give a folder with {titles_of(DECODED)} files")
-    return [path / name for name in listing.files]
+    return [path / name for name in files]

@@ -15,6 +15,7 @@ from pixq.decisions.decision import Decision
 from pixq.decisions.pjnd_cuts import PjndCuts, PjndSource
 from pixq.errors import PixqError
 from pixq.io.images import AS_SHOWN, ReadOptions, explain_image_errors
+from pixq.io.paths import nfc
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.ladders.ground_truth import GroundTruth, read_ground_truth
 from pixq.ladders.ladder import check_options, level_maps
@@ -71,9 +72,10 @@ def fit_green_cut(
         for truth in _read_folder(folder, leave_out) if len(folders) > 1 else read_ground_truth(folder, leave_out):
             if truth.range is None:
                 continue
-            if truth.ladder.name in truths:
+            name = nfc(truth.ladder.name)
+            if name in truths:
                 raise PixqError(f"{folder}: {truth.ladder.name} is also in another folder; give each source once")
-            truths[truth.ladder.name] = replace(truth, ladder=replace(truth.ladder, reading=reading))
+            truths[name] = replace(truth, ladder=replace(truth.ladder, reading=reading))
     if len(truths) < 2:
         raise PixqError(f"{len(truths)} sources have a range of PJNDs; give at least two")
     ranges: list[SourceRange] = []

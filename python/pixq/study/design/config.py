@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from pixq.errors import PixqError
 from pixq.io.folders import find_path
+from pixq.io.paths import nfc
 from pixq.io.text import decode_text, read_bytes, read_text
 from pixq.study.design.platforms import PLATFORMS
 from pixq.study.design.survey import QUESTION_KINDS, Question, check_survey, default_survey
@@ -49,7 +50,7 @@ def _inside(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not parts or PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive or ".." in parts or "\\" in path:
         raise ValueError("is not inside the study's folder; give a path relative to it, with / and without ..")
-    return path
+    return nfc(path)
 
 
 def _platform(kind: str) -> str:

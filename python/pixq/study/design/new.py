@@ -19,7 +19,7 @@ from pixq import ranges
 from pixq.errors import PixqError
 from pixq.io.atomic import save_text
 from pixq.io.folders import LeftOut, find_files
-from pixq.io.image_formats import SHOWN
+from pixq.io.image_formats import ENDINGS, SHOWN, titles_of
 from pixq.io.images import load_pixels
 from pixq.io.paths import nfc, original_of
 from pixq.ladders.difference import difference
@@ -238,14 +238,16 @@ def left_out(folder: str | os.PathLike[str], images: str | os.PathLike[str] | No
 
 def _images(root: Path) -> tuple[list[Path], list[LeftOut]]:
     """The image files of a tree by name, without hidden ones, and what can't be used."""
-    listing = find_files(root, _CODECS)
+    listing = find_files(root, ENDINGS)
     stems = {nfc(str(PurePosixPath(name).with_suffix(""))) for name in listing.files}
     files: list[Path] = []
     unusable = list(listing.left_out)
     for name in listing.files:
         path = PurePosixPath(name)
         original = original_of(path.stem)
-        if not name.isprintable() and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        if path.suffix.lower() not in _CODECS:
+            unusable.append(LeftOut(root / name, f"is not {titles_of(SHOWN)}, which every browser shows"))
+        elif not name.isprintable() and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
             unusable.append(LeftOut(root / name, "has a name with control characters; rename it"))
         elif original is not None and nfc(str(path.with_name(original))) in stems:
             unusable.append(LeftOut(root / name, f"looks like a copy of {original}"))
@@ -308,7 +310,7 @@ def _check_patterns(path: Path, ladders: Sequence[FoundLadder]) -> None:
     study = read_study(path)
     sources = {(source.reference, source.codec): source for source in study.everything}
     for ladder in ladders:
-        levels = levels_of(study, sources[ladder.reference, ladder.codec])
+        levels = levels_of(study, sources[nfc(ladder.reference), ladder.codec])
         names = {_posix(file, path.parent) for level, file in levels.items() if level}
         if others := names.symmetric_difference(ladder.files):
             raise PixqError(f"{path.parent / min(others)}: may belong to two sources; rename it")

@@ -20,6 +20,7 @@ from typing import Any
 
 from pixq.errors import PixqError
 from pixq.io.csv import allow_long_cells, read_csv
+from pixq.io.paths import nfc
 from pixq.io.text import read_text
 from pixq.study.design.study_files import OpenedSource, OpenedStudy
 from pixq.study.results.answers import Answer, with_flags
@@ -241,7 +242,7 @@ def _source_names(sources: Iterable[OpenedSource]) -> dict[str, list[OpenedSourc
     """
     names: dict[str, list[OpenedSource]] = defaultdict(list)
     for source in sources:
-        reference = PurePosixPath(source.source.reference.lower())
+        reference = PurePosixPath(nfc(source.source.reference).lower())
         for name in (reference.name, f"{reference.stem}_{source.source.codec.lower()}"):
             names[name].append(source)
     return names
@@ -250,7 +251,7 @@ def _source_names(sources: Iterable[OpenedSource]) -> dict[str, list[OpenedSourc
 def _matching_sources(name: str, names: Mapping[str, list[OpenedSource]]) -> list[OpenedSource]:
     """List the sources that a batch's name may stand for: one, or several codecs of one picture, or none."""
     # The name is the address that the image was loaded from: `jpeg/SRC.png`, `SRC_JPEG.png`, or `SRC_JPEG_061.jpg`.
-    *folders, file = name.lower().replace("\\", "/").split("/")
+    *folders, file = nfc(name).lower().replace("\\", "/").split("/")
     sources = names.get(file) or names.get(_INDEX.sub("", PurePosixPath(file).stem)) or []
     by_folder = [source for source in sources if source.source.codec.lower() in folders]
     return sources if len(sources) == 1 or not by_folder else by_folder
