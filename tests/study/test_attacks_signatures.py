@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pixq.errors import PixqError
 from pixq.study.design.config import Platform, Signature
+from pixq.study.server.failures import FailureLog
+from pixq.study.server.routes_session import UNVERIFIED
+from pixq.study.server.run import _load_keys
 from pixq.study.session.signatures import KeysUnavailable, SignatureVerifier
 from support import databases
 from support.attackers import START, Clocks, Participant, attacked, prolific
@@ -210,6 +214,33 @@ def test_keys_that_cannot_be_loaded_are_not_asked_for_by_everybody() -> None:
             with pytest.raises(KeysUnavailable, match="can't be loaded"):
                 verifier.verify(signed(prolific()))
         assert len(requests) == 1
+
+
+def test_a_platform_that_does_not_answer_stops_nobody_who_has_begun(tmp_path: Path, clocks: Clocks) -> None:
+    clocks.wall = START
+    keys = jwks(k1=KEY)
+    with published(keys) as (where, _):
+        make_study(tmp_path / "study", platform=SIGNED.replace("jwks.json", where))
+        person = signed(prolific())
+        with attacked(tmp_path / "study", str(tmp_path / "answers.db"), clocks) as server:
+            status, told = enter(server, person)
+            assert status == 200
+        keys.clear()
+        # After a restart the keys are gone; what the page has sent and asks for needs none.
+        with attacked(tmp_path / "study", str(tmp_path / "answers.db"), clocks) as server:
+            lines: list[str] = []
+            _load_keys(server.service, FailureLog(write=lines.append))
+            (line,) = lines
+            assert line.startswith(f"pixq: error: {UNVERIFIED}: the keys of {where} can't be loaded")
+            status, headers, _ = server.ask("POST", "/api/start", {"platform": person, "language": "en"})
+            assert (status, int(headers["retry-after"]) > 0) == (503, True)
+            assert server.ask("GET", "/api/state", token=told["token"])[0] == 200
+
+
+def test_without_pyjwt_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    with pytest.raises(PixqError, match=r"^PyJWT is not installed; install it with: pip install 'pixq\[prolific\]'$"):
+        verifier_of("")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"keys": []}', '{"keys": [{"kty": "RSA"}]}'])
