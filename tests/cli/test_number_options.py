@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from cyclopts import App, Token
 from cyclopts.argument import Argument
 
+import pixq
 from pixq import ranges
 from pixq.cli import app, main
+from pixq.datasets.buckets import bucket
+from pixq.datasets.splits import assign
+from pixq.decisions.conformal import divide_groups
+from pixq.decisions.cuts import Objective
+from pixq.distort import distort, make_triplets, read_references
 from pixq.errors import PixqError
+from pixq.geometry import Fusion
+from pixq.ladders.pjnd import score_quantile
 from pixq.ranges import NumberRange, whole
+from pixq.scoring.grid import Grid
+from pixq.statistics.bootstrap import interval, resample_groups
+from pixq.statistics.metrics import reliability
+from pixq.study.simulate.observers import Population
 
 #: What no range holds.
 WRONG = ("nan", "inf", "-inf", "1e400", "-1" + "0" * 30, "1" + "0" * 30, "x", "", "1,5", "0x1p3")
@@ -70,7 +82,7 @@ def test_every_number_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         ("distort x --out y --levels 1.5", "--levels is '1.5'"),
-        ("distort x --out y --levels 1,99", "levels of 'white_noise' are [1, 99]; give at least one, from 1 to 5"),
+        ("distort x --out y --levels 1,99", "a level of 'white_noise' is 99; give a whole number from 1 to 5"),
         ("calibrate x --target y --objective cost --cost 0,1,nan/1,0,1/4,1,0", "the cost matrix is nan; give a number"),
         ("calibrate x --target y --objective cost --cost 0,1,1e300/1,0,1/4,1,0", "the cost matrix is 1e+300; give"),
         ("build-patches --dataset pairs --root x --out y --split nan,0.5,0.5", "--split is nan,0.5,0.5"),
@@ -116,3 +128,38 @@ def test_ranges_hold_their_ends() -> None:
 def test_functions_check_as_commands_do(value: object) -> None:
     with pytest.raises(PixqError, match=r"^--threads is .{1,40}; give a whole number from 1 to 1024$"):
         ranges.THREADS.check(value, "--threads")  # type: ignore[type-var]
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+BAD_CALLS: dict[str, Callable[[], object]] = {
+    "Fusion": lambda: Fusion("blend", float("nan")),
+    "Grid": lambda: Grid(40, 40, 20, 1.5),  # type: ignore[arg-type]
+    "Objective": lambda: Objective("cost", ((0, 1, 4), (1, 0, float("inf")), (4, 1, 0))),
+    "PatchGeometry": lambda: pixq.PatchGeometry(20.5),  # type: ignore[arg-type]
+    "PatchGeometry, RoI": lambda: pixq.PatchGeometry(20, 12.0),  # type: ignore[arg-type]
+    "Population": lambda: Population(lapse=float("nan")),
+    "Sampling": lambda: pixq.Sampling("grid", 1.5),  # type: ignore[arg-type]
+    "Scorer.map": lambda: pixq.load().map(NOISE, NOISE, stride=True),
+    "assign": lambda: assign(["a", "b", "c"], folds=1.5),  # type: ignore[arg-type]
+    "bucket": lambda: bucket([], max_levels=1.5),  # type: ignore[arg-type]
+    "distort": lambda: distort(NOISE, "jpeg", 1.5, 0),  # type: ignore[arg-type]
+    "distort, seed": lambda: distort(NOISE, "jpeg", 1, -1),
+    "divide_groups": lambda: divide_groups(["a", "b"], share=1.0),
+    "folds": lambda: pixq.BuildSettings(folds=0),
+    "interval": lambda: interval([1.0], level=float("nan")),
+    "make_triplets": lambda: make_triplets(NOISE, 1.5, 0),  # type: ignore[arg-type]
+    "ratio": lambda: pixq.BuildSettings(ratio=(0.5, 0.5, 0.5)),
+    "read_references": lambda: read_references([], max_pixels=-1),
+    "reliability": lambda: reliability([[1.0, 0.0, 0.0]], [0], bins=0),
+    "resample_groups": lambda: resample_groups(["a"], count=10**9),
+    "resample_groups, seed": lambda: resample_groups(["a"], seed=-1),
+    "score_quantile": lambda: score_quantile([0.5], float("nan")),
+    "seed": lambda: pixq.BuildSettings(seed=2**64),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CALLS)
+def test_functions_name_what_is_out_of_range(name: str) -> None:
+    with pytest.raises(PixqError) as caught:
+        BAD_CALLS[name]()
+    assert "; " in str(caught.value)

@@ -160,8 +160,8 @@ def test_numbers_of_file_names_are_unique() -> None:
     ("arguments", "message"),
     [
         (("blur", 1), "unknown distortion 'blur'; choose white_noise, quantization"),
-        (("jpeg", 0), "distortion 'jpeg' has no level 0; give 1 to 5"),
-        (("jpeg", 6), "distortion 'jpeg' has no level 6; give 1 to 5"),
+        (("jpeg", 0), "the level of 'jpeg' is 0; give a whole number from 1 to 5"),
+        (("jpeg", 6), "the level of 'jpeg' is 6; give a whole number from 1 to 5"),
     ],
 )
 def test_unknown_kinds_and_levels_are_named(arguments: tuple[str, int], message: str, image: Image) -> None:
@@ -278,9 +278,9 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, image: Image, monkeypat
     [
         ([], [1], "there is nothing to write"),
         (["blur"], [1], "unknown distortion 'blur'"),
-        (["jpeg"], [0, 1], "levels of 'jpeg' are [0, 1]"),
-        (["jpeg"], [5, 6], "levels of 'jpeg' are [5, 6]"),
-        (["jpeg"], {"white_noise": [1]}, "levels of 'jpeg' are []"),
+        (["jpeg"], [0, 1], "a level of 'jpeg' is 0; give a whole number from 1 to 5"),
+        (["jpeg"], [5, 6], "a level of 'jpeg' is 6; give a whole number from 1 to 5"),
+        (["jpeg"], {"white_noise": [1]}, "no level of 'jpeg' is named"),
     ],
 )
 def test_wrong_ladders_are_named(kinds: list[str], levels: object, message: str, tmp_path: Path, image: Image) -> None:

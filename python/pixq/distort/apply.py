@@ -11,6 +11,7 @@ import numpy as np
 from pixq import ranges
 from pixq.distort.kinds import DISTORTIONS, LEVELS, Image
 from pixq.errors import PixqError
+from pixq.ranges import whole
 
 __all__ = ["check_image", "distort", "generator", "synthetic_quality"]
 
@@ -54,8 +55,7 @@ def distort(image: Image, kind: str, level: int, seed: int, *, name: str = "") -
     check_image(image, "image")
     if kind not in DISTORTIONS:
         raise PixqError(f"unknown distortion {kind!r}; choose {', '.join(DISTORTIONS)}")
-    if not 1 <= level <= LEVELS:
-        raise PixqError(f"distortion {kind!r} has no level {level}; give 1 to {LEVELS}")
+    whole(1, LEVELS).check(level, f"the level of {kind!r}")
     distortion = DISTORTIONS[kind]
     return distortion.apply(image, distortion.values[level - 1], generator(seed, name, kind, level))
 

@@ -13,6 +13,7 @@ from pixq.distort.apply import check_image, distort, synthetic_quality
 from pixq.distort.kinds import DISTORTIONS, LEVELS, Image
 from pixq.distort.whole import MAKER, save_png, write_whole
 from pixq.errors import PixqError
+from pixq.ranges import whole
 
 __all__ = ["write_tree"]
 
@@ -131,7 +132,7 @@ def write_tree(
 def _ladder(kind: str, levels: Sequence[int] | Mapping[str, Sequence[int]]) -> list[int]:
     if kind not in DISTORTIONS:
         raise PixqError(f"unknown distortion {kind!r}; choose {', '.join(DISTORTIONS)}")
-    ladder = sorted({*(levels.get(kind, ()) if isinstance(levels, Mapping) else levels)})
-    if not ladder or not 1 <= ladder[0] <= ladder[-1] <= LEVELS:
-        raise PixqError(f"the levels of {kind!r} are {ladder}; give at least one, from 1 to {LEVELS}")
-    return ladder
+    ladder = {*(levels.get(kind, ()) if isinstance(levels, Mapping) else levels)}
+    if not ladder:
+        raise PixqError(f"no level of {kind!r} is named; give at least one, from 1 to {LEVELS}")
+    return sorted(whole(1, LEVELS).check(level, f"a level of {kind!r}") for level in ladder)
