@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +14,10 @@ from cachetools import LRUCache, cachedmethod
 from pixq.errors import PixqError
 from pixq.study.design.study_files import OpenedStudy, StudyImage
 from pixq.study.session.admission import Admission, session_token
+from pixq.study.session.image_keys import parse_image_key, trial_json
 from pixq.study.session.participants import Person, completion, person
 from pixq.study.session.qualification import qualifies
-from pixq.study.session.session_plan import Item, SessionPlan, parse_plan, public_rules, public_study
+from pixq.study.session.session_plan import SessionPlan, parse_plan, public_rules, public_study
 from pixq.study.session.signatures import SignatureVerifier
 from pixq.study.session.state_machine import SessionProgress, State, advance, replay
 from pixq.study.session.viewing import UNKNOWN, ViewingRecord
@@ -32,9 +31,6 @@ __all__ = ["MAX_EVENTS", "SessionService", "UnexpectedEvent"]
 MAX_EVENTS = 20_000
 #: Number of sessions in memory; others are read from the database again.
 _CACHED = 2_000
-
-#: The key of an image: public name of the session, key of the trial, level, and a seal.
-_IMAGE = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{16})\.([0-9]{1,3})\.([0-9a-f]{32})")
 
 
 class UnexpectedEvent(Exception):
@@ -324,12 +320,7 @@ class SessionService:
         UnknownSession
             If the key does not belong to a session of this study.
         """
-        parts = _IMAGE.fullmatch(key)
-        if parts is None:
-            raise UnknownSession
-        public, trial, level, seal = parts.groups()
-        if not hmac.compare_digest(self._seal(public, trial, level), seal):
-            raise UnknownSession
+        public, trial, level = parse_image_key(self._key, key)
         with self._lock:
             plan = self._plans.get(public)
         if plan is None and not wait:
@@ -339,11 +330,11 @@ class SessionService:
             (place, item) for place, item in enumerate((*plan.training, *plan.trials)) if item.key == trial
         )
         source = self.opened.sources.get(item.source)
-        if source is None or int(level) not in source.levels:
+        if source is None or level not in source.levels:
             raise UnknownSession
         if sent and self._viewings is not None:
-            self._viewings.send(public, place, int(level))
-        return source.levels[int(level)]
+            self._viewings.send(public, place, level)
+        return source.levels[level]
 
     def forget_images(self) -> None:
         """Let the next request for an image ask the database whether its session still exists."""
@@ -364,9 +355,6 @@ class SessionService:
         plan = json.loads(session.plan)
         # The keys of an offline session come from its file, which was made before the session existed.
         return parse_plan(plan, self._key, plan.get("keys", session.public))
-
-    def _seal(self, public: str, trial: str, level: str) -> str:
-        return self._key.sign("image", public, trial, level)[:32]
 
     def _load_progress(
         self, session: Session, read: Callable[[int, int], list[Event]], next: int | None = None
@@ -461,18 +449,7 @@ class SessionService:
         lambda self: self._lock,
     )
     def _trial(self, public: str, plan: SessionPlan, step: str, index: int) -> dict[str, Any]:
-        items = (*plan.training, *plan.trials)
-        place = index + (len(plan.training) if step == "trial" else 0)
-        item, following = items[place], items[place + 1 : place + 2]
-        return {
-            "key": item.key, "kind": step, "width": item.width, "height": item.height,
-            "reference": self._image_key(public, item, 0), "clicks": plan.rules.clicks,
-            "levels": [{"level": level, "image": self._image_key(public, item, level)} for level in item.levels],
-            "preload": [self._image_key(public, later, level) for later in following for level in (0, *later.levels)],
-        }  # fmt: skip
-
-    def _image_key(self, public: str, item: Item, level: int) -> str:
-        return f"{public}.{item.key}.{level}.{self._seal(public, item.key, str(level))}"
+        return trial_json(self._key, public, plan, step, index)
 
 
 def _answered_places(plan: SessionPlan, before: SessionProgress, after: SessionProgress) -> list[tuple[int, int]]:
