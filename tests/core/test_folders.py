@@ -84,9 +84,10 @@ def test_patterns_match_names_that_look_the_same(tmp_path: Path, monkeypatch: py
 
     def matches(pattern: str) -> tuple[list[str], list[str]]:
         files, left_out = glob_files(root, pattern)
-        paths = files, [item.path for item in left_out]
-        files, rest = ([path.relative_to(root).as_posix() for path in some] for some in paths)
-        return files, rest
+        found, rest = (
+            [path.relative_to(root).as_posix() for path in paths] for paths in (files, [one.path for one in left_out])
+        )
+        return found, rest
 
     assert matches(f"{NFC}_*.png") == ([f"{NFD}_1.png"], [])
     assert matches(f"{NFC}/x_?.png") == ([f"{NFD}/x_2.png"], [])
