@@ -14,7 +14,7 @@ from pixq import datasets
 from pixq.cli import main
 from pixq.datasets.scores import csv_rows
 from pixq.errors import PixqError
-from pixq.io.csv import read_csv
+from pixq.io.csv import csv_writer, read_csv
 from pixq.io.text import read_text
 from pixq.ladders.ground_truth import read_ground_truth
 from pixq.patches.store import PatchSet
@@ -73,6 +73,13 @@ def test_separators_are_recognised(tmp_path: Path, delimiter: str, told: str) ->
         (first + 1, {"reference": "a;b,c.png", "distorted": "d.png", "score": "0.5", "group": "x"}),
         (first + 2, {"reference": "e.png", "distorted": "f.png", "score": "1", "group": ""}),
     ]
+
+
+def test_texts_in_written_tables_are_escaped(tmp_path: Path) -> None:
+    with csv_writer(tmp_path / "a.csv", ("name", "number")) as write:
+        write([("a\x1b[2Jb\r\n\u202e", 0.5), ("caf\u00e9, at 3.00\u202fPM", True)])
+    text = (tmp_path / "a.csv").read_text("utf-8")
+    assert text == 'name,number\na\\x1b[2Jb\\r\\n\\u202e,0.5\n"caf\u00e9, at 3.00\u202fPM",True\n'
 
 
 def test_a_table_in_other_columns_is_read_with_commas() -> None:

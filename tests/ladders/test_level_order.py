@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,18 @@ def test_commands_name_the_file(command: str, tmp_path: Path, shell: Shell) -> N
     shell(command, reference, tmp_path)
     expected = f"{second}: level 2 looks better than both its neighbours; check that the file has the right name"
     assert expected in shell.warnings
+
+
+def test_calibrate_names_the_file(truths: Path, bare: Path, tmp_path: Path, shell: Shell) -> None:
+    folder = tmp_path / "truths"
+    shutil.copytree(truths, folder)
+    first, second = (folder / "images" / f"first_NOISE_{101 - level:03d}.png" for level in (1, 2))
+    pixels = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(pixels)
+    shell("calibrate", bare, "--ladders", folder, "--stride", 20)
+    assert f"warning: {second}: level 2 looks better than both its neighbours" in shell.warnings
+    assert shell.warnings.count("neighbours") == 1
 
 
 def test_study_check_names_the_file(tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ def _fit_ladders(
             reading=images.reading,
             on_progress=on_progress,
             leave_out=leave_out,
+            warn=warn,
         )
     path = write_cuts(run, cuts)
     print_lines(f"Orange  from {_number(cuts.orange)}")

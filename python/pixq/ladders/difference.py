@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from pixq.errors import PixqError
 from pixq.io.images import load_pixels, to_8_bits
+from pixq.ladders.ladder import Level
 
-__all__ = ["difference", "mean_difference", "out_of_order"]
+__all__ = ["difference", "mean_difference", "order_warnings", "out_of_order"]
 
 #: The share of a ladder's mean fall per level by which a level must be better than its neighbours.
 _NOTABLE = 0.5
@@ -21,6 +22,8 @@ _NOTABLE = 0.5
 #: to tell: a level in the wrong place changes four of them. In nine ladders of LocJND and KonJND-1k, 28 of 546 levels
 #: are better than both their neighbours, and none of them by that much.
 _NOISE, _LONG = 4.0, 16
+#: How many levels out of order are named.
+_NAMED = 5
 
 
 def difference(reference: NDArray[Any], path: Path) -> float:
@@ -73,3 +76,16 @@ def out_of_order(values: Sequence[float]) -> list[int]:
         for place in range(1, len(values) - 1)
         if values[place] - notable > max(values[place - 1], values[place + 1])
     ]
+
+
+def order_warnings(levels: Sequence[Level], values: Sequence[float]) -> list[str]:
+    """Name the levels that are `out_of_order`, one line each."""
+    places = out_of_order(values)
+    lines = [
+        f"{level.path}: level {level.level:g} looks better than both its neighbours; check that the file has the right "
+        "name"
+        for level in (levels[place] for place in places[:_NAMED])
+    ]
+    if len(places) > _NAMED:
+        lines.append(f"{len(places) - _NAMED} more levels look better than both their neighbours")
+    return lines

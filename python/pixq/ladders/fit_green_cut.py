@@ -17,6 +17,7 @@ from pixq.errors import PixqError
 from pixq.io.images import AS_SHOWN, ReadOptions, explain_image_errors
 from pixq.io.paths import nfc
 from pixq.io.progress import ProgressCallback, ignore_progress
+from pixq.ladders.difference import order_warnings
 from pixq.ladders.ground_truth import GroundTruth, read_ground_truth
 from pixq.ladders.ladder import check_options, level_maps
 from pixq.ladders.pjnd import SHARE, SourceRange, choose_green_cut, leave_one_out, score_quantile
@@ -35,6 +36,7 @@ def fit_green_cut(
     reading: ReadOptions = AS_SHOWN,
     on_progress: ProgressCallback = ignore_progress,
     leave_out: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> PjndCuts:
     """Choose the cuts on the sources of `folders`; sources without a range of PJNDs are left out.
 
@@ -53,6 +55,8 @@ def fit_green_cut(
     leave_out
         Called with one line for each source or folder that can't be used; the others go on. Without it, that is an
         error.
+    warn
+        Called with one line for each level that looks better than both its neighbours.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def fit_green_cut(
             readable.append(truth)
     for truth in readable:
         try:
-            ranges.append(source_range(scorer, truth, share=share, stride=stride, on_progress=on_progress))
+            ranges.append(source_range(scorer, truth, share=share, stride=stride, on_progress=on_progress, warn=warn))
         except PixqError as error:
             _leave_out(error, leave_out)
     if len(ranges) < 2:
@@ -141,8 +145,11 @@ def source_range(
     share: float = SHARE,
     stride: int = STRIDE,
     on_progress: ProgressCallback = ignore_progress,
+    warn: Callable[[str], None] | None = None,
 ) -> SourceRange:
     """Score the levels of a source; the result holds the maps' quantiles and the range that people gave.
+
+    `warn` is called as in `fit_green_cut`.
 
     Raises
     ------
@@ -157,6 +164,8 @@ def source_range(
     maps = level_maps(plain, truth.ladder, stride=stride, on_progress=on_progress)
     rows = [(level.level, score_quantile(quality_map.score, share)) for level, quality_map in maps]
     levels, quantiles = np.array(rows, dtype=np.float64).T
+    for line in order_warnings(truth.ladder.levels, quantiles.tolist()) if warn is not None else ():
+        warn(line)
     return SourceRange(name, levels, quantiles, truth.range)
 
 

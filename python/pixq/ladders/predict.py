@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from pixq.decisions.pjnd_cuts import GreenCut
 from pixq.errors import PixqError
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.ladders.critical import DEGREE, POINTS, CriticalPoint, check_points, critical_points
-from pixq.ladders.difference import out_of_order
+from pixq.ladders.difference import order_warnings
 from pixq.ladders.ladder import Ladder, Level, check_options, level_maps
 from pixq.ladders.pjnd import SHARE, Pjnd, pjnd, score_quantile
 from pixq.scoring.grid import STRIDE
@@ -22,9 +22,6 @@ from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer
 
 __all__ = ["LadderPjnd", "LadderRegions", "LevelMap", "PjndRule", "choose_rule", "predict_pjnd", "predict_regions"]
-
-#: How many levels out of order are named.
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -172,7 +169,8 @@ def predict_pjnd(
     if warn is not None and len(quantiles) > 2 and quantiles[0] < quantiles[-1]:
         warn("the highest level looks better than the lowest; if n is a quality, give --level 101-n")
     elif warn is not None:
-        _warn_of_order(levels, warn)
+        for line in order_warnings([row.level for row in levels], quantiles):
+            warn(line)
     return LadderPjnd(rule, levels, pjnd([row.level.level for row in levels], quantiles, rule.cut))
 
 
@@ -226,7 +224,8 @@ def predict_regions(
             seen = row
             break
     if warn is not None:
-        _warn_of_order(rows, warn)
+        for line in order_warnings([row.level for row in rows], [row.quantile for row in rows]):
+            warn(line)
     if seen is None:
         return LadderRegions(rule, None, None, ())
     return LadderRegions(rule, seen.level, seen.map, tuple(critical_points(seen.map, points=points, degree=degree)))
@@ -237,18 +236,6 @@ def _score_levels(scorer: Scorer, ladder: Ladder, rule: PjndRule, on_progress: P
     for level, quality_map in level_maps(decided, ladder, stride=rule.stride, on_progress=on_progress):
         quantile = rule.quantile(quality_map)
         yield LevelMap(level, quality_map, quantile, quantile < rule.cut.value)
-
-
-def _warn_of_order(rows: Sequence[LevelMap], warn: Callable[[str], None]) -> None:
-    places = out_of_order([row.quantile for row in rows])
-    for place in places[:_NAMED]:
-        level = rows[place].level
-        warn(
-            f"{level.path}: level {level.level:g} looks better than both its neighbours; check that the file has the "
-            "right name"
-        )
-    if len(places) > _NAMED:
-        warn(f"{len(places) - _NAMED} more levels look better than both their neighbours")
 
 
 def _list_some(levels: tuple[Level, ...]) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 from pixq.study.store.records import DatabaseUnavailable
 
 __all__ = ["DatabaseFiles", "create_private"]
@@ -66,7 +66,8 @@ class DatabaseFiles:
                 file.chmod(_PRIVATE)
             except OSError:
                 raise PixqError(f"{file}: other users can read the answers; let its owner run `chmod 600`") from None
-            print(f"pixq: warning: {file}: other users could read the answers; its mode is now 600", file=sys.stderr)
+            line = f"{file}: other users could read the answers; its mode is now 600"
+            print(f"pixq: warning: {printable(line)}", file=sys.stderr)
 
     def connected(self, connection: Any, record: Any) -> None:
         """Note the files of a new connection, which has read from them; a listener of SQLAlchemy."""
