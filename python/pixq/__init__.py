@@ -34,6 +34,7 @@ from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry
 
 if TYPE_CHECKING:
+    from pixq.io.images import ReadOptions
     from pixq.patches.build import build
     from pixq.patches.plan import BuildSettings, Sampling
     from pixq.patches.records import Records
@@ -47,6 +48,7 @@ __all__ = [
     "PatchGeometry",
     "PatchSet",
     "PixqError",
+    "ReadOptions",
     "Records",
     "Sampling",
     "Scorer",
@@ -77,6 +79,7 @@ _LATER = {
     "Batch": "pixq.patches.store",
     "BuildSettings": "pixq.patches.plan",
     "PatchSet": "pixq.patches.store",
+    "ReadOptions": "pixq.io.images",
     "Records": "pixq.patches.records",
     "Sampling": "pixq.patches.plan",
     "Scorer": "pixq.scoring.scorer",

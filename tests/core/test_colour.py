@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from pixq import set_num_threads
 from pixq._core import decode, finish_pixels, probe
 from support import icc
-from support.decode_fixtures import chunk, photo, png, saved
+from support.decode_fixtures import bmp, chunk, photo, png, saved
 
 P3 = icc.rgb_profile(icc.P3, 2.2, "P3 by hand")
 #: A curve's exponent has 8 bits behind the point.
@@ -166,6 +166,18 @@ def test_a_profile_in_several_segments() -> None:
         assert np.array_equal(decode(plain[:2] + parts + plain[2:]), expected)
     with pytest.raises(ValueError, match="has an ICC profile of which parts are missing; save it as sRGB, or compare"):
         decode(plain[:2] + first + plain[2:])
+
+
+def test_a_profile_in_a_bmp() -> None:
+    """Version 5 of the header (124 bytes): MBED at byte 56, the profile's place and length at 112."""
+    pixels = np.asarray(PHOTO)[::-1, :, ::-1].tobytes()
+    data = bytearray(bmp(PHOTO.width, PHOTO.height, 24, pixels, header=124) + P3)
+    data[14 + 56 : 14 + 60] = b"DEBM"
+    data[14 + 112 : 14 + 120] = struct.pack("<II", len(data) - len(P3) - 14, len(P3))
+    assert np.array_equal(decode(bytes(data)), decode(saved(PHOTO, "PNG", icc_profile=P3)))
+    assert np.array_equal(decode(bytes(data), colour_management=False), np.asarray(PHOTO))
+    with pytest.raises(ValueError, match="is a truncated BMP"):
+        decode(bytes(data[:-1]))
 
 
 UNREADABLE = "has an ICC profile that can't be read"
