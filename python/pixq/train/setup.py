@@ -111,6 +111,8 @@ def describe_run(
             "label_contract": manifest["label_contract"],
             "geometry": {"size": patches.geometry.size, "roi": patches.geometry.roi},
             "fusions": manifest["fusions"],
+            # None for a set of an earlier version, which was cut from raw samples.
+            "pixels": manifest.get("pixels"),
         },
         split=partition.describe(),
         parameters=parameters(model),
