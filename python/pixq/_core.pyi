@@ -3,8 +3,9 @@
 Images are (height, width) or (height, width, 1 or 3) arrays of uint8, uint16 or float32 whose rows may be strided or
 reversed; they are never copied. Corners are (n, 2) int64, y before x. A RoI is (y, x, height, width) inside the patch.
 A size is one number of pixels or (rows, columns). Sides of images and patches go up to 2**31 - 1, patches of a call up
-to 2**26. While a function computes, other Python threads run: the caller sees to it that none of them writes to its
-arrays, or frees their memory (`resize(refcheck=False)`), before it returns.
+to 2**26. An array that results are written to shares no memory with another argument, or the call is refused. While a
+function computes, other Python threads run: the caller sees to it that none of them writes to its arrays, or frees
+their memory (`resize(refcheck=False)`), before it returns. Other calls of this module that would write are refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,8 @@ PARALLEL_SAMPLES: int
 _Pixel = TypeVar("_Pixel", np.uint8, np.uint16, np.float32)
 _Image = npt.NDArray[_Pixel]
 _Float32 = npt.NDArray[np.float32]
+#: Results are written to these. They share no memory with any other argument.
+_Output = npt.NDArray[np.float32]
 _Float64 = npt.NDArray[np.float64]
 _Int64 = npt.NDArray[np.int64]
 _Size = int | tuple[int, int]
@@ -156,7 +159,7 @@ def tiny_score(
     norm: bool,
     scale: Sequence[float] | _Float32,
     shift: Sequence[float] | _Float32,
-    out: _Float32,
+    out: _Output,
 ) -> None:
     """Scores of pairs of patches by TinyPatchRegressor, written to `out`."""
 
@@ -171,8 +174,8 @@ def score_at(
     options: Mapping[str, int],
     scale: Sequence[float] | _Float32,
     shift: Sequence[float] | _Float32,
-    scores: _Float32,
-    weights: _Float32,
+    scores: _Output,
+    weights: _Output,
 ) -> None:
     """Scores and weights of the patches at corners of two images by a model, written to `scores` and `weights`."""
 
@@ -189,11 +192,11 @@ class TinyTape:
         *,
         scale: Sequence[float] | _Float32,
         shift: Sequence[float] | _Float32,
-        out: _Float32,
+        out: _Output,
     ) -> None:
         """Scores of pairs of patches, written to `out`."""
 
-    def backward(self, grad_output: _Float32, gradients: _Float32) -> None:
+    def backward(self, grad_output: _Float32, gradients: _Output) -> None:
         """The gradient of a loss by the parameters from that by the last scores, written to `gradients`."""
 
 def set_num_threads(n: int) -> None:

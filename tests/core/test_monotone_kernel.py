@@ -311,11 +311,15 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "'scores' is not contiguous; pass numpy.ascontiguousarray(...)",
     ),
-    "read-only scores": ({"scores": LOCKED}, ValueError, "'scores': The given array is not writeable"),
-    "read-only weights": ({"weights": LOCKED}, ValueError, "'weights': The given array is not writeable"),
+    "read-only scores": ({"scores": LOCKED}, ValueError, "'scores' is read-only; pass a writable array"),
+    "read-only weights": ({"weights": LOCKED}, ValueError, "'weights' is read-only; pass a writable array"),
     "double scores": ({"scores": RAW.astype(float)}, TypeError, f"'scores' has dtype float64 and shape (2,); {VECTOR}"),
-    "shared": ({"weights": RAW}, ValueError, "'weights': The given array is already borrowed"),
-    "shared with parameters": ({"scores": P[:2]}, ValueError, "'scores': The given array is already borrowed"),
+    "shared": ({"weights": RAW}, ValueError, "'weights' shares memory with 'scores'; pass an array of its own"),
+    "shared with parameters": (
+        {"scores": P[:2]},
+        ValueError,
+        "'scores' shares memory with 'parameters'; pass an array of its own",
+    ),
 }
 
 

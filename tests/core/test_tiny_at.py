@@ -247,7 +247,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         ValueError,
         "'scores' is not contiguous; pass numpy.ascontiguousarray(...)",
     ),
-    "read-only out": ({"scores": LOCKED}, ValueError, "'scores': The given array is not writeable"),
+    "read-only out": ({"scores": LOCKED}, ValueError, "'scores' is read-only; pass a writable array"),
     "double out": (
         {"scores": OUT.astype(float)},
         TypeError,

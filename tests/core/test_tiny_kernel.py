@@ -282,13 +282,17 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a number": ({"shift": 1.0}, TypeError, f"'shift' is a float; {NINE}"),
     "words": ({"shift": ["a"] * 9}, TypeError, f"'shift' is a list; {NINE}"),
     "short out": ({"out": OUT[:1]}, ValueError, "'out' has shape (1,); expected (2,): one score per pair"),
-    "read-only out": ({"out": LOCKED}, ValueError, "'out': The given array is not writeable"),
+    "read-only out": ({"out": LOCKED}, ValueError, "'out' is read-only; pass a writable array"),
     "double out": (
         {"out": OUT.astype(float)},
         TypeError,
         "'out' has dtype float64 and shape (2,); expected a float32 array of shape (n,)",
     ),
-    "shared": ({"out": P[:2]}, ValueError, "'out': The given array is already borrowed"),
+    "shared": (
+        {"out": P[:2]},
+        ValueError,
+        "'out' shares memory with 'parameters'; pass an array of its own, such as numpy.empty(...)",
+    ),
 }
 
 

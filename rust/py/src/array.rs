@@ -4,19 +4,30 @@
 //! strides. Pixels within a row must be packed; what is not is refused, so that every copy is made by the caller and
 //! can be seen.
 //!
+//! # Aliasing
+//!
+//! Two checks keep `&[T]` of an input and `&mut [T]` of an output apart:
+//!
+//! - Within a call, [`output`] compares addresses, so views count as shared whatever their base objects are
+//!   (`frombuffer` twice, `as_strided`, a tensor's `numpy()`).
+//! - Between calls on several threads, every slice is registered with rust-numpy's borrow flags for as long as it
+//!   lives. They are kept for each base object, and shared by all extensions that use rust-numpy.
+//!
 //! # The caller's duty
 //!
-//! A call reads its inputs while other Python threads run, and nothing in NumPy lets it lock an array. Until the call
-//! returns, no other thread may write to an input, or free its memory under it (`resize(refcheck=False)`, a closed or
-//! truncated file behind a memory map). A write is a data race: in practice the call sees a mixture of old and new
-//! pixels, but neither Rust nor C promise that. Freed memory is read after it was freed. The same holds for NumPy's own
-//! functions that release the GIL.
+//! A call reads its inputs while other Python threads run, and nothing in NumPy lets it lock an array against NumPy and
+//! other code that knows no borrow flags. Until the call returns, no other thread may write to an input, or free its
+//! memory under it (`resize(refcheck=False)`, a closed or truncated file behind a memory map). A write is a data race:
+//! in practice the call sees a mixture of old and new pixels, but neither Rust nor C promise that. Freed memory is read
+//! after it was freed. Nor can anything here tell that one file is mapped into memory at two addresses. The same holds
+//! for NumPy's own functions that release the GIL.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
-use numpy::ndarray::Dimension;
-use numpy::{Element, PY_ARRAY_API, PyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArray};
-use numpy::{PyReadwriteArray, PyUntypedArray, PyUntypedArrayMethods, dtype, npyffi};
+use numpy::ndarray::{ArrayView1, Dimension, Ix1};
+use numpy::{BorrowError, Element, PY_ARRAY_API, PyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods};
+use numpy::{PyReadonlyArray, PyReadwriteArray, PyUntypedArray, PyUntypedArrayMethods, dtype, npyffi};
 use pixq_core::{Batch, Sample, View};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -52,11 +63,16 @@ macro_rules! by_dtype {
 }
 pub(crate) use by_dtype;
 
+/// An argument and its name.
+pub type Argument<'a, 'py> = (&'static str, &'a Bound<'py, PyAny>);
+
 /// An argument that is an array of pixels.
 pub struct Pixels<'a, 'py> {
     name: &'static str,
     array: &'a Bound<'py, PyUntypedArray>,
     pub dtype: Dtype,
+    /// Registers that the memory is read, for as long as views of it may live.
+    _borrow: PyReadonlyArray<'py, u8, Ix1>,
 }
 
 impl<'a, 'py> Pixels<'a, 'py> {
@@ -78,7 +94,7 @@ impl<'a, 'py> Pixels<'a, 'py> {
             let found = found.str()?;
             return Err(PyTypeError::new_err(format!("'{name}' has dtype {found}; expected uint8, uint16 or float32")));
         };
-        Ok(Self { name, array, dtype })
+        Ok(Self { name, array, dtype, _borrow: borrow_bytes(name, array)? })
     }
 
     /// Another argument, which must have the dtype of this one.
@@ -132,7 +148,7 @@ impl<'a, 'py> Pixels<'a, 'py> {
     }
 
     /// The array as an image of `T`, its [`Dtype`].
-    pub fn view<T: Sample + Element>(&self) -> PyResult<View<'a, T>> {
+    pub fn view<T: Sample + Element>(&self) -> PyResult<View<'_, T>> {
         let (channels, has_channels) = self.image_channels()?;
         let (height, width) = (self.shape()[0], self.shape()[1]);
         let steps = self.steps::<T>(1, channels, has_channels)?;
@@ -141,7 +157,7 @@ impl<'a, 'py> Pixels<'a, 'py> {
     }
 
     /// The array as a batch of `T`, its [`Dtype`].
-    pub fn batch<T: Sample + Element>(&self) -> PyResult<Batch<'a, T>> {
+    pub fn batch<T: Sample + Element>(&self) -> PyResult<Batch<'_, T>> {
         let (channels, has_channels) = self.batch_channels()?;
         let (len, height, width) = (self.shape()[0], self.shape()[1], self.shape()[2]);
         let steps = self.steps::<T>(2, channels, has_channels)?;
@@ -150,7 +166,7 @@ impl<'a, 'py> Pixels<'a, 'py> {
     }
 
     /// An image, which is a batch of one patch, or a batch of four axes.
-    pub fn patches<T: Sample + Element>(&self) -> PyResult<Batch<'a, T>> {
+    pub fn patches<T: Sample + Element>(&self) -> PyResult<Batch<'_, T>> {
         if self.shape().len() == 4 {
             return self.batch();
         }
@@ -197,7 +213,7 @@ impl<'a, 'py> Pixels<'a, 'py> {
 
     /// The memory from the lowest to the highest sample, and the place of the first element in it. `steps` are the
     /// lengths and strides of the axes before the packed rows of `row` samples.
-    fn borrow<T: Element>(&self, steps: &[(usize, isize)], row: usize) -> PyResult<(&'a [T], usize)> {
+    fn borrow<T: Element>(&self, steps: &[(usize, isize)], row: usize) -> PyResult<(&[T], usize)> {
         if self.shape().contains(&0) {
             return Ok((&[], 0));
         }
@@ -214,13 +230,83 @@ impl<'a, 'py> Pixels<'a, 'py> {
         // is a whole number of samples, and the packed axes were checked. They and all between them belong to the one
         // buffer that backs the array (its own, or its base's), so offsets do not overflow and the slice spans one
         // allocation. It is aligned (checked), as the samples are whole steps from `first`. Every bit pattern is a valid
-        // u8, u16 or f32. Proven is also that the array object lives for 'a, which keeps its buffer alive (its own, or
-        // that of its base) unless someone frees it on purpose, and that nothing here writes to it: outputs are arrays
-        // of their own. Not proven, as NumPy has no lock for it, is that no other thread writes to the buffer, or frees
-        // it with `resize(refcheck=False)`, before the call returns: that is the caller's duty (see the module's text).
+        // u8, u16 or f32. The array object outlives `self`, and so the slice, which keeps its buffer alive (its own, or
+        // that of its base) unless someone frees it on purpose. No `&mut` slice made here overlaps it: outputs of this
+        // call are compared with all of its inputs by address ([`output`]), and outputs of other calls by the borrow
+        // that `self` holds on exactly these bytes, if both arrays have one base object. Not proven, as NumPy has no
+        // lock for it, is that no other code writes to the buffer, or frees it with `resize(refcheck=False)`, before
+        // the call returns: that is the caller's duty (see the module's text).
         let data = unsafe { std::slice::from_raw_parts(first.offset(low), (high - low) as usize) };
         Ok((data, low.unsigned_abs()))
     }
+}
+
+/// The addresses from an array's lowest byte to the one behind its highest; an empty range if it has no elements.
+fn span(array: &Bound<'_, PyUntypedArray>) -> Range<usize> {
+    // SAFETY: a cast `PyUntypedArray` is an ndarray object that is alive.
+    let first = unsafe { (*array.as_array_ptr()).fields.data.addr() };
+    if array.shape().contains(&0) {
+        return first..first;
+    }
+    let (mut low, mut high) = (0, array.dtype().itemsize() as isize);
+    for (&count, &stride) in array.shape().iter().zip(array.strides()) {
+        let reach = (count as isize - 1) * stride;
+        low += reach.min(0);
+        high += reach.max(0);
+    }
+    first.wrapping_add_signed(low)..first.wrapping_add_signed(high)
+}
+
+/// A borrow of all bytes in an array's [`span`], to read them. Those between its rows are among them, since the slices
+/// of views are, and an array of strides would not register them.
+fn borrow_bytes<'py>(name: &str, array: &Bound<'py, PyUntypedArray>) -> PyResult<PyReadonlyArray<'py, u8, Ix1>> {
+    let bytes = span(array);
+    // SAFETY: `array` is an ndarray object that is alive, and its `span` lies in the buffer that backs it, so that the
+    // pointer has the provenance of its data. The new array keeps that buffer alive, as `array` is its base; nobody but
+    // this borrow of it sees the new array, and nothing reads or writes through it.
+    let bytes = unsafe {
+        let view = match bytes.len() {
+            0 => ArrayView1::from(&[]),
+            len => {
+                let first = (*array.as_array_ptr()).fields.data.cast::<u8>();
+                ArrayView1::from_shape_ptr(len, first.with_addr(bytes.start))
+            }
+        };
+        PyArray::borrow_from_array(&view, array.clone().into_any())
+    };
+    bytes.try_readonly().map_err(|error| not_borrowed(name, &error))
+}
+
+/// The error for an array that another call uses, or that is read-only.
+fn not_borrowed(name: &str, error: &BorrowError) -> PyErr {
+    PyValueError::new_err(match error {
+        BorrowError::NotWriteable => format!("'{name}' is read-only; pass a writable array"),
+        _ => {
+            format!("'{name}' shares memory with an array of a call that has not returned; wait for it or pass a copy")
+        }
+    })
+}
+
+/// An array that results are written to. It must share no memory with `others`, the other array arguments: lists and the
+/// like, which are copied, may be among them. What lies between the rows of an array counts as its memory.
+pub fn output<'py, T: Element, D: Dimension>(
+    name: &str,
+    object: &Bound<'py, PyAny>,
+    expected: &str,
+    others: &[Argument<'_, 'py>],
+) -> PyResult<PyReadwriteArray<'py, T, D>> {
+    let array = aligned::<T, D>(name, object, expected)?;
+    let bytes = span(array.as_untyped());
+    for (other, object) in others {
+        let Ok(array) = object.cast::<PyUntypedArray>() else { continue };
+        let used = span(array);
+        if bytes.start.max(used.start) < bytes.end.min(used.end) {
+            return Err(PyValueError::new_err(format!(
+                "'{name}' shares memory with '{other}'; pass an array of its own, such as numpy.empty(...)"
+            )));
+        }
+    }
+    array.try_readwrite().map_err(|error| not_borrowed(name, &error))
 }
 
 /// A small array of another type, such as coordinates, as a read-only borrow; `expected` describes it in messages.
@@ -230,17 +316,7 @@ pub fn readonly<'py, T: Element, D: Dimension>(
     expected: &str,
 ) -> PyResult<PyReadonlyArray<'py, T, D>> {
     let array = aligned::<T, D>(name, object, expected)?;
-    array.try_readonly().map_err(|error| PyValueError::new_err(format!("'{name}': {error}")))
-}
-
-/// The same, to write to.
-pub fn readwrite<'py, T: Element, D: Dimension>(
-    name: &str,
-    object: &Bound<'py, PyAny>,
-    expected: &str,
-) -> PyResult<PyReadwriteArray<'py, T, D>> {
-    let array = aligned::<T, D>(name, object, expected)?;
-    array.try_readwrite().map_err(|error| PyValueError::new_err(format!("'{name}': {error}")))
+    array.try_readonly().map_err(|error| not_borrowed(name, &error))
 }
 
 fn aligned<'a, 'py, T: Element, D: Dimension>(

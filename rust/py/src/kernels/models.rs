@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::args::{Maybe, room, size_or_20};
 use super::corners;
-use super::network_args::{channels, float_vector, images, output_vector};
+use super::network_args::{channels, float_vector, images, inputs, output_vector};
 use crate::error::to_py;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -52,8 +52,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// TypeError
 ///     If a dtype or a type is another.
 /// ValueError
-///     If there is no such model or option, shapes do not fit, a patch does not lie inside the images (it is named), or a vector is
-///     not contiguous or not writable.
+///     If there is no such model or option, shapes do not fit, a patch does not lie inside the images (it is named), a vector is
+///     not contiguous, or `scores` or `weights` is read-only or shares memory with another argument.
 /// MemoryError
 ///     If the work does not fit memory.
 ///
@@ -89,7 +89,10 @@ fn score_at(
     weights: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let model = models::open(model, Options(options.into_iter().collect())).map_err(to_py)?;
-    let [reference, distorted] = images(reference, distorted)?;
+    let inputs = inputs([parameters, reference, distorted, scale, shift]);
+    let inputs = [&inputs[..], &[("coords", coords)]].concat();
+    let pair = images(reference, distorted)?;
+    let (reference, distorted) = (pair[0].view()?, pair[1].view()?);
     let (size, corners) = (size_or_20(size)?, corners(coords)?);
     let extent = (reference.height(), reference.width());
     check_corners(extent.0, extent.1, size, &corners).map_err(to_py)?;
@@ -101,8 +104,10 @@ fn score_at(
     )?;
     let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
     let results = corners.len() * model.members();
-    let mut scores = output_vector("scores", scores, results, "one score per patch and member")?;
-    let mut weights = output_vector("weights", weights, results, "one weight per patch and member")?;
+    // Weights first: once `scores` is borrowed, what shares memory with it looks like an array of another call.
+    let others = [&inputs[..], &[("scores", scores)]].concat();
+    let mut weights = output_vector("weights", weights, results, "one weight per patch and member", &others)?;
+    let mut scores = output_vector("scores", scores, results, "one score per patch and member", &inputs)?;
     room(model.work_bytes(extent, size, corners.len()), 1)?;
     let numbers = Weights { parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
     let out = [scores.as_slice_mut()?, weights.as_slice_mut()?];

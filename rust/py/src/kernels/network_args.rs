@@ -2,11 +2,10 @@
 
 use numpy::ndarray::Ix1;
 use numpy::{PyReadonlyArray, PyReadwriteArray, PyUntypedArrayMethods};
-use pixq_core::View;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::array::{Dtype, Pixels, kind, readonly, readwrite, tuple};
+use crate::array::{Argument, Dtype, Pixels, kind, output, readonly, tuple};
 
 /// An error unless a vector that is `contiguous` has as many numbers as expected, which are `what`.
 fn fits(name: &str, contiguous: bool, found: usize, expected: usize, what: &str) -> PyResult<()> {
@@ -34,16 +33,23 @@ pub(super) fn float_vector<'py>(
     Ok(array)
 }
 
-/// Room for `count` float32 numbers, which will be `what`.
+/// Room for `count` float32 numbers, which will be `what`, that shares no memory with the `others`.
 pub(super) fn output_vector<'py>(
     name: &str,
     object: &Bound<'py, PyAny>,
     count: usize,
     what: &str,
+    others: &[Argument<'_, 'py>],
 ) -> PyResult<PyReadwriteArray<'py, f32, Ix1>> {
-    let array = readwrite::<f32, Ix1>(name, object, VECTOR)?;
+    let array = output::<f32, Ix1>(name, object, VECTOR, others)?;
     fits(name, array.is_c_contiguous(), array.len(), count, what)?;
     Ok(array)
+}
+
+/// The inputs that all networks have, by their names.
+pub(super) fn inputs<'a, 'py>(arguments: [&'a Bound<'py, PyAny>; 5]) -> [Argument<'a, 'py>; 5] {
+    let [parameters, reference, distorted, scale, shift] = arguments;
+    [("parameters", parameters), ("reference", reference), ("distorted", distorted), ("scale", scale), ("shift", shift)]
 }
 
 /// Numbers for the nine channels.
@@ -73,13 +79,13 @@ pub(super) fn bytes<'a, 'py>(
 }
 
 /// Two images that have patches the network can take.
-pub(super) fn images<'a>(
-    reference: &'a Bound<'_, PyAny>,
-    distorted: &'a Bound<'_, PyAny>,
-) -> PyResult<[View<'a, u8>; 2]> {
+pub(super) fn images<'a, 'py>(
+    reference: &'a Bound<'py, PyAny>,
+    distorted: &'a Bound<'py, PyAny>,
+) -> PyResult<[Pixels<'a, 'py>; 2]> {
     let [reference, distorted] = bytes(reference, distorted)?;
     match *reference.shape() {
-        [_, _, 3] => Ok([reference.view()?, distorted.view()?]),
+        [_, _, 3] => Ok([reference, distorted]),
         _ => Err(reference.unexpected("(height, width, 3)")),
     }
 }

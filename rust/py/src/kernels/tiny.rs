@@ -5,7 +5,8 @@ use pixq_core::models::tiny::{self, MIN_SIDE, Network, Tape};
 use pyo3::prelude::*;
 
 use super::args::room;
-use super::network_args::{bytes, channels, float_vector, output_vector};
+use super::network_args::{bytes, channels, float_vector, inputs, output_vector};
+use crate::array::Pixels;
 use crate::error::to_py;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -20,10 +21,13 @@ fn parameters_of(norm: bool) -> &'static str {
 const ONE_SCORE_PER_PAIR: &str = "one score per pair";
 
 /// Pairs of patches that the network can take.
-fn pairs<'a>(reference: &'a Bound<'_, PyAny>, distorted: &'a Bound<'_, PyAny>) -> PyResult<[Batch<'a, u8>; 2]> {
+fn pairs<'a, 'py>(
+    reference: &'a Bound<'py, PyAny>,
+    distorted: &'a Bound<'py, PyAny>,
+) -> PyResult<[Pixels<'a, 'py>; 2]> {
     let [reference, distorted] = bytes(reference, distorted)?;
     match *reference.shape() {
-        [_, height, width, 3] if height.min(width) >= MIN_SIDE => Ok([reference.batch()?, distorted.batch()?]),
+        [_, height, width, 3] if height.min(width) >= MIN_SIDE => Ok([reference, distorted]),
         _ => Err(reference.unexpected("(n, height, width, 3), at least 5x5")),
     }
 }
@@ -59,7 +63,7 @@ fn check_room(pairs: &Batch<'_, u8>, bytes: usize) -> PyResult<()> {
 /// TypeError
 ///     If a dtype or a type is another.
 /// ValueError
-///     If shapes do not fit, or a vector is not contiguous or not writable.
+///     If shapes do not fit, a vector is not contiguous, or `out` is read-only or shares memory with an input.
 /// MemoryError
 ///     If the work does not fit memory.
 ///
@@ -85,10 +89,12 @@ fn tiny_score(
     shift: &Bound<'_, PyAny>,
     out: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
-    let [reference, distorted] = pairs(reference, distorted)?;
+    let inputs = inputs([parameters, reference, distorted, scale, shift]);
+    let pair = pairs(reference, distorted)?;
+    let (reference, distorted) = (pair[0].batch()?, pair[1].batch()?);
     let parameters = float_vector("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
     let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
-    let mut out = output_vector("out", out, reference.len(), ONE_SCORE_PER_PAIR)?;
+    let mut out = output_vector("out", out, reference.len(), ONE_SCORE_PER_PAIR, &inputs)?;
     check_room(&reference, 0)?;
     let network = Network { norm, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
     let out = out.as_slice_mut()?;
@@ -147,10 +153,12 @@ impl TinyTape {
         out: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let norm = self.0.norm();
-        let [reference, distorted] = pairs(reference, distorted)?;
+        let inputs = inputs([parameters, reference, distorted, scale, shift]);
+        let pair = pairs(reference, distorted)?;
+        let (reference, distorted) = (pair[0].batch()?, pair[1].batch()?);
         let parameters = float_vector("parameters", parameters, tiny::parameter_count(norm), parameters_of(norm))?;
         let (scale, shift) = (channels("scale", scale)?, channels("shift", shift)?);
-        let mut out = output_vector("out", out, reference.len(), ONE_SCORE_PER_PAIR)?;
+        let mut out = output_vector("out", out, reference.len(), ONE_SCORE_PER_PAIR, &inputs)?;
         check_room(&reference, Tape::BYTES_PER_PAIR)?;
         let network = Network { norm, parameters: parameters.as_slice()?, scale: &scale, shift: &shift };
         let out = out.as_slice_mut()?;
@@ -174,8 +182,10 @@ impl TinyTape {
     ///     If another thread is using the tape.
     fn backward(&self, py: Python<'_>, grad_output: &Bound<'_, PyAny>, gradients: &Bound<'_, PyAny>) -> PyResult<()> {
         let norm = self.0.norm();
+        let inputs = [("grad_output", grad_output)];
         let grad_output = float_vector("grad_output", grad_output, self.0.pairs(), "one number per pair of 'forward'")?;
-        let mut gradients = output_vector("gradients", gradients, tiny::parameter_count(norm), parameters_of(norm))?;
+        let count = tiny::parameter_count(norm);
+        let mut gradients = output_vector("gradients", gradients, count, parameters_of(norm), &inputs)?;
         let (scores, gradients) = (grad_output.as_slice()?, gradients.as_slice_mut()?);
         py.detach(|| self.0.backward(scores, gradients)).map_err(to_py)
     }
