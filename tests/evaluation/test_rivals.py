@@ -248,7 +248,7 @@ def test_a_missing_library_is_one_line(few: PatchSet, monkeypatch: pytest.Monkey
         Boosting().fit(few)
     monkeypatch.setitem(sys.modules, "piq", None)
     with pytest.raises(PixqError, match=r"piq is not installed; .*pip install 'pixq\[baselines\]'"):
-        patch_scores(few, ["ssim"])
+        patch_scores(few, ["mdsi"])
 
 
 def test_neither_torch_nor_sklearn_is_imported_before_it_is_needed() -> None:

@@ -117,7 +117,9 @@ class LogisticFit:
         # The variance of a constant is nothing but rounding errors.
         if varied[0] <= 1e-12 * xx or varied[1] <= 1e-12 * yy:
             return math.nan
-        return (_sum(wx, self._y) - x * y / total) / math.sqrt(varied[0] * varied[1])
+        plain = (_sum(wx, self._y) - x * y / total) / math.sqrt(varied[0] * varied[1])
+        # Rounding may take the correlation of a line above 1.
+        return min(max(plain, -1.0), 1.0)
 
     def _climb(self, weight: Values, middle: float, width: float) -> tuple[float, float, float]:
         """Find the highest correlation, and the middle and width of the curve that gives it."""
@@ -176,7 +178,7 @@ class LogisticFit:
 def _fitted(sums: Values) -> float:
     """Compute the correlation of the curve with the quality; -1 if the curve is flat."""
     varied = sums[0, 0] * sums[3, 3]
-    return float(sums[0, 3] / math.sqrt(varied)) if sums[0, 0] > 0.0 and varied > 0.0 else -1.0
+    return min(float(sums[0, 3] / math.sqrt(varied)), 1.0) if sums[0, 0] > 0.0 and varied > 0.0 else -1.0
 
 
 def _step(sums: Values, middle: int, width: int) -> tuple[float, float] | None:

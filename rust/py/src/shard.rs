@@ -91,9 +91,10 @@ fn build_shard(
 ///
 /// Examples
 /// --------
-/// >>> import os
+/// >>> import tempfile
 /// >>> from pixq import _core
-/// >>> _core.checksum(os.devnull)[1][:16]
+/// >>> with tempfile.NamedTemporaryFile() as empty:
+/// ...     _core.checksum(empty.name)[1][:16]
 /// 'af1349b9f5f9a1a6'
 #[pyfunction]
 fn checksum(py: Python<'_>, path: PathBuf) -> PyResult<(u64, String)> {
