@@ -28,9 +28,12 @@ from support.studying import ADMIN, KEY, Page, Server
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "DATABASE_SECONDS", 0.5)
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Requests wait for the database for a short time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "DATABASE_SECONDS", 0.7)
+        yield
 
 
 @contextmanager
@@ -45,7 +48,7 @@ def served(folder: Path, database: str) -> Iterator[tuple[Server, Page, list[str
 
 
 def reads(server: Server, page: Page) -> None:
-    """State, images and statistics are there, each within the time of one reader."""
+    """State, images and statistics are there, each within 10 seconds."""
     for path, token in (
         ("/api/state", page.token),
         (f"/api/image/{page.state['trial']['reference']}", None),
@@ -54,7 +57,7 @@ def reads(server: Server, page: Page) -> None:
         began = time.monotonic()
         status, _, body = server.ask("GET", path, token=token)
         assert status == 200, (path, body)
-        assert time.monotonic() - began < 3, path
+        assert time.monotonic() - began < 10, path
     assert json.loads(server.ask("GET", "/api/state", token=page.token)[2])["state"] == page.state
 
 
@@ -72,8 +75,7 @@ def refused(page: Page, event: dict[str, Any]) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_the_deadlines_of_a_request_add_up_to_less_than_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+def test_the_deadlines_of_a_request_add_up_to_less_than_ten_seconds() -> None:
     assert 2 * threads.DATABASE_SECONDS < 10
 
 
@@ -85,7 +87,7 @@ def test_a_locked_database_delays_only_answers(folder: Path, database: str) -> N
         for other in others:
             other.start()
         event = page.event("trial", page.answer())
-        with stuck_database.locked(database):
+        with stuck_database.locked(database), impatient():
             # More than there are threads for writers.
             with ThreadPoolExecutor(len(others)) as pool:
                 waiting = [pool.submit(refused, other, other.event("consent", {"agreed": True})) for other in others]
@@ -108,7 +110,7 @@ def test_a_frozen_database_delays_only_answers(folder: Path, database: str) -> N
     with served(folder, database) as (server, page, _):
         reads(server, page)
         event = page.event("trial", page.answer())
-        with stuck_database.frozen(database):
+        with stuck_database.frozen(database), impatient():
             # More than there are threads for writers.
             body = {"events": [event]}
             with ThreadPoolExecutor(12) as pool:

@@ -297,3 +297,25 @@ def test_nothing_is_stored_after_the_end(server: Server) -> None:
     declined.say("consent", {"agreed": False})
     assert declined.send(declined.event("consent", {"agreed": True}))[0] == 200
     assert (declined.session.step, len(declined.stored)) == ("failed", 1)
+
+
+def test_a_snapshot_reads_all_of_many_rows(store: Store) -> None:
+    """More rows than are read at a time, of sessions with and without events."""
+    for number in range(30):
+        begin(store, f"s{number}", 1000.0)
+        events = [Event(n, "frames", float(n), "", json.dumps({"n": n})) for n in range(9 * (number % 3))]
+        store.append(f"s{number}", events, 1001.0, lambda *_: SessionChanges("consent"))
+    with store.snapshot() as snapshot:
+        begin(store, "later", 1002.0)
+        read = list(snapshot.sessions())
+        again = [len(stored.events) for stored in snapshot.sessions(["frames"])]
+    assert sorted(int(stored.session.public[1:]) for stored in read) == list(range(30))
+    for stored in read:
+        number = int(stored.session.public[1:])
+        assert [event.number for event in stored.events] == list(range(9 * (number % 3)))
+        assert stored.events == store.events(stored.session.id)
+        assert (len(stored.received), [image.source for image in stored.images]) == (
+            len(stored.events),
+            ["a", "b", "t"],
+        )
+    assert again == [len(stored.events) for stored in read]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Row, Select, case, literal, select
+from sqlalchemy import ColumnElement, Connection, Result, Row, Select, case, literal, select
 
 from pixq.study.store.records import Assignment, Event, Session
 from pixq.study.store.tables import assignments, events, sessions
@@ -52,7 +52,7 @@ class Snapshot:
         without
             Kinds of events whose data are not read: they are `{}`.
         """
-        data = events.c.data
+        data: ColumnElement[str] = events.c.data
         if without:
             data = case((events.c.kind.in_(sorted(without)), literal("{}")), else_=data).label("data")
         columns = (events.c.number, events.c.kind, events.c.at, events.c.wall, data)
@@ -60,20 +60,28 @@ class Snapshot:
             sessions, sessions.c.id == events.c.session
         )
         of_images = select(assignments).join(sessions, sessions.c.id == assignments.c.session)
-        stored = self._stream(of_events.order_by(*_ORDER, events.c.number))
-        shown = self._stream(of_images.order_by(*_ORDER, assignments.c.place))
-        take_events = _grouped(stored, lambda row: (row[1], Event(*row[2:])))
-        take_images = _grouped(shown, lambda row: Assignment(*row))
         names = tuple(Session.__dataclass_fields__)
-        for row in self._stream(select(*(sessions.c[name] for name in names)).order_by(*_ORDER)):
-            session = Session(*row)
-            arrived = take_events(session.id)
-            yield StoredSession(
-                session, [event for _, event in arrived], [received for received, _ in arrived], take_images(session.id)
-            )
+        of_sessions = select(*(sessions.c[name] for name in names)).order_by(*_ORDER)
+        with (
+            self._stream(of_sessions) as rows,
+            self._stream(of_events.order_by(*_ORDER, events.c.number)) as stored,
+            self._stream(of_images.order_by(*_ORDER, assignments.c.place)) as shown,
+        ):
+            take_events = _grouped(iter(stored), _event)
+            take_images = _grouped(iter(shown), lambda row: Assignment(*tuple(row)))
+            for row in rows:
+                session = Session(*tuple(row))
+                arrived = take_events(session.id)
+                received, arrived_events = [time for time, _ in arrived], [event for _, event in arrived]
+                yield StoredSession(session, arrived_events, received, take_images(session.id))
 
-    def _stream(self, query: Select[Any]) -> Iterator[Row[Any]]:
-        return iter(self._connection.execute(query.execution_options(yield_per=_ROWS)))
+    def _stream(self, query: Select[Any]) -> Result[Any]:
+        return self._connection.execute(query.execution_options(yield_per=_ROWS))
+
+
+def _event(row: Row[Any]) -> tuple[float, Event]:
+    values: tuple[Any, ...] = tuple(row)
+    return values[1], Event(*values[2:])
 
 
 def _grouped(rows: Iterator[Row[Any]], parse: Callable[[Row[Any]], _T]) -> Callable[[int], list[_T]]:

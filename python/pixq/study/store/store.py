@@ -364,8 +364,8 @@ class Store:
         """The plans of sessions that have not ended and have events, one after the other."""
         begun = select(events.c.session).where(events.c.session == sessions.c.id).exists()
         query = select(sessions.c.plan).where(sessions.c.ended.is_(None), begun)
-        with self._reading() as connection:
-            yield from connection.execute(query.execution_options(yield_per=100)).scalars()
+        with self._reading() as connection, connection.execute(query.execution_options(yield_per=100)) as plans:
+            yield from plans.scalars()
 
     def sessions(self) -> list[Session]:
         """All sessions, in the order in which they started."""

@@ -37,6 +37,9 @@ def upgrade_tables(connection: Connection) -> str:
     version = stored_version(connection)
     if version is not None and version not in (*UPGRADABLE, SCHEMA):
         return version
+    if connection.dialect.name == "postgresql":
+        # A server limits its statements, but indexes of many answers take a while.
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
     metadata.create_all(connection)
     if version is None:
         connection.execute(insert(facts).values(name="schema", value=SCHEMA))
