@@ -56,7 +56,7 @@ def predict(
     Parameters
     ----------
     paths
-        [RUN] REFERENCE DISTORTED.
+        [RUN] REFERENCE DISTORTED. Each of two images may be a pipe, as in <(command).
     map
         Picture of the classes over the distorted image (PNG).
     heat

@@ -20,7 +20,7 @@ __all__ = ["difference", "mean_difference", "order_warnings", "out_of_order"]
 _NOTABLE = 0.5
 #: How many times it must also exceed the noise, the median of the second differences, in ladders that are long enough
 #: to tell: a level in the wrong place changes four of them. In nine ladders of LocJND and KonJND-1k, 28 of 546 levels
-#: are better than both their neighbours, and none of them by that much.
+#: are better than both their neighbours, and four of them by that much.
 _NOISE, _LONG = 4.0, 16
 #: How many levels out of order are named.
 _NAMED = 5
