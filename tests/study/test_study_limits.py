@@ -203,7 +203,7 @@ def test_figures_take_as_many_queries_for_many_as_for_one(folder: Path, database
             counts.append(sum(each.startswith("SELECT") for each in asked))
             assert (len(rows), len(events)) == (people + 1, sum(len(each.sent) for each in server.pages))
             assert all(each.received.endswith("+00:00") for each in events)
-        assert counts == [3, 3, 3]
+        assert counts == [4, 4, 4]
 
 
 def test_who_asks_too_often_waits(folder: Path, tmp_path: Path) -> None:

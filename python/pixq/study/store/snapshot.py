@@ -43,6 +43,8 @@ class Snapshot:
         self._connection = connection
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{_SECONDS}s'")
+        # The moment is that of the first query.
+        connection.execute(select(sessions.c.id).limit(1)).scalar()
 
     def sessions(self, without: Collection[str] = ()) -> Iterator[StoredSession]:
         """All sessions, by person and in the order of each person's sessions; only one is in memory.
