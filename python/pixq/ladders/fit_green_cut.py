@@ -164,8 +164,9 @@ def source_range(
     maps = level_maps(plain, truth.ladder, stride=stride, on_progress=on_progress)
     rows = [(level.level, score_quantile(quality_map.score, share)) for level, quality_map in maps]
     levels, quantiles = np.array(rows, dtype=np.float64).T
-    for line in order_warnings(truth.ladder.levels, quantiles.tolist()) if warn is not None else ():
-        warn(line)
+    if warn is not None:
+        for line in order_warnings(truth.ladder.levels, quantiles.tolist()):
+            warn(line)
     return SourceRange(name, levels, quantiles, truth.range)
 
 
