@@ -55,7 +55,8 @@ def calibrate(
 
     With --ladders instead of --target, the Green cut is fitted to ladders of increasing distortion for which people
     gave PJNDs. pixq pjnd, pixq critical and pixq predict use it; it is saved in the run's pjnd.json. The options from
-    --name to --seed only apply to --target.
+    --name to --seed only apply to --target. What can't be read is listed on stderr and left out; the exit code is then
+    1.
 
     Parameters
     ----------
