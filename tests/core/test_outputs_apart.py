@@ -28,9 +28,9 @@ Array = NDArray[Any]
 Arguments = dict[str, Any]
 
 RNG = np.random.default_rng(15)
-SCALING = {"scale": np.full(9, 1 / 255, np.float32), "shift": np.zeros(9, np.float32)}
-BATCH = {name: RNG.integers(0, 256, (3, 8, 9, 3), dtype=np.uint8) for name in ("reference", "distorted")}
-IMAGES = {name: RNG.integers(0, 256, (21, 30, 3), dtype=np.uint8) for name in ("reference", "distorted")}
+SCALING: Arguments = {"scale": np.full(9, 1 / 255, np.float32), "shift": np.zeros(9, np.float32)}
+BATCH: Arguments = {name: RNG.integers(0, 256, (3, 8, 9, 3), dtype=np.uint8) for name in ("reference", "distorted")}
+IMAGES: Arguments = {name: RNG.integers(0, 256, (21, 30, 3), dtype=np.uint8) for name in ("reference", "distorted")}
 COORDS = np.array([[0, 0], [1, 3], [0, 10]])
 
 
@@ -116,7 +116,8 @@ def test_the_stub_names_every_output() -> None:
 
 def laid_out(array: Array, memory: Any, offset: int, gap: int, reverse: bool) -> Array:
     """The array's values within a buffer: from `offset` on, with `gap` bytes after each row, upside down."""
-    strides, step = [], array.itemsize
+    strides: list[int] = []
+    step = array.itemsize
     free = array.ndim - 2 if array.ndim > 2 else 0
     for axis in reversed(range(array.ndim)):
         step += gap if axis < free else 0

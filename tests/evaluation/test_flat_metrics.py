@@ -58,6 +58,10 @@ def mse_oracle(reference: Image, distorted: Image) -> float:
     return float(np.mean((reference.astype(np.float64) - distorted) ** 2))
 
 
+def ssim_oracle(reference: Image, distorted: Image) -> float:
+    return float(np.mean(oracles.ssim_oracle(reference.astype(float), distorted.astype(float))))
+
+
 def quality_oracle(reference: Image, distorted: Image) -> float:
     return 1 / (1 + 10 ** ((30 - oracles.psnr_oracle(reference, distorted)) / 20))
 
@@ -67,7 +71,7 @@ METRICS: dict[str, Bounds] = {
     "psnr of a batch": Bounds(of_batch, oracles.psnr_oracle, 0, math.inf, math.inf),
     "psnr of fused patches": Bounds(of_patches, oracles.psnr_oracle, 0, math.inf, math.inf),
     "mse": Bounds(_core.mse, mse_oracle, 0, 255**2, 0),
-    "ssim": Bounds(BASELINES["ssim"].score, lambda r, d: float(np.mean(oracles.ssim_oracle(r, d))), -1, 1, 1),
+    "ssim": Bounds(BASELINES["ssim"].score, ssim_oracle, -1, 1, 1),
     "ms_ssim": Bounds(BASELINES["ms_ssim"].score, oracles.ms_ssim_oracle, 0, 1, 1),
     # The paper takes one gradient from the reference and the mean of both, so the order counts.
     "mdsi": Bounds(BASELINES["mdsi"].score, oracles.mdsi_oracle, 0, 1, 0, symmetric=False),
@@ -144,11 +148,11 @@ def test_identical_images_get_exactly_the_best(metric: str) -> None:
 def test_nearly_flat_images(metric: str, seed: int, base: tuple[int, ...], shift: tuple[int, ...], grain: int) -> None:
     rng, tested = np.random.default_rng(seed), METRICS[metric]
     flat = np.array(base) + rng.integers(-grain, grain + 1, (20, 20, 3))
-    pair = [np.clip(image, 0, 255).astype(np.uint8) for image in (flat, flat + np.array(shift))]
-    value = tested.measure(*pair)
-    assert value == pytest.approx(tested.oracle(*pair), abs=tested.near)
+    first, second = (np.clip(image, 0, 255).astype(np.uint8) for image in (flat, flat + np.array(shift)))
+    value = tested.measure(first, second)
+    assert value == pytest.approx(tested.oracle(first, second), abs=tested.near)
     assert tested.low <= value <= tested.high
-    assert (value == tested.best) or not np.array_equal(*pair)
+    assert value == tested.best or not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("value", [0.1, 1e6, 3e-30])
@@ -162,7 +166,7 @@ def test_float_images_without_a_difference_or_variance_have_none(value: float) -
     )
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([1e-6, 1.0, 1e6]), slope=st.floats(-3, 3))
 def test_correlations_of_lines_are_at_most_1(seed: int, scale: float, slope: float) -> None:
     rng = np.random.default_rng(seed)

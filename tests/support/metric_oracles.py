@@ -13,19 +13,22 @@ Image = NDArray[np.uint8]
 
 
 def grey(image: Image) -> NDArray[np.float64]:
-    return image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    luma: NDArray[np.float64] = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    return luma
 
 
 def halves(planes: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean of every 2 x 2 pixels; sides are even."""
     height, width = planes.shape[:2]
-    return planes.reshape(height // 2, 2, width // 2, 2, *planes.shape[2:]).mean(axis=(1, 3))
+    means: NDArray[np.float64] = planes.reshape(height // 2, 2, width // 2, 2, *planes.shape[2:]).mean(axis=(1, 3))
+    return means
 
 
 def gradient(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     """Magnitude by the Prewitt operator / 3, with zeros around the image, as MATLAB's conv2(..., 'same')."""
     prewitt = np.array([[1, 0, -1], [1, 0, -1], [1, 0, -1]]) / 3
-    return np.hypot(convolve2d(plane, prewitt, "same"), convolve2d(plane, prewitt.T, "same"))
+    magnitude: NDArray[np.float64] = np.hypot(convolve2d(plane, prewitt, "same"), convolve2d(plane, prewitt.T, "same"))
+    return magnitude
 
 
 def similarity(a: NDArray[np.float64], b: NDArray[np.float64], c: float) -> NDArray[np.float64]:

@@ -128,7 +128,8 @@ def _averaged(images: Images, factor: int) -> Planes:
         return images.astype(np.float64)
     rows, columns = (side // factor for side in images.shape[1:])
     part = images[:, : rows * factor, : columns * factor]
-    return part.reshape(-1, rows, factor, columns, factor).mean(axis=(2, 4), dtype=np.float64)
+    means: Planes = part.reshape(-1, rows, factor, columns, factor).mean(axis=(2, 4), dtype=np.float64)
+    return means
 
 
 def _halved(planes: Planes) -> Planes:
@@ -136,4 +137,5 @@ def _halved(planes: Planes) -> Planes:
     if odd := max(side % 2 for side in planes.shape[1:]):
         planes = np.pad(planes, ((0, 0), (odd, 0), (odd, 0)), mode="edge")
     rows, columns = (side // 2 for side in planes.shape[1:])
-    return planes[:, : 2 * rows, : 2 * columns].reshape(-1, rows, 2, columns, 2).mean(axis=(2, 4))
+    means: Planes = planes[:, : 2 * rows, : 2 * columns].reshape(-1, rows, 2, columns, 2).mean(axis=(2, 4))
+    return means
