@@ -204,7 +204,8 @@ impl<'a> Scan<'a> {
                 return None;
             }
         }
-        if digits == 0 { None } else { u32::try_from(value).ok() }
+        // JSON has no leading zeros.
+        if digits == 0 || (digits > 1 && value < 10u64.pow(digits - 1)) { None } else { u32::try_from(value).ok() }
     }
 
     /// A number up to the next comma, or null.
@@ -215,20 +216,32 @@ impl<'a> Scan<'a> {
         if text == b"null" {
             return Some(None);
         }
-        // What `parse` takes and JSON does not (inf, nan, a leading plus) is left to serde_json, which refuses it.
-        if !text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'e' | b'E')) {
+        // What `parse` takes and JSON does not (inf, nan, a leading plus or zero, a bare point, numbers that are too
+        // large) is left to serde_json, which refuses it.
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        let leading = matches!(digits, [b'0'] | [b'0', b'.' | b'e' | b'E', ..] | [b'1'..=b'9', ..]);
+        let point = digits
+            .iter()
+            .position(|&byte| byte == b'.')
+            .is_none_or(|at| digits.get(at + 1).is_some_and(u8::is_ascii_digit));
+        if !(leading && point && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'e' | b'E'))) {
             return None;
         }
-        std::str::from_utf8(text).ok()?.parse().ok().map(Some)
+        std::str::from_utf8(text).ok()?.parse().ok().filter(|number: &f64| number.is_finite()).map(Some)
     }
 
-    /// A string without escapes.
+    /// A string without escapes, nor control characters, which JSON forbids.
     fn string(&mut self) -> Option<&'a [u8]> {
         self.literal(b"\"")?;
         let end = self.0.iter().position(|&byte| matches!(byte, b'"' | b'\\'))?;
         let (text, rest) = self.0.split_at(end);
+        if text.iter().any(|&byte| byte < b' ') {
+            return None;
+        }
         self.0 = rest;
         self.literal(b"\"")?;
+        // Strings that are passed over are checked as well: damage anywhere is an error.
+        std::str::from_utf8(text).ok()?;
         Some(text)
     }
 }

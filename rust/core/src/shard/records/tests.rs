@@ -58,6 +58,79 @@ proptest! {
         let columns = read(&path, &["another".into(), id.clone()]).unwrap();
         prop_assert_eq!(columns.image, vec![if id == "another" { 0 } else { 1 }]);
     }
+
+    /// Damage to any bytes of a line: the scan takes only what serde_json takes, with the same values.
+    #[test]
+    fn the_scan_takes_nothing_that_is_not_json(
+        line in lines(), id in "[a-z]{0,4}", damage in damage(), number in "-?[0-9.]{1,4}(e[0-9]{1,3})?",
+    ) {
+        let bytes = written(&id, "07 noise", &line);
+        let damaged = damage.done_to(&bytes);
+        let text = String::from_utf8(bytes).unwrap();
+        let at = text.find("\"quality\":").unwrap() + "\"quality\":".len();
+        let end = at + text[at..].find(',').unwrap();
+        let other = format!("{}{number}{}", &text[..at], &text[end..]).into_bytes();
+        for bytes in [damaged, other] {
+            let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            let Some(scanned) = scan(text) else { continue };
+            let any: AnyLine<'_> = serde_json::from_slice(text).expect("what is scanned is JSON");
+            let (mut by_serde, mut by_scan) = (Columns::default(), Columns::default());
+            prop_assert_eq!(by_serde.push(0, &any), by_scan.push(0, &scanned));
+            prop_assert_eq!(format!("{by_serde:?}"), format!("{by_scan:?}"));
+            prop_assert_eq!(any.image_id, scanned.image_id);
+        }
+    }
+
+    /// A file of any bytes, or a damaged one, is read or named in an error; columns stay of one length.
+    #[test]
+    fn any_file_is_read_or_refused(
+        lines in proptest::collection::vec(lines(), 0..4), damage in damage(), noise in proptest::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shard.jsonl");
+        let bytes: Vec<u8> = lines.iter().flat_map(|line| written("a", "t", line)).collect();
+        for bytes in [damage.done_to(&bytes), noise] {
+            std::fs::write(&path, &bytes).unwrap();
+            match read(&path, &["a".into()]) {
+                Ok(columns) => {
+                    let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).count();
+                    let Columns {
+                        image, patch_id, y, x, psnr, fusion, alpha, quality, reference_row, distorted_row, psnr_roi, identical,
+                    } = columns;
+                    let rows = [image.len(), patch_id.len(), y.len(), x.len(), reference_row.len(), distorted_row.len()];
+                    prop_assert_eq!(rows, [lines; 6]);
+                    prop_assert_eq!([psnr.len(), alpha.len(), quality.len(), psnr_roi.len()], [lines; 4]);
+                    prop_assert_eq!([fusion.len(), identical.len()], [lines; 2]);
+                    prop_assert!(psnr.iter().chain(&quality).all(|value| !value.is_nan()));
+                    prop_assert!(quality.iter().all(|value| value.is_finite()));
+                }
+                Err(error) => prop_assert!(error.to_string().contains("shard.jsonl: line "), "{}", error),
+            }
+        }
+    }
+}
+
+/// Bytes that are cut out at a place, and others that take theirs.
+#[derive(Debug)]
+struct Damage {
+    at: proptest::sample::Index,
+    cut: usize,
+    instead: Vec<u8>,
+}
+
+impl Damage {
+    fn done_to(&self, bytes: &[u8]) -> Vec<u8> {
+        let at = self.at.index(bytes.len() + 1);
+        let rest = &bytes[bytes.len().min(at + self.cut)..];
+        [&bytes[..at], &self.instead, rest].concat()
+    }
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    // Characters of JSON, which get further than others, or any bytes.
+    let json = proptest::collection::vec(proptest::sample::select(b"0123456789.-eE+,:\"\\{}nul \n\x01".to_vec()), 0..4);
+    let bytes = prop_oneof![3 => json, 1 => proptest::collection::vec(any::<u8>(), 0..4)];
+    (any::<proptest::sample::Index>(), 0..4usize, bytes).prop_map(|(at, cut, instead)| Damage { at, cut, instead })
 }
 
 #[test]
