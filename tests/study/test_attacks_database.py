@@ -29,18 +29,21 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
+def impatient(server: Server) -> Iterator[None]:
     """Requests wait for the database for a short time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "DATABASE_SECONDS", 0.7)
+    assert server.threads is not None
+    before, server.threads.seconds = server.threads.seconds, 0.7
+    try:
         yield
+    finally:
+        server.threads.seconds = before
 
 
 @contextmanager
 def served(folder: Path, database: str) -> Iterator[tuple[Server, Page, list[str]]]:
     """A server, a page that shows a trial, and the lines that the server prints."""
     lines: list[str] = []
-    with studying.running(folder, database, failures=FailureLog(write=lines.append)) as server:
+    with studying.running(folder, database, failures=FailureLog(write=lines.append), seconds=4.0) as server:
         page = Page(server)
         page.start()
         page.go("trial")
@@ -87,7 +90,7 @@ def test_a_locked_database_delays_only_answers(folder: Path, database: str) -> N
         for other in others:
             other.start()
         event = page.event("trial", page.answer())
-        with stuck_database.locked(database), impatient():
+        with stuck_database.locked(database), impatient(server):
             # More than there are threads for writers.
             with ThreadPoolExecutor(len(others)) as pool:
                 waiting = [pool.submit(refused, other, other.event("consent", {"agreed": True})) for other in others]
@@ -110,7 +113,7 @@ def test_a_frozen_database_delays_only_answers(folder: Path, database: str) -> N
     with served(folder, database) as (server, page, _):
         reads(server, page)
         event = page.event("trial", page.answer())
-        with stuck_database.frozen(database), impatient():
+        with stuck_database.frozen(database), impatient(server):
             # More than there are threads for writers.
             body = {"events": [event]}
             with ThreadPoolExecutor(12) as pool:

@@ -21,10 +21,10 @@ from pixq.http.connections import ConnectionLimits
 from pixq.http.server import open_socket, server_config
 from pixq.study.design.study_files import open_study
 from pixq.study.results.statistics import study_statistics
-from pixq.study.server import threads as server_threads
 from pixq.study.server.app import create_app
 from pixq.study.server.failures import FailureLog
 from pixq.study.server.limits import Limits, RateLimit
+from pixq.study.server.threads import Threads
 from pixq.study.session.service import SessionService
 from pixq.study.session.viewing import UNKNOWN, Viewing, ViewingRecord
 from pixq.study.store.keys import Key, hash_token
@@ -105,6 +105,7 @@ class Server:
     service: SessionService
     log: list[tuple[str, str, bytes, bytes]] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)
+    threads: Threads | None = None
 
     def ask(
         self,
@@ -251,14 +252,15 @@ def running(
     proxy: bool = False,
     connections: ConnectionLimits = MANY,
     failures: FailureLog | None = None,
+    seconds: float = 30.0,
     clock: Callable[[], float] = time.time,
     viewings: ViewingRecord | None = None,
 ) -> Iterator[Server]:
     """A study's server in a thread, on any free port by default. By default it does not watch how pages answer."""
-    store = open_store(database, wait=server_threads.DATABASE_SECONDS, brief=True)
+    store = open_store(database, wait=seconds, brief=True)
     store.watch_identity()
     service = SessionService(open_study(folder), store, KEY, clock, viewings=viewings or Unwatched())
-    with open_socket("127.0.0.1", port) as socket, closing(server_threads.Threads()) as threads:
+    with open_socket("127.0.0.1", port) as socket, closing(Threads(seconds)) as threads:
         app = create_app(
             service, threads, page, admin=(hash_token(ADMIN), lambda: study_statistics(service)), proxy=proxy,
             limits=limits or PATIENT, failures=failures or FailureLog(write=lambda line: None),
@@ -270,7 +272,7 @@ def running(
         try:
             while not server.started and thread.is_alive():
                 time.sleep(0.01)
-            found = Server(socket.getsockname()[1], service)
+            found = Server(socket.getsockname()[1], service, threads=threads)
             yield found
             for each in found.pages:
                 each.close()

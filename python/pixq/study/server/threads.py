@@ -20,6 +20,11 @@ DATABASE_SECONDS = 4.0
 class Threads:
     """Threads for each kind of work.
 
+    Parameters
+    ----------
+    seconds
+        Seconds that a request waits for a reader or a writer.
+
     Attributes
     ----------
     writers
@@ -32,7 +37,8 @@ class Threads:
         Computes the statistics of the study.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = DATABASE_SECONDS) -> None:
+        self.seconds = seconds
         self.writers = ThreadPoolExecutor(8, "pixq-writer")
         self.readers = ThreadPoolExecutor(8, "pixq-reader")
         self.files = ThreadPoolExecutor(4, "pixq-file")
@@ -44,14 +50,14 @@ class Threads:
         Raises
         ------
         DatabaseUnavailable
-            If it has not ended after `DATABASE_SECONDS`. It may still end later: pages send again what was not
+            If it has not ended after `seconds`. It may still end later: pages send again what was not
             confirmed, and it is stored once.
         """
-        return await _within(DATABASE_SECONDS, self.writers, job, *arguments)
+        return await _within(self.seconds, self.writers, job, *arguments)
 
     async def read(self, job: Callable[..., _T], *arguments: Any) -> _T:
         """Call `job` in a thread that reads from the database; raises as `write` does."""
-        return await _within(DATABASE_SECONDS, self.readers, job, *arguments)
+        return await _within(self.seconds, self.readers, job, *arguments)
 
     async def read_file(self, job: Callable[..., _T], *arguments: Any) -> _T:
         """Call `job` in a thread that reads files."""

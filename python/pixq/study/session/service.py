@@ -111,7 +111,7 @@ class SessionService:
         _ = self.verifier
         self._save_consents()
         checked: set[str] = set()
-        for text in self.store.unfinished_plans():
+        for text in self.store.unfinished_plans(self._clock()):
             plan = json.loads(text)
             for item in (*plan["training"], *plan["trials"]):
                 # Most sessions show the same images.

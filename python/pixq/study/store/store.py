@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cachetools import LRUCache
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
@@ -360,10 +360,12 @@ class Store:
             found = queries.find_sessions(connection, sessions.c.participant == participant)
         return [(session, self.assignments(session.id)) for session in found]
 
-    def unfinished_plans(self) -> Iterator[str]:
-        """The plans of sessions that have not ended and have events, one after the other."""
+    def unfinished_plans(self, now: float) -> Iterator[str]:
+        """The plans of sessions that have not ended, one after the other, without those that expire."""
         begun = select(events.c.session).where(events.c.session == sessions.c.id).exists()
-        query = select(sessions.c.plan).where(sessions.c.ended.is_(None), begun)
+        query = select(sessions.c.plan).where(
+            sessions.c.ended.is_(None), or_(sessions.c.started >= now - _SILENT, begun)
+        )
         with self._reading() as connection, connection.execute(query.execution_options(yield_per=100)) as plans:
             yield from plans.scalars()
 
