@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 
 from pixq._core import decode, probe
 from support import decode_fixtures as make
+from support import icc
 from support.decode_fixtures import SIGNATURE, bmp, chunk, forged, ihdr, photo, png, saved, tiff, webp
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 7, 3))
@@ -294,6 +295,8 @@ def samples() -> dict[str, bytes]:
         "grey png": png(np.asarray(image)[..., :1] % 16, 4, 0, interlaced=True),
         "palette png": saved(image.convert("P"), "PNG", exif=exif.tobytes()),
         "deep png": png(np.asarray(image).astype(int) * 257, 16, 2),
+        "png with a profile": saved(image, "PNG", icc_profile=icc.rgb_profile(icc.P3, 2.2)),
+        "opaque rgba png": saved(image.convert("RGBA"), "PNG"),
         "jpeg": saved(image, "JPEG", exif=exif.tobytes(), icc_profile=SRGB_PROFILE),
         "progressive jpeg": saved(image, "JPEG", progressive=True),
         "bmp": saved(image, "BMP"),
@@ -301,7 +304,7 @@ def samples() -> dict[str, bytes]:
         "bmp by run lengths": bmp(9, 4, 8, b"\4\1\0\3abc\0\0\2\1\0\1\5\0\0" * 4, compression=1, colours=bytes(1024)),
         "lossy webp": saved(image, "WEBP", exif=exif.tobytes()),
         "lossless webp": saved(image, "WEBP", lossless=True),
-        "tiff": saved(image, "TIFF", compression="tiff_lzw"),
+        "tiff": saved(image.convert("RGBA"), "TIFF", compression="tiff_lzw"),
         "palette tiff": saved(image.convert("P"), "TIFF", compression="tiff_deflate"),
         "packbits tiff": saved(image, "TIFF", compression="packbits"),
     }

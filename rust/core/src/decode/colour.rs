@@ -21,11 +21,22 @@ use crate::parallel;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Declared {
     /// An ICC profile.
-    Icc(Vec<u8>),
+    Icc(Arc<[u8]>),
     /// Code points of ITU-T H.273: primaries, transfer, matrix, whether the full range is used.
     Cicp([u8; 4]),
     /// A power function and, if they are known, the chromaticities of white, red, green and blue; in 100,000ths.
     Gamma(u32, Option<[u32; 8]>),
+}
+
+impl Declared {
+    fn hash(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        match self {
+            Declared::Icc(bytes) => hasher.update(b"ICC").update(bytes),
+            other => hasher.update(format!("{other:?}").as_bytes()),
+        };
+        hasher.finalize()
+    }
 }
 
 /// The gamma of PNGs that are meant as sRGB, and sRGB's chromaticities, as the PNG specification (11.3.2.5) has them.
@@ -47,14 +58,17 @@ enum Samples {
 
 /// Conversions of the images before: images of a dataset mostly share one profile. Nobody waits for the lock, which a
 /// fork may leave locked.
-static RECENT: Mutex<Vec<(Declared, bool, Option<Arc<Conversion>>)>> = Mutex::new(Vec::new());
+static RECENT: Mutex<Vec<(Key, Option<Arc<Conversion>>)>> = Mutex::new(Vec::new());
+/// A hash of what was declared, and whether the image is grey: a profile may have megabytes.
+type Key = (blake3::Hash, bool);
 /// Conversions that are kept.
 const KEPT: usize = 8;
 
 /// The conversion to sRGB of an image that declares its colours; `None` if they are sRGB.
 pub(super) fn conversion(declared: &Declared, grey: bool) -> Reason<Option<Arc<Conversion>>> {
+    let key = (declared.hash(), grey);
     if let Ok(recent) = RECENT.try_lock()
-        && let Some((_, _, known)) = recent.iter().find(|(other, of_grey, _)| *of_grey == grey && other == declared)
+        && let Some((_, known)) = recent.iter().find(|(other, _)| *other == key)
     {
         return Ok(known.clone());
     }
@@ -66,7 +80,7 @@ pub(super) fn conversion(declared: &Declared, grey: bool) -> Reason<Option<Arc<C
         if recent.len() >= KEPT {
             recent.remove(0);
         }
-        recent.push((declared.clone(), grey, made.clone()));
+        recent.push((key, made.clone()));
     }
     Ok(made)
 }

@@ -182,7 +182,7 @@ pub fn finish_pixels(
             icc_profile: icc_profile.is_some(),
             alpha: channels == 4,
             grey,
-            colour: declared.map(|bytes| Declared::Icc(bytes.to_vec())),
+            colour: declared.map(|bytes| Declared::Icc(bytes.into())),
             ..Header::new(height, width)
         };
         let conversion = conversion(&header)?;

@@ -100,7 +100,7 @@ impl<'a> Bmp<'a> {
             let (start, length) = (FILE_HEADER + field(112)? as usize, field(116)? as usize);
             let profile = bytes.get(start..).and_then(|rest| rest.get(..length)).ok_or_else(short)?;
             if options.colour == Colour::Srgb {
-                header.colour = Some(Declared::Icc(profile.to_vec()));
+                header.colour = Some(Declared::Icc(profile.into()));
             }
         }
         let mut palette = Box::new([[0; 3]; 256]);

@@ -83,7 +83,7 @@ impl<'a> Jpeg<'a> {
         let orientation = orientation.unwrap_or(1);
         let icc_profile = !icc.is_empty();
         let colour = match options.colour {
-            Colour::Srgb if icc_profile => Some(Declared::Icc(joined(icc)?)),
+            Colour::Srgb if icc_profile => Some(Declared::Icc(joined(icc)?.into())),
             _ => None,
         };
         let header = Header { orientation, icc_profile, grey: components == 1, colour, ..Header::new(height, width) };

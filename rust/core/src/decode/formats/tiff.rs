@@ -99,7 +99,7 @@ impl<'a> Tiff<'a> {
             colour: directory.find(34675).filter(|_| options.colour == Asked::Srgb).map(|entry| {
                 let end = usize::try_from(entry.count).ok().and_then(|count| entry.at.checked_add(count));
                 // A profile that is not there is as unreadable as one that is damaged.
-                Declared::Icc(end.and_then(|end| bytes.get(entry.at..end)).unwrap_or_default().to_vec())
+                Declared::Icc(end.and_then(|end| bytes.get(entry.at..end)).unwrap_or_default().into())
             }),
         };
         let row = (width as u64 * samples * u64::from(bits)).div_ceil(8);

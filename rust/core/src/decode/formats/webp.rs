@@ -43,7 +43,7 @@ impl<'a> Webp<'a> {
                 (b"ICCP", profile) => {
                     header.icc_profile = true;
                     if options.colour == Colour::Srgb {
-                        header.colour = Some(Declared::Icc(profile.to_vec()));
+                        header.colour = Some(Declared::Icc(profile.into()));
                     }
                 }
                 _ => {}

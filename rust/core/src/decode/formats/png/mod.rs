@@ -237,7 +237,7 @@ impl Declarations<'_> {
             return Ok(Some(Declared::Cicp(code_points)));
         }
         if let Some(icc) = self.icc {
-            return inflated_profile(icc).map(|profile| Some(Declared::Icc(profile)));
+            return inflated_profile(icc).map(|profile| Some(Declared::Icc(profile.into())));
         }
         let Some(gamma) = self.gamma.filter(|_| !self.srgb) else { return Ok(None) };
         let number = |bytes: &[u8; 4]| u32::from_be_bytes(*bytes);
