@@ -31,7 +31,7 @@ MATURIN_ENV = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="`ls "$(CURDIR)"/ta
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-fast test-rust lint bench docs pictures build clean missing
+.PHONY: help demo test test-fast test-rust fuzz lint bench docs pictures build clean missing
 
 help:  ## This list
 	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -50,6 +50,14 @@ test-fast: $(STAMPS)/pixq $(STAMPS)/test  ## The Python tests that take less tha
 
 test-rust: $(STAMPS)/pixq  ## The Rust tests
 	cargo test --release --locked --quiet
+
+# Cases per decoder, and a folder of files to start from.
+CASES ?= 100000
+SEEDS ?= $(wildcard ../shared/cases)
+
+fuzz: $(STAMPS)/pixq $(STAMPS)/test  ## Damage image files at random, CASES times per decoder, also those in the folder SEEDS
+	PROPTEST_CASES=$(CASES) PIXQ_FUZZ_SEEDS="$(SEEDS)" cargo test --release --locked -p pixq-core --lib fuzz
+	PIXQ_FUZZ_CASES=$(CASES) $(PY) -m pytest tests/core/test_decode_fuzz.py
 
 lint: $(STAMPS)/pixq $(STAMPS)/test  ## Formats, clippy, ruff, types, and the stub against the compiled module
 	cargo fmt --all --check

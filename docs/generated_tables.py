@@ -1,7 +1,8 @@
 """Sphinx directives that print tables from the code, made when the site is built.
 
 `{schema-fields} prediction`: fields of a JSON Schema; `{export-columns} answers`: columns of a study's export;
-`{datasets}`: the datasets that pixq reads; `{study-checks}`: the rules of `pixq study check`.
+`{datasets}`: the datasets that pixq reads; `{image-formats}`: the formats of images;
+`{study-checks}`: the rules of `pixq study check`.
 """
 
 from __future__ import annotations
@@ -70,6 +71,18 @@ def export_columns(name: str) -> list[Row]:
     return [("column", "type", "unit", "meaning"), *rows]
 
 
+def image_formats(name: str) -> list[Row]:
+    """Title, endings and needs of all image formats that pixq reads."""
+    from pixq.io.image_formats import DECODED
+
+    rows = [
+        (image_format.title, " ".join(f"`{ending}`" for ending in image_format.endings),
+         f"`pip install 'pixq[{image_format.extra}]'`" if image_format.extra else "")
+        for image_format in DECODED
+    ]  # fmt: skip
+    return [("format", "file names", "needs"), *rows]
+
+
 def datasets(name: str) -> list[Row]:
     """Name, title and needs of all datasets."""
     from pixq.datasets import ADAPTERS
@@ -119,5 +132,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("schema-fields", directive(schema_fields, 1))
     app.add_directive("export-columns", directive(export_columns, 1))
     app.add_directive("datasets", directive(datasets, 0))
+    app.add_directive("image-formats", directive(image_formats, 0))
     app.add_directive("study-checks", directive(study_checks, 0))
     return {"parallel_read_safe": True}

@@ -26,6 +26,7 @@ __all__ = [
     "checksum",
     "compose",
     "decode",
+    "decoding_stops",
     "equal_at",
     "feather_mask",
     "finish_pixels",
@@ -45,6 +46,7 @@ __all__ = [
     "sample_texture",
     "score_at",
     "set_num_threads",
+    "stop_decoding",
     "tile",
     "tiny_score",
     "untile",
@@ -242,6 +244,8 @@ def decode(
     colour_management: bool = True,
     background: str | None = None,
     keep_alpha: bool = False,
+    frame: int | None = None,
+    notes: list[str] | None = None,
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """An image file's pixels, or its bytes', as RGB (height, width, 3), or RGBA with `keep_alpha`."""
 
@@ -260,12 +264,22 @@ def finish_pixels(
     """Pixels that another reader decoded, as `decode` gives them, and the profile they were converted from."""
 
 def probe(
-    source: str | PathLike[str] | bytes, *, max_pixels: int = 268435456, colour_management: bool = True
+    source: str | PathLike[str] | bytes,
+    *,
+    max_pixels: int = 268435456,
+    colour_management: bool = True,
+    frame: int | None = None,
 ) -> dict[str, Any]:
-    """What a header says: height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from."""
+    """What a header says: height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from, notes."""
 
 def formats() -> list[dict[str, Any]]:
-    """All image formats: name, title, endings, media_type, whether for the web, and whether decoded."""
+    """All image formats: name, title, endings, media_type, whether for the web, whether decoded, and by which extra."""
+
+def stop_decoding() -> None:
+    """Make all decoding that is going on raise `KeyboardInterrupt`, on whatever thread."""
+
+def decoding_stops() -> int:
+    """How often `stop_decoding` was called."""
 
 def checksum(path: str | PathLike[str]) -> tuple[int, str]:
     """Size in bytes and BLAKE3 (hex) of a file."""

@@ -6,7 +6,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["PixqError", "one_line", "printable", "unknown"]
+__all__ = ["DamagedImageWarning", "PixqError", "one_line", "printable", "unknown"]
 
 
 class PixqError(Exception):
@@ -15,6 +15,10 @@ class PixqError(Exception):
     The message is one line: what is wrong, in which file or option, and how to fix it. The command line prints it
     without a traceback and exits with code 2.
     """
+
+
+class DamagedImageWarning(UserWarning):
+    """An image file is damaged, but its pixels are all there: browsers show it as well."""
 
 
 def one_line(error: BaseException) -> str:

@@ -14,6 +14,7 @@ __all__ = [
     "COST",
     "COUNT",
     "FOLDS",
+    "FRAME",
     "GREY_LEVELS",
     "GRID_STRIDE",
     "INTERVAL_WIDTH",
@@ -142,6 +143,8 @@ GRID_STRIDE = whole(1, 2**31 - 1)
 PATCHES_PER_IMAGE = whole(1, 2**26)
 #: Differences of 8-bit samples.
 GREY_LEVELS = whole(0, 255)
+#: Frames of an animation, or pages of a TIFF.
+FRAME = whole(0, 2**31 - 1)
 #: Records of a batch.
 BATCH = whole(1, 2**31 - 1)
 #: Folds of a patch set.

@@ -136,9 +136,6 @@ def test_jpeg_with_what_leaves_pixels_alone_passes() -> None:
     adobe = rgb.index(b"Adobe") + 11
     for odd in [
         data + b"after the end",
-        data[:-2] + b"junk" + data[-2:],
-        data[:20] + b"junk" + data[20:],
-        data[:20] + b"\xff\x00" + data[20:],
         data[:20] + b"\xff\xff" + data[20:],
         data.replace(b"JFIF\0\1", b"JFIF\0\2"),
         rgb[:adobe] + b"\7" + rgb[adobe + 1 :],
@@ -355,7 +352,7 @@ def test_missing_files_are_os_errors(tmp_path: Path) -> None:
 
 def test_errors_name_the_file_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "two\nlines.png"
-    path.write_bytes(b"GIF89a")
+    path.write_bytes(b"8BPS")
     with pytest.raises(ValueError, match=r"lines\.png: is not a PNG, JPEG") as error:
         decode(path)
     assert "\n" not in str(error.value)

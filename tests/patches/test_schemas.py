@@ -174,6 +174,7 @@ RULES: dict[str, Rule] = {
                 keys(
                     colours=one_of("sRGB", "raw"), intent=intent, reference_profile=or_null(text),
                     distorted_profile=or_null(text), backgrounds=list_of(background), background=or_null(background),
+                    frame=or_null(integer), reference_notes=list_of(text), distorted_notes=list_of(text),
                 )
             )
         },
@@ -273,6 +274,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "pixels": {
             "colours": "sRGB", "intent": "relative colorimetric", "reference_profile": "Display P3",
             "distorted_profile": None, "backgrounds": ["black", "white"], "background": "white",
+            "frame": None, "reference_notes": [], "distorted_notes": ["is damaged"],
         },
         "patches": {
             "y": [0, 0], "x": [0, 20], "score": [0.5, None], "quality": [0.5, 1], "class": ["Orange", "Green"],
@@ -374,7 +376,7 @@ def test_a_schema_says_what_it_describes(name: str, title: str, description: str
         assert part["description"], part["title"]
         # Nothing that is not described is written, and all that is described is written, but for these.
         assert part["additionalProperties"] is False
-        later = {"pixels", "reference_profile", "distorted_profile"}
+        later = {"pixels", "reference_profile", "distorted_profile", "frame", "notes"}
         assert set(part["properties"]) - set(part["required"]) <= {"given", "attributes", *later}
 
 

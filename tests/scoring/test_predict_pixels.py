@@ -44,6 +44,7 @@ def test_pictures_that_look_alike(profiled: tuple[Path, Path], tmp_path: Path) -
     assert made.pixels.model_dump() == {
         "colours": "sRGB", "intent": "relative colorimetric", "reference_profile": "P3 by hand",
         "distorted_profile": None, "backgrounds": [], "background": None,
+        "frame": None, "reference_notes": [], "distorted_notes": [],
     }  # fmt: skip
     raw = tmp_path / "raw.json"
     predict(scorer, *profiled, Outputs(json=raw), colour_management=False)

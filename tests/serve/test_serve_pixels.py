@@ -29,6 +29,7 @@ def test_profiles_are_applied_and_told(service: Service) -> None:
     assert found["pixels"] == {
         "colours": "sRGB", "intent": "relative colorimetric", "reference_profile": "P3 by hand",
         "distorted_profile": None, "backgrounds": [], "background": None,
+        "reference_notes": [], "distorted_notes": [],
     }  # fmt: skip
     assert found["verdict"]["quality"] > 0.98
     with serving.running(serving.Judge(), Settings(colour_management=False)) as raw:

@@ -14,6 +14,7 @@ from io import TextIOWrapper
 from cyclopts import App, CycloptsError
 
 from pixq._version import __version__
+from pixq.cli.console import at_console
 from pixq.cli.messages import note
 from pixq.errors import PixqError, one_line
 
@@ -72,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # File names may hold bytes that are not text; these are escaped.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = app(tokens, exit_on_error=False, print_error=False)
+        with at_console():
+            code = app(tokens, exit_on_error=False, print_error=False)
     except (SystemExit, GeneratorExit):
         raise
     # A panic of the compiled core is no Exception.

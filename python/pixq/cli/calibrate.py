@@ -103,6 +103,7 @@ def calibrate(
         "stride": stride,
         "no-colour-management": None if images.colour_management else True,
         "background": images.background,
+        "frame": images.frame,
     }
     if ladders:
         if target is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from pixq import ranges
 from pixq.cli.messages import note
 from pixq.datasets.labels import Polarity, parse_score_range
 from pixq.errors import PixqError
@@ -120,15 +121,18 @@ class ImageOptions:
         Convert images with a profile to sRGB. --no-colour-management compares the files' own samples.
     background
         What lies under transparent pixels. Without it, an image that has some is refused.
+    frame
+        Which frame of animations, or page of TIFFs, counted from 0. Without it, files that have several are refused.
     """
 
     colour_management: bool = True
     background: Background | None = None
+    frame: Annotated[int | None, number_in(ranges.FRAME)] = None
 
     @property
     def reading(self) -> ReadOptions:
         """As the library takes it."""
-        return ReadOptions(self.colour_management, self.background)
+        return ReadOptions(self.colour_management, self.background, self.frame)
 
 
 #: Colours are converted, and transparent pixels refused.

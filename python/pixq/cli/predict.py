@@ -44,6 +44,7 @@ def predict(
     engine: EngineName = "auto",
     colour_management: bool = True,
     background: str = ",".join(DEFAULT_BACKGROUNDS),
+    frame: Annotated[int | None, number_in(ranges.FRAME)] = None,
     memory: Annotated[int, number_in(ranges.MEMORY)] = 2048,
     threads: Annotated[int | None, number_in(ranges.THREADS)] = None,
 ) -> int:
@@ -84,6 +85,8 @@ def predict(
     background
         What images with transparent pixels are put on: black, white, checker, with commas between them. The worst
         result counts.
+    frame
+        Which frame of animations, or page of TIFFs, counted from 0. Without it, files that have several are refused.
     memory
         MiB for pixels at a time; pairs that need more are decoded into temporary files.
     threads
@@ -109,6 +112,7 @@ def predict(
             memory=memory,
             colour_management=colour_management,
             backgrounds=parse_backgrounds(background),
+            frame=frame,
             on_progress=on_progress,
             warn=note,
         )

@@ -28,6 +28,7 @@ def serve(
     max_upload: Annotated[float, number_in(NumberRange(0, 4096, open_low=True))] = 64,
     colour_management: bool = True,
     background: str = ",".join(DEFAULT_BACKGROUNDS),
+    frame: Annotated[int | None, number_in(ranges.FRAME)] = None,
     open: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Serve a page that shows where two images differ visibly: drop them, see the map, flip between them.
@@ -53,6 +54,8 @@ def serve(
     background
         What images with transparent pixels are put on: black, white, checker, with commas between them. The worst
         result counts.
+    frame
+        Which frame of animations, or page of TIFFs, counted from 0. Without it, files that have several are refused.
     open
         Open the page in your browser.
     """
@@ -72,5 +75,6 @@ def serve(
         size=scorer.size,
         colour_management=colour_management,
         backgrounds=parse_backgrounds(background),
+        frame=frame,
     )
     return 0

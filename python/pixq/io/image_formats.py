@@ -28,6 +28,8 @@ class ImageFormat:
         Whether every current browser shows it and it is meant for web pages.
     decoded
         Whether pixq decodes it. Files of the other formats count as images, and are refused by name.
+    extra
+        The extra of pixq that decoding it needs.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ImageFormat:
     media_type: str
     web: bool
     decoded: bool
+    extra: str | None = None
 
 
 def endings_of(formats: Iterable[ImageFormat]) -> frozenset[str]:
@@ -44,7 +47,7 @@ def endings_of(formats: Iterable[ImageFormat]) -> frozenset[str]:
     Examples
     --------
     >>> sorted(endings_of(FORMATS[:2]))
-    ['.apng', '.jfif', '.jpe', '.jpeg', '.jpg', '.png']
+    ['.apng', '.jfif', '.jpe', '.jpeg', '.jpg', '.mpo', '.png']
     """
     return frozenset(ending for image_format in formats for ending in image_format.endings)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pixq import ranges
 from pixq._core import decode
 from pixq.errors import PixqError
 
@@ -103,14 +104,19 @@ class ReadOptions:
         Convert samples that an ICC profile, cICP or gAMA says are not sRGB; if not, samples are taken as they are.
     background
         What lies under transparent pixels; without it, an image that has some is refused.
+    frame
+        Which frame of an animation, or page of a TIFF, counted from 0; without it, files that have several are refused.
     """
 
     colour_management: bool = True
     background: Background | None = None
+    frame: int | None = None
 
     def __post_init__(self) -> None:
         if self.background is not None and self.background not in BACKGROUNDS:
             raise PixqError(f"unknown background {self.background!r}; choose {', '.join(BACKGROUNDS)}")
+        if self.frame is not None:
+            ranges.FRAME.check(self.frame, "--frame")
 
 
 #: As people see images: in sRGB. Transparent pixels are refused.
@@ -135,6 +141,7 @@ def read_pixels(
         colour_management=options.colour_management,
         background=None if keep_alpha else options.background,
         keep_alpha=keep_alpha,
+        frame=options.frame,
     )
     return pixels
 

@@ -17,6 +17,8 @@ _EXTRA_OF = {
     **dict.fromkeys(("python_multipart", "starlette", "uvicorn"), "serve"),
     "jinja2": "report",
     "jwt": "prolific",
+    "pillow_heif": "heif",
+    "pillow_jxl": "jxl",
     "piq": "baselines",
     "playwright": "rehearsal",
     "pyarrow": "parquet",

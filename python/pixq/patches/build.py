@@ -211,6 +211,7 @@ def _spec(shard: PlannedShard, settings: BuildSettings) -> str:
                 "max_pixels": settings.max_pixels,
                 "colour": "srgb" if settings.reading.colour_management else "raw",
                 "alpha": settings.reading.background or "refuse",
+                **({} if settings.reading.frame is None else {"frame": settings.reading.frame}),
             },
         }
     )

@@ -52,6 +52,7 @@ def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[
                 **{key: info[key] for key in ("height", "width", "reference_icc", "distorted_icc", *_PROFILES)},
                 **{key: info[key] for key in ("reference_blake3", "distorted_blake3", "blend_with_blake3")},
                 **{key: info[key] for key in ("patches", "records", "unchanged", "identical")},
+                **({"notes": info["notes"]} if info.get("notes") else {}),
                 **({"attributes": dict(pair.attributes)} if pair.attributes else {}),
             }
             yield json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
@@ -74,13 +75,14 @@ def _source(adapter: Adapter, index: DatasetIndex) -> dict[str, str]:
     return source
 
 
-def _pixels(reading: ReadOptions) -> dict[str, str | None]:
+def _pixels(reading: ReadOptions) -> dict[str, Any]:
     """Which pixels the patches were cut from."""
     managed = reading.colour_management
     return {
         "colours": "sRGB" if managed else "raw",
         "intent": INTENT if managed else None,
         "background": reading.background,
+        **({} if reading.frame is None else {"frame": reading.frame}),
     }
 
 

@@ -178,6 +178,7 @@ class BuildSettings:
             # Sets of earlier versions say nothing: they were cut from raw samples, without alpha.
             **({"colours": "sRGB"} if self.reading.colour_management else {}),
             **({"background": self.reading.background} if self.reading.background else {}),
+            **({} if self.reading.frame is None else {"frame": self.reading.frame}),
         }
 
 

@@ -280,6 +280,12 @@ class PixelsEntry(TypedDict):
         Literal["black", "white", "checker"] | None,
         Field(description="what lies under transparent pixels; null: images that have some were refused"),
     ]
+    frame: NotRequired[
+        Annotated[
+            int,
+            Field(description="which frame of animations, or page of TIFFs; absent: files with several were refused"),
+        ]
+    ]
 
 
 @with_config(_strict("manifest.json of a pixq patch set"))
@@ -371,6 +377,12 @@ class ImageLine(TypedDict):
     distorted_icc: Annotated[bool, Field(description="whether `distorted` carries an ICC profile")]
     reference_profile: NotRequired[Profile]
     distorted_profile: NotRequired[Profile]
+    notes: NotRequired[
+        Annotated[
+            list[str],
+            Field(description="what is wrong with either file although its pixels are all there"),
+        ]
+    ]
     reference_blake3: SourceChecksum
     distorted_blake3: SourceChecksum
     blend_with_blake3: Annotated[str | None, Field(description="checksum of the file")]

@@ -267,7 +267,7 @@ class PatchSet:
         if pixels is None:
             # Earlier versions did not apply profiles.
             return ReadOptions(colour_management=False)
-        return ReadOptions(pixels["colours"] == "sRGB", pixels["background"])
+        return ReadOptions(pixels["colours"] == "sRGB", pixels["background"], pixels.get("frame"))
 
     def photos(self) -> set[str]:
         """Identify the selection's reference photos by 16 digits of the SHA-256 of their pixels.

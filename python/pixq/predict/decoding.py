@@ -54,6 +54,8 @@ class DecodePlan:
         The profiles from which the reference and the distorted image are converted to sRGB.
     reading
         How the files are read.
+    notes
+        What is wrong with either file although its pixels are all there.
     """
 
     pair: Pair
@@ -62,6 +64,7 @@ class DecodePlan:
     work: int
     profiles: tuple[str | None, str | None] = (None, None)
     reading: ReadOptions = AS_SHOWN
+    notes: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
     def together(self) -> int:
@@ -132,13 +135,14 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False, reading: R
     PixqError
         If a file can't be read or is not an image that pixq reads, the sizes differ, or no patch fits.
     """
-    shapes, decoding, profiles, held = [], [], [], 0
+    shapes, decoding, profiles, notes, held = [], [], [], [], 0
     for path in (pair.reference, pair.distorted):
         with explain_image_errors(path):
-            header = probe(path, colour_management=reading.colour_management)
+            header = probe(path, colour_management=reading.colour_management, frame=reading.frame)
             decoding.append(_decoding(path, header))
         shapes.append((header["height"], header["width"]))
         profiles.append(header["converted_from"])
+        notes.append(tuple(header["notes"]))
         # With alpha, the file's own samples and those on a background.
         samples = 3 + (4 * header["bit_depth"] // 8 if header["alpha"] else 0)
         held += samples * header["height"] * header["width"]
@@ -154,7 +158,9 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False, reading: R
         raise PixqError(f"{pair.distorted}: {error}") from None
     per_patch = _PATCH + (_LISTED if listed else 0)
     work = _WORK + per_patch * rows * columns
-    return DecodePlan(pair, (decoding[0], decoding[1]), held, work, (profiles[0], profiles[1]), reading)
+    return DecodePlan(
+        pair, (decoding[0], decoding[1]), held, work, (profiles[0], profiles[1]), reading, (notes[0], notes[1])
+    )
 
 
 def _decoding(path: Path, header: dict[str, Any]) -> int:
@@ -162,20 +168,23 @@ def _decoding(path: Path, header: dict[str, Any]) -> int:
 
     On files of 25 megapixels, decoders took the file's size plus the pixels once (PNG, BMP, TIFF, JPEG), 2.4 times
     (WebP) or 3 times (progressive JPEG, which keeps 2 bytes of coefficients per sample), and once more where an image
-    is rotated.
+    is rotated. What Pillow decodes is in memory up to four times on its way to the core. Of large images, the file is
+    copied.
     """
     # An opaque alpha channel is dropped, with a copy; another one is kept.
     pixels = (7 if header["alpha"] else 3) * header["height"] * header["width"]
     times = 1.0
     if header["format"] == "webp":
         times = 2.5
+    elif header["format"] not in ("png", "jpeg", "bmp", "tiff"):
+        times = 4.0
     elif header["format"] == "jpeg" and _progressive(path):
         times = 3.0
     if header["orientation"] != 1:
         times += 1.0
     # 16-bit pixels are in memory together with the 8-bit ones that are made of them.
     deep = 3 * pixels if header["bit_depth"] == 16 else int(times * pixels)
-    return deep + path.stat().st_size
+    return deep + 2 * path.stat().st_size
 
 
 def _progressive(path: Path) -> bool:

@@ -178,6 +178,15 @@ class PixelsEntry(FileModel):
         Background | None,
         Field(description="the one whose result this is: that with the lowest `worst`, then the lowest `quality`"),
     ]
+    frame: Annotated[
+        int | None,
+        Field(description="which frame of animations, or page of TIFFs; null: files with several were refused"),
+    ]
+    reference_notes: Annotated[
+        list[str],
+        Field(description="what is wrong with the reference's file although its pixels are all there"),
+    ]
+    distorted_notes: Annotated[list[str], Field(description="that of the distorted image")]
 
 
 class Prediction(FileModel):

@@ -147,6 +147,9 @@ class _Work:
             distorted_profile=prepared.planned.profiles[1],
             backgrounds=[] if background is None else list(self.backgrounds),
             background=background,
+            frame=self.reading.frame,
+            reference_notes=list(prepared.planned.notes[0]),
+            distorted_notes=list(prepared.planned.notes[1]),
         )
         outputs = self.outputs_of(prepared.pair)
         write(quality_map, opened, prepared.pair, self.scorer, outputs, pixels)
@@ -194,6 +197,7 @@ def predict(
     memory: int = MEMORY,
     colour_management: bool = True,
     backgrounds: Sequence[Background] = DEFAULT_BACKGROUNDS,
+    frame: int | None = None,
     on_progress: ProgressCallback = ignore_progress,
     warn: Callable[[str], None] | None = None,
 ) -> Report:
@@ -220,6 +224,8 @@ def predict(
     backgrounds
         What a pair with transparent pixels is put on, one after the other; the worst result counts (see
         `pixq.scoring.backgrounds.worst_background`).
+    frame
+        Which frame of animations, or page of TIFFs; without it, files that have several are refused.
     on_progress
         Called with the stage `patches` for a pair of files, and `pairs` for folders.
     warn
@@ -239,7 +245,7 @@ def predict(
     """
     ranges.MEMORY.check(memory, "--memory")
     backgrounds = check_backgrounds(backgrounds)
-    reading = ReadOptions(colour_management=colour_management)
+    reading = ReadOptions(colour_management=colour_management, frame=frame)
     outputs = outputs or Outputs()
     # On an image that always fits, so that a wrong stride is not blamed on a file.
     Grid(scorer.size, scorer.size, scorer.size, stride)

@@ -58,6 +58,7 @@ class ResumeLog:
             "decision": scorer.decision.digest,
             "colours": "sRGB" if reading.colour_management else "raw",
             "backgrounds": list(backgrounds),
+            "frame": reading.frame,
         }
         self._entries: dict[str, dict[str, Any]] = {}
         with explain_os_errors(self.path, "make it readable, or delete it"):

@@ -77,6 +77,8 @@ class Settings:
         Whether images with a profile are converted to sRGB.
     backgrounds
         What images with transparent pixels are put on, unless a request names others.
+    frame
+        Which frame of animations, or page of TIFFs; without it, files that have several are refused.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
@@ -90,6 +92,7 @@ class Settings:
     strides: tuple[int, ...] = (5, STRIDE, 20)
     colour_management: bool = True
     backgrounds: tuple[Background, ...] = DEFAULT_BACKGROUNDS
+    frame: int | None = None
 
 
 class _Gone(Exception):
@@ -220,7 +223,7 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
                 scored = score_uploads(
                     mapper, reference, distorted, stride=stride, size=settings.size,
                     max_pixels=settings.max_pixels, on_progress=on_progress,
-                    colour_management=managed, backgrounds=backgrounds,
+                    colour_management=managed, backgrounds=backgrounds, frame=settings.frame,
                 )  # fmt: skip
                 # On this thread and not in the event loop: it may be tens of megabytes.
                 made = map_json(scored, reference.name, distorted.name, colour_management=managed)
@@ -234,7 +237,10 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
             upload = form.files["image"]
             managed = settings.colour_management
             png = await queue.work(
-                request, lambda on_progress: as_png(upload, settings.max_pixels, colour_management=managed)
+                request,
+                lambda on_progress: as_png(
+                    upload, settings.max_pixels, colour_management=managed, frame=settings.frame
+                ),
             )
             return Response(png, media_type="image/png")
 

@@ -42,6 +42,7 @@ class Decoded:
 
     pixels: Pixels
     profile: str | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,20 @@ class Scored:
         What both were put on, one after the other; empty if both are opaque everywhere.
     background
         The one whose result this is.
+    notes
+        What is wrong with the reference's and the distorted image's files although their pixels are all there.
     """
 
     map: QualityMap
     profiles: tuple[str | None, str | None] = (None, None)
     backgrounds: tuple[Background, ...] = ()
     background: Background | None = None
+    notes: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
-def decode(upload: Upload, image: str | None, max_pixels: int, *, colour_management: bool = True) -> Decoded:
+def decode(
+    upload: Upload, image: str | None, max_pixels: int, *, colour_management: bool = True, frame: int | None = None
+) -> Decoded:
     """Decode an upload.
 
     Raises
@@ -75,7 +81,7 @@ def decode(upload: Upload, image: str | None, max_pixels: int, *, colour_managem
         If it is not an image that pixq reads, or its header says that it has more than `max_pixels`.
     """
     try:
-        info = probe(upload.data, max_pixels=1 << 62, colour_management=colour_management)
+        info = probe(upload.data, max_pixels=1 << 62, colour_management=colour_management, frame=frame)
         pixels = info["height"] * info["width"]
         if pixels > max_pixels:
             raise RequestError(
@@ -84,14 +90,16 @@ def decode(upload: Upload, image: str | None, max_pixels: int, *, colour_managem
                 f"this service takes up to {max_pixels / 1e6:g}: give a smaller image",
                 image,
             )
+        notes: list[str] = []
         decoded: Pixels = core_decode(
-            upload.data, max_pixels=max_pixels, colour_management=colour_management, keep_alpha=True
-        )
+            upload.data, max_pixels=max_pixels, colour_management=colour_management, keep_alpha=True, frame=frame,
+            notes=notes,
+        )  # fmt: skip
     except ValueError as error:
         # The core does not know the name of the upload.
         reason = " ".join(str(error).split()).removeprefix("<bytes>: ")
         raise RequestError(422, f"{upload.name}: {reason}", image) from None
-    return Decoded(decoded, info["converted_from"])
+    return Decoded(decoded, info["converted_from"], tuple(notes))
 
 
 def score_uploads(
@@ -105,6 +113,7 @@ def score_uploads(
     on_progress: ProgressCallback,
     colour_management: bool = True,
     backgrounds: tuple[Background, ...] = DEFAULT_BACKGROUNDS,
+    frame: int | None = None,
 ) -> Scored:
     """Decode and score two uploads: if one has transparent pixels, on each of `backgrounds`, of which the worst counts.
 
@@ -114,10 +123,11 @@ def score_uploads(
         If one is not an image, they differ in size, or they are too small or too large.
     """
     on_progress("decoding", 0, 2)
-    one = decode(reference, "reference", max_pixels, colour_management=colour_management)
+    one = decode(reference, "reference", max_pixels, colour_management=colour_management, frame=frame)
     on_progress("decoding", 1, 2)
-    other = decode(distorted, "distorted", max_pixels, colour_management=colour_management)
+    other = decode(distorted, "distorted", max_pixels, colour_management=colour_management, frame=frame)
     first, second, profiles = one.pixels, other.pixels, (one.profile, other.profile)
+    notes = (one.notes, other.notes)
     on_progress("decoding", 2, 2)
     for upload, pixels, image in ((reference, first, "reference"), (distorted, second, "distorted")):
         height, width = pixels.shape[:2]
@@ -139,7 +149,7 @@ def score_uploads(
         )
     try:
         if first.shape[2] == second.shape[2] == 3:
-            return Scored(mapper.map(first, second, stride=stride, on_progress=on_progress), profiles)
+            return Scored(mapper.map(first, second, stride=stride, on_progress=on_progress), profiles, notes=notes)
         maps = {
             background: mapper.map(
                 _on(first, background), _on(second, background), stride=stride, on_progress=on_progress
@@ -147,7 +157,7 @@ def score_uploads(
             for background in backgrounds
         }
         background = worst_background(maps)
-        return Scored(maps[background], profiles, backgrounds, background)
+        return Scored(maps[background], profiles, backgrounds, background, notes)
     except PixqError as error:
         raise RequestError(422, str(error)) from None
 
@@ -156,7 +166,7 @@ def _on(pixels: Pixels, background: Background) -> Pixels:
     return pixels if pixels.shape[2] == 3 else compose(pixels, background)
 
 
-def as_png(upload: Upload, max_pixels: int, *, colour_management: bool = True) -> bytes:
+def as_png(upload: Upload, max_pixels: int, *, colour_management: bool = True, frame: int | None = None) -> bytes:
     """Convert an upload to 8-bit PNG, for browsers that can't show its format. Transparent pixels stay transparent.
 
     Raises
@@ -165,7 +175,7 @@ def as_png(upload: Upload, max_pixels: int, *, colour_management: bool = True) -
         If it is not an image.
     """
     # With the pixels that the models see.
-    pixels = decode(upload, None, max_pixels, colour_management=colour_management).pixels
+    pixels = decode(upload, None, max_pixels, colour_management=colour_management, frame=frame).pixels
     return encode(to_8_bits(pixels), level=1)
 
 
@@ -254,6 +264,8 @@ def map_json(scored: Scored, reference: str, distorted: str, *, colour_managemen
             "distorted_profile": scored.profiles[1],
             "backgrounds": list(scored.backgrounds),
             "background": scored.background,
+            "reference_notes": list(scored.notes[0]),
+            "distorted_notes": list(scored.notes[1]),
         },
         "classes": class_table(),
         # A calibration cuts scores, which have no fixed scale; without one, quality is cut.

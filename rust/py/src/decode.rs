@@ -1,17 +1,19 @@
 //! Files and bytes to arrays.
 
+use std::ffi::CString;
 use std::path::PathBuf;
 
 use numpy::PyReadonlyArray3;
 use numpy::ndarray::Array3;
 use numpy::{Element, IntoPyArray};
+use pixq_core::decode::other::{self, Found, Request};
 use pixq_core::decode::{
     self, Alpha, Background, Colour, DEFAULT_MAX_PIXELS, Decoded, FORMATS, Format, Info, Options, Pixels,
 };
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::error::to_py;
 
@@ -36,7 +38,13 @@ impl<'py> FromPyObject<'_, 'py> for Source {
 }
 
 /// The options of decoding, of Python's arguments.
-fn options(max_pixels: u64, colour_management: bool, background: Option<&str>, keep_alpha: bool) -> PyResult<Options> {
+fn options(
+    max_pixels: u64,
+    colour_management: bool,
+    background: Option<&str>,
+    keep_alpha: bool,
+    frame: Option<u32>,
+) -> PyResult<Options> {
     let alpha = match background {
         Some(_) if keep_alpha => {
             return Err(PyValueError::new_err("give 'background' or 'keep_alpha', not both"));
@@ -46,7 +54,7 @@ fn options(max_pixels: u64, colour_management: bool, background: Option<&str>, k
         None => Alpha::Refuse,
     };
     let colour = if colour_management { Colour::Srgb } else { Colour::Raw };
-    Ok(Options { max_pixels, colour, alpha })
+    Ok(Options { max_pixels, colour, alpha, frame })
 }
 
 fn background_of(name: &str) -> PyResult<Background> {
@@ -83,6 +91,11 @@ const BYTES: &str = "<bytes>";
 ///     some is an error; one that is opaque everywhere never is.
 /// keep_alpha : bool, keyword-only
 ///     True gives transparent pixels as they are: four channels if there are any.
+/// frame : int, optional, keyword-only
+///     Which frame of an animation, or page of a TIFF, counted from 0. Without it, a file that has several is an error.
+/// notes : list of str, optional, keyword-only
+///     What is wrong with the file although its pixels are all there is appended to it. Without it, it is a
+///     ``DamagedImageWarning``.
 ///
 /// Returns
 /// -------
@@ -111,8 +124,8 @@ const BYTES: &str = "<bytes>";
 /// ((2, 4, 3), 'uint8', [10, 20, 30])
 #[pyfunction(name = "decode")]
 #[pyo3(
-    signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS, colour_management = true, background = None, keep_alpha = false),
-    text_signature = "(source, *, max_pixels=268435456, colour_management=True, background=None, keep_alpha=False)"
+    signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS, colour_management = true, background = None, keep_alpha = false, frame = None, notes = None),
+    text_signature = "(source, *, max_pixels=268435456, colour_management=True, background=None, keep_alpha=False, frame=None, notes=None)"
 )]
 fn decode_py(
     py: Python<'_>,
@@ -121,13 +134,26 @@ fn decode_py(
     colour_management: bool,
     background: Option<&str>,
     keep_alpha: bool,
+    frame: Option<u32>,
+    notes: Option<Bound<'_, PyList>>,
 ) -> PyResult<Py<PyAny>> {
-    let options = options(max_pixels, colour_management, background, keep_alpha)?;
+    let options = options(max_pixels, colour_management, background, keep_alpha, frame)?;
     let decoded = py.detach(|| match &source {
         Source::Path(path) => decode::decode_path(path, options),
         Source::Bytes(bytes) => decode::decode_bytes(BYTES, bytes, options),
     });
     let Decoded { pixels, channels, info } = decoded.map_err(to_py)?;
+    for note in &info.notes {
+        if let Some(notes) = &notes {
+            notes.append(note)?;
+            continue;
+        }
+        let name = match &source {
+            Source::Path(path) => path.display().to_string(),
+            Source::Bytes(_) => BYTES.into(),
+        };
+        warn(py, &format!("{name}: {note}"))?;
+    }
     to_array(py, pixels, (info.height, info.width, channels))
 }
 
@@ -211,7 +237,7 @@ fn finish_pixels_py(
     background: Option<&str>,
     keep_alpha: bool,
 ) -> PyResult<(Py<PyAny>, Option<String>)> {
-    let options = options(DEFAULT_MAX_PIXELS, colour_management, background, keep_alpha)?;
+    let options = options(DEFAULT_MAX_PIXELS, colour_management, background, keep_alpha, None)?;
     let (pixels, (height, width, channels)) = from_array(pixels)?;
     if !matches!(channels, 3 | 4) || height == 0 || width == 0 {
         return Err(PyValueError::new_err(format!(
@@ -255,7 +281,8 @@ fn from_array(array: &Bound<'_, PyAny>) -> PyResult<(Pixels, (usize, usize, usiz
 ///     ``height`` and ``width`` (after the orientation is applied), ``format`` (a ``name`` of
 ///     ``formats``), ``bit_depth`` (8 or 16), ``orientation`` (of the EXIF block, 1..8), ``icc_profile`` (whether one is embedded),
 ///     ``alpha`` (whether there is an alpha channel, or a colour that stands for transparent), ``converted_from`` (the name of the
-///     profile that ``decode`` converts to sRGB, or None).
+///     profile that ``decode`` converts to sRGB, or None), ``notes`` (what is wrong with the file although its pixels are all
+///     there; ``decode`` warns of it).
 ///
 /// Raises
 /// ------
@@ -269,19 +296,25 @@ fn from_array(array: &Bound<'_, PyAny>) -> PyResult<(Pixels, (usize, usize, usiz
 /// >>> file = io.BytesIO()
 /// >>> Image.new("L", (4, 2)).save(file, "BMP")
 /// >>> probe(file.getvalue())
-/// {'height': 2, 'width': 4, 'format': 'bmp', 'bit_depth': 8, 'orientation': 1, 'icc_profile': False, 'alpha': False, 'converted_from': None}
+/// {'height': 2, 'width': 4, 'format': 'bmp', 'bit_depth': 8, 'orientation': 1, 'icc_profile': False, 'alpha': False, 'converted_from': None, 'notes': []}
 #[pyfunction(name = "probe")]
 #[pyo3(
-    signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS, colour_management = true),
-    text_signature = "(source, *, max_pixels=268435456, colour_management=True)"
+    signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS, colour_management = true, frame = None),
+    text_signature = "(source, *, max_pixels=268435456, colour_management=True, frame=None)"
 )]
-fn probe_py(py: Python<'_>, source: Source, max_pixels: u64, colour_management: bool) -> PyResult<Bound<'_, PyDict>> {
-    let options = options(max_pixels, colour_management, None, true)?;
+fn probe_py(
+    py: Python<'_>,
+    source: Source,
+    max_pixels: u64,
+    colour_management: bool,
+    frame: Option<u32>,
+) -> PyResult<Bound<'_, PyDict>> {
+    let options = options(max_pixels, colour_management, None, true, frame)?;
     let info = py.detach(|| match &source {
         Source::Path(path) => decode::probe_path(path, options),
         Source::Bytes(bytes) => decode::probe_bytes(BYTES, bytes, options),
     });
-    let Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from } =
+    let Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from, notes } =
         info.map_err(to_py)?;
     let found = PyDict::new(py);
     found.set_item("height", height)?;
@@ -292,6 +325,7 @@ fn probe_py(py: Python<'_>, source: Source, max_pixels: u64, colour_management: 
     found.set_item("icc_profile", icc_profile)?;
     found.set_item("alpha", alpha)?;
     found.set_item("converted_from", converted_from)?;
+    found.set_item("notes", notes)?;
     Ok(found)
 }
 
@@ -301,8 +335,8 @@ fn probe_py(py: Python<'_>, source: Source, max_pixels: u64, colour_management: 
 /// -------
 /// list of dict
 ///     For each format its ``name`` in results, ``title`` in sentences, ``endings`` of file names (lower case, the usual one
-///     first), ``media_type``, whether it is for the ``web`` (every current browser shows it), and whether it is ``decoded``;
-///     the others are known by name only.
+///     first), ``media_type``, whether it is for the ``web`` (every current browser shows it), whether it is ``decoded`` (the
+///     others are known by name only), and the ``extra`` of pixq that decoding it needs, or None.
 ///
 /// Examples
 /// --------
@@ -318,6 +352,7 @@ fn formats_py(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
         row.set_item("media_type", format.media_type)?;
         row.set_item("web", format.web)?;
         row.set_item("decoded", format.is_decoded())?;
+        row.set_item("extra", format.extra)?;
         Ok(row)
     };
     FORMATS.iter().map(row).collect()
@@ -335,8 +370,80 @@ fn to_array(py: Python<'_>, pixels: Pixels, shape: (usize, usize, usize)) -> PyR
     }
 }
 
+/// Issue a `DamagedImageWarning`.
+fn warn(py: Python<'_>, message: &str) -> PyResult<()> {
+    let category = py.import("pixq.errors")?.getattr("DamagedImageWarning")?;
+    let message = CString::new(message.replace(char::is_control, "\u{fffd}"))?;
+    PyErr::warn(py, &category, &message, 1)
+}
+
+/// Whether this thread was interrupted, if it is Python's main thread.
+fn interrupted() -> bool {
+    Python::attach(|py| py.check_signals().is_err())
+}
+
+/// Make all decoding that is going on raise ``KeyboardInterrupt``, on whatever thread.
+///
+/// The main thread notices Ctrl-C by itself, within a second; its handler can call this for the others.
+///
+/// Examples
+/// --------
+/// >>> before = decoding_stops()
+/// >>> stop_decoding()
+/// >>> decoding_stops() - before
+/// 1
+#[pyfunction]
+fn stop_decoding() {
+    decode::stop_decoding();
+}
+
+/// How often ``stop_decoding`` was called.
+///
+/// Examples
+/// --------
+/// >>> decoding_stops() >= 0
+/// True
+#[pyfunction]
+fn decoding_stops() -> u64 {
+    decode::decoding_stops()
+}
+
+/// Reads what the core has no decoder for by `pixq.io.pillow_decoder.read`.
+fn read_by_pillow(request: Request<'_>) -> Result<Found, String> {
+    Python::attach(|py| {
+        let found = (|| {
+            let arguments =
+                (request.format, PyBytes::new(py, request.bytes), request.max_pixels, request.frame, request.pixels);
+            let found = py.import("pixq.io.pillow_decoder")?.call_method1("read", arguments)?;
+            let pixels = found.getattr("pixels")?;
+            PyResult::Ok(Found {
+                height: found.getattr("height")?.extract()?,
+                width: found.getattr("width")?.extract()?,
+                bit_depth: found.getattr("bit_depth")?.extract()?,
+                alpha: found.getattr("alpha")?.extract()?,
+                grey: found.getattr("grey")?.extract()?,
+                orientation: found.getattr("orientation")?.extract()?,
+                icc_profile: found.getattr("icc_profile")?.extract()?,
+                several: found.getattr("several")?.extract()?,
+                pixels: if pixels.is_none() { None } else { Some(from_array(&pixels)?.0) },
+            })
+        })();
+        found.map_err(|error| {
+            if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                decode::INTERRUPTED.into()
+            } else {
+                error.value(py).to_string().replace(char::is_control, " ")
+            }
+        })
+    })
+}
+
 /// Adds this file's functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    decode::set_interrupt_check(interrupted);
+    other::set_reader(read_by_pillow);
+    m.add_function(wrap_pyfunction!(stop_decoding, m)?)?;
+    m.add_function(wrap_pyfunction!(decoding_stops, m)?)?;
     m.add_function(wrap_pyfunction!(formats_py, m)?)?;
     m.add_function(wrap_pyfunction!(decode_py, m)?)?;
     m.add_function(wrap_pyfunction!(compose_py, m)?)?;

@@ -199,6 +199,9 @@ def _probe(path: Path) -> tuple[StudyImage, tuple[int, int]]:
             tagged = kind != "PNG" or "exif" in image.info
             rotated = tagged and image.getexif().get(_ORIENTATION, 1) != 1
             frames = getattr(image, "n_frames", 1)
+        if kind == "MPO":
+            # A camera's JPEG with further pictures after its end, of which browsers know nothing.
+            kind, frames = "JPEG", 1
         count = path.stat().st_size
     except Exception as error:  # Pillow raises nearly anything for a damaged file.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)

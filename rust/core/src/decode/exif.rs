@@ -14,9 +14,11 @@ pub(super) struct Entry {
 pub(super) struct Directory<'a> {
     data: &'a [u8],
     big_endian: bool,
+    /// BigTIFF.
+    big: bool,
     entries: Vec<Entry>,
-    /// Whether another directory (a page) follows.
-    pub more: bool,
+    /// Where the next directory (a page) starts; 0 if none follows.
+    next: u64,
 }
 
 impl<'a> Directory<'a> {
@@ -27,28 +29,56 @@ impl<'a> Directory<'a> {
             b"MM" => true,
             _ => return None,
         };
-        let mut this = Directory { data, big_endian, entries: Vec::new(), more: false };
-        let big = match this.number(2, 2)? {
+        let mut this = Directory { data, big_endian, big: false, entries: Vec::new(), next: 0 };
+        this.big = match this.number(2, 2)? {
             42 => false,
             43 => true,
             _ => return None,
         };
+        let start = if this.big { this.number(8, 8)? } else { this.number(4, 4)? };
+        this.read(start)?;
+        Some(this)
+    }
+
+    /// Whether another directory (a page) follows.
+    pub fn has_more(&self) -> bool {
+        self.next != 0
+    }
+
+    /// The directory after `index` others; `None` if there is none.
+    pub fn page(mut self, index: u32) -> Option<Self> {
+        // More directories than six bytes each allow would go round in circles.
+        if index as usize > self.data.len() / 6 {
+            return None;
+        }
+        for _ in 0..index {
+            if !self.has_more() {
+                return None;
+            }
+            self.read(self.next)?;
+        }
+        Some(self)
+    }
+
+    /// Reads the directory at `start`.
+    fn read(&mut self, start: u64) -> Option<()> {
         // Widths of: an offset, the number of entries, one entry; and where the value is in an entry.
-        let (offset, counter, entry, value) = if big { (8, 8, 20, 12) } else { (4, 2, 12, 8) };
-        let start = usize::try_from(this.number(if big { 8 } else { 4 }, offset)?).ok()?;
-        let count = usize::try_from(this.number(start, counter)?).ok()?;
+        let (offset, counter, entry, value) = if self.big { (8, 8, 20, 12) } else { (4, 2, 12, 8) };
+        let start = usize::try_from(start).ok()?;
+        let count = usize::try_from(self.number(start, counter)?).ok()?;
         let table = start.checked_add(counter)?;
-        let end = count.checked_mul(entry).and_then(|n| n.checked_add(table)).filter(|&end| end <= data.len())?;
+        let end = count.checked_mul(entry).and_then(|n| n.checked_add(table)).filter(|&end| end <= self.data.len())?;
+        self.entries.clear();
         for at in (table..end).step_by(entry) {
-            let (tag, kind) = (this.number(at, 2)? as u16, this.number(at + 2, 2)? as u16);
-            let count = this.number(at + 4, offset)?;
+            let (tag, kind) = (self.number(at, 2)? as u16, self.number(at + 2, 2)? as u16);
+            let count = self.number(at + 4, offset)?;
             let inline = width(kind).checked_mul(count).is_some_and(|bytes| bytes <= offset as u64);
             let at = at + value;
-            let at = if inline { at } else { usize::try_from(this.number(at, offset)?).ok()? };
-            this.entries.push(Entry { tag, kind, count, at });
+            let at = if inline { at } else { usize::try_from(self.number(at, offset)?).ok()? };
+            self.entries.push(Entry { tag, kind, count, at });
         }
-        this.more = this.number(end, offset).is_some_and(|next| next != 0);
-        Some(this)
+        self.next = self.number(end, offset).unwrap_or(0);
+        Some(())
     }
 
     /// The tag's entry; of several the first, as in Pillow.

@@ -2,7 +2,8 @@
 //! Python and on the pages, follows from the table.
 
 use super::Options;
-use super::header::{Decoder, Image, Reason, WHOLE};
+use super::header::{Decoder, Image, Reason, WHOLE, checked_cost, no_such_frame};
+use super::other;
 
 mod bmp;
 mod jpeg;
@@ -22,21 +23,27 @@ pub struct Format {
     pub media_type: &'static str,
     /// Whether every current browser shows it and it is meant for web pages.
     pub web: bool,
+    /// What pixq needs to read it besides its own dependencies: the name of an extra.
+    pub extra: Option<&'static str>,
     decoder: Option<Decoder>,
 }
 
-/// All formats. The last ones have no decoder: files with their endings count as images, and are refused by name.
+/// All formats. Those from GIF on are read by [`other`]'s reader. The last ones have no decoder: files with their endings count
+/// as images, and are refused by name.
 pub static FORMATS: [Format; 14] = [
     row("png", "PNG", &[".png", ".apng"], "image/png", true, Some(png::DECODER)),
-    row("jpeg", "JPEG", &[".jpg", ".jpeg", ".jpe", ".jfif"], "image/jpeg", true, Some(jpeg::DECODER)),
+    row("jpeg", "JPEG", &[".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"], "image/jpeg", true, Some(jpeg::DECODER)),
     row("bmp", "BMP", &[".bmp", ".dib"], "image/bmp", false, Some(bmp::DECODER)),
     row("webp", "WebP", &[".webp"], "image/webp", true, Some(webp::DECODER)),
     row("tiff", "TIFF", &[".tif", ".tiff"], "image/tiff", false, Some(tiff::DECODER)),
-    row("gif", "GIF", &[".gif"], "image/gif", true, None),
-    row("avif", "AVIF", &[".avif"], "image/avif", true, None),
-    row("heif", "HEIF", &[".heic", ".heif"], "image/heif", false, None),
-    row("jxl", "JPEG XL", &[".jxl"], "image/jxl", false, None),
-    row("jp2", "JPEG 2000", &[".jp2"], "image/jp2", false, None),
+    row("gif", "GIF", &[".gif"], "image/gif", true, Some(other::GIF)),
+    row("avif", "AVIF", &[".avif", ".avifs"], "image/avif", true, Some(other::AVIF)),
+    row("jp2", "JPEG 2000", &[".jp2", ".j2k", ".jpx", ".j2c", ".jpc"], "image/jp2", false, Some(other::JP2)),
+    Format {
+        extra: Some("heif"),
+        ..row("heif", "HEIF", &[".heic", ".heif", ".hif"], "image/heif", false, Some(other::HEIF))
+    },
+    Format { extra: Some("jxl"), ..row("jxl", "JPEG XL", &[".jxl"], "image/jxl", false, Some(other::JXL)) },
     row("psd", "Photoshop", &[".psd"], "image/vnd.adobe.photoshop", false, None),
     row("tga", "TGA", &[".tga"], "image/x-tga", false, None),
     row("pnm", "PNM", &[".ppm", ".pgm"], "image/x-portable-anymap", false, None),
@@ -51,7 +58,7 @@ const fn row(
     web: bool,
     decoder: Option<Decoder>,
 ) -> Format {
-    Format { name, title, endings, media_type, web, decoder }
+    Format { name, title, endings, media_type, web, extra: None, decoder }
 }
 
 impl Format {
@@ -69,7 +76,12 @@ pub(super) fn check_start(bytes: &[u8]) -> Reason<()> {
 /// The name of the format of `bytes`, and the image.
 pub(super) fn open(bytes: &[u8], options: Options) -> Reason<(&'static str, Image<'_>)> {
     let (name, decoder) = recognise(bytes)?;
-    Ok((name, (decoder.open)(bytes, options)?))
+    let image = (decoder.open)(bytes, options)?;
+    checked_cost(&image.header, bytes.len())?;
+    if let Some(frame @ 1..) = options.frame.filter(|_| !image.other && name != "tiff") {
+        return Err(no_such_frame(frame));
+    }
+    Ok((name, image))
 }
 
 fn recognise(bytes: &[u8]) -> Reason<(&'static str, &'static Decoder)> {

@@ -30,13 +30,19 @@ pub(super) struct Header {
     pub grey: bool,
     /// Filled in only where colours are to be converted.
     pub colour: Option<Declared>,
+    /// How often each pixel is computed with: more than once where it is coded in several scans.
+    pub passes: u64,
+    /// What is wrong with the file although its pixels are all there.
+    pub notes: Vec<String>,
 }
 
 impl Header {
     /// A header of 8 bits and nothing special.
     pub fn new(height: usize, width: usize) -> Self {
         let (bit_depth, orientation) = (8, 1);
-        Header { height, width, bit_depth, orientation, icc_profile: false, alpha: false, grey: false, colour: None }
+        let (icc_profile, alpha, grey, colour) = (false, false, false, None);
+        let (passes, notes) = (1, Vec::new());
+        Header { height, width, bit_depth, orientation, icc_profile, alpha, grey, colour, passes, notes }
     }
 
     pub fn pixels(&self) -> usize {
@@ -55,17 +61,24 @@ pub(super) struct Decoder {
 /// An opened image: its header has been read and checked, its pixels have not been decoded.
 pub(super) struct Image<'a> {
     pub header: Header,
-    pub pixels: Box<dyn FnOnce() -> Reason<Pixels> + 'a>,
+    /// Decodes the pixels; what is noticed on the way is added to the notes.
+    pub pixels: Box<dyn FnOnce(&mut Vec<String>) -> Reason<Pixels> + 'a>,
+    /// Whether pixels come from [`super::other`]'s reader, which minds interrupts itself.
+    pub other: bool,
 }
 
 impl<'a> Image<'a> {
     pub fn new(header: Header, pixels: impl FnOnce() -> Reason<Pixels> + 'a) -> Self {
-        Self { header, pixels: Box::new(pixels) }
+        Self::with_notes(header, |_| pixels())
+    }
+
+    pub fn with_notes(header: Header, pixels: impl FnOnce(&mut Vec<String>) -> Reason<Pixels> + 'a) -> Self {
+        Self { header, pixels: Box::new(pixels), other: false }
     }
 }
 
 /// The number of bytes from the start of a file that tell its format.
-pub(super) const MAGIC: usize = 12;
+pub(super) const MAGIC: usize = 32;
 
 /// How to fix a file that ends early or holds damaged data.
 pub(super) const WHOLE: &str = "get an intact copy of the file";
@@ -82,6 +95,34 @@ pub(super) fn corrupt(format: &str, what: impl std::fmt::Display) -> String {
 
 pub(super) fn truncated(format: &str) -> String {
     format!("is a truncated {format}; {WHOLE}")
+}
+
+/// What is wrong with an image of several frames or pages of which none was chosen; `what` is "an animated GIF".
+pub(super) fn several(what: &str) -> String {
+    format!("is {what}; choose one of its frames, e.g. --frame 0 (frame=0)")
+}
+
+pub(super) fn no_such_frame(frame: u32) -> String {
+    format!("has no frame {frame}; frames are counted from 0")
+}
+
+/// Pictures of at most this many pixels may come from files of any size.
+const SMALL: u64 = 1 << 24;
+/// No picture larger than that has more pixels per byte of its file. Formats that store runs, or a colour only once, could
+/// have any number, and a file of 38 bytes would take gigabytes.
+const MOST_PIXELS_PER_BYTE: u64 = 1 << 16;
+
+/// An error if decoding takes far more memory than a file of so many bytes deserves.
+pub(super) fn checked_cost(header: &Header, bytes: usize) -> Reason<()> {
+    let Header { height, width, .. } = *header;
+    let pixels = header.pixels() as u64;
+    if pixels > SMALL.max((bytes as u64).saturating_mul(MOST_PIXELS_PER_BYTE)) {
+        return Err(format!(
+            "has {width}x{height} pixels in {bytes} bytes, more than the limit of {MOST_PIXELS_PER_BYTE} pixels per byte; \
+             save it in another format if you trust it"
+        ));
+    }
+    Ok(())
 }
 
 /// The size as `(height, width)`, if there is something in it and it is within the limit.

@@ -26,12 +26,15 @@ mod formats;
 mod header;
 mod options;
 mod orient;
+pub mod other;
+mod patience;
 
 use colour::{Conversion, Declared};
 pub use formats::{FORMATS, Format};
 pub use header::Pixels;
 use header::{Header, Reason, TRANSPARENT, WHOLE, no_memory};
 pub use options::{Alpha, Background, Colour, DEFAULT_MAX_PIXELS, Options};
+pub use patience::{decoding_stops, set_interrupt_check, stop_decoding};
 
 /// What a file's header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub struct Info {
     pub alpha: bool,
     /// The profile that samples are converted from; `None` where they stay as they are.
     pub converted_from: Option<String>,
+    /// What is wrong with the file although its pixels are all there.
+    pub notes: Vec<String>,
 }
 
 /// A decoded image.
@@ -76,15 +81,19 @@ pub fn decode_path(path: &Path, options: Options) -> Result<Decoded> {
 /// Decodes `bytes`; `name` is used in messages.
 ///
 /// # Errors
-/// [`Error::Decode`] if they are not an image that pixq takes.
+/// [`Error::Decode`] if they are not an image that pixq takes, [`Error::Interrupted`] if somebody asked to stop.
 pub fn decode_bytes(name: &str, bytes: &[u8], options: Options) -> Result<Decoded> {
-    guarded(name, || {
+    let decoded = guarded(name, || {
         let (format, image) = formats::open(bytes, options)?;
+        if !image.other && patience::is_long(&image.header) {
+            return Ok(None);
+        }
         let conversion = conversion(&image.header)?;
-        let stored = image.header;
-        let pixels = (image.pixels)()?;
-        finish(pixels, format, stored, conversion.as_deref(), options.alpha)
-    })
+        let mut stored = image.header;
+        let pixels = (image.pixels)(&mut stored.notes)?;
+        finish(pixels, format, stored, conversion.as_deref(), options.alpha).map(Some)
+    })?;
+    decoded.map_or_else(|| patience::decode(name, bytes, options), Ok)
 }
 
 /// Reads the header of the file at `path`: everything that [`decode_path`] refuses without looking at the
@@ -149,10 +158,10 @@ fn finish(
 
 /// What the header of a stored image says, with the EXIF orientation applied.
 fn info(header: Header, format: &'static str, conversion: Option<&Conversion>) -> Info {
-    let Header { height, width, bit_depth, orientation, icc_profile, alpha, .. } = header;
+    let Header { height, width, bit_depth, orientation, icc_profile, alpha, notes, .. } = header;
     let (height, width) = if orientation >= 5 { (width, height) } else { (height, width) };
     let converted_from = conversion.map(|conversion| conversion.from.clone());
-    Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from }
+    Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from, notes }
 }
 
 /// Puts RGBA of `width` columns on a background.
@@ -223,6 +232,9 @@ fn read(path: &Path, name: &str, bytes: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
+/// What [`other`]'s reader says if somebody asked to stop.
+pub const INTERRUPTED: &str = "interrupted";
+
 thread_local! {
     /// Whether a panic of this thread becomes an error, so that nothing is printed about it.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -249,10 +261,15 @@ fn guarded<T>(name: &str, work: impl FnOnce() -> Reason<T>) -> Result<T> {
     // the JPEG decompressor that is kept for the next call is put back only when it returned.
     let result = catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(before);
-    result
-        .unwrap_or_else(|_| Err(format!("can't be decoded (the decoder gave up on damaged data); {WHOLE}")))
-        .map_err(|reason| Error::Decode { name: name.into(), reason })
+    result.unwrap_or_else(|_| Err(format!("can't be decoded (the decoder gave up on damaged data); {WHOLE}"))).map_err(
+        |reason| match &reason[..] {
+            INTERRUPTED => Error::Interrupted,
+            _ => Error::Decode { name: name.into(), reason },
+        },
+    )
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

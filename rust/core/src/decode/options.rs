@@ -12,6 +12,9 @@ pub struct Options {
     pub colour: Colour,
     /// What becomes of transparent pixels.
     pub alpha: Alpha,
+    /// Which frame of an animation, or page, counted from 0. Without it, images that have several are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u32>,
 }
 
 /// Which colours the samples stand for.
@@ -71,6 +74,6 @@ pub const DEFAULT_MAX_PIXELS: u64 = 1 << 28;
 
 impl Default for Options {
     fn default() -> Self {
-        Options { max_pixels: DEFAULT_MAX_PIXELS, colour: Colour::Srgb, alpha: Alpha::Refuse }
+        Options { max_pixels: DEFAULT_MAX_PIXELS, colour: Colour::Srgb, alpha: Alpha::Refuse, frame: None }
     }
 }

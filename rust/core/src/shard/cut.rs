@@ -35,6 +35,9 @@ pub struct ImageInfo {
     pub reference_profile: Option<String>,
     /// That of the distorted image.
     pub distorted_profile: Option<String>,
+    /// What is wrong with either file although its pixels are all there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// BLAKE3 of the reference file, lower-case hex.
     pub reference_blake3: String,
     /// BLAKE3 of the distorted file.
@@ -49,6 +52,12 @@ pub struct ImageInfo {
     pub unchanged: u64,
     /// Fused patches equal to their reference.
     pub identical: u64,
+}
+
+/// The notes of both files, each behind the file's name.
+fn notes(image: &ImageSpec, pair: &Pair<'_>) -> Vec<String> {
+    let named = |file: &str, notes: &[String]| notes.iter().map(|note| format!("{file}: {note}")).collect::<Vec<_>>();
+    [named(&image.reference, &pair.reference.notes), named(&image.distorted, &pair.distorted.notes)].concat()
 }
 
 /// The three files of a shard while they grow. Dropped unfinished, it removes them.
@@ -112,6 +121,7 @@ impl Cutter {
             distorted_icc: pair.distorted.icc,
             reference_profile: pair.reference.converted_from.clone(),
             distorted_profile: pair.distorted.converted_from.clone(),
+            notes: notes(image, pair),
             reference_blake3: pair.reference.blake3.clone(),
             distorted_blake3: pair.distorted.blake3.clone(),
             blend_with_blake3: pair.blend_with.clone(),

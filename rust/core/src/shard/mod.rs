@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode;
 use crate::error::{Error, Result};
 
 mod cut;
@@ -89,12 +90,15 @@ fn build_here(spec: &Spec, places: Places<'_>, progress: &Progress) -> Result<Bu
         skipped: Vec::new(),
     };
     let mut reference = Reference::default();
+    let stops = decode::decoding_stops();
     for image in &spec.images {
         if progress.cancel.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
         let (pair, rows) = match Pair::load(image, &mut reference, places.root, spec) {
             Ok(loaded) => loaded,
+            // What was interrupted is not a bad file.
+            Err(_) if decode::decoding_stops() != stops => return Err(Error::Interrupted),
             Err((file, reason)) => {
                 let blake3 = checksum(&places.root.join(&file)).ok().map(|info| info.blake3);
                 built.skipped.push(Skipped { image_id: image.image_id.clone(), file, reason, blake3 });

@@ -17,6 +17,8 @@ pub(super) struct Image {
     pub icc: bool,
     /// The profile that samples were converted from.
     pub converted_from: Option<String>,
+    /// What is wrong with the file although its pixels are all there.
+    pub notes: Vec<String>,
     /// BLAKE3 of the file, lower-case hex.
     pub blake3: String,
 }
@@ -29,9 +31,9 @@ impl Image {
         };
         let (blake3, decoded) =
             decode::with_file(&root.join(file), read).map_err(|error| (file.to_string(), reason(error)))?;
-        let Info { height, width, icc_profile: icc, converted_from, .. } = decoded.info;
+        let Info { height, width, icc_profile: icc, converted_from, notes, .. } = decoded.info;
         match decoded.pixels {
-            Pixels::U8(data) => Ok(Self { data, height, width, icc, converted_from, blake3 }),
+            Pixels::U8(data) => Ok(Self { data, height, width, icc, converted_from, notes, blake3 }),
             Pixels::U16(_) => {
                 Err((file.into(), "has 16 bits per channel, but a patch set stores 8; convert the image first".into()))
             }

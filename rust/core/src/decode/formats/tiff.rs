@@ -7,9 +7,10 @@ use crate::decode::colour::Declared;
 use crate::decode::exif::Directory;
 use crate::decode::expand::{self, Table};
 use crate::decode::header::{
-    Decoder, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, truncated, zeroed,
+    Decoder, Header, Image, Pixels, Reason, checked_claim, checked_size, corrupt, no_such_frame, several, truncated,
+    zeroed,
 };
-use crate::decode::{Colour as Asked, Options};
+use crate::decode::{Colour as Asked, Options, other};
 
 mod chunks;
 
@@ -29,7 +30,9 @@ enum Colour {
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| matches!(bytes, [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..]),
     open: |bytes, options| {
-        let image = Tiff::open(bytes, options)?;
+        let Some(image) = Tiff::open(bytes, options)? else {
+            return other::open("tiff", "a TIFF with several pages", bytes, options);
+        };
         Ok(Image::new(image.header.clone(), || image.pixels()))
     },
 };
@@ -44,21 +47,27 @@ struct Tiff<'a> {
 }
 
 impl<'a> Tiff<'a> {
-    fn open(bytes: &'a [u8], options: Options) -> Reason<Self> {
+    /// `None` if the other reader has to read it.
+    fn open(bytes: &'a [u8], options: Options) -> Reason<Option<Self>> {
         let directory = Directory::first(bytes).ok_or_else(|| truncated("TIFF"))?;
+        if directory.has_more() && options.frame.is_none() {
+            return Err(several("a TIFF with several pages"));
+        }
+        let directory = match options.frame {
+            Some(page @ 1..) => directory.page(page).ok_or_else(|| no_such_frame(page))?,
+            _ => directory,
+        };
         let value = |tag, default| {
             directory.first_value(tag, default).ok_or_else(|| corrupt("TIFF", format_args!("tag {tag} is unreadable")))
         };
         let (height, width) = checked_size(value(257, 0)?, value(256, 0)?, options.max_pixels)?;
-        if directory.more {
-            return Err("is a TIFF with several pages; save the page you want as a separate file".into());
-        }
         let (samples, bits) = (value(277, 1)?, value(258, 1)?);
         let colour = match value(262, u64::MAX)? {
             0 => Colour::WhiteIsZero,
             1 => Colour::BlackIsZero,
             2 => Colour::Rgb,
             3 => Colour::Palette,
+            6 if samples == 3 && bits == 8 => return Ok(None),
             5 => return Err("is a CMYK TIFF; convert it to RGB first".into()),
             _ => return Err("is a TIFF that is not grey, RGB or palette; convert it to RGB first".into()),
         };
@@ -82,9 +91,10 @@ impl<'a> Tiff<'a> {
         if !supported {
             return Err(format!("is a TIFF with {bits} bits per channel; convert it to 8 or 16"));
         }
-        // JPEG in TIFF is left out because it would not be decoded by the JPEG decoder above.
         match value(259, 1)? {
             1 | 5 | 8 | 32946 | 32773 => {}
+            // Fax and JPEG, LZMA, Zstandard and WebP, if the samples are no deeper than Pillow's.
+            2 | 3 | 4 | 7 | 34925 | 50000 | 50001 if bits <= 8 => return Ok(None),
             other => return Err(format!("is a TIFF with compression {other}; save it with LZW, deflate or none")),
         }
         let bits = bits as u8;
@@ -101,12 +111,13 @@ impl<'a> Tiff<'a> {
                 // A profile that is not there is as unreadable as one that is damaged.
                 Declared::Icc(end.and_then(|end| bytes.get(entry.at..end)).unwrap_or_default().into())
             }),
+            ..Header::new(height, width)
         };
         let row = (width as u64 * samples * u64::from(bits)).div_ceil(8);
         checked_claim(&header, row * height as u64, bytes.len(), BEST_COMPRESSION)?;
         let palette = if colour == Colour::Palette { Some(palette(&directory, bits)?) } else { None };
         let layout = Layout::read(bytes, &directory, (height, width), samples as usize, bits)?;
-        Ok(Tiff { header, layout, colour, palette, alpha })
+        Ok(Some(Tiff { header, layout, colour, palette, alpha }))
     }
 
     fn pixels(self) -> Reason<Pixels> {

@@ -10,12 +10,14 @@ use image_webp::{DecodingError, WebPDecoder};
 use crate::decode::colour::Declared;
 use crate::decode::exif;
 use crate::decode::header::{Decoder, Header, Image, Pixels, Reason, checked_size, corrupt, room, truncated, zeroed};
-use crate::decode::{Colour, Options};
+use crate::decode::{Colour, Options, other};
 
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..]),
     open: |bytes, options| {
-        let image = Webp::open(bytes, options)?;
+        let Some(image) = Webp::open(bytes, options)? else {
+            return other::open("webp", "an animated WebP", bytes, options);
+        };
         Ok(Image::new(image.header.clone(), || image.pixels().map(Pixels::U8)))
     },
 };
@@ -26,7 +28,11 @@ struct Webp<'a> {
 }
 
 impl<'a> Webp<'a> {
-    fn open(bytes: &'a [u8], options: Options) -> Reason<Self> {
+    /// `None` if it is animated.
+    fn open(bytes: &'a [u8], options: Options) -> Reason<Option<Self>> {
+        // The container says how long it is, from its eighth byte on; what follows is none of its.
+        let length = 8 + bytes.get(4..8).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
+        let bytes = &bytes[..length.clamp(Self::MAGIC, bytes.len())];
         let mut header = Header::new(0, 0);
         let mut frame = None;
         let mut rest = &bytes[Self::MAGIC..];
@@ -54,13 +60,13 @@ impl<'a> Webp<'a> {
         let (width, height) = decoder.dimensions();
         (header.height, header.width) = checked_size(height.into(), width.into(), options.max_pixels)?;
         if decoder.is_animated() {
-            return Err("is an animated WebP; save the frame you want as a plain image".into());
+            return Ok(None);
         }
         header.alpha = decoder.has_alpha();
         if frame.is_some_and(|size| size != (header.height, header.width)) {
             return Err(corrupt("WebP", "its frame differs in size from its canvas"));
         }
-        Ok(Webp { header, decoder })
+        Ok(Some(Webp { header, decoder }))
     }
 
     /// Bytes before the first chunk.
@@ -71,7 +77,11 @@ impl<'a> Webp<'a> {
         let channels = if self.header.alpha { 4 } else { 3 };
         let mut out = zeroed(self.header.pixels() * channels)?;
         room::<[u8; 4]>(self.header.pixels())?;
-        self.decoder.read_image(&mut out).map_err(describe)?;
+        // Its chunks are all there, so data that end early are damaged.
+        self.decoder.read_image(&mut out).map_err(|error| match error {
+            DecodingError::IoError(_) => corrupt("WebP", "its data end before its last row"),
+            error => describe(error),
+        })?;
         Ok(out)
     }
 }

@@ -20,7 +20,7 @@ use crate::decode::expand::{self, Table};
 use crate::decode::header::{
     Decoder, Header, Image, Pixels, Reason, WITHOUT_PROFILE, checked_claim, checked_size, corrupt, truncated, zeroed,
 };
-use crate::decode::{Colour, Options};
+use crate::decode::{Colour, Options, other};
 
 /// Deflate can't do better than 258 bytes for two bits.
 const BEST_DEFLATE: u64 = 1032;
@@ -32,7 +32,9 @@ mod unfilter;
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
     open: |bytes, options| {
-        let image = Png::open(bytes, options)?;
+        let Some(image) = Png::open(bytes, options)? else {
+            return other::open("png", "an animated PNG", bytes, options);
+        };
         Ok(Image::new(image.header.clone(), || image.pixels()))
     },
 };
@@ -45,7 +47,8 @@ struct Png<'a> {
 }
 
 impl<'a> Png<'a> {
-    fn open(bytes: &'a [u8], options: Options) -> Reason<Self> {
+    /// `None` if it is animated.
+    fn open(bytes: &'a [u8], options: Options) -> Reason<Option<Self>> {
         let first = chunk(&bytes[SIGNATURE..]).ok_or_else(|| truncated("PNG"))?;
         let (kind, ihdr, mut rest) = (first.kind, first.data, first.after);
         let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, compression, filter, interlace] = ihdr else {
@@ -76,7 +79,7 @@ impl<'a> Png<'a> {
             let Chunk { kind, data, after, .. } = chunk(rest).ok_or_else(|| truncated("PNG"))?;
             match kind {
                 b"tRNS" => header.alpha = true,
-                b"acTL" => return Err("is an animated PNG; save the frame you want as a plain PNG".into()),
+                b"acTL" => return Ok(None),
                 b"iCCP" => {
                     header.icc_profile = true;
                     declared.icc = Some(data);
@@ -97,7 +100,7 @@ impl<'a> Png<'a> {
             header.colour = declared.strongest()?;
         }
         let plain = (depth, colour, interlace, header.alpha) == (8, 2, 0, false);
-        Ok(Png { header, bytes, plain })
+        Ok(Some(Png { header, bytes, plain }))
     }
 
     fn pixels(self) -> Reason<Pixels> {
@@ -105,7 +108,7 @@ impl<'a> Png<'a> {
             return self.inflated().map(Pixels::U8);
         }
         self.decode().map_err(|error| match error {
-            Failure::Png(DecodingError::IoError(_)) => truncated("PNG"),
+            Failure::Png(DecodingError::IoError(_)) => corrupt("PNG", "its data end before its last row"),
             Failure::Png(error) => corrupt("PNG", error.to_string().trim_end_matches('.')),
             Failure::Other(reason) => reason,
         })

@@ -242,7 +242,7 @@ impl<'a> Layout<'a> {
             Compression::Lzw => lzw(data, out)?,
             Compression::Deflate => inflate(data, out)?,
         };
-        if filled < out.len() { Err(truncated("TIFF")) } else { Ok(()) }
+        if filled < out.len() { Err(corrupt("TIFF", "the data of a strip or tile end early")) } else { Ok(()) }
     }
 }
 

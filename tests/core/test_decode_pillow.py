@@ -1,0 +1,220 @@
+"""Formats and frames that Pillow decodes for the core: pixels, frames, profiles, limits and messages."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from pixq._core import decode, formats, probe
+from support.decode_fixtures import chunk, photo, pillow, saved
+
+PICTURE = photo(24, 33)
+FRAMES = [photo(24, 33, seed) for seed in range(3)]
+ANIMATED = {"save_all": True, "append_images": FRAMES[1:], "duration": 100}
+
+
+def plugins() -> None:
+    import pillow_heif
+    import pillow_jxl  # noqa: F401
+
+    pillow_heif.register_heif_opener()
+
+
+def written(format: str, **options: object) -> bytes:
+    if format in ("HEIF", "JXL"):
+        plugins()
+    return saved(PICTURE.convert("P") if format == "GIF" else PICTURE, format, **options)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JPEG2000", "GIF", "HEIF", "JXL"])
+def test_pixels_are_those_of_pillow(format: str) -> None:
+    data = written(format)
+    assert np.array_equal(decode(data), pillow(data))
+    info = probe(data)
+    assert (info["height"], info["width"], info["bit_depth"]) == (24, 33, 8)
+    assert info["format"] == {"JPEG2000": "jp2"}.get(format, format.lower())
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JPEG2000", "GIF", "HEIF", "JXL"])
+def test_the_size_is_checked_before_pixels_are_decoded(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written(format)
+    monkeypatch.setattr("pixq.io.pillow_decoder._pixels", lambda *_: pytest.fail("was decoded"))
+    for call in (decode, probe):
+        with pytest.raises(ValueError, match="is 33x24, more than the limit of 791 pixels; raise max_pixels"):
+            call(data, max_pixels=791)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JPEG2000", "GIF", "HEIF", "JXL"])
+def test_truncation_and_damage_are_one_line(format: str, capfd: pytest.CaptureFixture[str]) -> None:
+    data = written(format)
+    for cut in (40, len(data) // 2, len(data) - 30):
+        with pytest.raises(ValueError, match=r"^<bytes>: is a (truncated|corrupt) .*; get an intact copy") as error:
+            decode(data[:cut])
+        assert "\n" not in str(error.value)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def frame_of(data: bytes, index: int) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        image.seek(index)
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("format", "what"),
+    [
+        ("PNG", "an animated PNG"), ("WEBP", "an animated WebP"), ("TIFF", "a TIFF with several pages"),
+        ("GIF", "an animated GIF"), ("AVIF", "an animated AVIF"),
+    ],
+)  # fmt: skip
+def test_a_frame_is_chosen(format: str, what: str) -> None:
+    lossless = {"lossless": True} if format == "WEBP" else {}
+    data = saved(FRAMES[0], format, **ANIMATED, **lossless)
+    for call in (decode, probe):
+        with pytest.raises(ValueError, match=f"is {what}; choose one of its frames, e.g. --frame 0"):
+            call(data)
+        with pytest.raises(ValueError, match="has no frame 3; frames are counted from 0"):
+            call(data, frame=3)
+    for index in range(3):
+        found = decode(data, frame=index)
+        assert np.array_equal(found, frame_of(data, index)), index
+        if lossless or format in ("PNG", "TIFF"):
+            assert np.array_equal(found, FRAMES[index])
+        info = probe(data, frame=index)
+        assert (info["height"], info["width"]) == found.shape[:2]
+
+
+def test_a_still_image_has_frame_0_only() -> None:
+    for format in ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "AVIF"):
+        data = written(format)
+        assert np.array_equal(decode(data, frame=0), decode(data))
+        with pytest.raises(ValueError, match="has no frame 1; frames are counted from 0"):
+            decode(data, frame=1)
+
+
+def test_pages_of_a_tiff_keep_16_bits() -> None:
+    import tifffile
+
+    pages = np.random.default_rng(0).integers(0, 65536, (3, 5, 6, 3), np.uint16)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for page in pages:
+            writer.write(page, photometric="rgb", metadata=None)
+    for index, page in enumerate(pages):
+        assert np.array_equal(decode(file.getvalue(), frame=index), page)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "group3", "group4", "zstd", "webp", "lzma"])
+def test_tiffs_of_other_compressions(compression: str) -> None:
+    image = PICTURE.convert("1") if "group" in compression else PICTURE
+    try:
+        data = saved(image, "TIFF", compression=compression)
+    except OSError:
+        pytest.skip(f"this Pillow does not write {compression}")
+    assert np.array_equal(decode(data), pillow(data))
+
+
+def rotated_profile() -> bytes:
+    """A profile in which red, green and blue have changed places, so that a conversion can't be overlooked."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile.replace(b"rXYZ", b"tmp1").replace(b"bXYZ", b"rXYZ").replace(b"tmp1", b"bXYZ")
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
+def test_profiles_are_applied(format: str) -> None:
+    data = written(format, icc_profile=rotated_profile(), quality=95)
+    raw = decode(data, colour_management=False)
+    assert np.array_equal(raw, pillow(data))
+    assert probe(data)["icc_profile"] is True
+    swapped = np.abs(decode(data)[..., ::-1].astype(int) - raw)
+    assert swapped.mean() < 1
+
+
+def test_the_colours_of_an_avifs_boxes_are_applied() -> None:
+    """Without an ICC profile, an AVIF declares its colours in a box, which Pillow does not tell."""
+    data = written("AVIF")
+    at = data.index(b"nclx")
+    assert probe(data)["converted_from"] is None
+    p3 = data[: at + 4] + struct.pack(">HH", 12, 13) + data[at + 8 :]
+    assert probe(p3)["converted_from"] == "cICP 12/13"
+    assert np.array_equal(decode(p3, colour_management=False), decode(data))
+    assert not np.array_equal(decode(p3), decode(data))
+    hdr = data[: at + 4] + struct.pack(">HH", 9, 16) + data[at + 8 :]
+    with pytest.raises(ValueError, match="is an HDR image"):
+        decode(hdr)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JPEG2000", "GIF", "HEIF", "JXL", "WEBP"])
+def test_transparent_pixels_of_other_formats(format: str) -> None:
+    alpha = Image.new("L", PICTURE.size, 255)
+    alpha.paste(0, (0, 0, 9, 24))
+    image = PICTURE.copy()
+    image.putalpha(alpha)
+    if format in ("HEIF", "JXL"):
+        plugins()
+    data = saved(image, format, **({"lossless": True} if format == "WEBP" else {}))
+    with pytest.raises(ValueError, match="has transparent pixels"):
+        decode(data)
+    assert decode(data, keep_alpha=True).shape == (24, 33, 4)
+    white = decode(data, background="white")
+    assert white[:, :8].min() >= 250
+    opaque = saved(PICTURE.convert("RGBA"), format)
+    assert decode(opaque).shape == (24, 33, 3)
+
+
+def test_an_orientation_is_applied_once() -> None:
+    plugins()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for format in ("AVIF", "HEIF", "JXL"):
+        found = decode(saved(PICTURE, format, exif=exif.tobytes(), quality=95))
+        turned = np.rot90(np.asarray(PICTURE), -1)
+        # A decoder may apply it or leave it to the EXIF block; it never is applied twice.
+        same = [np.abs(found.astype(int) - turned).mean() < 12 if found.shape == turned.shape else False]
+        same += [np.abs(found.astype(int) - np.asarray(PICTURE)).mean() < 12 if found.shape == (24, 33, 3) else False]
+        assert any(same), format
+
+
+def test_deep_jpeg_2000_stays_deep() -> None:
+    samples = np.random.default_rng(0).integers(0, 65536, (20, 30), np.uint16)
+    data = saved(Image.fromarray(samples), "JPEG2000")
+    found = decode(data)
+    assert found.dtype == np.uint16
+    assert np.array_equal(found, np.repeat(samples[..., None], 3, axis=-1))
+
+
+def test_a_large_jpeg_2000_is_decoded_by_another_process() -> None:
+    data = saved(photo(600, 700), "JPEG2000")
+    assert np.array_equal(decode(data), pillow(data))
+    with pytest.raises(ValueError, match=r"is a (truncated|corrupt) JPEG 2000"):
+        decode(data[:5000])
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for format, package, extra in [("HEIF", "pillow_heif", "heif"), ("JXL", "pillow_jxl", "jxl")]:
+        data = written(format)
+        path = tmp_path / f"picture.{extra}"
+        path.write_bytes(data)
+        with monkeypatch.context() as context:
+            context.setitem(__import__("sys").modules, package, None)
+            with pytest.raises(ValueError, match=rf"picture\.{extra}: .*pip install 'pixq\[{extra}\]'"):
+                decode(path)
+
+
+def test_formats_say_what_they_need() -> None:
+    rows = {row["name"]: row for row in formats()}
+    assert {name for name, row in rows.items() if row["extra"]} == {"heif", "jxl"}
+    assert all(rows[name]["decoded"] for name in ("avif", "jp2", "gif", "heif", "jxl"))
+
+
+def test_an_apng_of_one_frame_is_an_image() -> None:
+    data = saved(PICTURE, "PNG")
+    at = data.index(b"IDAT") - 4
+    control = chunk(b"acTL", struct.pack(">II", 1, 0))
+    frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 33, 24, 0, 0, 1, 10, 0, 0))
+    assert zlib.crc32(b"") == 0
+    assert np.array_equal(decode(data[:at] + control + frame + data[at:]), np.asarray(PICTURE))
