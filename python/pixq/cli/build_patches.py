@@ -10,15 +10,8 @@ from cyclopts import Parameter
 
 from pixq import datasets, ranges
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import (
-    AS_DECLARED,
-    AS_SHOWN,
-    NAMED,
-    DatasetOptions,
-    ImageOptions,
-    number_in,
-    shares,
-)
+from pixq.cli.number_options import number_in
+from pixq.cli.options import AS_DECLARED, AS_SHOWN, NAMED, DatasetOptions, ImageOptions, shares
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.geometry import Fusion, PatchGeometry, fusion_names

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import AS_SHOWN, ImageOptions, explain_target, number_in
+from pixq.cli.number_options import number_in
+from pixq.cli.options import AS_SHOWN, ImageOptions, explain_target
 from pixq.cli.progress import progress_bar
 from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
 from pixq.decisions.cuts import Cost, Objective

@@ -11,7 +11,8 @@ from pixq import ranges
 from pixq.classes import CLASSES
 from pixq.cli.ladders import describe_rule, load_ladder
 from pixq.cli.messages import print_lines, warn
-from pixq.cli.options import AS_SHOWN, ImageOptions, number_in
+from pixq.cli.number_options import number_in
+from pixq.cli.options import AS_SHOWN, ImageOptions
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
 from pixq.io.atomic import save_bytes

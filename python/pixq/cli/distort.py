@@ -9,7 +9,8 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import AS_SHOWN, ImageOptions, number_in
+from pixq.cli.number_options import number_in
+from pixq.cli.options import AS_SHOWN, ImageOptions
 from pixq.distort import DISTORTIONS, LEVELS, find_references, read_references, write_tree, write_triplets
 from pixq.errors import PixqError
 

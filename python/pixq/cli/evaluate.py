@@ -9,7 +9,8 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import print_json, print_lines, warn
-from pixq.cli.options import explain_target, number_in
+from pixq.cli.number_options import number_in
+from pixq.cli.options import explain_target
 from pixq.cli.progress import progress_bar
 from pixq.evaluation.evaluate import EvaluateSettings, plan
 from pixq.evaluation.evaluate import evaluate as measure

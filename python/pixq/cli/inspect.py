@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import note, print_json, print_lines
-from pixq.cli.options import AS_DECLARED, AS_SHOWN, DatasetOptions, ImageOptions, number_in
+from pixq.cli.number_options import number_in
+from pixq.cli.options import AS_DECLARED, AS_SHOWN, DatasetOptions, ImageOptions
 from pixq.datasets import index
 from pixq.datasets.inspect import NoPicture, save_figure, summarise
 from pixq.errors import PixqError

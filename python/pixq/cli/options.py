@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import note
+from pixq.cli.number_options import number_in
 from pixq.datasets.labels import Polarity, parse_score_range
 from pixq.errors import PixqError
 from pixq.io.atomic import save_bytes
 from pixq.io.images import Background, ReadOptions
 from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
-from pixq.ranges import NumberRange, whole
+from pixq.ranges import whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,21 +32,9 @@ __all__ = [
     "ImageOptions",
     "Selection",
     "explain_target",
-    "number_in",
     "save_picture",
     "shares",
 ]
-
-
-def number_in(limits: NumberRange) -> Parameter:
-    """How an option with a number of this range is read: checked before the command begins, and never rounded."""
-
-    def convert(type_: object, tokens: Sequence[Token]) -> float:
-        (token,) = tokens
-        return limits.parse(token.value, token.keyword or "the number")
-
-    # A number may begin with a hyphen in more ways than -1: -inf, -0x1.
-    return Parameter(converter=convert, allow_leading_hyphen=True)
 
 
 @Parameter(name="*")

@@ -11,7 +11,7 @@ from pixq import ranges
 from pixq._core import set_num_threads
 from pixq.classes import CLASSES
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import number_in
+from pixq.cli.number_options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError, printable
 from pixq.io.paths import original_of

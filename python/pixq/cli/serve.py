@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pixq import ranges
-from pixq.cli.options import number_in
+from pixq.cli.number_options import number_in
 from pixq.io.optional import require
 from pixq.ranges import NumberRange
 from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pixq import ranges
 from pixq.cli.messages import print_lines
-from pixq.cli.options import EVERYTHING, Selection, number_in, save_picture
+from pixq.cli.number_options import number_in
+from pixq.cli.options import EVERYTHING, Selection, save_picture
 from pixq.patches.sheet import COLUMNS, RECORDS, SCALE, contact_sheet
 
 __all__ = ["show"]

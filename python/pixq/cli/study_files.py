@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pixq import ranges
 from pixq.cli.messages import note, print_lines, warn
-from pixq.cli.options import number_in
+from pixq.cli.number_options import number_in
 from pixq.cli.progress import progress_bar
 from pixq.study.design.check import check_study
 from pixq.study.design.new import left_out, new_study

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.messages import note, print_lines
-from pixq.cli.options import number_in
+from pixq.cli.number_options import number_in
 from pixq.errors import PixqError
 from pixq.io.optional import require
 from pixq.study.design.config import read_study
