@@ -189,6 +189,12 @@ REFUSED = {
     "grey profile": (of_png(iccp(icc.grey_profile(2.2))), "is RGB, but its ICC profile .* is for grey images"),
     "PQ": (of_png(cicp(12, 16, 0, 1)), "is an HDR image"),
     "HLG": (of_png(cicp(9, 18, 0, 1)), "is an HDR image"),
+    "PQ in a profile": (of_png(iccp(icc.rgb_profile(icc.P3, 2.2, cicp=bytes([9, 16, 0, 1])))), "is an HDR image"),
+    "primaries on a line": (
+        of_png(gama(100000) + chrm((31270, 32900, 30000, 30000, 30000, 31000, 30000, 32000))),
+        "has a cHRM chunk of colours that can't be",
+    ),
+    "unknown primaries": (of_png(cicp(3, 13, 0, 1)), "has a cICP chunk that pixq can't convert"),
     "narrow range": (of_png(cicp(1, 13, 0, 0)), "has a cICP chunk that pixq can't convert"),
     "YCbCr": (of_png(cicp(1, 13, 1, 1)), "has a cICP chunk that pixq can't convert"),
     "tiff": (saved(PHOTO, "TIFF", icc_profile=b"nothing" * 9), UNREADABLE),

@@ -58,12 +58,16 @@ def _text(text: str) -> bytes:
     return b"desc\0\0\0\0" + struct.pack(">I", len(ascii)) + ascii + bytes(78)
 
 
-def rgb_profile(primaries: tuple[tuple[float, float], ...], gamma: float, name: str = "by hand") -> bytes:
-    """A profile of primaries and one power function."""
+def rgb_profile(
+    primaries: tuple[tuple[float, float], ...], gamma: float, name: str = "by hand", cicp: bytes | None = None
+) -> bytes:
+    """A profile of primaries and one power function, perhaps with the code points of H.273 beside them."""
     tags = {b"desc": _text(name), b"wtpt": b"XYZ \0\0\0\0" + b"".join(_number(value) for value in D50)}
     for channel, column in zip((b"r", b"g", b"b"), matrix(primaries).T, strict=True):
         tags[channel + b"XYZ"] = b"XYZ \0\0\0\0" + b"".join(_number(value) for value in column)
         tags[channel + b"TRC"] = _curve(gamma)
+    if cicp is not None:
+        tags[b"cicp"] = b"cicp\0\0\0\0" + cicp
     return _profile(b"RGB ", tags)
 
 

@@ -99,7 +99,7 @@ fn profile(declared: &Declared) -> Reason<Option<(ColorProfile, String)>> {
             Ok(Some((profile, name)))
         }
         &Declared::Cicp(code_points) => from_cicp(code_points),
-        &Declared::Gamma(gamma, chromaticities) => Ok(from_gamma(gamma, chromaticities)),
+        &Declared::Gamma(gamma, chromaticities) => from_gamma(gamma, chromaticities),
     }
 }
 
@@ -143,14 +143,14 @@ fn from_cicp([primaries, transfer, matrix, full_range]: [u8; 4]) -> Reason<Optio
         return Ok(None);
     }
     let mut profile = srgb();
-    let known = profile.update_rgb_colorimetry_from_cicp(CicpProfile {
+    profile.update_rgb_colorimetry_from_cicp(CicpProfile {
         color_primaries: code,
         transfer_characteristics: TransferCharacteristics::Srgb,
         matrix_coefficients: MatrixCoefficients::Identity,
         full_range: true,
     });
-    // The crate says `false` for what it has set as well; what it could not set has kept no code points.
-    if !known && profile.cicp.is_none() {
+    // What the crate knows nothing of, it leaves without code points.
+    if profile.cicp.is_none() {
         return Err(unsupported_cicp([primaries, transfer, matrix, full_range]));
     }
     if let Some(gamma) = gamma {
@@ -167,22 +167,27 @@ fn unsupported_cicp([primaries, transfer, matrix, full_range]: [u8; 4]) -> Strin
 }
 
 /// A power function, as browsers take `gAMA`; 1/2.2 with no or sRGB's primaries stands for sRGB.
-fn from_gamma(gamma: u32, chromaticities: Option<[u32; 8]>) -> Option<(ColorProfile, String)> {
+fn from_gamma(gamma: u32, chromaticities: Option<[u32; 8]>) -> Reason<Option<(ColorProfile, String)>> {
     if gamma.abs_diff(SRGB_GAMMA) <= 1 && chromaticities.is_none_or(|c| c == SRGB_CHROMATICITIES) {
-        return None;
+        return Ok(None);
     }
     let mut profile = srgb();
     let mut name = format!("gAMA {}", f64::from(gamma) / 1e5);
     if let Some(chromaticities) = chromaticities {
         let [white, red, green, blue] =
             std::array::from_fn(|i| (chromaticities[2 * i] as f32 / 1e5, chromaticities[2 * i + 1] as f32 / 1e5));
+        // Twice the area of the triangle of primaries; on a line they make no colours.
+        let area = (green.0 - red.0) * (blue.1 - red.1) - (blue.0 - red.0) * (green.1 - red.1);
+        if area.abs() < 1e-3 || [white, red, green, blue].iter().any(|point| point.1 <= 0.0) {
+            return Err(format!("has a cHRM chunk of colours that can't be; {WITHOUT_PROFILE}"));
+        }
         let point = |(x, y)| Chromaticity::new(x, y);
         let primaries = ColorPrimaries { red: point(red), green: point(green), blue: point(blue) };
         profile.update_rgb_colorimetry(point(white).to_xyyb(), primaries);
         name += " and cHRM";
     }
     set_gamma(&mut profile, 1e5 / gamma as f32);
-    Some((profile, name))
+    Ok(Some((profile, name)))
 }
 
 fn set_gamma(profile: &mut ColorProfile, gamma: f32) {
@@ -225,7 +230,7 @@ impl Conversion {
             prefer_fixed_point: false,
             ..TransformOptions::default()
         };
-        let unusable = |error| format!("has an ICC profile that can't be used ({from}: {error}); {WITHOUT_PROFILE}");
+        let unusable = |error| format!("has colours that can't be converted ({from}: {error}); {WITHOUT_PROFILE}");
         let transform = profile.create_transform_16bit(layout, &srgb(), Layout::Rgb, options).map_err(unusable)?;
         let convert = |input: Vec<u16>, out: usize| {
             let mut output = vec![0; out];
@@ -272,7 +277,7 @@ impl Conversion {
             }
         });
         if failed.into_inner() {
-            return Err(format!("has an ICC profile that can't be used ({}); {WITHOUT_PROFILE}", self.from));
+            return Err(format!("has colours that can't be converted ({}); {WITHOUT_PROFILE}", self.from));
         }
         Ok(())
     }

@@ -115,7 +115,7 @@ pub(super) fn open<'a>(
     }
     let (height, width) = checked_size(height as u64, width as u64, options.max_pixels)?;
     let boxed = if icc_profile.is_none() { boxed_colour(format, bytes) } else { None };
-    let declared = icc_profile.map(Declared::Icc).or(boxed);
+    let declared = icc_profile.map(|profile| Declared::Icc(profile.into())).or(boxed);
     let header = Header {
         bit_depth,
         orientation,
@@ -142,7 +142,7 @@ fn boxed_colour(format: &str, bytes: &[u8]) -> Option<Declared> {
     match format {
         "jp2" => match child(child(bytes, b"jp2h")?, b"colr")? {
             // Method, precedence, approximation; methods 2 and 3 are ICC profiles.
-            [2 | 3, _, _, profile @ ..] => Some(Declared::Icc(profile.to_vec())),
+            [2 | 3, _, _, profile @ ..] => Some(Declared::Icc(profile.into())),
             _ => None,
         },
         "avif" | "heif" => {
