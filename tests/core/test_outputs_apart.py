@@ -185,7 +185,7 @@ def test_read_only_outputs_are_refused(name: str, output: str) -> None:
 
 
 def test_inputs_may_be_read_only_and_share_memory() -> None:
-    """Reading twice is no conflict, nor is reading what another call reads."""
+    """Reading is not a conflict: one array may be both images, and read-only."""
     arguments = dict(EXAMPLES["tiny_score"][1])
     image = np.frombuffer(arguments["reference"].tobytes(), np.uint8).reshape(arguments["reference"].shape)
     run("tiny_score", arguments | {"reference": image, "distorted": image})
