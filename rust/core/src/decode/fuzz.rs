@@ -10,7 +10,7 @@ use super::other::{self, Found, Request};
 use super::tests::{at_most, files};
 use super::{Alpha, Colour, Decoded, Options, Pixels, decode_bytes, probe_bytes};
 
-const CASES: u32 = 1500;
+const CASES: u32 = 5000;
 /// Larger images take long without telling more.
 const MOST_PIXELS: u64 = 1 << 16;
 /// Values that have a meaning in many headers.
