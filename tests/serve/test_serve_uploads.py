@@ -40,7 +40,7 @@ BAD = {
     "nothing": (b"", "is empty"),
     "truncated": (encoded(trees.photo(1, (64, 64)))[:4000], "truncated"),
     "cmyk": (cmyk(), "is a CMYK JPEG"),
-    "gif": (encoded(np.zeros((40, 40), np.uint8), "GIF"), "is not a PNG, JPEG"),
+    "pcx": (encoded(np.zeros((40, 40), np.uint8), "PCX"), "is not a PNG, JPEG"),
     "small": (encoded(trees.photo(1, (19, 40))), "is 40x19; a patch takes 20x20"),
     "bomb": (bomb(), "is 20000x20000, 400.0 megapixels; this service takes up to 64"),
 }
