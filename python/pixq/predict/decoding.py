@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -235,18 +236,19 @@ def _bands(pixels: NDArray[Any], background: Background) -> Iterator[NDArray[np.
 
 def _spooled(bands: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> tuple[NDArray[Any], mmap.mmap]:
     """Pixels in a temporary file."""
-    size, dtype = 0, np.dtype(np.uint8)
+    dtype = np.dtype(np.uint8)
     try:
         with tempfile.TemporaryFile(prefix="pixq-") as file:
             # The file has no name; it lives as long as the map.
             for band in bands:
-                size, dtype = size + band.nbytes, band.dtype
+                dtype = band.dtype
                 file.write(np.ascontiguousarray(band).data)
             file.flush()
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
+        need = math.prod(shape) * dtype.itemsize // MIB + 1
         raise PixqError(
-            f"{tempfile.gettempdir()}: {error.strerror or error}; free {size // MIB + 1} MiB there, "
+            f"{tempfile.gettempdir()}: {error.strerror or error}; free {need} MiB there, "
             "set TMPDIR to another folder, or give more --memory"
         ) from None
     return np.frombuffer(mapped, dtype).reshape(shape), mapped
