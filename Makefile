@@ -102,7 +102,7 @@ $(STAMPS)/venv:
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
 		echo "pixq: $(PYTHON) has no venv module: install it (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@command -v cargo >/dev/null || { \
-		echo "pixq: cargo was not found: install Rust 1.88 or newer (https://rustup.rs) and put it on PATH" >&2; exit 1; }
+		echo "pixq: cargo was not found: install Rust 1.89 or newer (https://rustup.rs) and put it on PATH" >&2; exit 1; }
 	@command -v cc >/dev/null || { \
 		echo "pixq: cc was not found: install a C compiler (Debian and Ubuntu: apt-get install build-essential)" >&2; exit 1; }
 	"$(PYTHON)" -m venv .venv

@@ -80,7 +80,7 @@ def test_both_licences_are_whole_and_shipped() -> None:
     assert "END OF TERMS AND CONDITIONS" in apache
     project = toml("pyproject.toml")["project"]
     assert project["license"] == "MIT OR Apache-2.0"  # type: ignore[index]
-    assert project["license-files"] == ["LICENSE-MIT", "LICENSE-APACHE"]  # type: ignore[index]
+    assert project["license-files"] == ["LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY-NOTICES.txt"]  # type: ignore[index]
     assert toml("Cargo.toml")["workspace"]["package"]["license"] == "MIT OR Apache-2.0"  # type: ignore[index]
 
 
