@@ -140,7 +140,7 @@ def test_images_of_which_no_source_is_made_are_named(tmp_path: Path, capsys: pyt
         "a_JPEG_051 (1).png: looks like a copy of a_JPEG_051",
         "b_JPEG\\n_050.png: has a name with control characters; rename it",
         "b_JPEG_049.png: is a link that leads nowhere",
-        "b_JPEG_048.bmp: is not PNG, JPEG or WebP, which every browser shows",
+        "b_JPEG_048.bmp: is not PNG, JPEG, WebP, GIF or AVIF, which every browser shows",
     ):
         assert f"{tree}/{line}; it was left out\n" in told
     assert told.count("it was left out") == 7

@@ -27,6 +27,8 @@ MIB = 1 << 20
 #: Default limit for pixels and results, in MiB.
 MEMORY = 2048
 
+#: Pixels from which on the core decodes on a thread of its own.
+_LONG = 1 << 23
 #: Rows that are put on a background at a time; a multiple of 16.
 _ROWS = 256
 #: Bytes for cut patches and for the bands of pictures.
@@ -169,8 +171,8 @@ def _decoding(path: Path, header: dict[str, Any]) -> int:
 
     On files of 25 megapixels, decoders took the file's size plus the pixels once (PNG, BMP, TIFF, JPEG), 2.4 times
     (WebP) or 3 times (progressive JPEG, which keeps 2 bytes of coefficients per sample), and once more where an image
-    is rotated. What Pillow decodes is in memory up to four times on its way to the core. Of large images, the file is
-    copied.
+    is rotated. What Pillow decodes is in memory up to four times on its way to the core. The files of large images are
+    copied, so that decoding can be interrupted.
     """
     # An opaque alpha channel is dropped, with a copy; another one is kept.
     pixels = (7 if header["alpha"] else 3) * header["height"] * header["width"]
@@ -185,7 +187,8 @@ def _decoding(path: Path, header: dict[str, Any]) -> int:
         times += 1.0
     # 16-bit pixels are in memory together with the 8-bit ones that are made of them.
     deep = 3 * pixels if header["bit_depth"] == 16 else int(times * pixels)
-    return deep + 2 * path.stat().st_size
+    copies = 2 if header["height"] * header["width"] >= _LONG else 1
+    return deep + copies * path.stat().st_size
 
 
 def _progressive(path: Path) -> bool:

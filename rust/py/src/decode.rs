@@ -122,6 +122,7 @@ const BYTES: &str = "<bytes>";
 /// >>> image = decode(file.getvalue())
 /// >>> image.shape, str(image.dtype), image[0, 0].tolist()
 /// ((2, 4, 3), 'uint8', [10, 20, 30])
+#[expect(clippy::too_many_arguments, reason = "they are the keywords of a Python function")]
 #[pyfunction(name = "decode")]
 #[pyo3(
     signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS, colour_management = true, background = None, keep_alpha = false, frame = None, notes = None),

@@ -175,7 +175,7 @@ fn fuzz_tiff() {
 fn fuzz_boxes() {
     fn reader(request: Request<'_>) -> Result<Found, String> {
         let pixels = request.pixels.then(|| Pixels::U8(vec![7; 12]));
-        let (icc_profile, several) = (None, request.bytes.len() % 7 == 0);
+        let (icc_profile, several) = (None, request.bytes.len().is_multiple_of(7));
         Ok(Found {
             height: 2,
             width: 2,

@@ -58,11 +58,13 @@ pub(super) struct Decoder {
     pub open: for<'a> fn(&'a [u8], Options) -> Reason<Image<'a>>,
 }
 
+/// Decodes the pixels; what is noticed on the way is added to the notes.
+type Decode<'a> = dyn FnOnce(&mut Vec<String>) -> Reason<Pixels> + 'a;
+
 /// An opened image: its header has been read and checked, its pixels have not been decoded.
 pub(super) struct Image<'a> {
     pub header: Header,
-    /// Decodes the pixels; what is noticed on the way is added to the notes.
-    pub pixels: Box<dyn FnOnce(&mut Vec<String>) -> Reason<Pixels> + 'a>,
+    pub pixels: Box<Decode<'a>>,
     /// Whether pixels come from [`super::other`]'s reader, which minds interrupts itself.
     pub other: bool,
 }
