@@ -187,7 +187,7 @@ def _decoding(path: Path, header: dict[str, Any]) -> int:
         times += 1.0
     # 16-bit pixels are in memory together with the 8-bit ones that are made of them.
     deep = 3 * pixels if header["bit_depth"] == 16 else int(times * pixels)
-    copies = 2 if header["height"] * header["width"] >= _LONG else 1
+    copies = 2 if header["format"] != "bmp" and header["height"] * header["width"] >= _LONG else 1
     return deep + copies * path.stat().st_size
 
 

@@ -30,7 +30,7 @@ pub(super) struct Header {
     pub grey: bool,
     /// Filled in only where colours are to be converted.
     pub colour: Option<Declared>,
-    /// How often each pixel is computed with: more than once where it is coded in several scans.
+    /// How often each pixel is computed with: more than once where it is coded in several scans, never where it is copied.
     pub passes: u64,
     /// What is wrong with the file although its pixels are all there.
     pub notes: Vec<String>,

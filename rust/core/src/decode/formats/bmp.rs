@@ -72,7 +72,7 @@ impl<'a> Bmp<'a> {
             (field(4)?, height, bits, field(16)?, field(32)?, top_down)
         };
         let (height, width) = checked_size(height.into(), width.into(), options.max_pixels)?;
-        let mut header = Header::new(height, width);
+        let mut header = Header { passes: 0, ..Header::new(height, width) };
         let masks = || -> Reason<[u32; 4]> {
             // In the 40-byte header the masks follow it, and there is none for alpha.
             let alpha = if size >= 56 { field(52)? } else { 0 };

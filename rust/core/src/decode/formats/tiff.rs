@@ -111,6 +111,7 @@ impl<'a> Tiff<'a> {
                 // A profile that is not there is as unreadable as one that is damaged.
                 Declared::Icc(end.and_then(|end| bytes.get(entry.at..end)).unwrap_or_default().into())
             }),
+            passes: u64::from(value(259, 1)? != 1),
             ..Header::new(height, width)
         };
         let row = (width as u64 * samples * u64::from(bits)).div_ceil(8);
