@@ -30,13 +30,18 @@ def schema(name: Literal["manifest", "image", "record", "prediction"]) -> dict[s
 
 
 class _Published(GenerateJsonSchema):
-    """Describes what pixq writes: every key of a model, also one with a default, and no titles made of names."""
+    """Describes what pixq writes: every key of a model, also one with a default, and no titles made of names.
+
+    A key whose default is `None` was added later, so that older files lack it.
+    """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
     def field_is_required(self, field: Any, total: bool) -> bool:
-        return field["type"] == "model-field" or super().field_is_required(field, total)
+        if field["type"] == "model-field":
+            return field["schema"].get("default", ...) is not None
+        return super().field_is_required(field, total)
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
         return self.generate_inner(schema["schema"])
