@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pixq.classes import QUALITY_CUTS, classify
 from pixq.decisions.calibration_file import CALIBRATION, read_calibrations
 from pixq.decisions.pjnd_cuts import PJND, GreenCut, read_cuts, write_cuts
 from pixq.errors import PixqError
-from pixq.io.images import load_pixels
+from pixq.io.images import ReadOptions, load_pixels
 from pixq.ladders.fit_green_cut import fit_green_cut, make_pjnd_cuts, source_range
 from pixq.ladders.ground_truth import read_ground_truth
 from pixq.ladders.pjnd import SourceRange, choose_green_cut
@@ -102,6 +103,18 @@ def test_a_scorer_decides_by_the_cuts_of_its_run(bare: Path, reference: Path) ->
         load(bare, calibration="pjnd")
     assert read_calibrations(bare) == {}
     assert not (bare / CALIBRATION).exists()
+
+
+def test_animated_references_are_fitted_by_the_chosen_frame(bare: Path, truths: Path, tmp_path: Path) -> None:
+    shutil.copytree(truths, tmp_path / "moves")
+    for name in SOURCES:
+        path = tmp_path / "moves" / "images" / f"{name}.png"
+        with Image.open(path) as still:
+            still.load()
+        still.save(path, save_all=True, append_images=[Image.new("RGB", still.size)])
+    scorer = load(bare)
+    fitted = fit_green_cut(scorer, [tmp_path / "moves"], stride=20, reading=ReadOptions(frame=0))
+    assert fitted == fit_green_cut(scorer, [truths], stride=20)
 
 
 def test_cuts_are_fitted_to_what_people_said(bare: Path, truths: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import time
 from contextlib import suppress
 from typing import Any
@@ -11,7 +13,11 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 
+import uvicorn
+from uvicorn.server import ServerState
+
 from pixq.http import body as bodies
+from pixq.http.connections import limited_protocol
 from support import serving, slow_clients
 from support.serve_requests import head, reply
 
@@ -47,6 +53,45 @@ def test_who_does_not_read_a_response_is_cut_off() -> None:
         assert 0 < len(slow_clients.ending(client)[1]) < size
         # Whoever reads gets all of it, in however many pieces.
         assert len(service.ask("GET", "/").body) == size
+
+
+@pytest.mark.parametrize("closed_by", ["keep-alive", "response", "client", "deadline", "failure"])
+def test_a_closed_connection_whose_last_bytes_are_not_read_ends(closed_by: str) -> None:
+    """40 kB are less than what pauses writing, and more than the buffers of the system take here."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(40_000), "more_body": closed_by == "failure"})
+
+    async def connection() -> None:
+        loop = asyncio.get_running_loop()
+        config = uvicorn.Config(app, timeout_keep_alive=0 if closed_by == "keep-alive" else 60, log_config=None)
+        config.load()
+        state, lost = ServerState(), asyncio.Event()
+        made = limited_protocol(slow_clients.DEADLINES)(config=config, server_state=state, app_state={})
+        on_lost = made.connection_lost
+
+        def connection_lost(error: Exception | None) -> None:
+            on_lost(error)
+            lost.set()
+
+        made.connection_lost = connection_lost  # type: ignore[method-assign]
+        server, client = socket.socketpair()
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        with client:
+            transport, _ = await loop.connect_accepted_socket(lambda: made, server)
+            more = {"response": "Connection: close\r\n", "deadline": "Content-Length: 9\r\n"}.get(closed_by, "")
+            client.sendall(f"GET / HTTP/1.1\r\nHost: localhost\r\n{more}\r\n".encode())
+            while not transport.get_write_buffer_size():
+                await asyncio.sleep(0.01)
+            assert transport.get_write_buffer_size() < 1 << 16
+            if closed_by == "client":
+                client.shutdown(socket.SHUT_WR)
+            await asyncio.wait_for(lost.wait(), 10)
+            assert transport.get_write_buffer_size() == 0
+            assert not state.connections
+
+    asyncio.run(connection())
 
 
 def test_a_body_that_comes_byte_by_byte_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

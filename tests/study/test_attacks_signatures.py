@@ -9,6 +9,7 @@ import http.server
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,6 +108,17 @@ def test_whom_the_platform_has_sent_gets_in(server: Server) -> None:
     assert enter(server, {"prolific_token": token})[1]["token"] == told["token"]
 
 
+@pytest.mark.parametrize("clock", ["now", "START"])
+def test_the_platforms_clock_may_be_ahead(tmp_path: Path, clock: str) -> None:
+    now = time.time() if clock == "now" else START
+    (tmp_path / "jwks.json").write_text(json.dumps(jwks(k1=KEY)))
+    verifier = verifier_of("jwks.json", tmp_path, now)
+    address = signed(prolific(), expires=now + HOUR, iat=int(now) + 30, nbf=int(now) + 30)
+    assert verifier.verify(address)[1] is False
+    with pytest.raises(ValueError, match="not signed by Prolific"):
+        verifier.verify(signed(prolific(), expires=now + HOUR, nbf=int(now) + 90))
+
+
 def test_whom_it_has_not_sent_does_not(server: Server) -> None:
     address, other = prolific(), prolific()
     good = signed(address)
@@ -126,6 +138,7 @@ def test_whom_it_has_not_sent_does_not(server: Server) -> None:
         "without the claims": signed(address, prolific=None),
         "claims of another form": signed(address, prolific=["PROLIFIC_PID"]),
         "without an end": signed(address, exp=None),
+        "not valid yet": signed(address, nbf=START + HOUR),
         "changed": {**good, "prolific_token": f"{head}.{payload[:-4]}AAAA.{signature}"},
         "not signed": {**good, "prolific_token": f"{encoded({'alg': 'none', 'kid': 'k1'})}.{payload}."},
         "by a public key": {**good, "prolific_token": confused(address)},
@@ -179,10 +192,10 @@ def published(keys: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
             server.shutdown()
 
 
-def verifier_of(where: str, folder: Path = Path()) -> SignatureVerifier:
+def verifier_of(where: str, folder: Path = Path(), now: float = START) -> SignatureVerifier:
     signature = Signature(domain="study.example.org", jwks=where)
     platform = Platform(kind="prolific", done="A", screened_out="B", failed="C", signature=signature)
-    return SignatureVerifier(platform, folder, lambda: START)
+    return SignatureVerifier(platform, folder, lambda: now)
 
 
 def test_published_keys_are_loaded_once_and_again_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:

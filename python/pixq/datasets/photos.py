@@ -37,7 +37,6 @@ JPEG at quality 50, a shift by one pixel and 10 grey levels more light change 7 
 """
 
 _HASH_SHAPE = (8, 9)
-_RAW = ReadOptions(colour_management=False)
 # Rows of the comparison that are in memory at once: 256 x 5,000 hashes are 10 MB.
 _BLOCK = 256
 
@@ -80,8 +79,8 @@ class MergedGroups:
     near: tuple[NearDuplicate, ...]
 
 
-def fingerprint(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Compute the fingerprint of an image file.
+def fingerprint(path: Path, *, max_pixels: int = MAX_PIXELS, frame: int | None = None) -> Photo:
+    """Compute the fingerprint of an image file, or of one `frame` of it; see `ReadOptions`.
 
     The difference hash is Krawetz's dHash (Kind of like that, The Hacker Factor Blog, 2013) over exact block sums.
 
@@ -90,14 +89,20 @@ def fingerprint(path: Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
     OSError, ValueError
         If the file can't be read, is not an image that pixq reads, or has more than `max_pixels` pixels.
     """
-    pixels = read_pixels(path, max_pixels=max_pixels, options=_RAW, keep_alpha=True)
+    raw = ReadOptions(colour_management=False, frame=frame)
+    pixels = read_pixels(path, max_pixels=max_pixels, options=raw, keep_alpha=True)
     digest = hashlib.sha256(f"{pixels.dtype.name}:{pixels.shape}:".encode())
     digest.update(pixels.data)
     return Photo(digest.hexdigest(), _dhash(pixels), pixels.shape[0], pixels.shape[1])
 
 
 def fingerprint_all(
-    root: Path, files: Mapping[str, str], *, threads: int | None = None, max_pixels: int = MAX_PIXELS
+    root: Path,
+    files: Mapping[str, str],
+    *,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    frame: int | None = None,
 ) -> tuple[dict[str, Photo], tuple[Problem, ...]]:
     """Compute the fingerprints of many images on several threads.
 
@@ -111,6 +116,8 @@ def fingerprint_all(
         Number of threads; the number of processors by default. The result doesn't depend on it.
     max_pixels
         Largest number of pixels in an image.
+    frame
+        Which frame of animations, or page of TIFFs.
 
     Returns
     -------
@@ -120,7 +127,7 @@ def fingerprint_all(
 
     def one(path: str) -> Photo | str:
         try:
-            return fingerprint(root / path, max_pixels=max_pixels)
+            return fingerprint(root / path, max_pixels=max_pixels, frame=frame)
         except OSError as error:
             return error.strerror or str(error)
         except ValueError as error:

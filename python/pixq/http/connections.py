@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import h11
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -42,7 +42,8 @@ class ConnectionLimits:
     rest
         Seconds within which the rest of a body must arrive after the response.
     writing
-        Seconds in which a client must read at least `least_read` bytes while it is sent more than fits into buffers.
+        Seconds in which a client must read at least `least_read` bytes while it is sent more than fits into buffers,
+        and those bytes or the rest after its connection is closed.
     least_read
         See `writing`.
     """
@@ -109,6 +110,21 @@ class AddressCounter:
             del self._counts[address]
 
 
+class _Transport:
+    """A transport that reports when it is closed, by whatever part of Uvicorn: it lasts until its buffer is empty."""
+
+    def __init__(self, transport: asyncio.Transport, on_close: Callable[[], None]) -> None:
+        self._transport = transport
+        self._on_close = on_close
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        self._transport.close()
+        self._on_close()
+
+
 class _LimitedProtocol(H11Protocol):
     """One connection; see `limited_protocol`."""
 
@@ -124,9 +140,10 @@ class _LimitedProtocol(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._awaits_head = False
         self._writing: asyncio.TimerHandle | None = None
+        self._lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, _Transport(transport, self._watch_closing)))
         address = network_of(self.client[0] if self.client else "")
         if len(self.connections) > self._limits.total:
             self._on_refused(f"the limit of {self._limits.total} connections is reached; further ones get status 503")
@@ -141,8 +158,8 @@ class _LimitedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
-        if self._writing is not None:
-            self._writing.cancel()
+        self._lost = True
+        self._cancel_writing()
         if self._address is not None:
             self._counter.leave(self._address)
             self._address = None
@@ -164,17 +181,32 @@ class _LimitedProtocol(H11Protocol):
         if not self.transport.is_closing() and self.conn.their_state is h11.SEND_BODY:
             self._set_deadline(self._limits.rest)
 
+    def eof_received(self) -> None:
+        super().eof_received()
+        # asyncio closes the transport itself when this returns.
+        self._watch_closing()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_writing()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        # What is left of a connection that closes must be read in time, however little it is.
+        if not self.transport.is_closing():
+            self._cancel_writing()
+
+    def _cancel_writing(self) -> None:
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
 
+    def _watch_closing(self) -> None:
+        if not self._lost and self._writing is None:
+            self._watch_writing()
+
     def _watch_writing(self) -> None:
+        self._cancel_writing()
         before = self.transport.get_write_buffer_size()
 
         def check() -> None:

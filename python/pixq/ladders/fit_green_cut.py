@@ -186,7 +186,7 @@ def _leave_out(error: PixqError, leave_out: Callable[[str], None] | None) -> Non
 
 def _photo_of(truth: GroundTruth) -> str:
     with explain_image_errors(truth.ladder.reference):
-        return fingerprint(truth.ladder.reference).sha256[:16]
+        return fingerprint(truth.ladder.reference, frame=truth.ladder.reading.frame).sha256[:16]
 
 
 def _check_unseen(scorer: Scorer, truth: GroundTruth, photo: str) -> None:

@@ -24,7 +24,7 @@ from pixq.io.atomic import FileInfo, checksum, explain_os_errors, replace_text
 from pixq.io.enclosed import check_enclosed
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.manifest import compose, image_lines
-from pixq.patches.photo_survey import survey_photos
+from pixq.patches.photo_survey import PhotoSurvey, survey_photos
 from pixq.patches.plan import BuildSettings, Plan, PlannedShard, make_plan
 from pixq.patches.read_files import read_manifest
 from pixq.patches.resume import SHARDS_KEPT, begin, claimed, complete, read_json, replace_json, stamps
@@ -124,7 +124,7 @@ def build(
     threads = (os.cpu_count() or 1) if threads is None else threads
     ranges.THREADS.check(threads, "--threads")
 
-    seen = survey_photos(index, max_pixels=settings.max_pixels, threads=threads)
+    seen = survey_photos(index, max_pixels=settings.max_pixels, threads=threads, frame=settings.reading.frame)
     plan = make_plan(index, seen.groups, settings)
     seen.check(plan.sides)
     identity = {
@@ -142,6 +142,7 @@ def build(
         warnings = (
             *(problem.detail for problem in plan.problems),
             *seen.warnings(plan.sides),
+            *_not_compared(seen, plan, manifest),
             *_empty_splits(manifest),
         )
         return BuildReport(out, manifest, warnings, resumed, complete_before, time.perf_counter() - started)
@@ -171,6 +172,16 @@ def build(
         with explain_os_errors(out, SHARDS_KEPT):
             replace_json(scratch, out / MANIFEST, manifest)
         return report(read_manifest(out), resumed, False)
+
+
+def _not_compared(seen: PhotoSurvey, plan: Plan, manifest: Manifest) -> Iterator[str]:
+    """Warn of references that are used but not known to be other photos; those of skipped images are named there."""
+    skipped = {item["image_id"] for item in manifest["skipped"]}
+    pairs = (image.pair for shard in plan.shards for image in shard.images)
+    used = {pair.reference for pair in pairs if pair.image_id not in skipped}
+    for problem in seen.problems:
+        if problem.file in used:
+            yield f"{problem.file}: can't be compared with the other references: {problem.detail}"
 
 
 def _empty_splits(manifest: Manifest) -> list[str]:

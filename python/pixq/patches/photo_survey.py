@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixq.datasets import photos, splits
-from pixq.datasets.base import DatasetIndex
+from pixq.datasets.base import DatasetIndex, Problem
 from pixq.patches.plan import files_of
 
 __all__ = ["NEAR_SIDE", "PhotoSurvey", "survey_photos"]
@@ -20,13 +20,15 @@ NEAR_SIDE = 32
 class PhotoSurvey:
     """The groups that follow from the references' pixels.
 
-    `groups` gives the group of each reference_id, after merging groups that share a photo.
+    `groups` gives the group of each reference_id, after merging groups that share a photo; `problems` names the
+    references that could not be compared.
     """
 
     groups: Mapping[str, str]
     notes: tuple[str, ...]
     near: tuple[photos.NearDuplicate, ...]
     fingerprints: Mapping[str, photos.Photo]
+    problems: tuple[Problem, ...] = ()
 
     def check(self, sides: Mapping[str, str]) -> None:
         """Make sure that no photo is in two splits; `sides` gives the split of each group that is built.
@@ -57,15 +59,17 @@ class PhotoSurvey:
         }
 
 
-def survey_photos(index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: int | None = None) -> PhotoSurvey:
-    """Decode and compare every reference of `index`.
+def survey_photos(
+    index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: int | None = None, frame: int | None = None
+) -> PhotoSurvey:
+    """Decode and compare every reference of `index`, of animations the chosen `frame`.
 
     Groups that share a photo or any file (one pair's distorted image may be another's reference) are merged. A
-    reference that can't be decoded keeps its group; the build skips its images and says why.
+    reference that can't be decoded keeps its group, and is named in `problems`.
     """
     files = {pair.reference_id: pair.reference for pair in index.pairs}
     given = {pair.reference_id: pair.group for pair in index.pairs}
-    seen, _ = photos.fingerprint_all(index.root, files, threads=threads, max_pixels=max_pixels)
+    seen, problems = photos.fingerprint_all(index.root, files, threads=threads, max_pixels=max_pixels, frame=frame)
     users: dict[str, str] = {}
     together = []
     for pair in index.pairs:
@@ -78,7 +82,7 @@ def survey_photos(index: DatasetIndex, *, max_pixels: int = 1 << 28, threads: in
     merged = photos.merge_groups(by_reference, together=together)
     groups = {reference_id: merged.groups.get(group, group) for reference_id, group in given.items()}
     near = tuple(pair for pair in merged.near if min(map(_side, (seen[pair.first], seen[pair.second]))) >= NEAR_SIDE)
-    return PhotoSurvey(groups, merged.notes, near, seen)
+    return PhotoSurvey(groups, merged.notes, near, seen, problems)
 
 
 def _side(photo: photos.Photo) -> int:

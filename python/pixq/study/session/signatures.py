@@ -27,6 +27,8 @@ __all__ = ["KeysUnavailable", "SignatureVerifier"]
 _LIFESPAN, _TIMEOUT, _PAUSE = 86_400.0, 3.0, 30.0
 _ALGORITHMS = ("RS256",)
 _LONGEST_TOKEN = 8_192
+#: How many seconds the clocks of the platform and of this computer may differ.
+_LEEWAY = 60.0
 
 
 class KeysUnavailable(Exception):
@@ -129,9 +131,15 @@ class SignatureVerifier:
                 token,
                 self._key(self._jwt.get_unverified_header(token).get("kid")),
                 algorithms=_ALGORITHMS,
-                # The two are checked below: a session that has begun continues after its address has expired.
-                options={"require": ["exp", "aud"], "verify_exp": False, "verify_aud": False},
+                # Those that matter are checked below: a session that has begun continues after its address has expired,
+                # and PyJWT has neither this clock nor patience with one that is a second slow.
+                options={
+                    "require": ["exp", "aud"],
+                    **dict.fromkeys(("verify_exp", "verify_nbf", "verify_iat", "verify_aud"), False),
+                },
             )
+            if float(payload.get("nbf", 0)) > self._clock() + _LEEWAY:
+                raise ValueError("the token is not valid yet")
             return self._signed(payload, parameters), float(payload["exp"]) <= self._clock()
         except (self._jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError):
             raise ValueError(self._kind.unsigned) from None
