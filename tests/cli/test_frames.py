@@ -49,3 +49,20 @@ def test_a_damaged_image_is_named_on_stderr_and_in_the_json(tmp_path: Path, caps
         assert main(["predict", str(whole), str(cut), "--json", str(out)]) == 0
     assert f"pixq: warning: {cut}: is a JPEG without its end marker" in capsys.readouterr().err
     assert json.loads(out.read_text())["pixels"]["distorted_notes"][0].startswith("is a JPEG without its end marker")
+
+
+def test_a_command_that_finds_pairs_done_warns_of_damage_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = saved(photo(40, 60), "JPEG")
+    for folder, content in (("whole", data), ("cut", data[:-2])):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").write_bytes(content)
+    command = ["predict", str(tmp_path / "whole"), str(tmp_path / "cut"), "--json", str(tmp_path / "out")]
+    for done_before in (False, True):
+        with pytest.MonkeyPatch.context() as context:
+            context.setattr("warnings.filters", [])
+            assert main(command) == 0
+        said = capsys.readouterr()
+        assert ("done before: 1" in said.out) == done_before
+        assert f"pixq: warning: {tmp_path / 'cut' / 'a.jpg'}: is a JPEG without its end marker" in said.err

@@ -94,6 +94,19 @@ def test_the_worst_background_counts(scorer: Scorer, tmp_path: Path) -> None:
     assert made.pixels.background in ("black", "white")
 
 
+def test_the_table_says_which_pixels_were_compared(
+    profiled: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def last_line(pair: tuple[Path, Path], *options: str) -> str:
+        assert main(["predict", *map(str, pair), *options]) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert last_line(profiled) == "reference converted from P3 by hand"
+    assert last_line(glass(tmp_path)) == "on black, the worst of black, white"
+    assert last_line(glass(tmp_path), "--background", "white") == "on white"
+    assert last_line((profiled[1], profiled[1])).endswith("100.0%")
+
+
 def test_opaque_alpha_is_no_alpha(scorer: Scorer, pair: tuple[Path, Path], tmp_path: Path) -> None:
     opaque = tmp_path / "opaque.png"
     Image.fromarray(DISTORTED).convert("RGBA").save(opaque)

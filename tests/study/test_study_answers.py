@@ -216,7 +216,7 @@ def test_what_cannot_be_opened_is_one_line_and_nothing_is_made(
             assert "secret" not in error
         assert not (tmp_path / "out").exists()
 
-    refused(None, "this file of answers does not exist")
+    refused(None, "there are no answers yet")
     assert not (folder / "answers.db").exists()
     empty = databases.fresh(postgresql)
     refused(empty, "contains no answers")

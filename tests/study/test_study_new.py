@@ -102,6 +102,17 @@ def test_new_that_fails_leaves_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "study" / "study.toml").exists()
 
 
+def test_new_that_fails_takes_its_copies_back(tmp_path: Path) -> None:
+    write_ladder(tmp_path / "from", "a", levels=range(1, 11))
+    folder = tmp_path / "study"
+    folder.mkdir()
+    # JPEG quality 100 would be level 0, which is the reference's.
+    with pytest.raises(PixqError, match="level 0"):
+        new_study(folder, tmp_path / "from", level="100-n")
+    assert list(folder.iterdir()) == []
+    assert new_study(folder, tmp_path / "from", level="101-n").exists()
+
+
 def test_the_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_ladder(tmp_path, "a", levels=range(1, 101))
     assert main(["study", "new", str(tmp_path), "--title", "T"]) == 0

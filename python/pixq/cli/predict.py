@@ -167,6 +167,21 @@ def _print_table(report: Report, scorer: Scorer) -> None:
         }
         parts = [f"{what}: {count}" for what, count in counts.items() if count]
         print_lines("; ".join([f"{len(report.results)} pairs", *parts]))
+    elif pixels := _pixels_line(report.results[0]):
+        print_lines(pixels)
+
+
+def _pixels_line(result: Result) -> str:
+    """What was done to the pixels of a pair before it was compared; empty if nothing was."""
+    pixels = result.pixels
+    if pixels is None:
+        return ""
+    profiles = (("reference", pixels.reference_profile), ("distorted", pixels.distorted_profile))
+    parts = [f"{image} converted from {printable(profile)}" for image, profile in profiles if profile is not None]
+    if pixels.background is not None:
+        others = "" if len(pixels.backgrounds) == 1 else f", the worst of {', '.join(pixels.backgrounds)}"
+        parts.append(f"on {pixels.background}{others}")
+    return "; ".join(parts)
 
 
 def _cells(result: Result) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,7 @@ def new(
     unused = left_out(folder, images)
     for item in unused:
         note(item)
-    note("review study.toml and edit its texts, then run pixq study check")
+    note(f"review {path} and edit its texts, then run: pixq study check {shlex.quote(str(path.parent))}")
     return 1 if unused else 0
 
 

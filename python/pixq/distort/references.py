@@ -94,10 +94,10 @@ def read_references(
         try:
             pixels = read_pixels(file, max_pixels=max_pixels, options=reading)
         except (OSError, ValueError) as error:
-            what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise PixqError(
-                f"{file}: {' '.join(what.split()).removeprefix(f'{file}: ')}; give images that can be read"
-            ) from None
+            what = str(error)
+            if isinstance(error, OSError) and error.strerror:
+                what = f"{error.strerror}; give images that can be read"
+            raise PixqError(f"{file}: {' '.join(what.split()).removeprefix(f'{file}: ')}") from None
         images[name] = to_8_bits(pixels)
     return images
 

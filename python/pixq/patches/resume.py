@@ -87,7 +87,7 @@ def complete(out: Path, identity: Mapping[str, Any], index: DatasetIndex, thread
     if changed:
         more = f" ({len(changed)} files did)" if len(changed) > 1 else ""
         raise PixqError(
-            f"{changed[0]}: changed since {out} was built{more}; choose another --out, or delete it and build again"
+            f"{changed[0]}: changed since {out} was built{more}; choose another --out, or delete {out} and build again"
         )
     # A build that was killed after its last rename left this behind.
     shutil.rmtree(out / SCRATCH, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -10,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pixq import ranges
-from pixq.errors import PixqError
+from pixq.errors import DamagedImageWarning, PixqError
 from pixq.io.images import Background, ReadOptions
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.io.text import is_pipe, pipes_as_files
 from pixq.predict.decoding import MEMORY, MIB, DecodePlan, Opened, open_pair, plan
-from pixq.predict.json_file import PixelsEntry
+from pixq.predict.json_file import PixelsEntry, Prediction
 from pixq.predict.outputs import Outputs, write
 from pixq.predict.pairs import Matched, Pair, match_pairs
 from pixq.predict.resume_log import ResumeLog
@@ -42,12 +43,15 @@ class Result:
         Name of the calibration that set the classes; `None` if there is none.
     before
         Whether an earlier command computed it.
+    pixels
+        Which pixels were compared; `None` if an earlier version of pixq computed it.
     """
 
     pair: Pair
     verdict: Verdict
     calibration: str | None
     before: bool = False
+    pixels: PixelsEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class _Prepared:
 
     pair: Pair
     inputs: dict[str, Any] | None = None
-    finished: QualityMap | None = None
+    finished: Prediction | None = None
     planned: DecodePlan | None = None
     opened: Opened | None = None
     refused: PixqError | None = None
@@ -126,10 +130,13 @@ class _Work:
                     coming = pool.submit(self.prepare, pairs[number], self.memory - held)
                 yield prepared
 
-    def finish(self, prepared: _Prepared) -> QualityMap:
-        """The map of a pair: from an earlier command, or scored now and its outputs written."""
+    def finish(self, prepared: _Prepared) -> tuple[QualityMap, PixelsEntry | None]:
+        """The map of a pair and what it is of: from an earlier command, or scored now and its outputs written."""
         if prepared.finished is not None:
-            return prepared.finished
+            pixels = prepared.finished.pixels
+            if pixels is not None:
+                _warn_again(prepared.pair, pixels)
+            return prepared.finished.map, pixels
         assert prepared.opened is not None
         # Nothing else holds the pixels, so that they are freed before the next pair is opened.
         opened, prepared.opened = prepared.opened, None
@@ -155,7 +162,7 @@ class _Work:
         write(quality_map, opened, prepared.pair, self.scorer, outputs, pixels)
         if self.log is not None and prepared.inputs is not None:
             self.log.add(prepared.pair, outputs, prepared.inputs)
-        return quality_map
+        return quality_map, pixels
 
     def map(self, opened: Opened) -> QualityMap:
         """Score a pair without transparent pixels."""
@@ -185,6 +192,13 @@ class _Work:
             raise prepared.refused
         if prepared.planned is not None and prepared.opened is None:
             prepared.opened = open_pair(prepared.planned, self.memory)
+
+
+def _warn_again(pair: Pair, pixels: PixelsEntry) -> None:
+    """Warn of what was wrong with the files of a pair when an earlier command read them."""
+    for path, notes in ((pair.reference, pixels.reference_notes), (pair.distorted, pixels.distorted_notes)):
+        for note in notes:
+            warnings.warn(f"{path}: {note}", DamagedImageWarning, stacklevel=2)
 
 
 def predict(
@@ -286,9 +300,9 @@ def _compare(work: _Work, matched: Matched, distorted: Path, warn: Callable[[str
                 else:
                     # An error here ends the command: what can't be written now can't be written for the next pair.
                     before = prepared.finished is not None
-                    quality_map = work.finish(prepared)
+                    quality_map, pixels = work.finish(prepared)
                     add(Predicted(*pair.names, quality_map))
-                    results.append(Result(pair, quality_map.verdict, quality_map.calibration, before))
+                    results.append(Result(pair, quality_map.verdict, quality_map.calibration, before, pixels))
                 if matched.folder:
                     work.on_progress("pairs", len(results) + len(failed), len(matched.pairs))
             if not results:

@@ -13,10 +13,9 @@ from pixq.errors import PixqError
 from pixq.io.atomic import checksum, explain_os_errors
 from pixq.io.images import AS_SHOWN, Background, ReadOptions, explain_image_errors
 from pixq.io.paths import text_of
-from pixq.predict.json_file import read_prediction
+from pixq.predict.json_file import Prediction, read_prediction
 from pixq.predict.outputs import Outputs
 from pixq.predict.pairs import Pair
-from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer
 
 __all__ = ["LOG", "ResumeLog"]
@@ -87,15 +86,15 @@ class ResumeLog:
         names = [text_of(path) for path in pair.names]
         return {**self._settings, **checksums, "names": names, "safe": outputs.safe}
 
-    def finished(self, pair: Pair, outputs: Outputs, inputs: dict[str, Any]) -> QualityMap | None:
-        """The map of a pair that is done; `None` if it is not, or if its inputs or outputs have changed."""
+    def finished(self, pair: Pair, outputs: Outputs, inputs: dict[str, Any]) -> Prediction | None:
+        """The JSON of a pair that is done; `None` if it is not, or if its inputs or outputs have changed."""
         entry = self._entries.get(pair.name, {})
         if entry.get("made") != inputs or outputs.json is None:
             return None
         try:
             if any(entry["outputs"].get(name) != asdict(checksum(path)) for name, path in outputs.files().items()):
                 return None
-            return read_prediction(outputs.json).map
+            return read_prediction(outputs.json)
         except (OSError, PixqError):
             return None
 

@@ -11,6 +11,7 @@ import shutil
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -210,13 +211,19 @@ def new_study(
     ladders = [_with_rule(root, ladder, level) for ladder in find_ladders(root)]
     if all(_is_known(ladder) for ladder in ladders):
         raise PixqError(f"{root}: the truth of all its images is known, so there is nothing to ask; add sources")
-    if images is not None:
-        ladders = _copied(root, folder, ladders)
+    made = [path]
     try:
+        if images is not None:
+            ladders = _copied(root, folder, ladders, made)
         save_text(path, (_text(ladders, title, seed),))
         _check_patterns(path, ladders)
     except BaseException:
-        path.unlink(missing_ok=True)
+        # So that the corrected command does not find them.
+        for file in made:
+            file.unlink(missing_ok=True)
+        for parent in sorted({file.parent for file in made} - {folder}, reverse=True):
+            with suppress(OSError):
+                parent.rmdir()
         raise
     return path
 
@@ -281,7 +288,9 @@ def _with_rule(root: Path, ladder: FoundLadder, level: str | None) -> FoundLadde
     return replace(ladder, rule="n" if highest >= lowest else RULE)
 
 
-def _copied(root: Path, folder: Path, ladders: Sequence[FoundLadder]) -> list[FoundLadder]:
+def _copied(root: Path, folder: Path, ladders: Sequence[FoundLadder], made: list[Path]) -> list[FoundLadder]:
+    """Copy the images of ladders to `folder/images`, and add each new file to `made`."""
+
     def target_of(name: str) -> str:
         return name if name.startswith("images/") else f"images/{name}"
 
@@ -293,6 +302,7 @@ def _copied(root: Path, folder: Path, ladders: Sequence[FoundLadder]) -> list[Fo
         target = folder / target_of(name)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
+            made.append(target)
             shutil.copyfile(root / name, target)
     return [
         replace(

@@ -64,7 +64,9 @@ def open_study_store(study: Study, database: str | None = None, *, make: bool = 
     """
     path_or_url = database or str(study.folder / ANSWERS_FILE)
     if not make and "://" not in path_or_url and not Path(path_or_url).is_file():
-        raise PixqError(f"{path_or_url}: this file of answers does not exist; pass --database")
+        raise PixqError(
+            f"{path_or_url}: there are no answers yet; run pixq study serve, or pass --database if they are elsewhere"
+        )
     if not (study.folder / KEY_FILE).exists():
         raise PixqError(f"{study.folder / KEY_FILE}: the key of the answers is missing; restore the file")
     store = open_store(path_or_url, make=make)
