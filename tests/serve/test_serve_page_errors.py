@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 import pixq
 from pixq.classes import CLASSES
+from pixq.serve.service import settings_for
 from support import browser, serving, trees
 from support.serve_page import WIDER, Shown, quiet
 from support.serving import Service, encoded
@@ -154,6 +156,19 @@ def test_tiff_and_sixteen_bits(shown: Shown, service: Service) -> None:
     shown.settle()
     assert shown.pixel(50, 60) == reference[60, 50].tolist()
     quiet(shown, service)
+
+
+def test_the_frame_that_is_scored_is_the_one_that_is_shown(open_page: Any) -> None:
+    reference, distorted = serving.pair()
+    animation = encoded(distorted, save_all=True, append_images=[Image.fromarray(reference)])
+    with serving.running(serving.Judge(), replace(settings_for("127.0.0.1"), frame=1)) as service:
+        shown = open_page(service)
+        told = shown.score({"reference": ("a.png", animation), "distorted": ("b.png", animation)})
+        assert told["verdict"]["identical"] == 1
+        shown.page.keyboard.press("r")
+        shown.settle()
+        assert shown.pixel(150, 60) == reference[60, 150].tolist() != distorted[60, 150].tolist()
+        quiet(shown, service)
 
 
 def test_saving(shown: Shown, tmp_path: Path) -> None:

@@ -60,3 +60,17 @@ def test_pictures_for_browsers_stay_transparent(service: Service) -> None:
     rgba = np.dstack([PHOTO, np.full((40, 40), 77, np.uint8)])
     body = service.post({"image": ("a.tif", encoded(rgba, "TIFF"))}, "/api/picture").body
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(body))), rgba)
+
+
+def test_visitors_are_told_of_no_options_that_they_do_not_have(service: Service) -> None:
+    still = encoded(PHOTO)
+    animation = encoded(PHOTO, save_all=True, append_images=[Image.fromarray(PHOTO[::-1])])
+    torn = encoded(PHOTO, icc_profile=b"nothing")
+    for data, wrong, advice in (
+        (animation, "is an animated PNG", "; save the frame that you want as a plain image"),
+        (torn, "has an ICC profile that can't be read (", "); save it as sRGB"),
+    ):
+        reply = service.post({"reference": ("a.png", data), "distorted": ("b.png", still)})
+        assert reply.status == 422
+        assert reply.json["error"].startswith(f"a.png: {wrong}")
+        assert reply.json["error"].endswith(advice)

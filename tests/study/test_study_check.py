@@ -13,6 +13,8 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from pixq.errors import PixqError
+from pixq.io.images import ReadOptions, load_pixels
 from pixq.study.design.check import LadderCheck, StudyCheck, check_study, effort_of, equal_runs
 from pixq.study.design.image_metadata import metadata_kinds
 from pixq.study.design.study_files import open_study
@@ -243,13 +245,22 @@ def test_pictures_in_several_codecs_take_more_people() -> None:
     assert effort_of(one, ladders).people == (150, 150)
 
 
-def test_a_transparent_image_is_a_problem(tmp_path: Path) -> None:
+def test_images_that_can_be_shown_in_several_ways_are_problems(tmp_path: Path) -> None:
+    """The messages name no options, such as --background: the command has none."""
     path = write_study(tmp_path)
-    with Image.open(tmp_path / "images" / LEVEL_100) as opaque:
-        clear = opaque.convert("RGBA")
-    clear.save(tmp_path / "images" / LEVEL_100)
+    victim = tmp_path / "images" / LEVEL_100
+    with Image.open(victim) as opened:
+        opaque = opened.convert("RGB")
+    clear = opaque.convert("RGBA")
+    clear.putpixel((0, 0), (0, 0, 0, 0))
+    clear.save(victim)
+    assert check_study(path).problems == (f"{victim}: has transparent pixels; save it without them",)
+    with pytest.raises(PixqError, match="--background white"):
+        load_pixels(victim, ReadOptions())
+    opaque.save(victim, icc_profile=b"nothing")
     (problem,) = check_study(path).problems
-    assert "has an alpha channel; flatten it" in problem
+    assert problem.startswith(f"{victim}: has an ICC profile that can't be read (")
+    assert problem.endswith("); save it as sRGB")
 
 
 def test_a_ladder_that_is_the_wrong_way_round_is_told(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "load_pixels",
     "read_pixels",
     "to_8_bits",
+    "without_options",
 ]
 
 #: What may lie under transparent pixels; `checker` has squares of 8x8 pixels, alternately 102 and 153 of 255.
@@ -146,9 +147,34 @@ def read_pixels(
     return pixels
 
 
+#: What the core says of options, and what those who have none can do.
+_HINTS = {
+    '; save it without them, or choose what lies under them: --background white (background="white")': (
+        "; save it without them"
+    ),
+    ", or compare raw samples with --no-colour-management (colour_management=False)": "",
+    "; choose one of its frames, e.g. --frame 0 (frame=0)": "; save the frame that you want as a plain image",
+}
+
+
+def without_options(message: str) -> str:
+    """Replace the advice of `_core` to choose an option, for those who can't, such as visitors of a page.
+
+    Examples
+    --------
+    >>> without_options("is an animated PNG; choose one of its frames, e.g. --frame 0 (frame=0)")
+    'is an animated PNG; save the frame that you want as a plain image'
+    """
+    for hint, advice in _HINTS.items():
+        message = message.replace(hint, advice)
+    return message
+
+
 @contextmanager
-def explain_image_errors(path: Path) -> Iterator[None]:
+def explain_image_errors(path: Path, *, options: bool = True) -> Iterator[None]:
     """Turn the error of a block that can't read the image at `path` into a `PixqError` that names the file.
+
+    `options` says whether the command has options for how images are read, which the message may then name.
 
     Raises
     ------
@@ -162,16 +188,20 @@ def explain_image_errors(path: Path) -> Iterator[None]:
     except (ValueError, MemoryError) as error:
         # The core's messages are whole sentences, and end with how to fix the file.
         line = " ".join(str(error).split()) or type(error).__name__
+        if not options:
+            line = without_options(line)
         raise PixqError(line if line.startswith(str(path)) else f"{path}: {line}") from None
 
 
-def load_pixels(path: Path, options: ReadOptions = AS_SHOWN, *, keep_alpha: bool = False) -> NDArray[Any]:
+def load_pixels(path: Path, options: ReadOptions | None = None, *, keep_alpha: bool = False) -> NDArray[Any]:
     """Decode an image file as `read_pixels` does, for a file that the user named.
+
+    `options` are those of the command. Without, it has none: the image is read as it is shown, and messages name none.
 
     Raises
     ------
     PixqError
         If it can't be read.
     """
-    with explain_image_errors(path):
-        return read_pixels(path, options=options, keep_alpha=keep_alpha)
+    with explain_image_errors(path, options=options is not None):
+        return read_pixels(path, options=options or AS_SHOWN, keep_alpha=keep_alpha)

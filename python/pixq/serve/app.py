@@ -200,6 +200,7 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
                 "strides": settings.strides,
                 "colour_management": settings.colour_management,
                 "backgrounds": settings.backgrounds,
+                "frame": settings.frame,
                 "limits": {
                     "bytes": settings.max_upload,
                     "pixels": settings.max_pixels,

@@ -14,7 +14,7 @@ from pixq.classes import CLASSES, GREEN, NAMES
 from pixq.drawing.map_pictures import encode
 from pixq.errors import PixqError
 from pixq.http.errors import RequestError
-from pixq.io.images import INTENT, Background, to_8_bits
+from pixq.io.images import INTENT, Background, to_8_bits, without_options
 from pixq.io.progress import ProgressCallback
 from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, worst_background
 from pixq.scoring.grid import Grid
@@ -97,7 +97,7 @@ def decode(
         )  # fmt: skip
     except ValueError as error:
         # The core does not know the name of the upload.
-        reason = " ".join(str(error).split()).removeprefix("<bytes>: ")
+        reason = without_options(" ".join(str(error).split())).removeprefix("<bytes>: ")
         raise RequestError(422, f"{upload.name}: {reason}", image) from None
     return Decoded(decoded, info["converted_from"], tuple(notes))
 

@@ -21,6 +21,7 @@
  * @property {number[]} strides
  * @property {boolean} colour_management
  * @property {Background[]} backgrounds
+ * @property {number | null} frame
  * @property {{bytes: number, pixels: number, formats: string[]}} limits
  *
  * @typedef {object} Verdict
@@ -121,20 +122,22 @@ export async function predict(files, stride, signal) {
 
 /**
  * Decode a file to the pixels that pixq sees: converted to sRGB if pixq does that, with its EXIF orientation applied. The
- * service converts formats that the browser can't show, such as TIFF, to PNG.
+ * service converts formats that the browser can't show, such as TIFF, to PNG, and so it does if it scores a certain frame
+ * of animations, of which browsers give the first.
  * @param {File} file
  * @param {boolean} managed Whether colours are converted.
+ * @param {number | null} frame Which frame is scored.
  * @returns {Promise<ImageBitmap>}
  */
-export async function decode(file, managed) {
+export async function decode(file, managed, frame) {
   /** @type {ImageBitmapOptions} */
   const asStored = { colorSpaceConversion: managed ? "default" : "none", imageOrientation: "from-image" };
-  try {
-    return await createImageBitmap(file, asStored);
-  } catch {
-    const form = new FormData();
-    form.set("image", file);
-    const response = await ask("/api/picture", { method: "POST", body: form });
-    return createImageBitmap(await response.blob(), asStored);
+  if (frame === null) {
+    const shown = await createImageBitmap(file, asStored).catch(() => null);
+    if (shown) return shown;
   }
+  const form = new FormData();
+  form.set("image", file);
+  const response = await ask("/api/picture", { method: "POST", body: form });
+  return createImageBitmap(await response.blob(), asStored);
 }

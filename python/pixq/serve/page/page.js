@@ -97,7 +97,7 @@ async function load(zone, file) {
     if (model && file.size > model.limits.bytes) {
       throw new Refusal(`${file.name}: is larger than the limit of ${model.limits.bytes / 2 ** 20} MiB per file; choose a smaller one`);
     }
-    const bitmap = await decode(file, model?.colour_management ?? true);
+    const bitmap = await decode(file, model?.colour_management ?? true, model?.frame ?? null);
     if (newest.get(zone) !== wanted) {
       bitmap.close();
       return false;
