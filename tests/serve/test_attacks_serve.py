@@ -68,14 +68,14 @@ def test_a_closed_connection_whose_last_bytes_are_not_read_ends(closed_by: str) 
         config = uvicorn.Config(app, timeout_keep_alive=0 if closed_by == "keep-alive" else 60, log_config=None)
         config.load()
         state, lost = ServerState(), asyncio.Event()
-        made = limited_protocol(slow_clients.DEADLINES)(config=config, server_state=state, app_state={})
+        made: Any = limited_protocol(slow_clients.DEADLINES)(config=config, server_state=state, app_state={})
         on_lost = made.connection_lost
 
         def connection_lost(error: Exception | None) -> None:
             on_lost(error)
             lost.set()
 
-        made.connection_lost = connection_lost  # type: ignore[method-assign]
+        made.connection_lost = connection_lost
         server, client = socket.socketpair()
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         with client:

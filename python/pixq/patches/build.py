@@ -175,7 +175,7 @@ def build(
 
 
 def _not_compared(seen: PhotoSurvey, plan: Plan, manifest: Manifest) -> Iterator[str]:
-    """Warn of references that are used but not known to be other photos; those of skipped images are named there."""
+    """Warn of references that are used although they could not be compared; skipped images are named as such."""
     skipped = {item["image_id"] for item in manifest["skipped"]}
     pairs = (image.pair for shard in plan.shards for image in shard.images)
     used = {pair.reference for pair in pairs if pair.image_id not in skipped}
