@@ -103,3 +103,12 @@ def test_commands_print_by_way_of_messages() -> None:
         calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
         named = [call.id if isinstance(call, ast.Name) else getattr(call, "attr", "") for call in calls]
         assert not {"print", "write"}.intersection(named), path
+
+
+@pytest.mark.parametrize("name", ["line\nbreak.png", "two  spaces.png"])
+def test_a_damaged_file_is_named_once(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trees.save(tmp_path / "whole.png", trees.photo(3, (40, 60)))
+    (tmp_path / name).write_bytes((tmp_path / "whole.png").read_bytes()[:200])
+    assert main(["predict", str(tmp_path / "whole.png"), str(tmp_path / name)]) == 2
+    shown = str(tmp_path / name).replace("\n", "\\n")
+    assert capsys.readouterr().err.startswith(f"pixq: {shown}: is a truncated PNG")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -186,11 +187,11 @@ def explain_image_errors(path: Path, *, options: bool = True) -> Iterator[None]:
     except OSError as error:
         raise PixqError(f"{path}: {error.strerror or error}") from None
     except (ValueError, MemoryError) as error:
-        # The core's messages are whole sentences, and end with how to fix the file.
-        line = " ".join(str(error).split()) or type(error).__name__
-        if not options:
-            line = without_options(line)
-        raise PixqError(line if line.startswith(str(path)) else f"{path}: {line}") from None
+        # The core's messages are whole sentences, and end with how to fix the file. In the name, with which they begin,
+        # control characters are replaced.
+        name = "".join("\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in str(path))
+        line = " ".join(str(error).removeprefix(f"{name}: ").split()) or type(error).__name__
+        raise PixqError(f"{path}: {line if options else without_options(line)}") from None
 
 
 def load_pixels(path: Path, options: ReadOptions | None = None, *, keep_alpha: bool = False) -> NDArray[Any]:
