@@ -12,6 +12,7 @@ from PIL import Image
 from pixq._core import compose
 from pixq.cli import main
 from pixq.errors import PixqError
+from pixq.io.images import ReadOptions
 from pixq.predict import decoding
 from pixq.predict.decoding import MIB, open_pair, plan
 from pixq.predict.json_file import read_prediction
@@ -171,3 +172,20 @@ def test_the_command(profiled: tuple[Path, Path], tmp_path: Path, capsys: pytest
 def test_backgrounds_are_checked(scorer: Scorer, pair: tuple[Path, Path]) -> None:
     with pytest.raises(PixqError, match="--background is empty"):
         predict(scorer, *pair, backgrounds=())
+
+
+@pytest.mark.parametrize(
+    ("format", "options", "times"),
+    [
+        ("TIFF", {"compression": "zstd"}, 4),
+        ("TIFF", {"compression": "tiff_lzw"}, 1),
+        ("PNG", {"save_all": True, "append_images": [Image.new("RGB", (60, 40), "red")]}, 4),
+        ("PNG", {}, 1),
+    ],
+)
+def test_memory_for_what_pillow_decodes(format: str, options: dict[str, object], times: int, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    Image.new("RGB", (60, 40)).save(path, format, **options)
+    planned = plan(Pair(path, path, "a"), 20, 10, reading=ReadOptions(frame=0))
+    pixels = 60 * 40 * (7 if "save_all" in options else 3)
+    assert planned.decoding[0] == times * pixels + path.stat().st_size

@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import json
 import socket
+import struct
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from pixq.http import body as bodies
+from pixq.http.errors import RequestError
+from pixq.serve.response_json import decode
+from pixq.serve.upload import Upload
 from support import serving, trees
+from support.decode_fixtures import SIGNATURE, chunk, ihdr
 from support.serve_requests import NAMED, body_of, chunked, head, refused, reply
 from support.serving import Files, Service, encoded, form
 
@@ -35,6 +40,14 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def animated_bomb() -> bytes:
+    """An animated PNG of 9000x9000 pixels."""
+    still = SIGNATURE + ihdr(9000, 9000, 1, 0)
+    frames = chunk(b"acTL", struct.pack(">II", 2, 0))
+    frames += chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 9000, 9000, 0, 0, 1, 10, 0, 0))
+    return still + frames + chunk(b"IDAT", zlib.compress(bytes(9000 * 1126), 9)) + chunk(b"IEND", b"")
+
+
 BAD = {
     "words": (b"no image at all", "is not a PNG, JPEG"),
     "nothing": (b"", "is empty"),
@@ -53,6 +66,14 @@ def test_bad_files_are_named(service: Service, which: str, kind: str) -> None:
     given = {**serving.files((40, 40)), which: (f"C:\\photos\\../{kind} ünï.png", data)}
     text = refused(service.post(given), 422, words, image=which)
     assert text.startswith(f"{kind} ünï.png: ")
+
+
+def test_the_frames_of_an_image_that_is_too_large_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("was decoded"))
+    with pytest.raises(
+        RequestError, match=r"a\.png: is 9000x9000, 81\.0 megapixels; this service takes up to 64: give"
+    ):
+        decode(Upload("a.png", animated_bomb()), "reference", 64_000_000, frame=0)
 
 
 def test_sizes_that_differ(service: Service) -> None:

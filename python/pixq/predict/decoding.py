@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pixq._core import compose, probe
 from pixq.errors import PixqError
 from pixq.io.images import AS_SHOWN, Background, ReadOptions, eight_bits, explain_image_errors, load_pixels
+from pixq.io.pillow_decoder import reads
 from pixq.predict.pairs import Pair
 from pixq.scoring.grid import Grid
 
@@ -142,7 +143,7 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False, reading: R
     for path in (pair.reference, pair.distorted):
         with explain_image_errors(path):
             header = probe(path, colour_management=reading.colour_management, frame=reading.frame)
-            decoding.append(_decoding(path, header))
+            decoding.append(_decoding(path, header, reading.frame))
         shapes.append((header["height"], header["width"]))
         profiles.append(header["converted_from"])
         notes.append(tuple(header["notes"]))
@@ -166,7 +167,7 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False, reading: R
     )
 
 
-def _decoding(path: Path, header: dict[str, Any]) -> int:
+def _decoding(path: Path, header: dict[str, Any], frame: int | None) -> int:
     """An upper bound of the bytes that decoding takes, from measurements and the file's header.
 
     On files of 25 megapixels, decoders took the file's size plus the pixels once (PNG, BMP, TIFF, JPEG), 2.4 times
@@ -177,10 +178,10 @@ def _decoding(path: Path, header: dict[str, Any]) -> int:
     # An opaque alpha channel is dropped, with a copy; another one is kept.
     pixels = (7 if header["alpha"] else 3) * header["height"] * header["width"]
     times = 1.0
-    if header["format"] == "webp":
-        times = 2.5
-    elif header["format"] not in ("png", "jpeg", "bmp", "tiff"):
+    if reads(path, header["format"], frame):
         times = 4.0
+    elif header["format"] == "webp":
+        times = 2.5
     elif header["format"] == "jpeg" and _progressive(path):
         times = 3.0
     if header["orientation"] != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -27,6 +28,9 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 #: The most patches per response, which is then tens of megabytes of JSON.
 MAX_PATCHES = 1_000_000
+
+#: How the core begins when an image is larger than `max_pixels`.
+_TOO_LARGE = re.compile(r"is (\d+)x(\d+), more than the limit of \d+ pixels")
 
 
 class Mapper(Protocol):
@@ -81,15 +85,7 @@ def decode(
         If it is not an image that pixq reads, or its header says that it has more than `max_pixels`.
     """
     try:
-        info = probe(upload.data, max_pixels=1 << 62, colour_management=colour_management, frame=frame)
-        pixels = info["height"] * info["width"]
-        if pixels > max_pixels:
-            raise RequestError(
-                422,
-                f"{upload.name}: is {info['width']}x{info['height']}, {pixels / 1e6:.1f} megapixels; "
-                f"this service takes up to {max_pixels / 1e6:g}: give a smaller image",
-                image,
-            )
+        info = probe(upload.data, max_pixels=max_pixels, colour_management=colour_management, frame=frame)
         notes: list[str] = []
         decoded: Pixels = core_decode(
             upload.data, max_pixels=max_pixels, colour_management=colour_management, keep_alpha=True, frame=frame,
@@ -98,6 +94,12 @@ def decode(
     except ValueError as error:
         # The core does not know the name of the upload.
         reason = without_options(" ".join(str(error).split())).removeprefix("<bytes>: ")
+        if size := _TOO_LARGE.match(reason):
+            megapixels = int(size[1]) * int(size[2]) / 1e6
+            reason = (
+                f"is {size[1]}x{size[2]}, {megapixels:.1f} megapixels; "
+                f"this service takes up to {max_pixels / 1e6:g}: give a smaller image"
+            )
         raise RequestError(422, f"{upload.name}: {reason}", image) from None
     return Decoded(decoded, info["converted_from"], tuple(notes))
 
