@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,6 +164,11 @@ def test_which_files_pillow_reads(format: str, options: dict[str, object], expec
     used: list[str] = []
     with pytest.MonkeyPatch.context() as context:
         real = pillow_decoder.read
-        context.setattr(pillow_decoder, "read", lambda *request: used.append(request[0]) or real(*request))
+
+        def noted(format: str, *request: Any) -> pillow_decoder.Found:
+            used.append(format)
+            return real(format, *request)
+
+        context.setattr(pillow_decoder, "read", noted)
         probe(path, frame=0)
     assert bool(used) is expected
