@@ -31,6 +31,14 @@ def test_predict_compares_the_chosen_frame(animation: Path, tmp_path: Path, caps
     )
 
 
+def test_a_frame_is_compared_with_a_still_image(animation: Path, tmp_path: Path) -> None:
+    still, out = tmp_path / "still.png", tmp_path / "out.json"
+    photo(40, 60, 1).save(still)
+    for pair in ([still, animation], [animation, still]):
+        assert main(["predict", *map(str, pair), "--frame", "1", "--json", str(out)]) == 0
+        assert set(json.loads(out.read_text())["patches"]["quality"]) <= {1.0}
+
+
 def test_frames_are_counted_from_0(animation: Path) -> None:
     assert read_pixels(animation, options=ReadOptions(frame=1)).shape == (40, 60, 3)
     with pytest.raises(ValueError, match="has no frame 2; frames are counted from 0"):

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -100,12 +101,15 @@ def test_a_frame_is_chosen(format: str, what: str) -> None:
         assert (info["height"], info["width"]) == found.shape[:2]
 
 
-def test_a_still_image_has_frame_0_only() -> None:
-    for format in ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "AVIF"):
-        data = written(format)
-        assert np.array_equal(decode(data, frame=0), decode(data))
-        with pytest.raises(ValueError, match="has no frame 1; frames are counted from 0"):
-            decode(data, frame=1)
+def test_a_file_of_one_image_ignores_the_frame() -> None:
+    """So that a frame of an animation can be compared with a still image."""
+    files = [
+        written(format) for format in ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "HEIF", "JXL")
+    ]
+    for data in [*files, saved(PICTURE, "TIFF", compression="jpeg")]:
+        for frame in (0, 3):
+            assert np.array_equal(decode(data, frame=frame), decode(data))
+            assert probe(data, frame=frame) == probe(data)
 
 
 def test_pages_of_a_tiff_keep_16_bits() -> None:
@@ -260,9 +264,66 @@ def test_formats_say_what_they_need() -> None:
     assert all(rows[name]["decoded"] for name in ("avif", "jp2", "gif", "heif", "jxl"))
 
 
+def frame_control(number: int, width: int = 33) -> bytes:
+    return chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, width, 24, 0, 0, 1, 10, 0, 0))
+
+
+def inserted(data: bytes, chunks: bytes, before: bytes = b"IDAT") -> bytes:
+    at = data.index(before) - 4
+    return data[:at] + chunks + data[at:]
+
+
 def test_an_apng_of_one_frame_is_an_image() -> None:
-    data = saved(PICTURE, "PNG")
-    at = data.index(b"IDAT") - 4
-    control = chunk(b"acTL", struct.pack(">II", 1, 0))
-    frame = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 33, 24, 0, 0, 1, 10, 0, 0))
-    assert np.array_equal(decode(data[:at] + control + frame + data[at:]), np.asarray(PICTURE))
+    grey = Image.fromarray(np.random.default_rng(0).integers(0, 65536, (24, 33), np.uint16))
+    for picture in (PICTURE, grey):
+        data = saved(picture, "PNG")
+        control = chunk(b"acTL", struct.pack(">II", 1, 0))
+        for chunks in (control + frame_control(0), control):
+            assert np.array_equal(decode(inserted(data, chunks)), decode(data))
+        # Only before the picture does it mean anything.
+        assert np.array_equal(decode(inserted(data, chunk(b"acTL", struct.pack(">II", 2, 0)), b"IEND")), decode(data))
+        with pytest.raises(ValueError, match=r"is a corrupt PNG \(its first frame differs in size from the picture"):
+            decode(inserted(data, control + frame_control(0, 32)))
+
+
+def animated(ihdr: bytes, *frames: bytes, declared: bytes = b"") -> bytes:
+    """An APNG of 24 rows whose frames are these filtered rows."""
+    packed = [zlib.compress(rows) for rows in frames]
+    first, *rest = packed
+    body = frame_control(0) + chunk(b"IDAT", first)
+    for index, data in enumerate(rest):
+        body += frame_control(1 + 2 * index) + chunk(b"fdAT", struct.pack(">I", 2 + 2 * index) + data)
+    control = chunk(b"acTL", struct.pack(">II", len(frames), 0))
+    signature = b"\x89PNG\r\n\x1a\n"
+    return signature + chunk(b"IHDR", ihdr) + declared + control + body + chunk(b"IEND", b"")
+
+
+def test_frames_of_an_apng_have_the_colours_it_declares() -> None:
+    ihdr = struct.pack(">IIBBBBB", 33, 24, 8, 2, 0, 0, 0)
+    rows = [(b"\0" + bytes(colour) * 33) * 24 for colour in ((100, 150, 200), (200, 100, 150))]
+    linear = animated(ihdr, *rows, declared=chunk(b"gAMA", struct.pack(">I", 100000)))
+    expected = [168, 202, 229]
+    assert decode(linear, frame=0)[0, 0].tolist() == expected
+    assert decode(linear, frame=1)[0, 0].tolist() == [expected[2], expected[0], expected[1]]
+    assert probe(linear, frame=1)["converted_from"] == probe(linear, frame=0)["converted_from"] is not None
+    assert decode(linear, frame=1, colour_management=False)[0, 0].tolist() == [200, 100, 150]
+    hdr = animated(ihdr, *rows, declared=chunk(b"cICP", bytes([9, 16, 0, 1])))
+    for frame in (0, 1):
+        with pytest.raises(ValueError, match="is an HDR image"):
+            decode(hdr, frame=frame)
+
+
+def test_the_first_frame_of_a_deep_apng_stays_deep() -> None:
+    samples = np.random.default_rng(0).integers(0, 65536, (24, 33, 3), np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    data = animated(struct.pack(">IIBBBBB", 33, 24, 16, 2, 0, 0, 0), rows, rows)
+    assert np.array_equal(decode(data, frame=0), samples)
+    assert decode(data, frame=1).dtype == np.uint8
+
+
+def test_brands_are_those_of_the_first_box() -> None:
+    data = written("HEIF")
+    # What a file of the most general brand is the other brands in its first box say, and none of the later bytes.
+    data = data[:8] + b"mif1" + data[12:]
+    data += struct.pack(">I4s", 48, b"free") + b"avif\0" * 8
+    assert probe(data)["format"] == "heif"

@@ -110,7 +110,8 @@ class ImageOptions:
     background
         What lies under transparent pixels. Without it, an image that has some is refused.
     frame
-        Which frame of animations, or page of TIFFs, counted from 0. Without it, files that have several are refused.
+        Which frame of animations, or page of TIFFs, counted from 0. Files that hold one image ignore it. Without it,
+        files that have several are refused.
     """
 
     colour_management: bool = True

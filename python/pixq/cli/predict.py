@@ -86,7 +86,8 @@ def predict(
         What images with transparent pixels are put on: black, white, checker, with commas between them. The worst
         result counts.
     frame
-        Which frame of animations, or page of TIFFs, counted from 0. Without it, files that have several are refused.
+        Which frame of animations, or page of TIFFs, counted from 0. Files that hold one image ignore it. Without it,
+        files that have several are refused.
     memory
         MiB for pixels at a time; pairs that need more are decoded into temporary files.
     threads

@@ -107,7 +107,8 @@ class ReadOptions:
     background
         What lies under transparent pixels; without it, an image that has some is refused.
     frame
-        Which frame of an animation, or page of a TIFF, counted from 0; without it, files that have several are refused.
+        Which frame of an animation, or page of a TIFF, counted from 0; files that hold one image ignore it. Without it,
+        files that have several are refused.
     """
 
     colour_management: bool = True

@@ -239,7 +239,8 @@ def predict(
         What a pair with transparent pixels is put on, one after the other; the worst result counts (see
         `pixq.scoring.backgrounds.worst_background`).
     frame
-        Which frame of animations, or page of TIFFs; without it, files that have several are refused.
+        Which frame of animations, or page of TIFFs; files that hold one image ignore it. Without it, files that have
+        several are refused.
     on_progress
         Called with the stage `patches` for a pair of files, and `pairs` for folders.
     warn

@@ -78,7 +78,8 @@ class Settings:
     backgrounds
         What images with transparent pixels are put on, unless a request names others.
     frame
-        Which frame of animations, or page of TIFFs; without it, files that have several are refused.
+        Which frame of animations, or page of TIFFs; files that hold one image ignore it. Without it, files that have
+        several are refused.
     """
 
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")

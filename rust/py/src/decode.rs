@@ -10,12 +10,12 @@ use pixq_core::decode::other::{self, Found, Request};
 use pixq_core::decode::{
     self, Alpha, Background, Colour, DEFAULT_MAX_PIXELS, Decoded, FORMATS, Format, Info, Options, Pixels,
 };
-use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use crate::error::to_py;
+use crate::error::{raise_when_interrupted, to_py};
 
 /// The input: a file, or bytes in memory.
 enum Source {
@@ -92,7 +92,8 @@ const BYTES: &str = "<bytes>";
 /// keep_alpha : bool, keyword-only
 ///     True gives transparent pixels as they are: four channels if there are any.
 /// frame : int, optional, keyword-only
-///     Which frame of an animation, or page of a TIFF, counted from 0. Without it, a file that has several is an error.
+///     Which frame of an animation, or page of a TIFF, counted from 0. Without it, a file that has several is an error;
+///     files that hold one image ignore it.
 /// notes : list of str, optional, keyword-only
 ///     What is wrong with the file although its pixels are all there is appended to it. Without it, it is a
 ///     ``DamagedImageWarning``.
@@ -275,6 +276,8 @@ fn from_array(array: &Bound<'_, PyAny>) -> PyResult<(Pixels, (usize, usize, usiz
 ///     As in ``decode``.
 /// colour_management : bool, keyword-only
 ///     As in ``decode``.
+/// frame : int, optional, keyword-only
+///     As in ``decode``.
 ///
 /// Returns
 /// -------
@@ -378,9 +381,10 @@ fn warn(py: Python<'_>, message: &str) -> PyResult<()> {
     PyErr::warn(py, &category, &message, 1)
 }
 
-/// Whether this thread was interrupted, if it is Python's main thread.
+/// Whether this thread was interrupted, if it is Python's main thread. What the signal's handler raised is raised when
+/// decoding has ended.
 fn interrupted() -> bool {
-    Python::attach(|py| py.check_signals().is_err())
+    Python::attach(|py| py.check_signals().map_err(raise_when_interrupted).is_err())
 }
 
 /// Make all decoding that is going on raise ``KeyboardInterrupt``, on whatever thread.
@@ -430,7 +434,9 @@ fn read_by_pillow(request: Request<'_>) -> Result<Found, String> {
             })
         })();
         found.map_err(|error| {
-            if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+            // Handlers of signals raise `KeyboardInterrupt`, `TimeoutError` or what they like.
+            if !error.is_instance_of::<PyException>(py) || error.is_instance_of::<PyTimeoutError>(py) {
+                raise_when_interrupted(error);
                 decode::INTERRUPTED.into()
             } else {
                 error.value(py).to_string().replace(char::is_control, " ")

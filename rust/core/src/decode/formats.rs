@@ -2,7 +2,7 @@
 //! Python and on the pages, follows from the table.
 
 use super::Options;
-use super::header::{Decoder, Image, Reason, WHOLE, checked_cost, no_such_frame};
+use super::header::{Decoder, Image, Reason, WHOLE, checked_cost};
 use super::other;
 
 mod bmp;
@@ -78,9 +78,6 @@ pub(super) fn open(bytes: &[u8], options: Options) -> Reason<(&'static str, Imag
     let (name, decoder) = recognise(bytes)?;
     let image = (decoder.open)(bytes, options)?;
     checked_cost(&image.header, bytes.len())?;
-    if let Some(frame @ 1..) = options.frame.filter(|_| !image.other && name != "tiff") {
-        return Err(no_such_frame(frame));
-    }
     Ok((name, image))
 }
 

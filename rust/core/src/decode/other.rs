@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::colour::Declared;
 use super::header::{Decoder, Header, Image, Pixels, Reason, checked_size, corrupt, several};
-use super::{Colour, Options};
+use super::{Colour, FORMATS, INTERRUPTED, Options};
 
 /// What the other reader is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,9 @@ pub fn set_reader(reader: Reader) {
 /// `ftyp` boxes name the format by a brand, or by one of several that it is compatible with.
 fn has_brand(bytes: &[u8], brands: &[&[u8; 4]]) -> bool {
     let listed = |bytes: &[u8]| bytes.as_chunks::<4>().0.iter().any(|brand| brands.contains(&brand));
-    match bytes {
+    // Its first four bytes say how long it is.
+    let size = bytes.first_chunk().map_or(0, |&size| u32::from_be_bytes(size) as usize);
+    match &bytes[..size.min(bytes.len())] {
         [_, _, _, _, b'f', b't', b'y', b'p', major @ ..] if major.len() >= 4 => {
             // The name of the most general brand tells nothing; the ones after it do.
             listed(&major[..4])
@@ -105,14 +107,29 @@ pub(super) fn open<'a>(
     bytes: &'a [u8],
     options: Options,
 ) -> Reason<Image<'a>> {
+    let title = FORMATS.iter().find(|row| row.name == format).map_or(format, |row| row.title);
     let Some(reader) = READER.get() else {
-        return Err(format!("is {what}, which needs Pillow; read it with Python"));
+        return Err(format!("is {title} of a kind that needs Pillow; read it with Python"));
     };
-    let request = Request { format, bytes, frame: options.frame, max_pixels: options.max_pixels, pixels: false };
-    let Found { height, width, bit_depth, alpha, grey, orientation, icc_profile, several: many, .. } = reader(request)?;
-    if many && options.frame.is_none() {
+    let mut request = Request { format, bytes, frame: options.frame, max_pixels: options.max_pixels, pixels: false };
+    let mut answer = reader(request);
+    if let Err(reason) = &answer
+        && reason != INTERRUPTED
+        && options.frame > Some(0)
+    {
+        // A file of one image has no other frame, and needs none.
+        let alone = Request { frame: None, ..request };
+        match reader(alone) {
+            Ok(found) if !found.several => (request, answer) = (alone, Ok(found)),
+            Err(reason) if reason == INTERRUPTED => return Err(reason),
+            _ => {}
+        }
+    }
+    let found = answer?;
+    if found.several && options.frame.is_none() {
         return Err(several(what));
     }
+    let Found { height, width, bit_depth, alpha, grey, orientation, icc_profile, .. } = found;
     let (height, width) = checked_size(height as u64, width as u64, options.max_pixels)?;
     let boxed = if icc_profile.is_none() { boxed_colour(format, bytes) } else { None };
     let declared = icc_profile.map(|profile| Declared::Icc(profile.into())).or(boxed);
@@ -131,7 +148,7 @@ pub(super) fn open<'a>(
         match found.pixels {
             Some(Pixels::U8(values)) if bit_depth == 8 && values.len() == samples => Ok(Pixels::U8(values)),
             Some(Pixels::U16(values)) if bit_depth == 16 && values.len() == samples => Ok(Pixels::U16(values)),
-            _ => Err(corrupt(what.trim_start_matches("an animated "), "its pixels do not fit its header")),
+            _ => Err(corrupt(title, "its pixels do not fit its header")),
         }
     };
     Ok(Image { other: true, ..Image::new(header, pixels) })

@@ -98,7 +98,9 @@ fn build_here(spec: &Spec, places: Places<'_>, progress: &Progress) -> Result<Bu
         let (pair, rows) = match Pair::load(image, &mut reference, places.root, spec) {
             Ok(loaded) => loaded,
             // What was interrupted is not a bad file.
-            Err(_) if decode::decoding_stops() != stops => return Err(Error::Interrupted),
+            Err((_, reason)) if reason == decode::INTERRUPTED || decode::decoding_stops() != stops => {
+                return Err(Error::Interrupted);
+            }
             Err((file, reason)) => {
                 let blake3 = checksum(&places.root.join(&file)).ok().map(|info| info.blake3);
                 built.skipped.push(Skipped { image_id: image.image_id.clone(), file, reason, blake3 });

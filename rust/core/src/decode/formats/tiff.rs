@@ -54,7 +54,7 @@ impl<'a> Tiff<'a> {
             return Err(several("a TIFF with several pages"));
         }
         let directory = match options.frame {
-            Some(page @ 1..) => directory.page(page).ok_or_else(|| no_such_frame(page))?,
+            Some(page @ 1..) if directory.has_more() => directory.page(page).ok_or_else(|| no_such_frame(page))?,
             _ => directory,
         };
         let value = |tag, default| {

@@ -18,7 +18,8 @@ use crate::decode::colour::Declared;
 use crate::decode::exif;
 use crate::decode::expand::{self, Table};
 use crate::decode::header::{
-    Decoder, Header, Image, Pixels, Reason, WITHOUT_PROFILE, checked_claim, checked_size, corrupt, truncated, zeroed,
+    Decoder, Header, Image, Pixels, Reason, WITHOUT_PROFILE, checked_claim, checked_size, corrupt, several, truncated,
+    zeroed,
 };
 use crate::decode::{Colour, Options, other};
 
@@ -27,15 +28,25 @@ const BEST_DEFLATE: u64 = 1032;
 /// What the `png` crate may take beside its rows.
 const BESIDE_ROWS: usize = 1 << 24;
 
+const ANIMATED: &str = "an animated PNG";
+
 mod unfilter;
 
 pub(super) const DECODER: Decoder = Decoder {
     matches: |bytes| bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
     open: |bytes, options| {
-        let Some(image) = Png::open(bytes, options)? else {
-            return other::open("png", "an animated PNG", bytes, options);
-        };
-        Ok(Image::new(image.header.clone(), || image.pixels()))
+        let image = Png::open(bytes, options)?;
+        if !image.animated || options.frame == Some(0) {
+            return Ok(Image::new(image.header.clone(), || image.pixels()));
+        }
+        if options.frame.is_none() {
+            return Err(several(ANIMATED));
+        }
+        // What chunks declare counts for all frames; the other reader knows only a part of it.
+        let Header { orientation, icc_profile, grey, colour, .. } = image.header;
+        let mut frame = other::open("png", ANIMATED, bytes, options)?;
+        frame.header = Header { orientation, icc_profile, grey, colour, ..frame.header };
+        Ok(frame)
     },
 };
 
@@ -44,11 +55,13 @@ struct Png<'a> {
     bytes: &'a [u8],
     /// 8-bit RGB, not interlaced.
     plain: bool,
+    /// Whether there are frames beside the picture.
+    animated: bool,
 }
 
 impl<'a> Png<'a> {
-    /// `None` if it is animated.
-    fn open(bytes: &'a [u8], options: Options) -> Reason<Option<Self>> {
+    /// The picture, which is the first frame if it is animated.
+    fn open(bytes: &'a [u8], options: Options) -> Reason<Self> {
         let first = chunk(&bytes[SIGNATURE..]).ok_or_else(|| truncated("PNG"))?;
         let (kind, ihdr, mut rest) = (first.kind, first.data, first.after);
         let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, compression, filter, interlace] = ihdr else {
@@ -73,13 +86,23 @@ impl<'a> Png<'a> {
         let (grey, alpha) = (matches!(colour, 0 | 4), matches!(colour, 4 | 6));
         let mut header = Header { bit_depth, grey, alpha, ..Header::new(height, width) };
         let mut declared = Declarations::default();
+        // Frames that are announced, whether the picture is one of them, and whether there are others.
+        let (mut frames, mut among, mut others, mut seen) = (0, false, false, false);
         let row = (width as u64 * samples * u64::from(depth)).div_ceil(8);
         checked_claim(&header, row * height as u64, bytes.len(), BEST_DEFLATE)?;
         loop {
             let Chunk { kind, data, after, .. } = chunk(rest).ok_or_else(|| truncated("PNG"))?;
             match kind {
                 b"tRNS" => header.alpha = true,
-                b"acTL" => return Ok(None),
+                // After the picture it has no meaning.
+                b"acTL" if !seen => frames = data.first_chunk().map_or(0, |&count| u32::from_be_bytes(count)),
+                b"fcTL" if !seen && frames > 0 => {
+                    if data.get(4..12) != ihdr.get(..8) {
+                        return Err(corrupt("PNG", "its first frame differs in size from the picture"));
+                    }
+                    among = true;
+                }
+                b"fdAT" => others = true,
                 b"iCCP" => {
                     header.icc_profile = true;
                     declared.icc = Some(data);
@@ -90,7 +113,8 @@ impl<'a> Png<'a> {
                 b"cHRM" => declared.chromaticities = Some(data),
                 b"eXIf" => header.orientation = exif::orientation(data),
                 b"IEND" => break,
-                b"PLTE" | b"IDAT" => {}
+                b"IDAT" => seen = true,
+                b"PLTE" => {}
                 [first, ..] if first.is_ascii_lowercase() => {}
                 _ => return Err(corrupt("PNG", format_args!("a chunk named {}", kind.escape_ascii()))),
             }
@@ -100,7 +124,8 @@ impl<'a> Png<'a> {
             header.colour = declared.strongest()?;
         }
         let plain = (depth, colour, interlace, header.alpha) == (8, 2, 0, false);
-        Ok(Some(Png { header, bytes, plain }))
+        let animated = frames > 1 || (frames == 1 && !among && others);
+        Ok(Png { header, bytes, plain, animated })
     }
 
     fn pixels(self) -> Reason<Pixels> {

@@ -6,8 +6,10 @@ use weezl::{BitOrder, LzwStatus, decode::Decoder};
 use crate::decode::exif::{Directory, Entry};
 use crate::decode::header::{Reason, corrupt, truncated, zeroed};
 
-/// What tiles may take beyond four times the picture: those at its edges are padded.
+/// What tiles may take beyond four times the picture (those at its edges are padded), and chunks in the file.
 const PADDING: u64 = 1 << 24;
+/// What chunks may take in the file, times the file and the picture: writers let tiles of one colour share their data.
+const MOST_SHARED: usize = 4;
 
 /// Samples of all pixels, row by row. Those of fewer than 8 bits are packed into bytes, and rows start at a byte.
 pub(super) enum Stored {
@@ -147,12 +149,24 @@ impl<'a> Layout<'a> {
         let number = |entry: Entry, index| {
             directory.value(entry, index).and_then(|value| usize::try_from(value).ok()).ok_or_else(|| truncated("TIFF"))
         };
+        // What is longer than that holds codes that give nothing, or data after the last code.
+        let (rows, columns) = (self.chunk.0.min(self.height), self.chunk.1);
+        let needed = 2 * self.bytes_of(columns) * rows + 1024;
+        let picture = self.bytes_of(self.width) * self.height * planes;
+        let mut left = MOST_SHARED.saturating_mul(self.bytes.len() + picture).saturating_add(PADDING as usize);
         let place = |index| {
             let start = number(offsets, index)?;
             // Where lengths are missing, chunks are as long as it takes.
             let rest = self.bytes.len().checked_sub(start).ok_or_else(|| truncated("TIFF"))?;
             let length = lengths.map_or(Ok(rest), |lengths| number(lengths, index))?;
-            if length > rest { Err(truncated("TIFF")) } else { Ok((start, length)) }
+            if length > rest {
+                return Err(truncated("TIFF"));
+            }
+            let length = length.min(needed);
+            left = left
+                .checked_sub(length)
+                .ok_or_else(|| corrupt("TIFF", "too many of its strips or tiles share their data"))?;
+            Ok((start, length))
         };
         (0..count).map(place).collect()
     }
