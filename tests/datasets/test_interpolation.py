@@ -410,7 +410,7 @@ def test_the_command_writes_ladders(folder: Path, tmp_path: Path) -> None:
         (("--count", "5"), "--count only has an effect together with --interpolation"),
         (("--kinds", "blur"), "unknown distortion 'blur'; choose"),
         (("--levels", "1,x"), "--levels is '1,x'; give numbers from 1 to 5 separated by commas"),
-        (("--levels", "6"), "give at least one, from 1 to 5"),
+        (("--levels", "3,6"), "--levels is '3,6'; give numbers from 1 to 5 separated by commas"),
     ],
 )
 def test_mistakes_are_one_line(arguments: tuple[str, ...], message: str, folder: Path, tmp_path: Path) -> None:

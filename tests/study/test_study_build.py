@@ -102,11 +102,15 @@ def test_without_npm_pip_says_what_to_do(tool: ModuleType, tmp_path: Path, monke
     def fail() -> None:
         raise tool.Failed("npm ci failed:\nno network")
 
+    written: list[bool] = []
     monkeypatch.setattr(tool, "install", fail)
+    monkeypatch.setattr(tool, "write_notices", lambda: written.append(True))
     with pytest.raises(SystemExit, match=r"no network(.|\n)*PIXQ_WITHOUT_PAGE=1"):
         tool._packed(lambda folder: "a.whl", "dist")
     monkeypatch.setenv(tool.WITHOUT, "1")
+    assert not written
     assert tool._packed(lambda folder: "a.whl", "dist") == "a.whl"
+    assert written, "a wheel without the page contains crates all the same"
 
 
 def test_without_npm_make_says_what_to_do(

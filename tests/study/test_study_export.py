@@ -347,7 +347,11 @@ def test_figures() -> None:
     status = status_of(OPENED, rows, answers)
     assert status.people == 3
     assert status.sessions == {"completed": 2, "calibration": 1, "trial": 1}
-    assert status.dropouts == {"calibration": 1, "trial": 1}
+    assert list(status.dropouts.items()) == [("calibration", 1), ("trial", 1)]
+    flagged = [replace(answers[0], flags=("interrupted",)), replace(answers[1], flags=("fast",))]
+    backwards = status_of(OPENED, rows[::-1], flagged)
+    assert list(backwards.sessions) == list(status.sessions) == ["calibration", "trial", "completed"]
+    assert list(backwards.flags) == ["fast", "interrupted"]
     # Of S0 one answer is of a session that is not completed.
     assert [(each.id, each.answers, each.counted, each.pjnd, each.low) for each in status.sources] == [
         ("S0", 3, 2, 20.0, None), ("S1", 1, 1, 40.0, None), ("S2", 0, 0, None, None),

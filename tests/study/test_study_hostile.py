@@ -16,8 +16,9 @@ from sqlalchemy import select
 from pixq.http.security import SECURITY_HEADERS
 from pixq.study.results.answers import answers_of
 from pixq.study.results.load import load_results
+from pixq.study.session.event_payloads import parse_payload
 from pixq.study.store.tables import metadata
-from support.studying import Page, Server
+from support.studying import PATIENT, Page, Server
 
 
 @pytest.fixture
@@ -67,9 +68,15 @@ def test_answers_that_are_not_to_what_was_asked(server: Server, page: Page) -> N
     for data in bad:
         status, told = page.send(page.event("trial", data))
         deep = any(each is nested for each in data.values())
-        assert status == (422 if deep else 409), json.dumps(data)[:80]
+        # The longest track is not looked at: it is larger than an event may be.
+        large = len(json.dumps(data)) > PATIENT.event_bytes
+        assert status == (422 if deep else 413 if large else 409), json.dumps(data)[:80]
         assert "\n" not in told["error"]
         assert len(told["error"]) < 300
+    # Offline pages save events of any size.
+    parse_payload("trial", changed(page, track=[[0, 5]] * 50_000))
+    with pytest.raises(ValueError, match=r"trial: track: .*50000"):
+        parse_payload("trial", changed(page, track=[[0, 5]] * 50_001))
     for text in ("NaN", "Infinity", "-Infinity", "1e999", "-1e999"):
         body = json.dumps({"events": [page.event("trial", {**good, "pjnd": 31337})]}).replace("31337", text)
         assert page.ask("POST", "/api/events", body.encode(), page.token)[0] in (400, 422)

@@ -441,7 +441,7 @@ def test_files_of_all_numbers_ask_about_all_sources_equally_often(opened: Opened
     ("options", "line"),
     [
         ({"number": 101}, r"--number 101: the files 1 to 100 answer all that is wanted; raise quota.answers"),
-        ({"number": 0}, "--number 0: sessions are counted from 1"),
+        ({"number": 0}, "--number is 0; give a whole number from 1 to 100000"),
         ({"language": "fr"}, "--language fr: the study has en, de"),
     ],
 )

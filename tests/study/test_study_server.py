@@ -253,10 +253,11 @@ def test_a_page_that_was_not_built_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_page(tmp_path)
     (tmp_path / "index.html").write_text("x")
-    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "licenses.txt").write_text("x")
+    (tmp_path / "notes.md").write_text("x")
     (tmp_path / ".hidden.js").write_text("x")
     (tmp_path / "a.js").mkdir()
-    assert set(read_page(tmp_path)) == {"index.html"}
+    assert set(read_page(tmp_path)) == {"index.html", "licenses.txt"}
 
 
 def test_a_study_that_lost_an_image_is_not_served(tmp_path: Path) -> None:

@@ -87,8 +87,9 @@ def _levels(text: str | None) -> list[int]:
     if text is None:
         return list(range(1, LEVELS + 1))
     try:
-        return [int(part) for part in text.split(",")]
+        levels = [int(part) for part in text.split(",")]
     except ValueError:
-        raise PixqError(
-            f"--levels is {text!r}; give numbers from 1 to {LEVELS} separated by commas, like 1,2,3"
-        ) from None
+        levels = []
+    if not levels or not all(1 <= level <= LEVELS for level in levels):
+        raise PixqError(f"--levels is {text!r}; give numbers from 1 to {LEVELS} separated by commas, like 1,2,3")
+    return levels

@@ -44,7 +44,7 @@ def study_statistics(service: SessionService) -> dict[str, Any]:
         "pass_rate": status.pass_rate,
         "dropouts": status.dropouts,
         "ends": {step: status.sessions.get(step, 0) for step in ENDED},
-        "reasons": {step: dict(counts) for step, counts in reasons.items()},
+        "reasons": {step: dict(sorted(counts.items())) for step, counts in reasons.items()},
         "standings": dict(standings),
     }
 

@@ -6,11 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import get_args
 
 from pixq.study.design.study_files import OpenedStudy
-from pixq.study.results.answers import Answer, SessionRow
+from pixq.study.results.answers import FLAGS, Answer, SessionRow
 from pixq.study.results.estimate import estimates_of
 from pixq.study.results.session_summary import SessionSummary
+from pixq.study.session.state_machine import Step
 from pixq.study.store.records import ENDED
 
 __all__ = ["HiddenStatus", "SourceStatus", "StudyStatus", "status_of"]
@@ -64,7 +66,8 @@ class StudyStatus:
     people
         People who have begun a session.
     sessions
-        Number of sessions by their current step or how they ended. Those that did not end are unfinished or running.
+        Number of sessions by their current step or how they ended, in the order of the steps. Those that did not end
+        are unfinished or running.
     sources, tests
         How far each source and test image is, in the study's order.
     wanted, stored
@@ -75,7 +78,7 @@ class StudyStatus:
     late
         Late frames as a share of all frames shown; `None` if no page reported them.
     flags
-        Number of answers by flag.
+        Number of answers by flag, in the order of `pixq.study.results.answers.FLAGS`.
     """
 
     people: int
@@ -140,19 +143,21 @@ def status_of(
         )
         for each in study.test
     )
+    # Sessions come by person, so the order of their steps and flags would say nothing.
+    steps, flags = Counter(each.step for each in sessions), Counter(flag for each in answers for flag in each.flags)
     # Late frames only count where the number of all frames is known.
     known = [(each.late, each.rate * each.shown_ms / 1000) for each in answers if _counted(each)]  # type: ignore[operator]
     frames = sum(shown for _, shown in known)
     return StudyStatus(
         people=len({each.participant for each in sessions}),
-        sessions=dict(Counter(each.step for each in sessions)),
+        sessions={step: steps[step] for step in get_args(Step) if steps[step]},
         sources=sources,
         tests=tests,
         wanted=quota * len(study.source),
         stored=sum(min(each.counted, quota) for each in sources),
         seconds=_median(_seconds(answers)),
         late=sum(late or 0 for late, _ in known) / frames if frames else None,
-        flags=dict(Counter(flag for each in answers for flag in each.flags)),
+        flags={flag: flags[flag] for flag in FLAGS if flags[flag]},
     )
 
 
