@@ -136,7 +136,8 @@ def reads(path: Path, format: str, frame: int | None) -> bool:
             file.seek(8)
             while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
                 if head[4:] == b"acTL":
-                    return True
+                    # The core reads the first frame.
+                    return bool(frame)
                 file.seek(int.from_bytes(head[:4], "big") + 4, 1)
             return False
         if format == "webp":
@@ -145,7 +146,8 @@ def reads(path: Path, format: str, frame: int | None) -> bool:
         if format == "tiff":
             try:
                 image = TiffImageFile(file, "")
-                image.seek(frame or 0)
+                # A file of one page has no other to choose.
+                image.seek((frame or 0) if image.n_frames > 1 else 0)
             except _DAMAGE:
                 # Pillow can't even open it.
                 return False
