@@ -1,9 +1,10 @@
-"""What all tests share: how hypothesis draws, and where real images are."""
+"""What all tests share: how hypothesis draws, that Ctrl-C arrives, and where real images are."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,9 @@ from support.made_once import made_once
 settings.register_profile("default", deadline=None)  # a shared machine stalls now and then
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+# A shell that runs the tests in the background lets them and all that they start ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

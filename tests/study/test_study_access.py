@@ -180,7 +180,7 @@ def test_keys_reach_everything_and_leave_it_again(sit: Any, server: Server) -> N
     page = person.page
     person.arrive()
     orders = {
-        "consent": ["language", "agree", "I don't want to take part"],
+        "consent": ["language", "agree", "I don't want to take part", "Open-source licenses"],
         "calibration": ["card", "− −", "−", "+", "+ +", "The frame fits my card"],
         "training": ["fj-slider"],
     }

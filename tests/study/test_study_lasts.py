@@ -81,6 +81,8 @@ UNASKED = "Blocked attempt to show a 'beforeunload'"
 IMAGES = 3
 #: Places of a session in order, one per image.
 PLACES = ("consent", "check", "calibration", "instructions", "training", *["trial"] * IMAGES, "survey", "completed")
+#: Kinds of events that pages send after the end of a session, which are confirmed but not stored.
+AFTER_THE_END = {"opened", "done"}
 #: Number of disturbances per test: one at each place of some sessions.
 SESSIONS = 5
 TIMES = 50
@@ -173,16 +175,21 @@ class Sitting:
 def lasted(service: SessionService, sitting: Sitting, *, refused: bool = False) -> None:
     """Check that the last session is complete.
 
-    What was confirmed is there once, each picture was answered once, in its turn, by what the person did, and nothing
-    was complained of.
+    What was confirmed is there once, but for what pages say after the end, each picture was answered once, in its turn,
+    by what the person did, and nothing was complained of.
     """
     server = Server("", service)
     session = server.sessions[-1]
     events = server.events(session.id)
     assert session.step == "completed"
     assert [event["number"] for event in events] == list(range(len(events)))
+    assert events[-1]["kind"] == PLACES[-2]
     for number, said in sitting.confirmed.items():
-        assert (events[number]["kind"], events[number]["data"]) == said
+        if number < len(events):
+            assert (events[number]["kind"], events[number]["data"]) == said
+        else:
+            # A page that did not know of the end may have answered what was answered already.
+            assert said[0] in AFTER_THE_END or (refused and said[0] in ("frames", "trial", "survey")), said
     answers = [event["data"] for event in events if event["kind"] == "trial"]
     assert [answer["key"] for answer in answers] == [item.key for item in service.plan(session).trials]
     for number, answer in enumerate(answers, 1):
@@ -379,7 +386,8 @@ def test_a_server_that_is_killed_under_open_pages(study: Path, chromium: Any, tm
         kills, end = 0, time.monotonic() + 120
         while not sitting.over:
             assert time.monotonic() < end, f"it does not come to its end after {kills} kills"
-            if kills < KILLS and len(sitting.confirmed) > 3 * kills + 2:
+            # Early enough that the page does not end before the last one on a slow machine either.
+            if kills < KILLS and len(sitting.confirmed) > 2 * kills + 2:
                 time.sleep(draws.uniform(0, 0.6))
                 process.kill()
                 process.communicate()
