@@ -186,6 +186,7 @@ def test_backgrounds_are_checked(scorer: Scorer, pair: tuple[Path, Path]) -> Non
 def test_memory_for_what_pillow_decodes(format: str, options: dict[str, object], times: int, tmp_path: Path) -> None:
     path = tmp_path / "a"
     Image.new("RGB", (60, 40)).save(path, format, **options)
-    planned = plan(Pair(path, path, "a"), 20, 10, reading=ReadOptions(frame=0))
+    # The core decodes the first frame of an animated PNG.
+    planned = plan(Pair(path, path, "a"), 20, 10, reading=ReadOptions(frame=int("save_all" in options)))
     pixels = 60 * 40 * (7 if "save_all" in options else 3)
     assert planned.decoding[0] == times * pixels + path.stat().st_size
