@@ -82,7 +82,7 @@ def test_every_number_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         ("distort x --out y --levels 1.5", "--levels is '1.5'"),
-        ("distort x --out y --levels 1,99", "a level of 'white_noise' is 99; give a whole number from 1 to 5"),
+        ("distort x --out y --levels 1,99", "--levels is '1,99'; give numbers from 1 to 5 separated by commas"),
         ("calibrate x --target y --objective cost --cost 0,1,nan/1,0,1/4,1,0", "the cost matrix is nan; give a number"),
         ("calibrate x --target y --objective cost --cost 0,1,1e300/1,0,1/4,1,0", "the cost matrix is 1e+300; give"),
         ("build-patches --dataset pairs --root x --out y --split nan,0.5,0.5", "--split is nan,0.5,0.5"),
