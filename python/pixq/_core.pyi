@@ -29,7 +29,6 @@ __all__ = [
     "decoding_stops",
     "equal_at",
     "feather_mask",
-    "finish_pixels",
     "formats",
     "fuse",
     "fuse_at",
@@ -251,17 +250,6 @@ def decode(
 
 def compose(pixels: npt.NDArray[Any], background: str) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """An image with alpha (height, width, 4) on a background: black, white or checker."""
-
-def finish_pixels(
-    pixels: npt.NDArray[Any],
-    *,
-    icc_profile: bytes | None = None,
-    grey: bool = False,
-    colour_management: bool = True,
-    background: str | None = None,
-    keep_alpha: bool = False,
-) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.uint16], str | None]:
-    """Pixels that another reader decoded, as `decode` gives them, and the profile they were converted from."""
 
 def probe(
     source: str | PathLike[str] | bytes,

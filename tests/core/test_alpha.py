@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixq._core import compose, decode, finish_pixels, probe
+from pixq._core import compose, decode, probe
 from support import icc
 from support.decode_fixtures import bmp, chunk, photo, png, saved
 
@@ -141,4 +141,6 @@ def test_arguments() -> None:
         compose(RGBA[..., :3].copy(), "white")
     with pytest.raises(ValueError, match="not C-contiguous"):
         compose(RGBA[::2], "white")
-    assert np.array_equal(finish_pixels(RGBA, background="white")[0], on(RGBA, "white"))
+    with pytest.raises(TypeError, match="of uint8 or uint16"):
+        compose(np.zeros((2, 2, 4), np.float32), "white")
+    assert np.array_equal(compose(RGBA, "white"), on(RGBA, "white"))

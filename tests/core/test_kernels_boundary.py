@@ -157,7 +157,7 @@ def test_read_only_inputs_are_taken_and_left_alone() -> None:
 DOCUMENTED = (
     *("grid", "tile", "untile", "fuse", "fuse_rows", "fuse_at", "feather_mask", "mse", "psnr", "local_variance"),
     *("sample_random", "sample_texture", "set_num_threads", "num_threads", "decode", "probe", "checksum"),
-    *("compose", "finish_pixels"),
+    "compose",
     *("formats", "fusions"),
     *("tiny_score", "score_at", "equal_at"),
 )

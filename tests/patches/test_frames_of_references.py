@@ -12,6 +12,7 @@ from pixq.datasets import photos
 from pixq.datasets.base import Problem
 from pixq.io.images import ReadOptions
 from pixq.patches.plan import BuildSettings, Sampling
+from pixq.report.commands import build_command
 from support import trees
 from support.built import make
 
@@ -41,10 +42,12 @@ def test_a_photo_is_recognised_in_a_frame(animated: Path, tmp_path: Path) -> Non
     assert known["sha256"]["still"] == known["sha256"]["moves"]
     assert ["same photo, pixel for pixel" in note for note in known["same"]] == [True]
     assert report.skipped == []
+    assert "--frame 0" in build_command(report.manifest, "out")
     assert tuple(known["same"]) == report.warnings
     other = make("pairs", animated, tmp_path / "other", replace(SETTINGS, reading=ReadOptions()))
     assert [item["file"] for item in other.skipped] == ["moves.png"]
     assert other.warnings == ()
+    assert "--frame" not in build_command(other.manifest, "out")
 
 
 def test_a_used_reference_that_is_not_compared_is_named(

@@ -111,7 +111,8 @@ def test_whom_the_platform_has_sent_gets_in(server: Server) -> None:
 @pytest.mark.parametrize("clock", ["now", "START"])
 def test_the_platforms_clock_may_be_ahead(tmp_path: Path, clock: str) -> None:
     now = time.time() if clock == "now" else START
-    (tmp_path / "jwks.json").write_text(json.dumps(jwks(k1=KEY)))
+    # Some editors put a byte order mark first.
+    (tmp_path / "jwks.json").write_text("\ufeff" + json.dumps(jwks(k1=KEY)), encoding="utf-8")
     verifier = verifier_of("jwks.json", tmp_path, now)
     address = signed(prolific(), expires=now + HOUR, iat=int(now) + 30, nbf=int(now) + 30)
     assert verifier.verify(address)[1] is False

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = app(tokens, exit_on_error=False, print_error=False)
     except (SystemExit, GeneratorExit):
         raise
-    # A panic of the compiled core is no Exception.
+    # A panic of the compiled core is not an Exception.
     except BaseException as error:
         if debug:
             traceback.print_exc()
@@ -102,7 +102,7 @@ def _failure(error: BaseException) -> int:
         # The message of work that can be resumed says how.
         note("; ".join(["interrupted", *map(str, error.args)]))
         return 130
-    # PyTorch has an error of its own for the memory of a GPU.
+    # PyTorch raises its own error when a GPU runs out of memory.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return _fail("memory ran out; give smaller images, or use a machine with more memory", 70)
     return _fail(

@@ -19,6 +19,7 @@ from pixq.io.images import Background, ReadOptions
 from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
 from pixq.ranges import whole
+from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,8 +29,10 @@ __all__ = [
     "AS_SHOWN",
     "EVERYTHING",
     "NAMED",
+    "ON_BACKGROUNDS",
     "DatasetOptions",
     "ImageOptions",
+    "PairOptions",
     "Selection",
     "explain_target",
     "save_picture",
@@ -120,12 +123,45 @@ class ImageOptions:
 
     @property
     def reading(self) -> ReadOptions:
-        """As the library takes it."""
+        """The same options in the form that the library takes."""
         return ReadOptions(self.colour_management, self.background, self.frame)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PairOptions:
+    """How the images of a pair are read.
+
+    Parameters
+    ----------
+    colour_management
+        Convert images with a profile to sRGB. --no-colour-management compares the files' own samples.
+    background
+        What images with transparent pixels are put on: black, white, checker, with commas between them. The worst
+        result counts.
+    frame
+        Which frame of animations, or page of TIFFs, counted from 0. Files that hold one image ignore it. Without it,
+        files that have several are refused.
+    """
+
+    colour_management: bool = True
+    background: str = ",".join(DEFAULT_BACKGROUNDS)
+    frame: Annotated[int | None, number_in(ranges.FRAME)] = None
+
+    def given(self) -> dict[str, Any]:
+        """As keyword arguments of the library."""
+        return {
+            "colour_management": self.colour_management,
+            "backgrounds": parse_backgrounds(self.background),
+            "frame": self.frame,
+        }
 
 
 #: Colours are converted, and transparent pixels refused.
 AS_SHOWN = ImageOptions()
+
+#: Colours are converted, and transparent pixels put on the usual backgrounds.
+ON_BACKGROUNDS = PairOptions()
 
 #: No dataset option is given.
 AS_DECLARED = DatasetOptions()

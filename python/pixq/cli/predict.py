@@ -12,12 +12,12 @@ from pixq._core import set_num_threads
 from pixq.classes import CLASSES
 from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.number_options import number_in
+from pixq.cli.options import ON_BACKGROUNDS, PairOptions
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError, printable
 from pixq.io.paths import original_of
 from pixq.predict.outputs import NO_CALIBRATION, Outputs
 from pixq.predict.predict import predict as compare
-from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
 from pixq.scoring.engine import EngineName
 from pixq.scoring.quality_map import WORST
 from pixq.scoring.scorer import load
@@ -42,11 +42,9 @@ def predict(
     safe_colors: Annotated[bool, Parameter(negative="")] = False,
     device: str = "cpu",
     engine: EngineName = "auto",
-    colour_management: bool = True,
-    background: str = ",".join(DEFAULT_BACKGROUNDS),
-    frame: Annotated[int | None, number_in(ranges.FRAME)] = None,
     memory: Annotated[int, number_in(ranges.MEMORY)] = 2048,
     threads: Annotated[int | None, number_in(ranges.THREADS)] = None,
+    images: PairOptions = ON_BACKGROUNDS,
 ) -> int:
     """Say where, and how visibly, a distorted image differs from its reference.
 
@@ -80,14 +78,6 @@ def predict(
         cpu, cuda, cuda:1, or auto.
     engine
         What computes the scores: core, onnx or torch; auto takes the first of these that can.
-    colour_management
-        Convert images with a profile to sRGB. --no-colour-management compares the files' own samples.
-    background
-        What images with transparent pixels are put on: black, white, checker, with commas between them. The worst
-        result counts.
-    frame
-        Which frame of animations, or page of TIFFs, counted from 0. Files that hold one image ignore it. Without it,
-        files that have several are refused.
     memory
         MiB for pixels at a time; pairs that need more are decoded into temporary files.
     threads
@@ -111,11 +101,9 @@ def predict(
             outputs,
             stride=stride,
             memory=memory,
-            colour_management=colour_management,
-            backgrounds=parse_backgrounds(background),
-            frame=frame,
             on_progress=on_progress,
             warn=note,
+            **images.given(),
         )
     for path in report.matched.unpaired:
         original = original_of(path.stem)
@@ -142,7 +130,6 @@ def _split(paths: tuple[Path, ...]) -> tuple[Path | None, Path, Path]:
 
 
 def _print_table(report: Report, scorer: Scorer) -> None:
-
     calibration = report.results[0].calibration
     classes = "no calibration" if calibration is None else f"calibration {calibration}"
     print_lines(f"{scorer.run.name}: {scorer.recipe.model.name} ({scorer.engine.name}), {classes}")
@@ -186,7 +173,6 @@ def _pixels_line(result: Result) -> str:
 
 
 def _cells(result: Result) -> list[str]:
-
     verdict = result.verdict
     shares = [f"{verdict.shares[patch_class.name]:.1%}" for patch_class in reversed(CLASSES)]
     unsure = "-" if verdict.unsure is None else f"{verdict.unsure:.1%}"

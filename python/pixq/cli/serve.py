@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.number_options import number_in
+from pixq.cli.options import ON_BACKGROUNDS, PairOptions
 from pixq.io.optional import require
 from pixq.ranges import NumberRange
-from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
 from pixq.scoring.scorer import load
 
 __all__ = ["serve"]
@@ -26,10 +26,8 @@ def serve(
     calibration: str | None = None,
     device: str = "cpu",
     max_upload: Annotated[float, number_in(NumberRange(0, 4096, open_low=True))] = 64,
-    colour_management: bool = True,
-    background: str = ",".join(DEFAULT_BACKGROUNDS),
-    frame: Annotated[int | None, number_in(ranges.FRAME)] = None,
     open: Annotated[bool, Parameter(negative="")] = False,
+    images: PairOptions = ON_BACKGROUNDS,
 ) -> int:
     """Serve a page that shows where two images differ visibly: drop them, see the map, flip between them.
 
@@ -49,14 +47,6 @@ def serve(
         cpu, cuda, cuda:0, or auto.
     max_upload
         The largest upload, in MiB per file.
-    colour_management
-        Convert images with a profile to sRGB. --no-colour-management compares the files' own samples.
-    background
-        What images with transparent pixels are put on: black, white, checker, with commas between them. The worst
-        result counts.
-    frame
-        Which frame of animations, or page of TIFFs, counted from 0. Files that hold one image ignore it. Without it,
-        files that have several are refused.
     open
         Open the page in your browser.
     """
@@ -74,8 +64,6 @@ def serve(
         about=service.describe_model(scorer),
         max_upload=limit,
         size=scorer.size,
-        colour_management=colour_management,
-        backgrounds=parse_backgrounds(background),
-        frame=frame,
+        **images.given(),
     )
     return 0

@@ -170,7 +170,7 @@ class _LimitedProtocol(H11Protocol):
         if self.transport.is_closing():
             return
         if self.cycle is not None and not self.cycle.response_complete:
-            # The application answers, and reads the body with deadlines of its own.
+            # The application answers, and reads the body with its own deadlines.
             self._cancel_deadline()
         elif self.conn.their_state is h11.IDLE and not self._awaits_head:
             self._set_deadline(self._limits.head)

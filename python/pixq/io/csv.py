@@ -21,7 +21,7 @@ __all__ = ["DELIMITERS", "FORMULA", "CsvRow", "allow_long_cells", "bool_cell", "
 
 #: What may separate the cells of a file that is read, and its name.
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-#: The first line by which Excel is told the delimiter.
+#: The first line that tells Excel the delimiter.
 _SEP = re.compile(r"\s*\"?sep=([,;\t])\"?\s*", re.IGNORECASE)
 
 #: The characters that begin a formula in a spreadsheet; the page of the flicker study reads the same file.

@@ -160,8 +160,13 @@ def find_files(folder: Path, endings: Collection[str], *, recursive: bool = True
     return FolderFiles(tuple(sorted(files)), tuple(sorted(left_out, key=lambda item: item.path)), other)
 
 
-def _walk(root: Path, left_out: list[LeftOut], *, recursive: bool) -> Iterator[tuple[str, list[Entry]]]:
-    """The prefix of each folder's relative paths, and what it holds besides folders and hidden names."""
+def _walk(
+    root: Path, left_out: list[LeftOut], *, recursive: bool, name_repeated: bool = True
+) -> Iterator[tuple[str, list[Entry]]]:
+    """The prefix of each folder's relative paths, and what it holds besides folders and hidden names.
+
+    What can't be read is added to `left_out`, with folders that were read under another name if `name_repeated`.
+    """
     seen: dict[tuple[int, int], Path] = {}
     # Folders come before links to them, so that a folder goes by its own name.
     folders, links = [""], list[str]()
@@ -172,7 +177,8 @@ def _walk(root: Path, left_out: list[LeftOut], *, recursive: bool) -> Iterator[t
             status = path.stat()
             before = seen.setdefault((status.st_dev, status.st_ino), path)
             if before is not path:
-                left_out.append(LeftOut(path, _TWICE.format(before)))
+                if name_repeated:
+                    left_out.append(LeftOut(path, _TWICE.format(before)))
                 continue
             entries = [entry for entry in list_entries(path) if not entry.name.startswith(".")]
         except OSError as error:
@@ -233,10 +239,8 @@ def glob_files(root: Path, pattern: str) -> tuple[list[Path], list[LeftOut]]:
 def _glob(folder: Path, parts: tuple[str, ...], left_out: list[LeftOut]) -> Iterator[Path]:
     part, rest = parts[0], parts[1:]
     if part == "**":
-        unread: list[LeftOut] = []
-        for where, _ in _walk(folder, unread, recursive=True):
+        for where, _ in _walk(folder, left_out, recursive=True, name_repeated=False):
             yield from _glob(folder / where, rest or ("*",), left_out)
-        left_out += [item for item in unread if not item.reason.startswith(_TWICE[:10])]
         return
     try:
         entries = list_entries(folder)

@@ -20,9 +20,10 @@ from pixq.errors import PixqError
 __all__ = [
     "AS_SHOWN",
     "BACKGROUNDS",
-    "INTENT",
     "MAX_PIXELS",
     "Background",
+    "Colours",
+    "Intent",
     "ReadOptions",
     "eight_bits",
     "explain_image_errors",
@@ -35,8 +36,9 @@ __all__ = [
 #: What may lie under transparent pixels; `checker` has squares of 8x8 pixels, alternately 102 and 153 of 255.
 Background = Literal["black", "white", "checker"]
 BACKGROUNDS: tuple[Background, ...] = get_args(Background)
-#: How colours are converted to sRGB.
-INTENT = "relative colorimetric"
+#: What the samples of pixels stand for, and how those with a profile become sRGB.
+Colours = Literal["sRGB", "raw"]
+Intent = Literal["relative colorimetric"]
 
 #: Rows that are converted at a time, so that intermediate arrays stay small.
 _ROWS = 256
@@ -120,6 +122,16 @@ class ReadOptions:
             raise PixqError(f"unknown background {self.background!r}; choose {', '.join(BACKGROUNDS)}")
         if self.frame is not None:
             ranges.FRAME.check(self.frame, "--frame")
+
+    @property
+    def colours(self) -> Colours:
+        """What the samples stand for: sRGB if those with a profile are converted."""
+        return "sRGB" if self.colour_management else "raw"
+
+    @property
+    def intent(self) -> Intent | None:
+        """The rendering intent of the conversion; `None` if there is none."""
+        return "relative colorimetric" if self.colour_management else None
 
 
 #: As people see images: in sRGB. Transparent pixels are refused.

@@ -16,19 +16,17 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
 from pixq._core import decoding_stops
 from pixq.errors import PixqError
 from pixq.io.optional import require
 
-__all__ = ["Found", "read", "reads"]
+__all__ = ["Found", "read"]
 
 T = TypeVar("T")
 
@@ -49,8 +47,6 @@ _QUICK = 1 << 18
 #: Seconds between two looks for an interrupt.
 _PATIENCE = 0.05
 _WHOLE = "get an intact copy of the file"
-#: Compressions of TIFF that the core decodes: none, LZW, Deflate (two numbers) and PackBits.
-_CORE_TIFF = (1, 5, 8, 32946, 32773)
 #: What Pillow's plugins raise on damaged files.
 _DAMAGE = (
     EOFError, OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, RuntimeError, ArithmeticError,
@@ -113,46 +109,10 @@ def read(format: str, data: bytes, max_pixels: int, frame: int | None, pixels: b
     except _DAMAGE as error:
         raise ValueError(_reason(format, error)) from None
     except BaseException as error:
-        # A panic of a plugin that is written in Rust is no `Exception`.
+        # A panic of a plugin that is written in Rust is not an `Exception`.
         if type(error).__name__ != "PanicException":
             raise
         raise ValueError(_reason(format, error)) from None
-
-
-def reads(path: Path, format: str, frame: int | None) -> bool:
-    """Whether Pillow decodes a file that the core can open: formats, and kinds of PNG, TIFF and WebP.
-
-    Parameters
-    ----------
-    path
-        The file.
-    format
-        What `probe` says that it is.
-    frame
-        The frame that is chosen.
-    """
-    with path.open("rb") as file:
-        if format == "png":
-            file.seek(8)
-            while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
-                if head[4:] == b"acTL":
-                    # The core reads the first frame.
-                    return bool(frame)
-                file.seek(int.from_bytes(head[:4], "big") + 4, 1)
-            return False
-        if format == "webp":
-            head = file.read(21)
-            return head[12:16] == b"VP8X" and bool(head[20:] and head[20] & 2)
-        if format == "tiff":
-            try:
-                image = TiffImageFile(file, "")
-                # A file of one page has no other to choose.
-                image.seek((frame or 0) if image.n_frames > 1 else 0)
-            except _DAMAGE:
-                # Pillow can't even open it.
-                return False
-            return image.tag_v2.get(259, 1) not in _CORE_TIFF
-    return format not in ("bmp", "jpeg")
 
 
 def _found(format: str, data: bytes, max_pixels: int, frame: int | None, pixels: bool) -> Found:
@@ -306,7 +266,7 @@ def _pixels(image: Image.Image, found: Found) -> NDArray[Any]:
 
 
 def _interruptible(work: Callable[[], T]) -> T:
-    """What `work` returns; it runs on a thread of its own, so that an interrupt need not wait for it."""
+    """What `work` returns; it runs on its own thread, so that an interrupt need not wait for it."""
     results: list[T] = []
     errors: list[BaseException] = []
 

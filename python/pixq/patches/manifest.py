@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pixq._version import __version__
 from pixq.datasets.base import Adapter, DatasetIndex
 from pixq.io.atomic import FileInfo
-from pixq.io.images import INTENT, ReadOptions
+from pixq.io.images import ReadOptions
 from pixq.patches.plan import LABEL_MEANINGS, Plan
 from pixq.patches.schema import FORMAT, SCHEMA_VERSION
 
@@ -77,10 +77,9 @@ def _source(adapter: Adapter, index: DatasetIndex) -> dict[str, str]:
 
 def _pixels(reading: ReadOptions) -> dict[str, Any]:
     """Which pixels the patches were cut from."""
-    managed = reading.colour_management
     return {
-        "colours": "sRGB" if managed else "raw",
-        "intent": INTENT if managed else None,
+        "colours": reading.colours,
+        "intent": reading.intent,
         "background": reading.background,
         **({} if reading.frame is None else {"frame": reading.frame}),
     }

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from pixq.datasets.labels import Polarity
 from pixq.geometry import FUSIONS, fusion_names
+from pixq.io.images import Background, Colours, Intent
 from pixq.io.json_file import Count, HexDigest, Share
 
 __all__ = [
@@ -270,14 +271,10 @@ class ProblemEntry(TypedDict):
 class PixelsEntry(TypedDict):
     """Which pixels the patches were cut from."""
 
-    colours: Annotated[
-        Literal["sRGB", "raw"], Field(description="sRGB: samples with a profile were converted; raw: none were")
-    ]
-    intent: Annotated[
-        Literal["relative colorimetric"] | None, Field(description="rendering intent of the conversion; null if raw")
-    ]
+    colours: Annotated[Colours, Field(description="sRGB: samples with a profile were converted; raw: none were")]
+    intent: Annotated[Intent | None, Field(description="rendering intent of the conversion; null if raw")]
     background: Annotated[
-        Literal["black", "white", "checker"] | None,
+        Background | None,
         Field(description="what lies under transparent pixels; null: images that have some were refused"),
     ]
     frame: NotRequired[

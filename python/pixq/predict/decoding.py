@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from pixq._core import compose, probe
 from pixq.errors import PixqError
 from pixq.io.images import AS_SHOWN, Background, ReadOptions, eight_bits, explain_image_errors, load_pixels
-from pixq.io.pillow_decoder import reads
 from pixq.predict.pairs import Pair
 from pixq.scoring.grid import Grid
 
@@ -28,7 +27,7 @@ MIB = 1 << 20
 #: Default limit for pixels and results, in MiB.
 MEMORY = 2048
 
-#: Pixels from which on the core decodes on a thread of its own.
+#: Pixels from which on the core decodes on a separate thread.
 _LONG = 1 << 23
 #: Rows that are put on a background at a time; a multiple of 16.
 _ROWS = 256
@@ -143,7 +142,7 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False, reading: R
     for path in (pair.reference, pair.distorted):
         with explain_image_errors(path):
             header = probe(path, colour_management=reading.colour_management, frame=reading.frame)
-            decoding.append(_decoding(path, header, reading.frame))
+            decoding.append(_decoding(path, header))
         shapes.append((header["height"], header["width"]))
         profiles.append(header["converted_from"])
         notes.append(tuple(header["notes"]))
@@ -167,7 +166,7 @@ def plan(pair: Pair, size: int, stride: int, *, listed: bool = False, reading: R
     )
 
 
-def _decoding(path: Path, header: dict[str, Any], frame: int | None) -> int:
+def _decoding(path: Path, header: dict[str, Any]) -> int:
     """An upper bound of the bytes that decoding takes, from measurements and the file's header.
 
     On files of 25 megapixels, decoders took the file's size plus the pixels once (PNG, BMP, TIFF, JPEG), 2.4 times
@@ -178,7 +177,7 @@ def _decoding(path: Path, header: dict[str, Any], frame: int | None) -> int:
     # An opaque alpha channel is dropped, with a copy; another one is kept.
     pixels = (7 if header["alpha"] else 3) * header["height"] * header["width"]
     times = 1.0
-    if reads(path, header["format"], frame):
+    if header["pillow"]:
         times = 4.0
     elif header["format"] == "webp":
         times = 2.5

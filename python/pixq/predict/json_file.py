@@ -19,7 +19,7 @@ from pixq.classes import GREEN, NAMES
 from pixq.decisions.decision import Cuts
 from pixq.errors import PixqError
 from pixq.io.atomic import save_text
-from pixq.io.images import Background
+from pixq.io.images import Background, Colours, Intent, ReadOptions
 from pixq.io.json_file import Count, FileModel, HexDigest, Share, read_model
 from pixq.io.paths import text_of
 from pixq.scoring.grid import Grid
@@ -160,12 +160,8 @@ class Patches(FileModel):
 class PixelsEntry(FileModel):
     """Which pixels were compared."""
 
-    colours: Annotated[
-        Literal["sRGB", "raw"], Field(description="sRGB: samples with a profile were converted; raw: none were")
-    ]
-    intent: Annotated[
-        Literal["relative colorimetric"] | None, Field(description="rendering intent of the conversion; null if raw")
-    ]
+    colours: Annotated[Colours, Field(description="sRGB: samples with a profile were converted; raw: none were")]
+    intent: Annotated[Intent | None, Field(description="rendering intent of the conversion; null if raw")]
     reference_profile: Annotated[
         str | None, Field(description="the profile the reference was converted from; null: its samples are as stored")
     ]
@@ -187,6 +183,28 @@ class PixelsEntry(FileModel):
         Field(description="what is wrong with the reference's file although its pixels are all there"),
     ]
     distorted_notes: Annotated[list[str], Field(description="that of the distorted image")]
+
+    @classmethod
+    def of(
+        cls,
+        reading: ReadOptions,
+        profiles: tuple[str | None, str | None],
+        notes: tuple[Sequence[str], Sequence[str]],
+        backgrounds: Sequence[Background] = (),
+        background: Background | None = None,
+    ) -> PixelsEntry:
+        """The entry of a pair, given how its files were read, and for reference and distorted image what was found."""
+        return cls(
+            colours=reading.colours,
+            intent=reading.intent,
+            reference_profile=profiles[0],
+            distorted_profile=profiles[1],
+            backgrounds=[] if background is None else list(backgrounds),
+            background=background,
+            frame=reading.frame,
+            reference_notes=list(notes[0]),
+            distorted_notes=list(notes[1]),
+        )
 
 
 class Prediction(FileModel):

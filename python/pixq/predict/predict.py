@@ -145,19 +145,9 @@ class _Work:
             quality_map, opened, background = self.worst(opened)
         else:
             quality_map = self.map(opened)
-        assert prepared.planned is not None
-        managed = self.reading.colour_management
-        pixels = PixelsEntry(
-            colours="sRGB" if managed else "raw",
-            intent="relative colorimetric" if managed else None,
-            reference_profile=prepared.planned.profiles[0],
-            distorted_profile=prepared.planned.profiles[1],
-            backgrounds=[] if background is None else list(self.backgrounds),
-            background=background,
-            frame=self.reading.frame,
-            reference_notes=list(prepared.planned.notes[0]),
-            distorted_notes=list(prepared.planned.notes[1]),
-        )
+        planned = prepared.planned
+        assert planned is not None
+        pixels = PixelsEntry.of(self.reading, planned.profiles, planned.notes, self.backgrounds, background)
         outputs = self.outputs_of(prepared.pair)
         write(quality_map, opened, prepared.pair, self.scorer, outputs, pixels)
         if self.log is not None and prepared.inputs is not None:

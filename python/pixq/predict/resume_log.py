@@ -55,7 +55,7 @@ class ResumeLog:
             "stride": stride,
             "engine": scorer.engine.name,
             "decision": scorer.decision.digest,
-            "colours": "sRGB" if reading.colour_management else "raw",
+            "colours": reading.colours,
             "backgrounds": list(backgrounds),
             "frame": reading.frame,
         }

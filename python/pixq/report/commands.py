@@ -52,6 +52,8 @@ def build_command(manifest: Manifest, out: str) -> str:
         words.append("--no-colour-management")
     if pixels is not None and pixels["background"] is not None:
         words += ["--background", pixels["background"]]
+    if pixels is not None and "frame" in pixels:
+        words += ["--frame", pixels["frame"]]
     return _command(*words, "--out", out)
 
 

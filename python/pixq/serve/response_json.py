@@ -15,8 +15,9 @@ from pixq.classes import CLASSES, GREEN, NAMES
 from pixq.drawing.map_pictures import encode
 from pixq.errors import PixqError
 from pixq.http.errors import RequestError
-from pixq.io.images import INTENT, Background, to_8_bits, without_options
+from pixq.io.images import Background, ReadOptions, to_8_bits, without_options
 from pixq.io.progress import ProgressCallback
+from pixq.predict.json_file import PixelsEntry
 from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, worst_background
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import WORST, QualityMap, Verdict
@@ -241,6 +242,9 @@ def map_json(scored: Scored, reference: str, distorted: str, *, colour_managemen
         is `None` if the calibration has no conformal sets.
     """
     quality_map = scored.map
+    pixels = PixelsEntry.of(
+        ReadOptions(colour_management), scored.profiles, scored.notes, scored.backgrounds, scored.background
+    )
     grid, verdict = quality_map.grid, quality_map.verdict
     score = quality_map.score.ravel()
     return {
@@ -259,16 +263,7 @@ def map_json(scored: Scored, reference: str, distorted: str, *, colour_managemen
                 for number, name in enumerate(NAMES)
             ],
         },
-        "pixels": {
-            "colours": "sRGB" if colour_management else "raw",
-            "intent": INTENT if colour_management else None,
-            "reference_profile": scored.profiles[0],
-            "distorted_profile": scored.profiles[1],
-            "backgrounds": list(scored.backgrounds),
-            "background": scored.background,
-            "reference_notes": list(scored.notes[0]),
-            "distorted_notes": list(scored.notes[1]),
-        },
+        "pixels": pixels.model_dump(exclude={"frame"}),
         "classes": class_table(),
         # A calibration cuts scores, which have no fixed scale; without one, quality is cut.
         "cuts": {

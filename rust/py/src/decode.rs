@@ -198,60 +198,6 @@ fn compose_py(py: Python<'_>, pixels: &Bound<'_, PyAny>, background: &str) -> Py
     to_array(py, composed, (height, width, 3))
 }
 
-/// Convert pixels that another reader decoded to sRGB, and settle their alpha, as ``decode`` does.
-///
-/// Parameters
-/// ----------
-/// pixels : numpy.ndarray
-///     (H, W, 3) or (H, W, 4) uint8 or uint16, C-contiguous; the fourth channel is alpha.
-/// icc_profile : bytes, optional, keyword-only
-///     The file's profile.
-/// grey : bool, keyword-only
-///     Whether the file is grey, so that its profile may be one for grey images.
-/// colour_management, background, keep_alpha
-///     As in ``decode``.
-///
-/// Returns
-/// -------
-/// tuple
-///     The pixels as ``decode`` gives them, and the profile they were converted from (or None).
-///
-/// Raises
-/// ------
-/// ValueError, TypeError
-///     As ``decode``, and if the shape or dtype is wrong.
-///
-/// Examples
-/// --------
-/// >>> import numpy as np
-/// >>> finish_pixels(np.full((1, 1, 4), 255, np.uint8))
-/// (array([[[255, 255, 255]]], dtype=uint8), None)
-#[pyfunction(name = "finish_pixels")]
-#[pyo3(
-    signature = (pixels, *, icc_profile = None, grey = false, colour_management = true, background = None, keep_alpha = false)
-)]
-fn finish_pixels_py(
-    py: Python<'_>,
-    pixels: &Bound<'_, PyAny>,
-    icc_profile: Option<PyBackedBytes>,
-    grey: bool,
-    colour_management: bool,
-    background: Option<&str>,
-    keep_alpha: bool,
-) -> PyResult<(Py<PyAny>, Option<String>)> {
-    let options = options(DEFAULT_MAX_PIXELS, colour_management, background, keep_alpha, None)?;
-    let (pixels, (height, width, channels)) = from_array(pixels)?;
-    if !matches!(channels, 3 | 4) || height == 0 || width == 0 {
-        return Err(PyValueError::new_err(format!(
-            "'pixels' has shape ({height}, {width}, {channels}); expected (height, width, 3 or 4)"
-        )));
-    }
-    let shape = (height, width, channels);
-    let finished = py.detach(|| decode::finish_pixels(BYTES, pixels, shape, icc_profile.as_deref(), grey, options));
-    let Decoded { pixels, channels, info } = finished.map_err(to_py)?;
-    Ok((to_array(py, pixels, (height, width, channels))?, info.converted_from))
-}
-
 /// The pixels of an array, copied, and its shape.
 fn from_array(array: &Bound<'_, PyAny>) -> PyResult<(Pixels, (usize, usize, usize))> {
     let wrong = |_| PyValueError::new_err("'pixels' is not C-contiguous; use numpy.ascontiguousarray");
@@ -286,7 +232,7 @@ fn from_array(array: &Bound<'_, PyAny>) -> PyResult<(Pixels, (usize, usize, usiz
 ///     ``formats``), ``bit_depth`` (8 or 16), ``orientation`` (of the EXIF block, 1..8), ``icc_profile`` (whether one is embedded),
 ///     ``alpha`` (whether there is an alpha channel, or a colour that stands for transparent), ``converted_from`` (the name of the
 ///     profile that ``decode`` converts to sRGB, or None), ``notes`` (what is wrong with the file although its pixels are all
-///     there; ``decode`` warns of it).
+///     there; ``decode`` warns of it), ``pillow`` (whether Pillow decodes it).
 ///
 /// Raises
 /// ------
@@ -300,7 +246,7 @@ fn from_array(array: &Bound<'_, PyAny>) -> PyResult<(Pixels, (usize, usize, usiz
 /// >>> file = io.BytesIO()
 /// >>> Image.new("L", (4, 2)).save(file, "BMP")
 /// >>> probe(file.getvalue())
-/// {'height': 2, 'width': 4, 'format': 'bmp', 'bit_depth': 8, 'orientation': 1, 'icc_profile': False, 'alpha': False, 'converted_from': None, 'notes': []}
+/// {'height': 2, 'width': 4, 'format': 'bmp', 'bit_depth': 8, 'orientation': 1, 'icc_profile': False, 'alpha': False, 'converted_from': None, 'notes': [], 'pillow': False}
 #[pyfunction(name = "probe")]
 #[pyo3(
     signature = (source, *, max_pixels = DEFAULT_MAX_PIXELS, colour_management = true, frame = None),
@@ -318,7 +264,7 @@ fn probe_py(
         Source::Path(path) => decode::probe_path(path, options),
         Source::Bytes(bytes) => decode::probe_bytes(BYTES, bytes, options),
     });
-    let Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from, notes } =
+    let Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from, notes, other } =
         info.map_err(to_py)?;
     let found = PyDict::new(py);
     found.set_item("height", height)?;
@@ -330,6 +276,7 @@ fn probe_py(
     found.set_item("alpha", alpha)?;
     found.set_item("converted_from", converted_from)?;
     found.set_item("notes", notes)?;
+    found.set_item("pillow", other)?;
     Ok(found)
 }
 
@@ -454,6 +401,5 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(formats_py, m)?)?;
     m.add_function(wrap_pyfunction!(decode_py, m)?)?;
     m.add_function(wrap_pyfunction!(compose_py, m)?)?;
-    m.add_function(wrap_pyfunction!(finish_pixels_py, m)?)?;
     m.add_function(wrap_pyfunction!(probe_py, m)?)
 }

@@ -7,7 +7,6 @@ it says is what the address says: https://docs.prolific.com/api-reference/well-k
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pixq.errors import PixqError, one_line
+from pixq.io.json_file import load_json
 from pixq.io.optional import require
 from pixq.study.design.config import Platform
 from pixq.study.design.platforms import PLATFORMS
@@ -74,8 +74,8 @@ class SignatureVerifier:
 
     def _read_keys(self, path: Path) -> Any:
         try:
-            return self._jwt.PyJWKSet.from_dict(json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError, AttributeError, self._jwt.PyJWTError) as error:
+            return self._jwt.PyJWKSet.from_dict(load_json(path))
+        except (OSError, ValueError, RecursionError, TypeError, AttributeError, self._jwt.PyJWTError) as error:
             raise PixqError(
                 f"{path}: is not a set of keys (JWKS): {one_line(error)}; download it from {self._kind.jwks}"
             ) from None

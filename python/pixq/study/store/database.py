@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from pixq.errors import PixqError
-from pixq.study.store.database_files import DatabaseFiles, create_private
+from pixq.study.store.database_files import DatabaseFiles, ensure_private
 
 __all__ = ["WRITES", "Database", "open_database"]
 
@@ -51,7 +51,7 @@ def open_database(where: str, wait: float, *, brief: bool = False) -> Database:
     """
     url = _url(where)
     if url.get_backend_name() == "sqlite":
-        create_private(Path(where))
+        ensure_private(Path(where))
         engine = create_engine(url, connect_args={"timeout": wait}, **_POOL, pool_timeout=wait)
         files = DatabaseFiles(Path(where))
         event.listen(engine, "connect", _configure)

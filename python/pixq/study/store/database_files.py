@@ -16,7 +16,7 @@ from typing import Any
 from pixq.errors import PixqError, printable
 from pixq.study.store.records import DatabaseUnavailable
 
-__all__ = ["DatabaseFiles", "create_private"]
+__all__ = ["DatabaseFiles", "ensure_private"]
 
 _File = tuple[int, int] | None
 _PRIVATE = 0o600
@@ -24,7 +24,7 @@ _PRIVATE = 0o600
 _BESIDE = ("", "-wal", "-shm")
 
 
-def create_private(path: Path) -> None:
+def ensure_private(path: Path) -> None:
     """Create the file if it is missing, readable only by its owner; SQLite reports what is wrong with the path."""
     with suppress(OSError):
         if path.parent.is_dir() and not path.exists():

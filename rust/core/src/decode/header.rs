@@ -34,6 +34,8 @@ pub(super) struct Header {
     pub passes: u64,
     /// What is wrong with the file although its pixels are all there.
     pub notes: Vec<String>,
+    /// Whether pixels come from [`super::other`]'s reader, which minds interrupts itself.
+    pub other: bool,
 }
 
 impl Header {
@@ -41,8 +43,8 @@ impl Header {
     pub fn new(height: usize, width: usize) -> Self {
         let (bit_depth, orientation) = (8, 1);
         let (icc_profile, alpha, grey, colour) = (false, false, false, None);
-        let (passes, notes) = (1, Vec::new());
-        Header { height, width, bit_depth, orientation, icc_profile, alpha, grey, colour, passes, notes }
+        let (passes, notes, other) = (1, Vec::new(), false);
+        Header { height, width, bit_depth, orientation, icc_profile, alpha, grey, colour, passes, notes, other }
     }
 
     pub fn pixels(&self) -> usize {
@@ -65,8 +67,6 @@ type Decode<'a> = dyn FnOnce(&mut Vec<String>) -> Reason<Pixels> + 'a;
 pub(super) struct Image<'a> {
     pub header: Header,
     pub pixels: Box<Decode<'a>>,
-    /// Whether pixels come from [`super::other`]'s reader, which minds interrupts itself.
-    pub other: bool,
 }
 
 impl<'a> Image<'a> {
@@ -75,7 +75,7 @@ impl<'a> Image<'a> {
     }
 
     pub fn with_notes(header: Header, pixels: impl FnOnce(&mut Vec<String>) -> Reason<Pixels> + 'a) -> Self {
-        Self { header, pixels: Box::new(pixels), other: false }
+        Self { header, pixels: Box::new(pixels) }
     }
 }
 

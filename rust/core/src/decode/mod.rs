@@ -29,7 +29,7 @@ mod orient;
 pub mod other;
 mod patience;
 
-use colour::{Conversion, Declared};
+use colour::Conversion;
 pub use formats::{FORMATS, Format};
 pub use header::Pixels;
 use header::{Header, Reason, TRANSPARENT, WHOLE, no_memory};
@@ -57,6 +57,8 @@ pub struct Info {
     pub converted_from: Option<String>,
     /// What is wrong with the file although its pixels are all there.
     pub notes: Vec<String>,
+    /// Whether [`other`]'s reader decodes it.
+    pub other: bool,
 }
 
 /// A decoded image.
@@ -85,7 +87,7 @@ pub fn decode_path(path: &Path, options: Options) -> Result<Decoded> {
 pub fn decode_bytes(name: &str, bytes: &[u8], options: Options) -> Result<Decoded> {
     let decoded = guarded(name, || {
         let (format, image) = formats::open(bytes, options)?;
-        if !image.other && patience::is_long(&image.header) {
+        if !image.header.other && patience::is_long(&image.header) {
             return Ok(None);
         }
         let conversion = conversion(&image.header)?;
@@ -158,10 +160,10 @@ fn finish(
 
 /// What the header of a stored image says, with the EXIF orientation applied.
 fn info(header: Header, format: &'static str, conversion: Option<&Conversion>) -> Info {
-    let Header { height, width, bit_depth, orientation, icc_profile, alpha, notes, .. } = header;
+    let Header { height, width, bit_depth, orientation, icc_profile, alpha, notes, other, .. } = header;
     let (height, width) = if orientation >= 5 { (width, height) } else { (height, width) };
     let converted_from = conversion.map(|conversion| conversion.from.clone());
-    Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from, notes }
+    Info { height, width, format, bit_depth, orientation, icc_profile, alpha, converted_from, notes, other }
 }
 
 /// Puts RGBA of `width` columns on a background.
@@ -170,33 +172,6 @@ fn info(header: Header, format: &'static str, conversion: Option<&Conversion>) -
 /// [`Error::Decode`] if there is no memory for it.
 pub fn compose(rgba: &Pixels, width: usize, background: Background) -> Result<Pixels> {
     guarded("image", || alpha::composed(rgba, width, background))
-}
-
-/// Converts and composes pixels that another reader decoded, of a file with this ICC profile, as [`decode_bytes`] does.
-///
-/// # Errors
-/// [`Error::Decode`] if the profile can't be used, or pixels are transparent and that is not wanted.
-pub fn finish_pixels(
-    name: &str,
-    pixels: Pixels,
-    (height, width, channels): (usize, usize, usize),
-    icc_profile: Option<&[u8]>,
-    grey: bool,
-    options: Options,
-) -> Result<Decoded> {
-    guarded(name, || {
-        let declared = icc_profile.filter(|_| options.colour == Colour::Srgb);
-        let header = Header {
-            bit_depth: if matches!(pixels, Pixels::U16(_)) { 16 } else { 8 },
-            icc_profile: icc_profile.is_some(),
-            alpha: channels == 4,
-            grey,
-            colour: declared.map(|bytes| Declared::Icc(bytes.into())),
-            ..Header::new(height, width)
-        };
-        let conversion = conversion(&header)?;
-        finish(pixels, "other", header, conversion.as_deref(), options.alpha)
-    })
 }
 
 thread_local! {

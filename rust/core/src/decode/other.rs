@@ -140,6 +140,7 @@ pub(super) fn open<'a>(
         grey,
         icc_profile: matches!(declared, Some(Declared::Icc(_))),
         colour: declared.filter(|_| options.colour == Colour::Srgb),
+        other: true,
         ..Header::new(height, width)
     };
     let samples = header.pixels() * if alpha { 4 } else { 3 };
@@ -151,7 +152,7 @@ pub(super) fn open<'a>(
             _ => Err(corrupt(title, "its pixels do not fit its header")),
         }
     };
-    Ok(Image { other: true, ..Image::new(header, pixels) })
+    Ok(Image::new(header, pixels))
 }
 
 /// What the boxes of a file declare about its colours.
