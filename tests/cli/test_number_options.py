@@ -58,6 +58,7 @@ def needed(command: App, other_than: Argument) -> list[str]:
     return words
 
 
+@pytest.mark.slow
 def test_every_number_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     checked = 0
     for path, command in commands(app):

@@ -240,6 +240,7 @@ def test_deep_jpeg_2000_stays_deep() -> None:
     assert np.array_equal(found, np.repeat(samples[..., None], 3, axis=-1))
 
 
+@pytest.mark.slow
 def test_a_large_jpeg_2000_is_decoded_by_another_process() -> None:
     data = saved(photo(600, 700), "JPEG2000")
     assert np.array_equal(decode(data), pillow(data))

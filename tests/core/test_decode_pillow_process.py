@@ -28,6 +28,7 @@ def large_jp2() -> bytes:
     return saved(photo(600, 700), "JPEG2000")
 
 
+@pytest.mark.slow
 def test_no_module_is_imported_from_the_current_folder(
     large_jp2: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

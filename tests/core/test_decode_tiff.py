@@ -78,6 +78,7 @@ def written(
     return head + entries + bytes(4) + data + extra
 
 
+@pytest.mark.slow
 @given(
     size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
     seed=st.integers(0, 2**32 - 1),

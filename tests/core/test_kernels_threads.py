@@ -203,6 +203,7 @@ def test_calls_compute_without_the_gil(name: str) -> None:
         assert Observer().sees(CALLS[name], seconds=60)
 
 
+@pytest.mark.slow
 def test_work_that_keeps_the_gil_is_not_taken_for_work_without_it() -> None:
     """The test above proves something only if this holds, also for work that gives up the GIL and only waits.
 

@@ -136,12 +136,14 @@ def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert "dataset: holds something that pixq did not make" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_whole_demo_marks_its_labels_as_synthetic(made: Path) -> None:
     manifest = (made / "patches" / "manifest.json").read_text()
     assert '"synthetic": true' in json.dumps(json.loads(manifest))
     assert "No person gave these scores" in manifest
 
 
+@pytest.mark.slow
 def test_whole_demo_fills_every_split(made: Path) -> None:
     images = [json.loads(line) for line in (made / "patches" / "images.jsonl").read_text().splitlines()]
     assert {image["split"] for image in images} == {"train", "validation", "test"}
@@ -155,6 +157,7 @@ def test_whole_demo_shows_a_contact_sheet(made: Path) -> None:
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
 
 
+@pytest.mark.slow
 def test_whole_demo_run_again_changes_nothing(made: Path) -> None:
     before = whole(made / "patches")
     assert main(["demo", "--out", str(made)]) == 0

@@ -57,6 +57,7 @@ def test_the_demo_prints_what_documents_show(document: str, after_the_demo: Path
     assert [line for line in lines(block) if line not in printed] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("document", "line", "text"), every("python"))
 def test_snippets_run_and_print_what_they_say(
     document: str, line: int, text: str, after_the_demo: Path, monkeypatch: pytest.MonkeyPatch

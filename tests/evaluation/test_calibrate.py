@@ -60,6 +60,7 @@ def test_the_cuts_are_the_best_of_the_calibration_split(run: Path, target: Patch
         assert cut.low <= cut.value <= cut.high
 
 
+@pytest.mark.slow
 def test_the_test_split_is_never_looked_at(run: Path, target: PatchSet, tmp_path: Path) -> None:
     """Neither by choice, nor in passing: what it holds changes nothing."""
     with pytest.raises(PixqError, match="never chosen on the test split"):

@@ -86,6 +86,7 @@ def test_numbers_are_those_of_scikit_learn(calibrated: Path, target: PatchSet, f
     assert own.groups == len({test.images[i]["group"] for i in test.records.image.tolist()})
 
 
+@pytest.mark.slow
 def test_rivals_have_the_same_chances(target: PatchSet, found: EvaluationFile) -> None:
     """Cuts from the validation split, never from what is evaluated."""
     base, test = target.select(split="validation"), target.select(split="test")
@@ -223,6 +224,7 @@ def test_groups_that_say_little_are_told(own: Path, target: PatchSet, levels: Pa
     assert {name for name in NAMES if f"no patch of the test split is {name}" in told} == absent
 
 
+@pytest.mark.slow
 def test_a_calibration_set_that_is_gone_leaves_no_rivals(own: Path, levels: PatchSet) -> None:
     path = own / "calibration.json"
     path.write_text(path.read_text().replace(str(Path("target")), "moved"))

@@ -115,6 +115,7 @@ def test_every_metric_is_here() -> None:
     assert BASELINES.keys() <= METRICS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_flat_dark_bright_and_opposite_images(metric: str) -> None:
     tested, drawn = METRICS[metric], images(side_of(metric))

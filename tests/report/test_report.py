@@ -27,6 +27,7 @@ from support.report_runs import Made, page, text
 # What it says.
 
 
+@pytest.mark.slow
 def test_a_run_alone_says_what_to_do_next(run: Path) -> None:
     said = text(page(run))
     assert "tiny on jianjin008" in said

@@ -230,6 +230,7 @@ def test_the_sigmoid_of_great_numbers() -> None:
 # Whole images.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("stride", [7, 20])
 def test_a_map_is_of_each_patch_alone(
@@ -295,6 +296,7 @@ def test_no_corner_is_no_score(name: str, run_of: Callable[[str], Path]) -> None
         assert column.shape == (0,)
 
 
+@pytest.mark.slow
 def test_a_file_of_other_weights_is_refused(exported: Callable[[str], Path], tiny: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(exported("residual"), tmp_path / "run"))
     shutil.copy(exported("learned") / ONNX, run / ONNX)

@@ -436,6 +436,7 @@ def line(epoch: int, train: float | None, validation: float, srcc: float | None)
     return {"epoch": epoch, "train": None if train is None else {"loss": train}, "validation": values}
 
 
+@pytest.mark.slow
 def test_curves_show_what_was_measured() -> None:
     metrics = [line(0, None, 0.5, None), line(1, 0.4, 0.3, 0.2), line(2, 0.2, 0.25, 0.6)]
     figure = draw(metrics, best=2)

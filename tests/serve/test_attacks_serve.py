@@ -39,6 +39,7 @@ def test_connections_are_limited_per_address_and_in_total() -> None:
         slow_clients.check_total(service.port, "/api/model")
 
 
+@pytest.mark.slow
 def test_who_does_not_read_a_response_is_cut_off() -> None:
     size = 64 << 20
 
@@ -94,6 +95,7 @@ def test_a_closed_connection_whose_last_bytes_are_not_read_ends(closed_by: str) 
     asyncio.run(connection())
 
 
+@pytest.mark.slow
 def test_a_body_that_comes_byte_by_byte_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte arrives in time, but all of them together don't."""
     monkeypatch.setattr(bodies, "PATIENCE", 0.5)
@@ -109,6 +111,7 @@ def test_a_body_that_comes_byte_by_byte_is_ended(monkeypatch: pytest.MonkeyPatch
         assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_a_body_has_a_last_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "LONGEST", 0.3)
     deadlines = slow_clients.DEADLINES

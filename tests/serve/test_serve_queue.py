@@ -110,6 +110,7 @@ def test_an_interruption_gives_up_what_is_scored_and_is_quiet() -> None:
     assert "shutting down" in found[0].json["error"]
 
 
+@pytest.mark.slow
 def test_the_end_of_the_service_ends_its_work() -> None:
     judge = serving.Waiting()
     with serving.running(judge) as service:

@@ -162,6 +162,7 @@ def test_a_file_that_is_too_large_is_named(strict: Service) -> None:
     refused(strict.post(given), 422, "right.png: is not a PNG", image="distorted")
 
 
+@pytest.mark.slow
 def test_too_much_by_its_own_word_is_not_read(strict: Service) -> None:
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as client:
         client.sendall(head(strict, "Content-Length: 99999999999"))
@@ -171,6 +172,7 @@ def test_too_much_by_its_own_word_is_not_read(strict: Service) -> None:
     assert "the upload is larger" in json.loads(body)["error"]
 
 
+@pytest.mark.slow
 def test_too_much_without_a_word_is_counted(strict: Service) -> None:
     """Chunked, without an end, and with a part that is known: it is cut off."""
     start = body_of(NAMED.format("reference"), end="")[:-2]
@@ -190,6 +192,7 @@ def test_other_parts_count_as_well(strict: Service) -> None:
     refused(found, 413, "the upload is larger")
 
 
+@pytest.mark.slow
 def test_what_is_no_part_counts_without_a_word_too(strict: Service) -> None:
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as client:
         client.sendall(head(strict, "Transfer-Encoding: chunked"))
@@ -200,6 +203,7 @@ def test_what_is_no_part_counts_without_a_word_too(strict: Service) -> None:
     assert "the upload is larger" in json.loads(body)["error"]
 
 
+@pytest.mark.slow
 def test_a_client_that_says_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch, strict: Service) -> None:
     monkeypatch.setattr(bodies, "PATIENCE", 0.2)
     with socket.create_connection(("127.0.0.1", strict.port), timeout=30) as client:

@@ -57,6 +57,7 @@ def test_sigma_scales_by_width_and_height_apart(size: tuple[int, int]) -> None:
         assert len(at([(height / 2 + share * 70 * height / 480, width / 2)], 12, truth, size).matched) == near
 
 
+@pytest.mark.slow
 @given(points, points, st.sampled_from([(640, 480), (320, 600)]))
 def test_the_order_of_points_does_not_matter(clicks: list, truth: list, size: tuple[int, int]) -> None:
     expected = len(at(clicks, 12, truth, size).matched)

@@ -111,6 +111,7 @@ def test_norm_gives_the_target_the_contrast_of_the_source(
     assert changed == {"channels.scale", "channels.shift"}
 
 
+@pytest.mark.slow
 def test_norm_keeps_equal_what_is_equal(runs: dict[str, Path], target: PatchSet, tmp_path: Path) -> None:
     adapt(runs["regression"], target, "norm", tmp_path / "run")
     same = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3), dtype=np.uint8))
