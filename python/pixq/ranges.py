@@ -10,9 +10,11 @@ from typing import TypeVar
 from pixq.errors import PixqError
 
 __all__ = [
+    "AMBIENT",
     "BATCH",
     "COST",
     "COUNT",
+    "DIAGONAL",
     "FOLDS",
     "FRAME",
     "GREY_LEVELS",
@@ -24,15 +26,19 @@ __all__ = [
     "MEMORY",
     "PATCHES_PER_IMAGE",
     "PATCH_SIZE",
+    "PEAK_LUMINANCE",
     "PIXELS_PER_DEGREE",
     "PORT",
     "PROBABILITY",
     "RESAMPLES",
+    "SCREEN_PIXELS",
     "SEED",
     "SHARE",
     "SPREAD",
     "STRIDE",
     "THREADS",
+    "VIEWING_DISTANCE",
+    "VIEWING_PPD",
     "NumberRange",
     "whole",
 ]
@@ -175,3 +181,15 @@ INTERVAL_WIDTH = NumberRange(0, 1000, open_low=True)
 SPREAD = NumberRange(0, 100)
 #: Items of anything that a user asks for one by one, such as places in an image or crops of it.
 COUNT = whole(1, 100_000)
+#: Pixels per degree at which somebody looks at an image.
+VIEWING_PPD = NumberRange(5, 500)
+#: Metres from an eye to a screen.
+VIEWING_DISTANCE = NumberRange(0.05, 100)
+#: Metres from corner to corner of a screen: 1 to 1000 inches.
+DIAGONAL = NumberRange(0.0254, 25.4)
+#: Columns or rows of a screen.
+SCREEN_PIXELS = whole(100, 100_000)
+#: Luminance of white on a screen, in cd/m2.
+PEAK_LUMINANCE = NumberRange(1, 10_000)
+#: Light that falls on a screen, in lux.
+AMBIENT = NumberRange(0, 100_000)

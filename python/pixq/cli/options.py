@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
 from pixq.ranges import whole
 from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
+from pixq.viewing import ViewingConditions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AS_DECLARED",
     "AS_SHOWN",
+    "AT_A_DESK",
     "EVERYTHING",
     "NAMED",
     "ON_BACKGROUNDS",
@@ -34,6 +36,7 @@ __all__ = [
     "ImageOptions",
     "PairOptions",
     "Selection",
+    "ViewingOptions",
     "explain_target",
     "save_picture",
     "shares",
@@ -156,6 +159,47 @@ class PairOptions:
             "frame": self.frame,
         }
 
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ViewingOptions:
+    """How images are looked at. Default: a 24-inch full-HD display at 60 cm, 200 cd/m2, in an office of 250 lux.
+
+    Parameters
+    ----------
+    ppd
+        Pixels per degree of visual angle, instead of a display and a distance.
+    display
+        Size and resolution of the display, like 27in-1440p or 13in-2560x1600.
+    distance
+        Distance from the eye to the display, like 60cm or 24in.
+    peak_luminance
+        Luminance of white on the display, in cd/m2.
+    ambient
+        Light of the room that falls on the display, in lux.
+    """
+
+    ppd: Annotated[float | None, number_in(ranges.VIEWING_PPD)] = None
+    display: str | None = None
+    distance: str | None = None
+    peak_luminance: Annotated[float | None, number_in(ranges.PEAK_LUMINANCE)] = None
+    ambient: Annotated[float | None, number_in(ranges.AMBIENT)] = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The options that were given."""
+        return tuple(
+            "--" + field.name.replace("_", "-") for field in fields(self) if getattr(self, field.name) is not None
+        )
+
+    @property
+    def conditions(self) -> ViewingConditions:
+        """The same options in the form that the library takes."""
+        return ViewingConditions.of(self.ppd, self.display, self.distance, self.peak_luminance, self.ambient)
+
+
+#: Nothing is said about how images are looked at.
+AT_A_DESK = ViewingOptions()
 
 #: Colours are converted, and transparent pixels refused.
 AS_SHOWN = ImageOptions()
