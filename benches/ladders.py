@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import convolve, gaussian_filter
+from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
 
 import pixq
@@ -120,50 +120,6 @@ def difference(reference: Image, distorted: Image) -> Values:
     return -np.abs(reference.astype(np.float64) - distorted).mean(axis=2)
 
 
-def gcs(reference: Image, distorted: Image) -> Values:
-    """The gradient-chromaticity similarity of Nafchi et al. 2016, equations 3 to 9, whose deviation MDSI pools.
-
-    Of images that are averaged over f x f pixels, f = the shorter side / 256, rounded.
-    """
-    factor = max(1, round(min(reference.shape[:2]) / 256))
-    lhm = []
-    for image in (reference, distorted):
-        before, after = (factor - 1) // 2, factor // 2
-        padded = np.pad(image.astype(np.float64), ((before, after), (before, after), (0, 0)))
-        rows, columns = (side // factor for side in padded.shape[:2])
-        boxes = padded[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor, 3)
-        matrix = np.array([[0.2989, 0.587, 0.114], [0.3, 0.04, -0.35], [0.34, -0.6, 0.17]])
-        lhm.append(boxes.mean(axis=(1, 3)) @ matrix.T)
-
-    def gradient(luma: Values) -> Values:
-        prewitt = np.array([[-1, 0, 1]] * 3) / 3
-        return np.hypot(*(convolve(luma, kernel, mode="constant") for kernel in (prewitt, prewitt.T)))
-
-    def alike(a: Values, b: Values, constant: float) -> Values:
-        return (2 * a * b + constant) / (a**2 + b**2 + constant)
-
-    r, d = lhm
-    both = gradient((r[..., 0] + d[..., 0]) / 2)
-    r_gradient, d_gradient = gradient(r[..., 0]), gradient(d[..., 0])
-    gradients = alike(r_gradient, d_gradient, 140) + alike(r_gradient, both, 55) - alike(d_gradient, both, 55)
-    r, d = r[..., 1:], d[..., 1:]
-    chroma = (2 * (r * d).sum(axis=2) + 550) / ((r**2).sum(axis=2) + (d**2).sum(axis=2) + 550)
-    return 0.6 * gradients + 0.4 * chroma
-
-
-def mdsi(similarity: Values) -> float:
-    """MDSI of its map: the mean deviation of fourth roots, which are complex where the similarity is below 0."""
-    roots = similarity.astype(complex) ** 0.25
-    return float(np.abs(roots - roots.mean()).mean() ** 0.25)
-
-
-def whole(values: Values, shape: tuple[int, int]) -> Values:
-    """Boxes of pixels as the pixels of the image, the last of a side repeated where they are too few."""
-    factor = max(1, round(min(shape) / 256))
-    pixels = values.repeat(factor, axis=0).repeat(factor, axis=1)[: shape[0], : shape[1]]
-    return np.pad(pixels, [(0, side - own) for side, own in zip(shape, pixels.shape, strict=True)], mode="edge")
-
-
 def smoothed(values: Values) -> Values:
     """Means under the Gaussian of `critical_map`, of what lies in the image."""
     sigma = DEGREE / (2 * np.sqrt(2 * np.log(2)))
@@ -197,10 +153,6 @@ def looked_at(truth: GroundTruth, scorer: pixq.Scorer) -> Looked:
     level = min(truth.ladder.levels, key=lambda each: (abs(each.level - middle), each.level))
     reference, distorted = load_pixels(truth.ladder.reference), load_pixels(level.path)
     found = scorer.map(reference, distorted)
-    similarity = gcs(reference, distorted)
-    piqs = BASELINES["mdsi"].score(reference, distorted)
-    if abs(mdsi(similarity) - piqs) > 1e-3:
-        raise SystemExit(f"{level.path}: MDSI of the map is {mdsi(similarity):.5f}, that of piq {piqs:.5f}")
     ys, xs = np.mgrid[: found.grid.height, : found.grid.width]
     critical = np.zeros(reference.shape[:2], bool)
     for y, x in truth.points or ():
@@ -209,7 +161,7 @@ def looked_at(truth: GroundTruth, scorer: pixq.Scorer) -> Looked:
         "critical_map": lambda: by_pixel(found, critical_map(found)),
         "not smoothed": lambda: by_pixel(found, critical_map(found, degree=0.0)),
         "|difference|": lambda: smoothed(difference(reference, distorted)),
-        "MDSI's map": lambda: smoothed(whole(similarity, reference.shape[:2])),
+        "MDSI's map": lambda: smoothed(-BASELINES["mdsi"].map(reference, distorted)),
     }
     return Looked(
         truth.ladder.name, truth.codec, level.level, {name: auc(make(), critical) for name, make in maps.items()}

@@ -210,16 +210,13 @@ class ViewingConditions:
         >>> ViewingConditions.of(ppd=60).pixels_per_degree
         60
         """
-        light = {
-            name: value
-            for name, value in (("peak_luminance", peak_luminance), ("ambient", ambient))
-            if value is not None
-        }
+        peak_luminance = cls.peak_luminance if peak_luminance is None else peak_luminance
+        ambient = cls.ambient if ambient is None else ambient
         if ppd is not None:
             for option, value in (("--display", display), ("--distance", distance)):
                 if value is not None:
                     raise PixqError(f"--ppd and {option} both say how large pixels are; remove one of them")
-            return cls(ppd, **light)
+            return cls(ppd, peak_luminance, ambient)
         name, far = display or DEFAULT_DISPLAY, parse_distance(distance or DEFAULT_DISTANCE)
         pixels = Display.parse(name).pixels_per_degree(far)
         if pixels not in ranges.VIEWING_PPD:
@@ -227,7 +224,7 @@ class ViewingConditions:
                 f"--display {name} at a --distance of {far:g} m has {pixels:.3g} pixels per degree; choose them so "
                 f"that it has {str(ranges.VIEWING_PPD)[9:]}"
             )
-        return cls(pixels, **light, display=name.strip().lower(), distance=far)
+        return cls(pixels, peak_luminance, ambient, name.strip().lower(), far)
 
     @property
     def black_luminance(self) -> float:

@@ -26,8 +26,8 @@ from pixq.patches.store import PatchSet
 from support import trees
 from support.built import make, make_small
 
-OF_PIQ = ("ssim", "mdsi", "vsi", "gmsd")
-METRICS = ("psnr", "roi_psnr", "ssim", "mdsi", "vsi", "gmsd")
+OF_PIQ = ("ssim", "mdsi", "vsi", "gmsd", "haarpsi")
+METRICS = ("psnr", "roi_psnr", "ssim", "mdsi", "vsi", "gmsd", "haarpsi")
 #: As the papers define them, not as pixq does.
 FALLS = ("mdsi", "gmsd")
 

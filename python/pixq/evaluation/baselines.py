@@ -2,246 +2,66 @@
 
 To add a metric, add an entry: `pixq evaluate`, its help and its messages read them from here.
 
-PSNR comes from pixq's core, SSIM and MS-SSIM from `pixq.evaluation.ssim`; the others come from piq, on RGB in 0..1, and
-need `pip install 'pixq[baselines]'`. A score is what its paper defines, and may decrease as quality increases: only
-`Baseline.higher_is_better` says so, and `oriented` flips the signs accordingly.
+PSNR comes from pixq's core, SSIM and MS-SSIM from `pixq.evaluation.ssim`, those from FSIM to GMSD from piq, on RGB in
+0..1 (`pip install 'pixq[baselines]'`), and ColorVideoVDP, butteraugli, SSIMULACRA2 and FLIP from their authors' or
+others' programs (`pip install 'pixq[rivals]'`). A score is what its paper defines, and may decrease as quality
+increases: only `Baseline.higher_is_better` says so, and `oriented` flips the signs accordingly.
 
-Precision: float64. In float32, SSIM reached 1.0005 for flat patches, and MDSI was off by 60 % for bright ones. VSI
-alone is computed in float32 on a CPU, where it takes less than half the time and differs from float64 by at most 3e-5,
-and that only in patches of nearly one colour. On CUDA it is float64 too, since float32 convolutions may be rounded to
-the 10 bits of TF32 there, depending on the settings of the process.
+Some metrics see images as people do, on a display and from a distance: see `Baseline.viewing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixq._core import fuse, psnr
 from pixq.errors import PixqError, unknown
-from pixq.evaluation.ssim import ms_ssim, ssim
+from pixq.evaluation.baseline import AT_A_DESK, Baseline, Image, Scores
+from pixq.evaluation.display_metrics import (
+    BUTTERAUGLI,
+    butteraugli,
+    butteraugli_map,
+    colorvideovdp,
+    colorvideovdp_map,
+    flip,
+    flip_map,
+    single,
+    ssimulacra2,
+)
+from pixq.evaluation.piq_metrics import gmsd_map, gradient_similarity, mdsi_map, piq_metric
+from pixq.evaluation.ssim import ms_ssim, ssim, ssim_map
 from pixq.io.atomic import checksum
 from pixq.io.images import read_pixels, to_8_bits
-from pixq.io.optional import require
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
+from pixq.viewing import ViewingConditions
 
 __all__ = ["BASELINES", "Baseline", "baseline", "baseline_scores", "gradient_similarity", "oriented"]
 
-Image = NDArray[np.uint8]
-Scores = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Baseline:
-    """A full-reference image metric.
-
-    Parameters
-    ----------
-    name
-        The name that options and files use.
-    title
-        The name that tables and sentences use.
-    higher_is_better
-        Whether the score increases with quality.
-    min_size
-        The shortest side, in pixels, at which the metric's filters fit into the image.
-    source
-        The paper that defines it.
-    measure
-        `measure(reference, distorted, device)` computes the scores (n,) of contiguous images (n, height, width, 3).
-        `score` and `score_many` check them first.
-    batch
-        How many small images to measure at a time; larger batches are not faster, and take more memory.
-    rival
-        Whether `pixq evaluate` compares models with it on patches: by default, on request, or never.
-    needs
-        The optional package that `measure` needs, if any.
-    """
-
-    name: str
-    title: str
-    higher_is_better: bool
-    min_size: int
-    source: str
-    measure: Callable[[Image, Image, str], Scores]
-    batch: int = 64
-    rival: Literal["by default", "on request", "never"] = "by default"
-    needs: str | None = "piq"
-
-    def score(self, reference: Image, distorted: Image, *, device: str = "cpu") -> float:
-        """Compute the score of a distorted image, as the metric defines it.
-
-        Parameters
-        ----------
-        reference, distorted
-            uint8 RGB of shape (height, width, 3).
-        device
-            A torch device, such as `cuda`, for the metrics that need torch.
-
-        Raises
-        ------
-        PixqError
-            If the images are smaller than `min_size`, or piq or the device is not available.
-        ValueError, TypeError
-            If the images differ in shape, or are not uint8 RGB.
-
-        Examples
-        --------
-        >>> grey = np.full((20, 20, 3), 100, dtype=np.uint8)
-        >>> round(BASELINES["psnr"].score(grey, grey + np.uint8(5)), 2)
-        34.15
-        >>> BASELINES["psnr"].score(grey, grey)
-        inf
-        """
-        self._check(reference, distorted, "(height, width, 3)")
-        # Neither the core nor torch accepts every view of an array.
-        pair = np.ascontiguousarray(reference[None]), np.ascontiguousarray(distorted[None])
-        return float(self.measure(*pair, device)[0])
-
-    def score_many(self, reference: Image, distorted: Image, *, device: str = "cpu") -> Scores:
-        """Compute the scores of images of one size, such as patches, in batches.
-
-        Parameters
-        ----------
-        reference, distorted
-            uint8 RGB of shape (n, height, width, 3).
-        device
-            A torch device.
-
-        Returns
-        -------
-        ndarray
-            float64 (n,), as the metric defines its score; rounding may differ from `score` by 1e-5.
-
-        Raises
-        ------
-        PixqError, ValueError, TypeError
-            As in `score`.
-
-        Examples
-        --------
-        >>> black, white = np.zeros((2, 20, 20, 3), dtype=np.uint8), np.full((2, 20, 20, 3), 255, dtype=np.uint8)
-        >>> BASELINES["psnr"].score_many(black, white).tolist()
-        [0.0, 0.0]
-        """
-        self._check(reference, distorted, "(n, height, width, 3)")
-        scores = np.empty(len(reference))
-        for first in range(0, len(reference), self.batch):
-            part = slice(first, first + self.batch)
-            pair = np.ascontiguousarray(reference[part]), np.ascontiguousarray(distorted[part])
-            scores[part] = self.measure(*pair, device)
-        return scores
-
-    def _check(self, reference: Image, distorted: Image, shape: str) -> None:
-        for name, image in (("reference", reference), ("distorted", distorted)):
-            if image.dtype != np.uint8:
-                raise TypeError(f"{name!r} has dtype {image.dtype}; expected uint8")
-            if image.ndim != shape.count(",") + 1 or image.shape[-1] != 3:
-                raise ValueError(f"{name!r} has shape {image.shape}; expected {shape}")
-        if reference.shape != distorted.shape:
-            raise ValueError(
-                f"'reference' has shape {reference.shape} and 'distorted' {distorted.shape}; expected the same shape"
-            )
-        self.check_size("the image", reference.shape[-3], reference.shape[-2])
-
-    def check_size(self, what: object, height: int, width: int) -> None:
-        """Raise a `PixqError` that names `what` unless an image of `height` x `width` pixels is large enough."""
-        if min(height, width) < self.min_size:
-            raise PixqError(
-                f"{what}: is {width}x{height} pixels, but {self.title} needs at least {self.min_size} on each side; "
-                f"leave out {self.name}"
-            )
-
-
-def _psnr(reference: Image, distorted: Image, device: str) -> Scores:
+def _psnr(reference: Image, distorted: Image, device: str, viewing: ViewingConditions) -> Scores:
     return np.asarray(psnr(reference, distorted), dtype=np.float64)
 
 
-def _numpy(function: Callable[[Image, Image], Scores]) -> Callable[[Image, Image, str], Scores]:
-    """Wrap a function that doesn't use torch."""
+def _squared_error(reference: Image, distorted: Image, device: str, viewing: ViewingConditions) -> Scores:
+    """The mean over the channels, whose mean over the pixels PSNR is made of."""
+    errors: Scores = np.square(reference.astype(np.float64) - distorted).mean(axis=2)
+    return errors
 
-    def measure(reference: Image, distorted: Image, device: str) -> Scores:
+
+def _numpy(function: Callable[[Image, Image], Scores]) -> Callable[[Image, Image, str, ViewingConditions], Scores]:
+    """Wrap a function that neither uses torch nor depends on viewing conditions."""
+
+    def measure(reference: Image, distorted: Image, device: str, viewing: ViewingConditions) -> Scores:
         return function(reference, distorted)
 
     return measure
-
-
-def _piq(function: str, *, single: bool = False, most: float = np.inf) -> Callable[[Image, Image, str], Scores]:
-    """Wrap piq's function of this name for arrays of images: in float32 on a CPU if `single`, and at most `most`."""
-
-    def measure(reference: Image, distorted: Image, device: str) -> Scores:
-        torch, piq = require("torch", extra="baselines"), require("piq")
-        # piq takes the distorted image first, which matters because MDSI is not symmetric.
-        pair = (_planes(torch, images, device, single) for images in (distorted, reference))
-        with torch.inference_mode():
-            # Rounding may take a sum of shares above their bound.
-            return np.minimum(_array(getattr(piq, function)(*pair, data_range=1.0, reduction="none")), most)
-
-    return measure
-
-
-def gradient_similarity(reference: Image, distorted: Image, device: str = "cpu") -> Scores:
-    """Compute the mean gradient magnitude similarity of images: float64 (n,), up to 1, higher for better images.
-
-    GMSD is the standard deviation of the same similarity; its paper calls the mean GMSM. Like GMSD, it is computed on
-    BT.601 luma at half the size.
-
-    Parameters
-    ----------
-    reference, distorted
-        uint8 RGB of shape (n, height, width, 3), sides even.
-    device
-        A torch device.
-
-    Raises
-    ------
-    PixqError
-        If piq or the device is not available.
-    """
-    torch, piq = require("torch", extra="baselines"), require("piq")
-
-    def gradients(images: Image) -> Any:
-        luma = piq.functional.rgb2yiq(_planes(torch, images, device))[:, :1]
-        prewitt = piq.functional.prewitt_filter(dtype=luma.dtype, device=luma.device)
-        kernels = torch.stack([prewitt, prewitt.transpose(-1, -2)])
-        return piq.functional.gradient_map(torch.nn.functional.avg_pool2d(luma, 2), kernels)
-
-    with torch.inference_mode():
-        pair = gradients(reference), gradients(distorted)
-        similarity = _array(piq.functional.similarity_map(*pair, constant=170 / 255**2).mean(dim=(1, 2, 3)))
-        return np.minimum(similarity, 1.0)
-
-
-def _planes(torch: Any, images: Image, device: str, single: bool = False) -> Any:
-    """Convert images to what piq takes: (n, 3, height, width), 0 to 1; float32 on a CPU if `single`, else float64."""
-    place = _device(torch, device)
-    kind = torch.float32 if single and place.type == "cpu" else torch.float64
-    # Copied, because torch warns about read-only arrays.
-    return torch.from_numpy(images.copy()).to(place).permute(0, 3, 1, 2).to(kind) / 255
-
-
-def _array(tensor: Any) -> Scores:
-    scores: Scores = tensor.double().cpu().numpy()
-    return scores
-
-
-def _device(torch: Any, name: str) -> Any:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    # Torch raises AssertionError for a device that it was built without.
-    except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or ["no reason is given"])[0].rstrip(".")
-        raise PixqError(f"device {name}: torch can't use it here ({reason}); use cpu or another device") from None
-    return device
 
 
 BASELINES: Mapping[str, Baseline] = MappingProxyType(
@@ -253,9 +73,10 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 "PSNR",
                 True,
                 1,
-                "10 log10(255^2 / MSE) over all samples of the RGB image, in dB",
+                "10 log10(255^2 / MSE) over all samples of the RGB image, in dB; its map is the squared error",
                 _psnr,
                 needs=None,
+                measure_map=_squared_error,
             ),
             Baseline(
                 "ssim",
@@ -263,9 +84,10 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 True,
                 11,
                 "Wang, Bovik, Sheikh and Simoncelli, IEEE TIP 13(4), 2004; mean over R, G and B, after averaging "
-                "f x f pixels, f = the shorter side / 256, rounded, as its authors suggest",
+                "f x f pixels, f = the shorter side / 256, rounded, as its authors suggest; its map is 1 - SSIM",
                 _numpy(ssim),
                 needs=None,
+                measure_map=_numpy(ssim_map),
             ),
             Baseline(
                 "ms_ssim",
@@ -285,8 +107,9 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 False,
                 3,
                 "Ziaei Nafchi, Shahkolaei, Hedjam and Cheriet, IEEE Access 4, 2016; gradients and chromaticity "
-                "combined by their sum",
-                _piq("mdsi"),
+                "combined by their sum; its map is 1 - similarity",
+                piq_metric("mdsi"),
+                measure_map=mdsi_map,
             ),
             # It resizes each image to 256x256 pixels for its saliency: four of them fill a core's cache.
             Baseline(
@@ -295,7 +118,7 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 True,
                 3,
                 "Zhang, Shen and Li, IEEE TIP 23(10), 2014",
-                _piq("vsi", single=True, most=1.0),
+                piq_metric("vsi", single=True, most=1.0),
                 batch=4,
             ),
             Baseline(
@@ -303,9 +126,79 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 "GMSD",
                 False,
                 6,
-                "Xue, Zhang, Mou and Bovik, IEEE TIP 23(2), 2014; on BT.601 luma",
-                _piq("gmsd"),
+                "Xue, Zhang, Mou and Bovik, IEEE TIP 23(2), 2014; on BT.601 luma; its map is 1 - similarity",
+                piq_metric("gmsd"),
                 rival="on request",
+                measure_map=gmsd_map,
+            ),
+            Baseline(
+                "fsim",
+                "FSIM",
+                True,
+                3,
+                "Zhang, Zhang, Mou and Zhang, IEEE TIP 20(8), 2011; FSIMc, with colour; 1 for images without any "
+                "structure, for which it is undefined",
+                piq_metric("fsim", most=1.0),
+                # Its wavelets are up to 48 pixels long.
+                rival="never",
+            ),
+            Baseline(
+                "haarpsi",
+                "HaarPSI",
+                True,
+                16,
+                "Reisenhofer, Bosse, Kutyniok and Wiegand, Signal Processing: Image Communication 61, 2018",
+                piq_metric("haarpsi", most=1.0),
+                rival="on request",
+            ),
+            Baseline(
+                "colorvideovdp",
+                "ColorVideoVDP",
+                True,
+                8,
+                "Mantiuk, Hanji, Ashraf, Asano and Chapiro, ACM Transactions on Graphics 43(4), 2024; in JOD, 10 if "
+                "nobody sees a difference; its map is its raw heat map",
+                single(colorvideovdp),
+                rival="never",
+                needs="pycvvdp",
+                measure_map=colorvideovdp_map,
+                viewing=("pixels_per_degree", "peak_luminance", "ambient"),
+            ),
+            Baseline(
+                "butteraugli",
+                "butteraugli",
+                False,
+                8,
+                "Alakuijala, Obryk, Stoliarchuk, Szabadka, Vandevenne and Wassenberg, arXiv:1703.04421, 2017; the "
+                "3-norm of libjxl's, whose map is the distance",
+                single(butteraugli),
+                rival="never",
+                needs=BUTTERAUGLI,
+                measure_map=butteraugli_map,
+                viewing=("peak_luminance",),
+            ),
+            Baseline(
+                "ssimulacra2",
+                "SSIMULACRA2",
+                True,
+                8,
+                "Sneyers, Cloudinary, 2023, https://github.com/cloudinary/ssimulacra2",
+                single(ssimulacra2),
+                rival="never",
+                needs="ssimulacra2",
+            ),
+            Baseline(
+                "flip",
+                "FLIP",
+                False,
+                1,
+                "Andersson, Nilsson, Akenine-Moller, Oskarsson, Astrom and Fairchild, Proceedings of the ACM on "
+                "Computer Graphics 3(2), 2020; the mean of its error map",
+                single(flip),
+                rival="never",
+                needs="flip_evaluator",
+                measure_map=flip_map,
+                viewing=("pixels_per_degree",),
             ),
         )
     }
@@ -337,6 +230,9 @@ def baseline_scores(
     names: Iterable[str] = tuple(BASELINES),
     device: str = "cpu",
     on_progress: ProgressCallback = ignore_progress,
+    *,
+    viewing: ViewingConditions = AT_A_DESK,
+    rows: Sequence[int] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Score the whole images that a patch set was cut from.
 
@@ -346,7 +242,7 @@ def baseline_scores(
     Parameters
     ----------
     patches
-        The patch set. All of its images are scored, even if it is a selection.
+        The patch set.
     root
         The folder of the dataset that it was built from.
     names
@@ -355,17 +251,22 @@ def baseline_scores(
         A torch device.
     on_progress
         Called with the number of images scored so far.
+    viewing
+        How the images are looked at, for the metrics that depend on it.
+    rows
+        Which of `patches.images` to score; by default all of them, even if `patches` is a selection.
 
     Returns
     -------
     dict
-        For each name, float64 (images,) in the order of `patches.images`, as the metric defines its score (see
+        For each name, float64 (images,) in the order of `rows`, as the metric defines its score (see
         `oriented`). The PSNR of identical images is infinite.
 
     Raises
     ------
     PixqError
-        If a file is missing or has changed, an image is too small for a metric, or piq or the device is not available.
+        If a file is missing or has changed, an image is too small for a metric, or what a metric needs or the device
+        is not available.
 
     Examples
     --------
@@ -385,27 +286,25 @@ def baseline_scores(
     if not chosen:
         raise PixqError(f"no baseline is given; choose from {', '.join(BASELINES)}")
     # Mistakes that can be found without reading a file are reported before reading one.
-    for image in patches.images:
+    chosen_rows = range(len(patches.images)) if rows is None else rows
+    for row in chosen_rows:
+        image = patches.images[row]
         for metric in chosen:
             metric.check_size(root / image["distorted"], image["height"], image["width"])
-    packages = [metric.needs for metric in chosen if metric.needs is not None]
-    if packages:
-        torch = require("torch", extra="baselines")
-        for package in packages:
-            require(package)
-        _device(torch, device)
-    scores = {metric.name: np.empty(len(patches.images)) for metric in chosen}
+    for metric in chosen:
+        metric.check_available(device)
+    scores = {metric.name: np.empty(len(chosen_rows)) for metric in chosen}
     # Sorted by reference, so that only one reference is in memory at a time.
-    order = sorted(range(len(patches.images)), key=lambda row: patches.images[row]["reference"])
+    order = sorted(enumerate(chosen_rows), key=lambda place: patches.images[place[1]]["reference"])
     reference_file, reference = "", np.empty((0, 0, 3), dtype=np.uint8)
-    for done, row in enumerate(order, start=1):
+    for done, (place, row) in enumerate(order, start=1):
         image = patches.images[row]
         if image["reference"] != reference_file:
             reference_file = image["reference"]
             reference = _read(patches, root, image, reference_file, image["reference_blake3"])
         distorted = _distorted(patches, root, image)
         for metric in chosen:
-            scores[metric.name][row] = metric.score(reference, distorted, device=device)
+            scores[metric.name][place] = metric.score(reference, distorted, device=device, viewing=viewing)
         on_progress("scoring images", done, len(order))
     return scores
 

@@ -12,10 +12,12 @@ So a score is never above 1, is 1 for identical images, and stays the same when 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ms_ssim", "ssim"]
+__all__ = ["enlarged", "ms_ssim", "ssim", "ssim_map"]
 
 Images = NDArray[np.uint8]
 Planes = NDArray[np.float64]
@@ -50,12 +52,46 @@ def ssim(reference: Images, distorted: Images) -> Scores:
     >>> ssim(white, white).tolist(), ssim(white, white - np.uint8(1)).round(6).tolist()
     ([1.0], [0.999992])
     """
-    factor = max(1, round(min(reference.shape[1:3]) / 256))
-    scores = [
-        _similarities(_averaged(reference[..., channel], factor), _averaged(distorted[..., channel], factor))[0]
-        for channel in range(reference.shape[-1])
-    ]
-    return _mean(scores)
+    return _mean([_means(maps)[0] for maps in _channels(reference, distorted)])
+
+
+def ssim_map(reference: Images, distorted: Images) -> Planes:
+    """Compute 1 minus the SSIM around each pixel, the mean over the channels.
+
+    `ssim` is the mean over windows that lie inside the image; at the edges, the value of the nearest of them is
+    repeated. If f x f pixels are averaged first, they share a value.
+
+    Parameters
+    ----------
+    reference, distorted
+        uint8 (height, width, channels), at least 11 x 11 pixels.
+
+    Returns
+    -------
+    ndarray
+        float64 (height, width), 0 to 2.
+    """
+    whole = np.mean([maps[0][0] for maps in _channels(reference[None], distorted[None])], axis=0)
+    return 1.0 - enlarged(np.pad(whole, len(_WINDOW) - 1, mode="edge"), _factor(reference[None]), reference.shape[:2])
+
+
+def enlarged(plane: Planes, factor: int, shape: tuple[int, ...]) -> Planes:
+    """Repeat each value of a plane for `factor` x `factor` pixels, cut off or continued at the edge to fit `shape`."""
+    rows, columns = (
+        np.minimum(np.arange(side) // factor, most - 1) for side, most in zip(shape, plane.shape, strict=True)
+    )
+    return plane[np.ix_(rows, columns)]
+
+
+def _factor(images: Images) -> int:
+    return int(max(1, round(min(images.shape[1:3]) / 256)))
+
+
+def _channels(reference: Images, distorted: Images) -> Iterator[tuple[Planes, Planes]]:
+    """Yield the maps of `_similarities` of each channel, of averaged images."""
+    factor = _factor(reference)
+    for channel in range(reference.shape[-1]):
+        yield _similarities(*(_averaged(images[..., channel], factor) for images in (reference, distorted)))
 
 
 def ms_ssim(reference: Images, distorted: Images) -> Scores:
@@ -80,7 +116,7 @@ def ms_ssim(reference: Images, distorted: Images) -> Scores:
         for scale, weight in enumerate(_SCALES):
             if scale:
                 x, y = _halved(x), _halved(y)
-            whole, contrast = _similarities(x, y)
+            whole, contrast = _means(_similarities(x, y))
             score *= np.maximum(whole if scale == len(_SCALES) - 1 else contrast, 0.0) ** weight
         scores.append(score)
     return _mean(scores)
@@ -92,16 +128,21 @@ def _mean(scores: list[Scores]) -> Scores:
     return total
 
 
-def _similarities(x: Planes, y: Planes) -> tuple[Scores, Scores]:
-    """The mean SSIM of planes (n, height, width), and the mean of its factor for contrast and structure."""
+def _means(maps: tuple[Planes, Planes]) -> tuple[Scores, Scores]:
+    """The mean of each map over the windows of each image."""
+    whole, contrast = maps
+    return whole.mean(axis=(1, 2)), contrast.mean(axis=(1, 2))
+
+
+def _similarities(x: Planes, y: Planes) -> tuple[Planes, Planes]:
+    """The SSIM of planes (n, height, width) in each window, and its factor for contrast and structure."""
     mean_x, mean_y = _windows(x), _windows(y)
     squares, product = mean_x**2 + mean_y**2, np.square(mean_x - mean_y)
     # The sum of both variances, and the variance of the difference. Rounding may make that of a flat one negative.
     variances = np.maximum(_windows(x**2 + y**2) - squares, 0.0)
     unlike = np.maximum(_windows(np.square(x - y)) - product, 0.0)
     contrast = 1.0 - unlike / (variances + _C2)
-    whole = (1.0 - product / (squares + _C1)) * contrast
-    return whole.mean(axis=(1, 2)), contrast.mean(axis=(1, 2))
+    return (1.0 - product / (squares + _C1)) * contrast, contrast
 
 
 def _windows(planes: Planes) -> Planes:

@@ -20,13 +20,19 @@ _EXTRA_OF = {
     "pillow_heif": "heif",
     "pillow_jxl": "jxl",
     "piq": "baselines",
+    **dict.fromkeys(("flip_evaluator", "pycvvdp", "ssimulacra2"), "rivals"),
     "playwright": "rehearsal",
     "pyarrow": "parquet",
     "sqlalchemy": "study",
     "timm": "pretrained",
 }
 #: The name on PyPI, where it differs from the module's.
-_PACKAGE_OF = {"jwt": "PyJWT", "sklearn": "scikit-learn"}
+_PACKAGE_OF = {
+    "flip_evaluator": "flip-evaluator",
+    "jwt": "PyJWT",
+    "pycvvdp": "cvvdp",
+    "sklearn": "scikit-learn",
+}
 
 
 def require(package: str, module: str | None = None, *, extra: str | None = None) -> Any:
