@@ -84,11 +84,14 @@ def image_formats(name: str) -> list[Row]:
 
 
 def datasets(name: str) -> list[Row]:
-    """Name, title and needs of all datasets."""
+    """Name, title, needs, licence and source of all datasets."""
     from pixq.datasets import ADAPTERS
 
-    rows = [(f"`{adapter.name}`", _cell(adapter.title), _cell(adapter.needs)) for adapter in ADAPTERS.values()]
-    return [("name", "what", "on disk"), *rows]
+    rows = [
+        (f"`{adapter.name}`", *map(_cell, (adapter.title, adapter.needs, adapter.licence, adapter.citation)))
+        for adapter in ADAPTERS.values()
+    ]
+    return [("name", "what", "on disk", "licence", "cite"), *rows]
 
 
 def study_checks(name: str) -> list[Row]:

@@ -24,6 +24,7 @@ __all__ = [
     "MAX_LEVELS",
     "MAX_PIXELS",
     "MEMORY",
+    "MULTIPLE",
     "PATCHES_PER_IMAGE",
     "PATCH_SIZE",
     "PEAK_LUMINANCE",
@@ -35,6 +36,7 @@ __all__ = [
     "SEED",
     "SHARE",
     "SPREAD",
+    "STIMULUS_SIZE",
     "STRIDE",
     "THREADS",
     "VIEWING_DISTANCE",
@@ -183,6 +185,8 @@ SPREAD = NumberRange(0, 100)
 COUNT = whole(1, 100_000)
 #: Pixels per degree at which somebody looks at an image.
 VIEWING_PPD = NumberRange(5, 500)
+MULTIPLE = NumberRange(0, 1000)
+STIMULUS_SIZE = whole(60, 8192)
 #: Metres from an eye to a screen.
 VIEWING_DISTANCE = NumberRange(0.05, 100)
 #: Metres from corner to corner of a screen: 1 to 1000 inches.

@@ -23,6 +23,8 @@ SCORES = {
     "kadid10k": "dmos.csv",
     "pairs": "pairs.csv",
     "triplets": "train_metadata.json",
+    **dict.fromkeys(("live", "midd-gar", "mict", "thresholds", "colour-pairs"), "labels.csv"),
+    "konjnd": "ground_truth.json",
 }
 
 
@@ -254,6 +256,15 @@ def test_a_repeated_line_is_a_duplicate_and_a_contradiction_leaves_the_image_out
         ("kadid10k", "../I01_01_01.png,I01.png,3,0.5", "which is not plain"),
         ("kadid10k", "I01_01_01.png,I01.png,3,0.5,6", "5 cells under 4 columns"),
         ("kadid10k", '"I01_01_01.png,I01.png,3,0.5', "unexpected end of data; fix the quoting"),
+        ("live", "a.png,kodim01.png,jpeg,1,113", "score 113 lies outside the scale -3 to 112"),
+        ("live", "../a.png,kodim01.png,jpeg,1,50", "which is not plain"),
+        ("live", "a.png,kodim01.png,,1,50", "the type is empty; name the distortion"),
+        ("live", "a.png,kodim01.png,jpeg,low,50", "the parameter 'low' is not a finite number"),
+        ("midd-gar", "a.png,kodim01.png,heif,1,0.5,4,10", "p_different is 0.5, but 4 of 10 people said so"),
+        ("midd-gar", "a.png,kodim01.png,heif,1,1,11,10", "p_different is 1, but 11 of 10 people said so"),
+        ("midd-gar", "a.png,kodim01.png,heif,1,0.5,5.5,10", "'5.5' is not a number of people"),
+        ("midd-gar", "a.png,kodim01.png,heif,1,0.5,0,0", "n_raters is 0"),
+        ("thresholds", "a.png,kodim01.png,gabor,-1", "score -1 lies outside the scale 0 to 1000"),
         ("pairs", ",noisy/scene1/1.png,0.5", "an empty file name"),
         ("pairs", "clean/scene1.png,,0.5", "an empty file name"),
         ("pairs", "clean/scene1.png,noisy/../../1.png,0.5", "which is not plain"),
@@ -322,7 +333,7 @@ def test_a_score_file_without_images_is_an_error(name: str, tmp_path: Path) -> N
     header = path.read_text(encoding="utf-8").split("\n")[0] if path.suffix == ".csv" else ""
     for file in (path, *tmp_path.glob("*.json")):
         file.write_text("[]" if file.suffix == ".json" else header + "\n", encoding="utf-8")
-    with pytest.raises(PixqError, match="lists no image"):
+    with pytest.raises(PixqError, match=r"lists no image|write it like"):
         datasets.index(name, tmp_path)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,60 @@ def write_triplets(root: Path, *, triplets: int = 6, test: Iterable[int] = (4, 5
     return scores
 
 
+def write_label_table(
+    root: Path, header: str, row: str, scores: Sequence[str], *, references: int = 3
+) -> dict[str, float]:
+    """A tree of `refs`, `images` and `labels.csv`, with one image of each reference per score; gives scores by image.
+
+    `row` is a line with the fields image, reference, level and score.
+    """
+    rows, given = [header], {}
+    for reference in range(1, references + 1):
+        clean = photo(reference)
+        save(root / "refs" / f"kodim{reference:02d}.png", clean)
+        for level, score in enumerate(scores, start=1):
+            name = f"kodim{reference:02d}_{level}.png"
+            save(root / "images" / name, distorted(clean, level, level))
+            rows.append(row.format(image=name, reference=f"kodim{reference:02d}.png", level=level, score=score))
+            given[name] = float(score)
+    (root / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return given
+
+
+def write_live(root: Path, **options: Any) -> dict[str, float]:
+    """LIVE as a table of labels, with scores beyond 0 and 100."""
+    header = "image,reference,type,parameter,dmos,dmos_std,origin,kodak"
+    return write_label_table(
+        root, header, "{image},{reference},jpeg,{level},{score},2.1,genuine file,5", ("-2.5", "50", "105"), **options
+    )
+
+
+def write_midd_gar(root: Path, **options: Any) -> dict[str, float]:
+    """MIDD-GAR with 10 people."""
+    header = "image,reference,codec,quality,p_different,n_different,n_raters,confident,kodak"
+    row = "{image},{reference},webpon,{level},{score},,10,1,7"
+    return write_label_table(root, header, row, ("0", "0.3", "1"), **options)
+
+
+def write_konjnd(root: Path) -> dict[str, float]:
+    """Two ladders of five levels: one whose PJND range is 98 to 100, one with the PJNDs of four people."""
+    truth = {
+        "S1": {"codec": "JPEG", "pjnd_range": [97, 99], "critical_points_yx": None},
+        "S2": {"codec": "BPG", "pjnds": [96, 97, 99, 100]},
+    }
+    shares = {"S1": (1.0, 1.0, 0.5, 0.0, 0.0), "S2": (1.0, 0.75, 0.5, 0.5, 0.25)}
+    scores = {}
+    for seed, (source, entry) in enumerate(truth.items(), start=1):
+        clean = photo(seed)
+        save(root / "images" / f"{source}.png", clean)
+        for number, share in enumerate(shares[source], start=1):
+            name = f"{source}_{entry['codec']}_{number:03d}.jpg"
+            save(root / "images" / name, distorted(clean, number, number))
+            scores[name] = share
+    (root / "ground_truth.json").write_text(json.dumps({"images": truth}), encoding="utf-8")
+    return scores
+
+
 #: Writes a small tree of each dataset.
 WRITE: dict[str, Any] = {
     "jianjin008": write_jianjin008,
@@ -186,6 +240,18 @@ WRITE: dict[str, Any] = {
     "kadid10k": write_kadid10k,
     "pairs": write_pairs,
     "triplets": write_triplets,
+    "live": write_live,
+    "midd-gar": write_midd_gar,
+    "mict": lambda root: write_label_table(
+        root, "image,reference,type,parameter,mos", "{image},{reference},JPEG,{level},{score}", ("1", "3.5", "5")
+    ),
+    "konjnd": write_konjnd,
+    "thresholds": lambda root: write_label_table(
+        root, "image,reference,stimulus,multiple,study", "{image},{reference},gabor,{score},x", ("0", "1", "4")
+    ),
+    "colour-pairs": lambda root: write_label_table(
+        root, "image,reference,set,visual_difference", "{image},{reference},witt,{score}", ("0", "0.5", "3.2")
+    ),
 }
 
 

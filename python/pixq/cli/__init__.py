@@ -51,6 +51,7 @@ VERBS = {
     "compare": "Compare runs side by side.",
     "export": "Write a patch set as PNG folders, Parquet or NumPy arrays, or a trained model as ONNX.",
     "distort": "Make a dataset with synthetic scores from your own references.",
+    "draw": "Draw a table of contrast thresholds or of colour pairs as a dataset of images.",
     "demo": "Try everything on photographs that come with pixq.",
 }
 for name, what in VERBS.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -24,7 +23,7 @@ def datasets(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
     """
     if json:
         adapters = [{key: value for key, value in vars(one).items() if key != "index"} for one in ADAPTERS.values()]
-        print(json_module.dumps([{**one, "contract": asdict(one["contract"])} for one in adapters], indent=2))
+        print(json_module.dumps([{**one, "contract": one["contract"].to_json()} for one in adapters], indent=2))
     elif sys.stdout.isatty():
         _print_table()
     else:

@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from pixq.datasets.base import Adapter, DatasetIndex, ImagePair, Problem
+from pixq.datasets.colour_pairs import COLOUR_PAIRS
 from pixq.datasets.jianjin008 import JIANJIN008
 from pixq.datasets.kadid10k import KADID10K
+from pixq.datasets.konjnd import KONJND
+from pixq.datasets.live import LIVE
+from pixq.datasets.mict import MICT
+from pixq.datasets.midd_gar import MIDD_GAR
 from pixq.datasets.pairs import PAIRS
+from pixq.datasets.thresholds import THRESHOLDS
 from pixq.datasets.tid2008 import TID2008
 from pixq.datasets.tid2013 import TID2013
 from pixq.datasets.triplets import TRIPLETS
@@ -24,6 +30,12 @@ ADAPTERS: dict[str, Adapter] = {
     "tid2008": TID2008,
     "tid2013": TID2013,
     "kadid10k": KADID10K,
+    "live": LIVE,
+    "midd-gar": MIDD_GAR,
+    "mict": MICT,
+    "konjnd": KONJND,
+    "thresholds": THRESHOLDS,
+    "colour-pairs": COLOUR_PAIRS,
     "pairs": PAIRS,
     "triplets": TRIPLETS,
 }

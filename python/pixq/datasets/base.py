@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pixq.datasets.labels import LabelContract
+from pixq.datasets.labels import LabelContract, Observers
 
 __all__ = ["Adapter", "DatasetIndex", "ImagePair", "Problem"]
 
@@ -21,7 +21,8 @@ class ImagePair:
     `blend_with` is set on the synthetic pairs of the `same_score` bucket: the distorted image is then the mean of
     `distorted` and `blend_with`, rounded half up.
     `split` is the dataset's own split of the pair, if it has one; `both` if the pair is in both. `attributes` are
-    further properties of the pair as text, e.g. its method.
+    further properties of the pair as text, e.g. its method. `observers` are the people behind the score, where the
+    dataset counts them for each pair.
     """
 
     image_id: str
@@ -36,6 +37,7 @@ class ImagePair:
     blend_with: str | None = None
     split: Literal["train", "test", "both"] | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    observers: Observers | None = None
 
 
 @dataclass(frozen=True)

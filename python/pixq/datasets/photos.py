@@ -204,9 +204,10 @@ def merge_groups(
 def near_duplicates(photos: Mapping[str, Photo]) -> tuple[NearDuplicate, ...]:
     """Find pairs of references with different pixels whose difference hashes are at most `NEAR_BITS` apart.
 
-    The pairs are ordered by name. Every pair is compared: 5,000 references take 0.03 s and 10 MB.
+    Plain images have no structure that a hash could compare, and a hash of 0; they are near to nothing. The pairs are
+    ordered by name. Every pair is compared: 5,000 references take 0.03 s and 10 MB.
     """
-    names = sorted(photos)
+    names = sorted(name for name in photos if photos[name].dhash)
     hashes = np.array([photos[name].dhash for name in names], dtype=np.uint64)
     found = []
     for start in range(0, len(names), _BLOCK):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pixq.datasets.base import DatasetIndex, ImagePair, Problem
-from pixq.datasets.labels import LabelContract
+from pixq.datasets.labels import LabelContract, Observers
 from pixq.errors import PixqError, printable
 from pixq.io.folders import Entry, list_entries
 from pixq.io.image_formats import DECODED, endings_of
@@ -25,7 +25,8 @@ _ENDINGS = endings_of(DECODED)
 class ScoreLine:
     """A line of a score file. `distorted` and `reference` are paths relative to the root, as in the line.
 
-    `where` names the record in messages if it is not simply a line of a file.
+    `where` names the record in messages if it is not simply a line of a file. `attributes` and `observers` are those of
+    its `ImagePair`.
     """
 
     line: int
@@ -38,6 +39,8 @@ class ScoreLine:
     level: float | None
     score: float
     where: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    observers: Observers | None = None
 
     def named(self, scores: str) -> str:
         """Name this line of the file called `scores` in a message."""
@@ -95,6 +98,11 @@ class Tree:
                     break
             raise PixqError(f"{self.root}: no {', '.join(absent)}; {fix}")
         return tuple(name for name in found if name is not None)
+
+    def has_folder(self, name: str) -> bool:
+        """Whether the root holds a folder called `name`, without regard to case."""
+        here = self._listing("")
+        return here.only(name) in here.folders
 
     def images(self, folder: str) -> list[str]:
         """Paths of the image files in a folder, sorted, without hidden files such as `._I01.png` of macOS."""
@@ -177,12 +185,14 @@ def assemble(
     *,
     folders: Iterable[str],
     by_stem: bool = True,
+    unscored: Iterable[str] = (),
 ) -> DatasetIndex:
     """Make the index of a dataset from the lines of its score file.
 
     If several lines name the same image, the first is kept if they agree on score and reference; otherwise the image
     is left out. Names are looked up by `Tree.find`; an image whose name matches two files inexactly, or whose reference
-    is missing, is left out. Images in `folders` that no line needs are extra. All of this is listed in `problems`,
+    is missing, is left out. Images in `folders` that no line needs are extra, unless they are among the `unscored` ones
+    that the dataset is known to have. All of this is listed in `problems`,
     ordered by kind and file.
 
     Raises
@@ -195,7 +205,7 @@ def assemble(
     problems: list[Problem] = []
     pairs: list[ImagePair] = []
     accounted: set[str] = set()
-    named = {line.distorted for line in lines} | {line.reference for line in lines}
+    named = {line.distorted for line in lines} | {line.reference for line in lines} | set(unscored)
 
     def choose(path: str, line: ScoreLine) -> str | None:
         found = tree.find(path, by_stem=by_stem)
@@ -240,6 +250,8 @@ def assemble(
                     level=line.level,
                     score=line.score,
                     quality=contract.quality(line.score),
+                    attributes=line.attributes,
+                    observers=line.observers,
                 )
             )
     # Files of lines that were left out are not extra.

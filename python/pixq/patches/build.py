@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ def build(
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "dataset": adapter.name,
-        "label_contract": asdict(index.contract),
+        "label_contract": index.contract.to_json(),
         **settings.to_json(),
         "folds": plan.folds,
         "plan_sha256": plan.fingerprint(),

@@ -54,6 +54,7 @@ def image_lines(plan: Plan, built: Mapping[str, Mapping[str, Any]]) -> Iterator[
                 **{key: info[key] for key in ("patches", "records", "unchanged", "identical")},
                 **({"notes": info["notes"]} if info.get("notes") else {}),
                 **({"attributes": dict(pair.attributes)} if pair.attributes else {}),
+                **({"observers": pair.observers.to_json()} if pair.observers else {}),
             }
             yield json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
 
@@ -121,7 +122,7 @@ def compose(
         "schema_version": SCHEMA_VERSION,
         "pixq_version": __version__,
         "dataset": _source(adapter, index),
-        "label_contract": asdict(index.contract),
+        "label_contract": index.contract.to_json(),
         "label": {"kind": plan.settings.label, "meaning": LABEL_MEANINGS[plan.settings.label]},
         "geometry": settings["geometry"],
         "fusions": settings["fusions"],

@@ -246,6 +246,8 @@ class Plan:
                 row += [pair.quality, list(image.buckets), image.split, image.fold, files_of(pair)]
                 if pair.attributes or pair.split:
                     row += [dict(pair.attributes), pair.split]
+                if pair.observers:
+                    row += [pair.observers.to_json()]
                 digest.update(json.dumps(row, separators=(",", ":"), allow_nan=False).encode() + b"\n")
         return digest.hexdigest()
 

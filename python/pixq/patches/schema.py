@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
-from pixq.datasets.labels import Polarity
+from pixq.datasets.labels import LabelKind, Polarity
 from pixq.geometry import FUSIONS, fusion_names
 from pixq.io.images import Background, Colours, Intent
 from pixq.io.json_file import Count, HexDigest, Share
@@ -115,6 +115,29 @@ class LabelContractEntry(TypedDict):
     subject: Annotated[Literal["image", "patch"], Field(description="what was scored")]
     synthetic: Annotated[bool, Field(description="true if no person gave the scores")]
     note: str
+    kind: NotRequired[
+        Annotated[
+            LabelKind,
+            Field(
+                description="what a score is: a rating; a rate, the share of people who noticed a difference; pjnd, "
+                "the share of people whose PJND the level has reached; threshold, a multiple of it. Absent: a rating"
+            ),
+        ]
+    ]
+
+
+@with_config(_strict())
+class ObserversEntry(TypedDict):
+    """The people behind the score of one image pair."""
+
+    raters: NotRequired[Annotated[Positive, Field(description="people who were asked")]]
+    noticed: NotRequired[Annotated[Count, Field(description="how many of them noticed a difference")]]
+    pjnd_range: NotRequired[
+        Annotated[
+            list[float],
+            Field(min_length=2, max_length=2, description="lowest and highest level accepted as the ladder's PJND"),
+        ]
+    ]
 
 
 @with_config(_strict())
@@ -391,6 +414,12 @@ class ImageLine(TypedDict):
         Annotated[
             dict[str, str],
             Field(min_length=1, description="what else the dataset says about the pair; absent if it says nothing"),
+        ]
+    ]
+    observers: NotRequired[
+        Annotated[
+            ObserversEntry,
+            Field(description="the people behind the score; absent where the dataset does not count them per pair"),
         ]
     ]
 
