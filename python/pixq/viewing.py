@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -238,6 +239,26 @@ class ViewingConditions:
     def reflected_luminance(self) -> float:
         """Luminance in cd/m2 that the light of the room adds to every pixel."""
         return self.ambient / math.pi * REFLECTANCE
+
+    def options(self, fields: Collection[str] = ("pixels_per_degree", "peak_luminance", "ambient")) -> list[str]:
+        """The options of a command that give these conditions, or only some `fields` of them.
+
+        Examples
+        --------
+        >>> ViewingConditions(60).options(["pixels_per_degree"])
+        ['--ppd', '60']
+        """
+        words = []
+        if "pixels_per_degree" in fields:
+            if self.display is None or self.distance is None:
+                words += ["--ppd", f"{self.pixels_per_degree}"]
+            else:
+                words += ["--display", self.display, "--distance", f"{self.distance}m"]
+        if "peak_luminance" in fields:
+            words += ["--peak-luminance", f"{self.peak_luminance}"]
+        if "ambient" in fields:
+            words += ["--ambient", f"{self.ambient}"]
+        return words
 
     def __str__(self) -> str:
         where = ""

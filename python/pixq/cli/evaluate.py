@@ -10,20 +10,32 @@ from cyclopts import Parameter
 from pixq import ranges
 from pixq.cli.messages import print_json, print_lines, warn
 from pixq.cli.number_options import number_in
-from pixq.cli.options import explain_target
+from pixq.cli.options import AT_A_DESK, ViewingOptions, explain_target
 from pixq.cli.progress import progress_bar
+from pixq.evaluation.baselines import BASELINES
 from pixq.evaluation.evaluate import EvaluateSettings, plan
 from pixq.evaluation.evaluate import evaluate as measure
-from pixq.evaluation.evaluation_file import EvaluationFile, Metrics, check_free, write_evaluation
+from pixq.evaluation.evaluation_file import (
+    Difference,
+    EvaluationFile,
+    Metrics,
+    WholeImages,
+    check_free,
+    write_evaluation,
+)
 from pixq.evaluation.rivals import DEFAULT_RIVALS, RIVALS
 from pixq.io.optional import require
 from pixq.patches.target import open_target
+from pixq.statistics.estimates import Estimate
 from pixq.statistics.metrics import METRICS
 
 __all__ = ["evaluate"]
 
+_OF_IMAGES = ", ".join(name for name in BASELINES if name not in RIVALS)
 RIVALS_HELP = (
-    f"Methods to compare with, separated by commas: {', '.join(RIVALS)}; or none. Default: {', '.join(DEFAULT_RIVALS)}."
+    f"Methods to compare with, separated by commas: {', '.join(RIVALS)}; with --dataset also {_OF_IMAGES}; all, which "
+    f"are those that are installed and can measure these patches and images; or none. Default: "
+    f"{', '.join(DEFAULT_RIVALS)}."
 )
 
 
@@ -36,6 +48,8 @@ def evaluate(
     calibration: str | None = None,
     name: str | None = None,
     rivals: Annotated[str | None, Parameter(help=RIVALS_HELP)] = None,
+    dataset: Path | None = None,
+    viewing: ViewingOptions = AT_A_DESK,
     resamples: Annotated[int, number_in(ranges.RESAMPLES)] = 1000,
     level: Annotated[float, number_in(ranges.LEVEL)] = 0.95,
     seed: Annotated[int, number_in(ranges.SEED)] = 0,
@@ -45,8 +59,13 @@ def evaluate(
 ) -> int:
     """Measure a run's decisions, beside those of simpler methods.
 
-    Every number has a confidence interval from a bootstrap over groups. Evaluation refuses photos that were used for
-    training or calibration. The result is saved in the run's evaluations/NAME.json.
+    Every number has a confidence interval from a bootstrap over groups, and the model is compared with each rival on
+    the same resamples. Evaluation refuses photos that were used for training or calibration. The result is saved in the
+    run's evaluations/NAME.json.
+
+    With --dataset, the scores of whole images are compared as well, with metrics such as ColorVideoVDP and
+    butteraugli. Some of these depend on how images are looked at: by default on a 24-inch full-HD display at 60 cm,
+    which has 38 pixels per degree, with white at 200 cd/m2, in an office of 250 lux.
 
     Parameters
     ----------
@@ -60,6 +79,8 @@ def evaluate(
         Name of the calibration; may be left out if the run has only one.
     name
         Name of the evaluation; by default made from the names of the patch set, the split and the calibration.
+    dataset
+        Folder of the dataset that the patch set was built from.
     resamples
         Number of bootstrap resamples of groups.
     level
@@ -74,7 +95,9 @@ def evaluate(
         Replace an evaluation of the same name that another command made.
     """
     chosen = DEFAULT_RIVALS if rivals is None else tuple(rival for rival in _names(rivals) if rival != "none")
-    settings = EvaluateSettings(name, split, calibration, chosen, resamples, level, seed)
+    conditions = viewing.conditions if viewing.named else None
+    settings = EvaluateSettings(name, split, calibration, chosen, resamples, level, seed, dataset, conditions)
+    viewing.check_used(settings.viewing_fields, "--dataset and rivals that depend on it, such as colorvideovdp")
     patches, made = open_target(on)
     skipped = explain_target(on, patches, made)
     if not force:
@@ -109,16 +132,42 @@ def _table(evaluation: EvaluationFile, path: Path) -> None:
     for name in ("coverage", "unsure"):
         if (cell := _estimate(model.patches, name)) != "-":
             print_lines(f"{METRICS[name].title}: {cell}")
+    titles = {method.name: method.title for method in evaluation.methods}
     for difference in evaluation.against:
-        if difference.metric == "balanced_accuracy" and difference.value is not None:
-            title = next(method.title for method in evaluation.methods if method.name == difference.name)
-            span = _between(difference.low, difference.high)
-            print_lines(f"balanced accuracy minus that of {title}: {difference.value:+.3f}{span}")
+        if difference.metric == "balanced_accuracy":
+            _compare(difference, titles[difference.name], "balanced accuracy")
+    if evaluation.whole_images is not None:
+        _image_table(evaluation.whole_images)
     print_lines(path)
 
 
+def _image_table(whole: WholeImages) -> None:
+    seen = "" if whole.viewing is None else f"; {whole.viewing}"
+    print_lines(f"{whole.images:,} whole images in {whole.groups:,} groups{seen}")
+    print_lines(f"{'':18}{'srcc':>26}{'plcc':>26}")
+    for method in whole.methods:
+        cells = (_cell(method.estimates[name]) for name in ("srcc", "plcc"))
+        print_lines(f"{method.title:18.18}" + "".join(f"{cell:>26}" for cell in cells))
+    for difference in whole.against:
+        _compare(difference, {method.name: method.title for method in whole.methods}[difference.name], "SRCC of images")
+
+
+def _compare(difference: Difference, title: str, metric: str) -> None:
+    """Say in how many resamples the model is better than a rival, and by how much it is."""
+    if difference.value is None:
+        return
+    size = f"{difference.value:+.3f}{_between(difference.low, difference.high)}"
+    if difference.better is None:
+        print_lines(f"{metric} minus that of {title}: {size}")
+    else:
+        print_lines(f"{metric}: better than {title} in {100 * difference.better:.0f} % of resamples, {size}")
+
+
 def _estimate(metrics: Metrics, name: str) -> str:
-    estimate = metrics.estimates.get(name)
+    return _cell(metrics.estimates.get(name))
+
+
+def _cell(estimate: Estimate | None) -> str:
     if estimate is None or estimate.value is None:
         return "-"
     return f"{estimate.value:.3f}{_between(estimate.low, estimate.high)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -196,6 +197,13 @@ class ViewingOptions:
     def conditions(self) -> ViewingConditions:
         """The same options in the form that the library takes."""
         return ViewingConditions.of(self.ppd, self.display, self.distance, self.peak_luminance, self.ambient)
+
+    def check_used(self, fields: Collection[str], users: str) -> None:
+        """Raise a `PixqError` that names an option unless its field of `ViewingConditions` is among `fields`."""
+        for option in self.named:
+            field = {"--peak-luminance": "peak_luminance", "--ambient": "ambient"}.get(option, "pixels_per_degree")
+            if field not in fields:
+                raise PixqError(f"{option} only has an effect with {users}; remove it")
 
 
 #: Nothing is said about how images are looked at.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from pixq.io.progress import ProgressCallback
 from pixq.patches.store import PatchSet, fingerprint
 from pixq.statistics.metrics import Answers
 
-__all__ = ["MethodAnswers", "answer_by_cuts", "answer_rivals", "read_calibration_split"]
+__all__ = ["MethodAnswers", "answer_by_cuts", "answer_rivals", "cached_scores", "read_calibration_split"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,15 +190,24 @@ def answer_rivals(
 def _metric_scores(
     name: str, data: LabelledSplit, device: str, run: Path, on_progress: ProgressCallback
 ) -> NDArray[np.float64]:
-    """Score patches with a metric, once: some take minutes, so the scores are cached in the run's folder."""
+    """Score patches with a metric."""
+    return cached_scores(
+        run, data, name, len(data), lambda: patch_scores(data.patches, [name], device, on_progress)[name]
+    )
+
+
+def cached_scores(
+    run: Path, data: LabelledSplit, name: str, count: int, compute: Callable[[], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Compute `count` scores of a split, once: some take minutes, so they are cached in the run's folder as `name`."""
     cache = run / EVALUATIONS / f".{fingerprint(data.patches)[:16]}-{data.split}-{name}-{__version__}.npy"
     # NumPy's parser of headers raises many kinds; mapped, an array takes no more than its file has.
     with suppress(Exception):
         path = check_enclosed(run, cache.relative_to(run).as_posix())
         cached: NDArray[np.float64] = np.load(path, mmap_mode="r", allow_pickle=False)
-        if cached.shape == (len(data),) and cached.dtype == np.float64 and np.isfinite(cached).all():
+        if cached.shape == (count,) and cached.dtype == np.float64 and np.isfinite(cached).all():
             return cached
-    scores = patch_scores(data.patches, [name], device, on_progress)[name]
+    scores = compute()
     # If the cache can't be written, only the next evaluation is slower.
     with suppress(PixqError), atomic_write(cache) as scratch, scratch.open("wb") as file:
         np.save(file, scores)

@@ -16,10 +16,13 @@ from pixq.decisions.calibration_file import Calibration, get_calibration, read_c
 from pixq.decisions.decision import Cuts, Decision
 from pixq.errors import PixqError, unknown
 from pixq.evaluation.answers import MethodAnswers, answer_by_cuts, answer_rivals, read_calibration_split
+from pixq.evaluation.baseline import Baseline
+from pixq.evaluation.baselines import BASELINES
 from pixq.evaluation.evaluation_file import Difference, EvaluationFile, Method, Metrics, RunReference
 from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, model_scores, read_split
 from pixq.evaluation.pictures import examples, histogram, reliability_bins
 from pixq.evaluation.rivals import DEFAULT_RIVALS, RIVALS
+from pixq.evaluation.whole_images import compare_images, image_rows
 from pixq.io.json_file import check_name, now
 from pixq.io.paths import text_of
 from pixq.io.progress import ProgressCallback, ignore_progress
@@ -27,7 +30,9 @@ from pixq.patches.store import PatchSet
 from pixq.scoring.scorer import Scorer, load
 from pixq.statistics.bootstrap import Resamples, check_bootstrap, resample_groups
 from pixq.statistics.estimates import Bootstrap
-from pixq.statistics.metrics import Measurement, difference, measure
+from pixq.statistics.metrics import Measurement, measure
+from pixq.statistics.paired import better_share, difference
+from pixq.viewing import ViewingConditions
 
 __all__ = ["EvaluateSettings", "evaluate", "plan"]
 
@@ -49,9 +54,15 @@ class EvaluateSettings:
     calibration
         Name of the calibration; may be left out if there is only one. Without any, quality is cut at `QUALITY_CUTS`.
     rivals
-        Names of `pixq.evaluation.rivals.RIVALS`.
+        Names of `pixq.evaluation.rivals.RIVALS` and of `pixq.evaluation.baselines.BASELINES`, or `all` alone: all that
+        are installed and can measure these patches and images.
     resamples, level, seed
         The number of bootstrap resamples of groups, the confidence level of intervals, and the random seed.
+    dataset
+        Folder of the dataset that the patch set was built from. With it, those rivals that are image metrics also
+        measure whole images; without it, only patches are compared.
+    viewing
+        How images are looked at, for the metrics that depend on it; `None` for a 24-inch full-HD display at 60 cm.
     """
 
     name: str | None = None
@@ -61,16 +72,33 @@ class EvaluateSettings:
     resamples: int = 1000
     level: float = 0.95
     seed: int = 0
+    dataset: Path | None = None
+    viewing: ViewingConditions | None = None
 
     def __post_init__(self) -> None:
         if self.name is not None:
             check_name(self.name)
         for rival in self.rivals:
-            if rival not in RIVALS:
-                raise unknown("rival", rival, RIVALS)
+            if rival == "all" and len(self.rivals) == 1:
+                continue
+            if rival not in RIVALS and rival not in BASELINES:
+                raise unknown("rival", rival, ["all", *RIVALS, *(name for name in BASELINES if name not in RIVALS)])
             if self.rivals.count(rival) > 1:
                 raise PixqError(f"--rivals names {rival} twice; name each rival once")
+            if rival not in RIVALS and self.dataset is None:
+                raise PixqError(
+                    f"{BASELINES[rival].title} compares whole images; add --dataset with the folder that the patch set "
+                    f"was built from, or remove {rival} from --rivals"
+                )
         check_bootstrap(self.resamples, self.level, self.seed)
+
+    @property
+    def viewing_fields(self) -> set[str]:
+        """The fields of `ViewingConditions` that rivals depend on."""
+        if self.dataset is None:
+            return set()
+        names = BASELINES if self.rivals == ("all",) else [name for name in self.rivals if name in BASELINES]
+        return {field for name in names for field in BASELINES[name].viewing}
 
 
 def evaluate(
@@ -114,17 +142,33 @@ def evaluate(
     warnings += _warnings(calibration, data)
     scores = model_scores(scorer, data, on_progress)
     title = f"{scorer.recipe.model.name} (this run)"
+    on_patches, on_images, left_out = _choose_rivals(settings, data)
+    warnings += left_out
     model = answer_by_cuts("model", title, "model", data, scores, Decision.choose(calibration))
     methods = [model]
     base, missing = read_calibration_split(calibration, data)
     warnings += missing
     if base is not None:
-        methods += answer_rivals(settings.rivals, base, data, calibration, device, Path(run), on_progress)
+        methods += answer_rivals(on_patches, base, data, calibration, device, Path(run), on_progress)
     resamples = resample_groups(data.group, settings.resamples, settings.seed)
     measured = []
     for number, method in enumerate(methods):
         on_progress("measuring", number, len(methods))
         measured.append(_measure(method, data, resamples, settings.level))
+    whole_images = None
+    if settings.dataset is not None:
+        whole_images = compare_images(
+            (title, scores.images),
+            data,
+            settings.dataset,
+            on_images,
+            resamples,
+            settings.level,
+            run=Path(run),
+            viewing=settings.viewing or ViewingConditions.of(),
+            device=device,
+            on_progress=on_progress,
+        )
     name, command = plan(run, data.patches, settings, calibration)
     return EvaluationFile(
         name=name,
@@ -146,7 +190,45 @@ def evaluate(
         histogram=histogram(scores.patches, data.truth),
         reliability=reliability_bins(model.patches),
         examples=examples(model, data),
+        whole_images=whole_images,
     )
+
+
+def _choose_rivals(settings: EvaluateSettings, data: LabelledSplit) -> tuple[list[str], list[str], list[str]]:
+    """The rivals on patches and those on whole images; of `all`, those that can measure them, and why others can't."""
+    if settings.rivals != ("all",):
+        on_patches = [name for name in settings.rivals if name in RIVALS]
+        on_images = [name for name in settings.rivals if name in BASELINES]
+        return on_patches, on_images if settings.dataset is not None else [], []
+    reasons: list[str] = []
+    size = data.patches.geometry.size
+
+    def usable(metric: Baseline, what: str, height: int, width: int) -> bool:
+        try:
+            metric.check_available()
+            metric.check_size(what, height, width)
+        except PixqError as error:
+            reasons.append(f"{metric.title} is left out: {error}")
+            return False
+        return True
+
+    on_patches = [
+        name
+        for name, rival in RIVALS.items()
+        if rival.baseline is None or usable(rival.baseline, f"{data.patches.directory}: a patch", size, size)
+    ]
+    if settings.dataset is None:
+        reasons.append("metrics of whole images are left out; add --dataset with the folder of the dataset")
+        return on_patches, [], reasons
+    images = [data.patches.images[row] for row in image_rows(data)]
+    smallest = min(images, key=lambda image: min(image["height"], image["width"]))
+    on_images = [
+        name
+        for name, metric in BASELINES.items()
+        if usable(metric, smallest["distorted"], smallest["height"], smallest["width"])
+    ]
+    # A metric that is not installed is named once.
+    return on_patches, on_images, list(dict.fromkeys(reasons))
 
 
 def _read_calibration(
@@ -235,8 +317,9 @@ def _differences(measured: Sequence[tuple[Method, Measurement]], level: float) -
     _, model = measured[0]
     for method, rival in measured[1:]:
         for metric in COMPARED:
-            estimate = difference(model.estimates[metric], rival.estimates[metric], level)
-            yield Difference(name=method.name, metric=metric, **estimate.to_json())
+            pair = model.estimates[metric], rival.estimates[metric]
+            estimate = difference(*pair, level)
+            yield Difference(name=method.name, metric=metric, **estimate.to_json(), better=better_share(*pair))
 
 
 def plan(
@@ -263,5 +346,9 @@ def plan(
         words += ["--calibration", calibration.name]
     if settings.rivals != DEFAULT_RIVALS:
         words += ["--rivals", ",".join(settings.rivals) or "none"]
+    if settings.dataset is not None:
+        words += ["--dataset", text_of(settings.dataset)]
+    if settings.viewing is not None:
+        words += settings.viewing.options(settings.viewing_fields)
     words += ["--resamples", str(settings.resamples), "--level", f"{settings.level:g}", "--seed", str(settings.seed)]
     return name, shlex.join(words)

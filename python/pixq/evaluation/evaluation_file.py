@@ -15,6 +15,7 @@ from pixq.errors import PixqError
 from pixq.io.json_file import Count, FileModel, Share, check_name, read_model, write_model
 from pixq.statistics.estimates import Bootstrap, Data, Estimate
 from pixq.statistics.metrics import METRICS
+from pixq.viewing import ViewingConditions
 
 __all__ = [
     "EVALUATIONS",
@@ -23,10 +24,12 @@ __all__ = [
     "Example",
     "Examples",
     "Histogram",
+    "ImageMethod",
     "Method",
     "Metrics",
     "ReliabilityBin",
     "RunReference",
+    "WholeImages",
     "check_free",
     "read_evaluation",
     "read_evaluations",
@@ -103,13 +106,56 @@ class Method(FileModel):
 
 
 class Difference(FileModel):
-    """The difference between the model's `metric` and that of the rival `name`, on the same resamples."""
+    """The difference between the model's `metric` and that of the rival `name`, on the same resamples.
+
+    `better` is the share of resamples in which the model is better, ties counting half; `None` if that is undefined,
+    and in files of earlier versions.
+    """
 
     name: str
     metric: str
     value: float | None
     low: float | None
     high: float | None
+    better: Share | None = None
+
+
+class ImageMethod(FileModel):
+    """The model, or a metric of whole images: `srcc` and `plcc` of its scores and people's."""
+
+    name: str
+    title: str
+    estimates: dict[str, Estimate]
+
+
+class WholeImages(FileModel):
+    """The model's image scores beside metrics that see whole images instead of patches.
+
+    Parameters
+    ----------
+    directory
+        Folder of the dataset, as the user gave it.
+    images, groups
+        How many images were compared, and in how many groups.
+    viewing
+        How images are looked at, for the metrics that depend on it; `None` if none of them does.
+    methods
+        The model first, then the metrics.
+    against
+        The differences between the model and each metric.
+    """
+
+    directory: str
+    images: Count
+    groups: Count
+    viewing: ViewingConditions | None
+    methods: Annotated[list[ImageMethod], Field(min_length=1)]
+    against: list[Difference]
+
+    @property
+    def model(self) -> ImageMethod:
+        """The model's own estimates."""
+        return self.methods[0]
 
 
 class Histogram(FileModel):
@@ -180,6 +226,8 @@ class EvaluationFile(FileModel):
         The differences between the model and each rival.
     reliability
         How often answers are right, by their confidence.
+    whole_images
+        The comparison on whole images; `None` if there was none, as in files of earlier versions.
     """
 
     format: Literal["pixq evaluation"] = FORMAT
@@ -198,6 +246,7 @@ class EvaluationFile(FileModel):
     histogram: Histogram
     reliability: list[ReliabilityBin]
     examples: Examples
+    whole_images: WholeImages | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

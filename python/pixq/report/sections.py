@@ -116,6 +116,7 @@ def evaluation(place: int, it: EvaluationFile) -> dict[str, Any]:
         "verdicts": _verdicts(it),
         "charts": pictures,
         "tables": _tables(it),
+        "whole_images": _whole_images(it),
         "matrices": _matrices(it),
         "by_metrics": BREAKDOWN,
         "breakdowns": _breakdowns(it),
@@ -144,6 +145,20 @@ def _verdicts(it: EvaluationFile) -> list[dict[str, Any]]:
         if rows:
             verdicts.append({"metric": name, "title": metric.title, "rows": rows})
     return verdicts
+
+
+def _whole_images(it: EvaluationFile) -> dict[str, Any] | None:
+    """Compare the model's image scores with metrics of whole images."""
+    whole = it.whole_images
+    if whole is None:
+        return None
+    title_of = {method.name: method.title for method in whole.methods}
+    seen = "" if whole.viewing is None else f", seen at {whole.viewing}"
+    return {
+        "words": f"{whole.images:,} images in {whole.groups:,} groups{seen}",
+        "verdicts": [sentences.verdict(row, title_of[row.name]) for row in whole.against],
+        "rows": [(method.title, method) for method in whole.methods],
+    }
 
 
 def interval_chart(key: str, metric: str, methods: Sequence[tuple[str, Metrics]]) -> tuple[str, str]:

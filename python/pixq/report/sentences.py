@@ -127,6 +127,8 @@ def verdict(difference: Difference, title: str) -> tuple[str, str]:
     if low is None or high is None:
         return "unknown", f"differs from {title} by {size}, without an interval"
     span = f"{size} ({interval(low, high, name, sign=True)})"
+    if difference.better is not None:
+        span += f", better in {100 * difference.better:.0f} % of resamples"
     if low <= 0.0 <= high:
         return "same", f"not distinguishable from {title}: {span}"
     wins = (low > 0.0) == (METRICS[name].higher_is_better is not False)

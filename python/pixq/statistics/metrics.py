@@ -7,7 +7,6 @@ groups; the two correlations go over all patches once per resample. No result de
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
@@ -19,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from pixq import ranges
 from pixq.classes import CLASSES, NAMES
 from pixq.errors import PixqError
-from pixq.statistics.bootstrap import Resamples, interval
+from pixq.statistics.bootstrap import Resamples
 from pixq.statistics.checks import check_classes, check_scores, check_shares
 from pixq.statistics.correlation import LogisticFit, Ranks
+from pixq.statistics.paired import ResampledEstimate, difference
 
 __all__ = [
     "BINS",
@@ -133,30 +133,6 @@ class Answers:
 
 
 @dataclass(frozen=True, eq=False)
-class ResampledEstimate:
-    """The value of a metric, its confidence interval, and its value on every resample.
-
-    Parameters
-    ----------
-    value
-        `None` where the metric is undefined.
-    low, high
-        The percentile interval over resamples, or `None`.
-    resampled
-        (count,) the value on each resample, NaN where it is undefined.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    resampled: Values
-
-    def to_json(self) -> dict[str, float | None]:
-        """The value and its interval, without the resamples."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-
-@dataclass(frozen=True, eq=False)
 class Measurement:
     """All metrics of some answers.
 
@@ -230,25 +206,12 @@ def measure(answers: Answers, resamples: Resamples, level: float = 0.95) -> Meas
     resampled = tables.metrics(resamples.multiplicity) if present > 1 else {}
     undefined = np.full(resamples.count, np.nan)
     estimates = {
-        name: _estimate(float(value[0]), resampled.get(name, undefined), level) for name, value in values.items()
+        name: ResampledEstimate.of(float(value[0]), resampled.get(name, undefined), level)
+        for name, value in values.items()
     }
     estimates["ece"] = _unbiased(estimates["ece"])
     confusion = np.bincount(answers.truth.astype(np.int64) * 3 + answers.answer, minlength=9).reshape(3, 3)
     return Measurement(len(answers), present, confusion, estimates)
-
-
-def difference(one: ResampledEstimate, other: ResampledEstimate, level: float = 0.95) -> ResampledEstimate:
-    """Subtract `other` from `one`, paired: both must have been measured on the same resamples.
-
-    Raises
-    ------
-    PixqError
-        If their numbers of resamples differ.
-    """
-    if one.resampled.shape != other.resampled.shape:
-        raise PixqError("two estimates come from different resamples; measure both on the same ones")
-    value = math.nan if one.value is None or other.value is None else one.value - other.value
-    return _estimate(value, one.resampled - other.resampled, level)
 
 
 @dataclass(frozen=True)
@@ -300,13 +263,6 @@ def _top(probability: Values, truth: NDArray[Any], bins: int) -> tuple[NDArray[n
     confidence = probability[np.arange(len(top)), top]
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     return place, confidence, (top == truth).astype(np.float64)
-
-
-def _estimate(value: float, resampled: Values, level: float) -> ResampledEstimate:
-    if math.isnan(value):
-        return ResampledEstimate(None, None, None, resampled)
-    low, high = interval(resampled, level) or (None, None)
-    return ResampledEstimate(value, low, high, resampled)
 
 
 def _unbiased(estimate: ResampledEstimate) -> ResampledEstimate:
