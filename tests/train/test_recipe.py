@@ -65,6 +65,11 @@ CHANGED: dict[str, dict[str, tuple[str, Any]]] = {
         "by": ('["distortion", "quality"]', ("distortion", "quality")),
         "bins": ("2", 2),
     },
+    "sets": {
+        "weights": ("[1, 0.5]", (1.0, 0.5)),
+        "scale": ("affine", "affine"),
+        "rates": ("binomial", "binomial"),
+    },
 }
 """Each key of a recipe, text for `--set` that differs from the report's recipe, and what it means."""
 
@@ -246,6 +251,9 @@ def test_a_recipe_is_written_so_that_it_reads_the_same(tables: dict[str, Any]) -
         ("[augment]\nalpha = [nan, 1]\n", "augment.alpha.0: input should be a finite number"),
         ("[balance]\nhow = 'sampler'\nby = []\n", "balance.by is empty; choose quality or distortion"),
         ("[balance]\nby = ['level']\n", "balance.by.0: input should be 'quality' or 'distortion', not 'level'"),
+        ("[sets]\nweights = [0, 0]\n", "sets.weights are all 0; give at least one set a weight above 0"),
+        ("[sets]\nweights = [-1]\n", "sets.weights.0: input should be greater than or equal to 0, not -1"),
+        ("[sets]\nscale = 'log'\n", "sets.scale: input should be 'strict', 'same' or 'affine', not 'log'"),
         ("[train]\nseed = 1\nseed = 2\n", "Cannot overwrite a value"),
         ("[train]\n[train]\n", "Cannot declare ('train',) twice"),
         ("[train\n", "Expected ']'"),

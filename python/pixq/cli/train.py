@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pixq.cli.messages import note, print_lines
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError
 from pixq.io.optional import require
+from pixq.patches.joined import JoinedSets, read_photographs
 from pixq.patches.store import PatchSet
 from pixq.runs.directory import RunDirectory
 from pixq.runs.recipe import check_used, read_recipe
@@ -21,16 +23,15 @@ __all__ = ["train"]
 
 
 def train(
-    patches: Path,
-    /,
-    *,
+    *patches: Path,
     out: Path,
+    photographs: Path | None = None,
     recipe: str | None = None,
     source: Annotated[Path | None, Parameter(name="--from")] = None,
     only: Literal["head"] | None = None,
     overrides: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     folds: Annotated[bool, Parameter(negative="")] = False,
-    leave_out: Literal["distortion"] | None = None,
+    leave_out: Literal["distortion", "dataset"] | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
 ) -> int:
@@ -39,9 +40,13 @@ def train(
     Parameters
     ----------
     patches
-        Directory of the patch set.
+        Directory of the patch set, or of several. Photographs that occur in several sets are recognised, and are
+        either trained on or not.
     out
         Directory of the run.
+    photographs
+        With several sets: a CSV file with columns set (a directory's name), reference and photograph, for photographs
+        that are not recognised.
     recipe
         seed, strong, or a TOML file. Default: seed; with --resume, the run's own; with --from, that of the other run.
     source
@@ -54,7 +59,7 @@ def train(
     folds
         Train one run per fold, and pool their predictions of the held-out images.
     leave_out
-        Like --folds, once for each type of distortion, which is left out of training: folds times types runs.
+        Like --folds, once for each type of distortion, or each of several sets, which is left out of training.
     resume
         Continue a run that was interrupted, or begin it.
     device
@@ -66,13 +71,13 @@ def train(
     from pixq.train import folds as cross
     from pixq.train import loop
     from pixq.train.init_from_run import InitialRun, finetuning_recipe
+    from pixq.train.set_scales import check_sets
 
     if source is not None and (folds or leave_out is not None):
         raise PixqError("--from starts one run; leave out --folds and --leave-out")
     if only is not None and source is None:
         raise PixqError(f"--only {only} needs --from RUN; add the run to start from, or remove --only")
-    opened = PatchSet(patches)
-    opened.check_not_empty()
+    opened = _open(patches, photographs)
     several = folds or leave_out is not None
     begun = RunDirectory(out / cross.plan(opened, leave_out)[0].name if several else out)
     if resume and first and not begun.exists():
@@ -84,6 +89,10 @@ def train(
     else:
         chosen = read_recipe(recipe or "seed", overrides)
         check_used(chosen, overrides)
+    check_sets(opened, chosen)
+    if first and isinstance(opened, JoinedSets):
+        for line in opened.notes:
+            note(line)
     if several:
         with progress_bar(quiet=not first) as on_progress:
             summary = cross.train_folds(
@@ -107,6 +116,22 @@ def train(
     return 0
 
 
+def _open(directories: Sequence[Path], photographs: Path | None) -> PatchSet:
+    """The patch set, or several as one."""
+    if not directories:
+        raise PixqError("no patch set is named; give the directory of one that pixq build-patches wrote")
+    if len(directories) > 1:
+        opened: PatchSet = JoinedSets(directories, None if photographs is None else read_photographs(photographs))
+        for one in opened.sets if isinstance(opened, JoinedSets) else ():
+            one.check_not_empty()
+        return opened
+    if photographs is not None:
+        raise PixqError("--photographs is for several patch sets; name them, or remove it")
+    opened = PatchSet(directories[0])
+    opened.check_not_empty()
+    return opened
+
+
 def _folds(summary: dict[str, Any]) -> list[str]:
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.4f}"
@@ -115,9 +140,10 @@ def _folds(summary: dict[str, Any]) -> list[str]:
         image = summary["image"]
         lines = [f"SRCC of image scores, pooled over {len(summary['runs'])} folds: {number(image['srcc'])}"]
         lines += [f"  {number(value)}  {kind}" for kind, value in summary["by_distortion"].items()]
+        lines += [f"  {number(value)}  set {name}" for name, value in summary.get("by_dataset", {}).items()]
         return [*lines, f"PLCC {number(image['plcc'])}, MAE {number(image['mae'])}"]
-    lines = ["SRCC over all held-out images, and over the type left out"]
-    lines += [
-        f"  {number(row['all'])}  {number(row['left_out'])}  {kind}" for kind, row in summary["by_distortion"].items()
-    ]
+    what = "type" if summary["leave_out"] == "distortion" else "set"
+    lines = [f"SRCC over all held-out images, and over the {what} left out"]
+    rows = summary[f"by_{summary['leave_out']}"]
+    lines += [f"  {number(row['all'])}  {number(row['left_out'])}  {kind}" for kind, row in rows.items()]
     return [*lines, f"  {number(summary['mean']['all'])}  {number(summary['mean']['left_out'])}  mean"]

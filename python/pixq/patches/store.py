@@ -152,6 +152,15 @@ class PatchSet:
         part = "" if self._rows is None else f" of {len(self._all)}"
         return f"<PatchSet {str(self._directory)!r}: {len(self)}{part} records>"
 
+    def set_of(self, image: int) -> str | None:
+        """The name of the set that an image is from, by its number in `images`; `None` unless sets were joined."""
+        return None
+
+    @property
+    def joined_fingerprint(self) -> str | None:
+        """The fingerprint of several sets that were joined; `None` for a set of its own."""
+        return None
+
     @property
     def directory(self) -> Path:
         """The directory of the patch set."""
@@ -252,7 +261,7 @@ class PatchSet:
         return self._with(self.rows[keep])
 
     def _with(self, rows: NDArray[np.int64]) -> PatchSet:
-        selection = object.__new__(PatchSet)
+        selection = object.__new__(type(self))
         selection.__dict__.update(self.__dict__, _rows=rows)
         return selection
 
@@ -408,7 +417,12 @@ def verify(directory: Path) -> list[str]:
 
 
 def fingerprint(patches: PatchSet) -> str:
-    """BLAKE3 of the manifest. It covers the whole set, since the manifest has the checksums of all other files."""
+    """BLAKE3 of the manifest. It covers the whole set, since the manifest has the checksums of all other files.
+
+    Joined sets have a fingerprint of their own.
+    """
+    if patches.joined_fingerprint is not None:
+        return patches.joined_fingerprint
     return checksum(patches.directory / MANIFEST).blake3
 
 

@@ -57,6 +57,11 @@ def build_command(manifest: Manifest, out: str) -> str:
     return _command(*words, "--out", out)
 
 
+def directories(info: RunInfo) -> list[str]:
+    """The directories of the patch sets that a run was trained on."""
+    return [one["directory"] for one in info.patches.get("sets", [])] or [info.patches["directory"]]
+
+
 def train_command(info: RunInfo, run: str, out: str, *options: str) -> str:
     """Compose the `pixq train`, or `pixq adapt`, that repeats a run in `out` with its own recipe."""
     if info.adapted is not None:
@@ -66,7 +71,7 @@ def train_command(info: RunInfo, run: str, out: str, *options: str) -> str:
     if info.started_from is not None:
         options += ("--from", info.started_from.directory)
         options += () if info.started_from.only is None else ("--only", info.started_from.only)
-    words = ["pixq", "train", info.patches["directory"], "--recipe", f"{run}/recipe.toml", "--out", out]
+    words = ["pixq", "train", *directories(info), "--recipe", f"{run}/recipe.toml", "--out", out]
     return _command(*words, "--device", info.hardware.get("device", "auto"), *options)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pixq.errors import PixqError
 from pixq.io.enclosed import PlainPath
@@ -20,24 +20,30 @@ __all__ = ["FOLDS", "FoldsFile", "is_folds", "view"]
 FOLDS = "folds.json"
 
 
+#: One SRCC per type or set, or, if it was left out in turn, two.
+Rows = dict[str, float | dict[str, float | None] | None]
+
+
 class FoldsFile(FileModel):
-    """The content of `folds.json`: it has `mean` if distortion types were left out in turn, else `image`."""
+    """The content of `folds.json`: it has `mean` if types or sets were left out in turn, else `image`."""
 
     format: Literal["pixq folds"] = "pixq folds"
     schema_version: Literal[1] = 1
     patches: str
     recipe: dict[str, Any]
-    leave_out: Literal["distortion"] | None
+    leave_out: Literal["distortion", "dataset"] | None
     runs: list[PlainPath]
     patch: dict[str, float | None]
     image: dict[str, float | None] | None = None
-    by_distortion: dict[str, float | dict[str, float | None] | None]
+    by_distortion: Rows = Field(default_factory=dict)
+    by_dataset: Rows = Field(default_factory=dict)
     mean: dict[str, float | None] | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if any(isinstance(value, dict) == (self.leave_out is None) for value in self.by_distortion.values()):
-            raise ValueError("by_distortion must give two numbers for each type that was left out, else one")
+        for name, rows in (("distortion", self.by_distortion), ("dataset", self.by_dataset)):
+            if any(isinstance(value, dict) != (self.leave_out == name) for value in rows.values()):
+                raise ValueError(f"by_{name} must give two numbers for each {name} that was left out, else one")
         return self
 
 
@@ -66,9 +72,15 @@ def view(path: Path) -> dict[str, Any]:
     return {
         "title": f"{recipe.model.name} on {first.patches['dataset'].get('name', 'a patch set')}, {len(runs)} folds",
         "run": str(path),
-        "left_out": pooled.leave_out is not None,
         "pooled": [("patches", pooled.patch), *([("images", pooled.image)] if pooled.image is not None else [])],
-        "by_distortion": pooled.by_distortion,
+        "tables": [
+            (word, rows, pooled.leave_out == name)
+            for word, name, rows in (
+                ("distortion", "distortion", pooled.by_distortion),
+                ("set", "dataset", pooled.by_dataset),
+            )
+            if rows
+        ],
         "mean": pooled.mean,
         "synthetic": bool(first.patches["label_contract"].get("synthetic")),
         "facts_rows": [

@@ -96,7 +96,11 @@ def gather(run: str | os.PathLike[str]) -> RunData:
     patches = _checked(PatchesInfo, info.patches, files.path / "run.json", "patches")
     directory = Path(patches.directory)
     reason = ""
+    if info.patches.get("sets"):
+        reason = "It was trained on several patch sets, whose splits and groups are not shown."
     try:
+        if reason:
+            raise PixqError(reason)
         manifest = read_manifest(directory)
         images = read_images(directory, manifest)
         changed = checksum(directory / MANIFEST).blake3 != patches.fingerprint

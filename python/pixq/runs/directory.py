@@ -281,6 +281,8 @@ def _image_lines(predictions: Any, patches: PatchSet) -> Iterator[str]:
     ):
         image = patches.images[number]
         line = {key: image[key] for key in ("image_id", "reference_id", "distortion_type", "level", "MOS")}
+        if (name := patches.set_of(number)) is not None:
+            line["set"] = name
         yield json.dumps({**line, "quality": quality, "predicted": predicted}, allow_nan=False) + "\n"
 
 

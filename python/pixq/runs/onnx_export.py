@@ -134,6 +134,8 @@ def export_onnx(
 
 
 def _patches_of(described: dict[str, Any]) -> PatchSet:
+    # Of several sets, any one has patches to check on.
+    described = described.get("sets", [described])[0]
     directory = Path(described["directory"])
     if not directory.exists():
         raise PixqError(f"{directory}: the run's patch set is gone; give one to check on: --patches DIR")

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
@@ -156,6 +156,29 @@ class BalanceSpec(RecipeTable):
     bins: int = Field(default=5, ge=1, le=1000)
 
 
+class SetsSpec(RecipeTable):
+    """`[sets]`: how several patch sets are trained on together.
+
+    Parameters
+    ----------
+    weights
+        One number per set, in their order: how much all of its items together count in the loss. Empty: each item
+        counts the same, so large sets count more.
+    scale
+        `strict`: all scores must be on one scale; `same`: equal qualities mean the same in all sets; `affine`: the
+        label of each set is a scale times the quality plus a shift, both learned. The first set decides the scale of
+        the model.
+    rates
+        How sets that count people who noticed are learned: by the `error` of `[loss]` in quality, or `binomial`, by the
+        cross-entropy of noticing with probability 1 / (1 + exp(8 (quality - 0.5))), weighted by the number of people.
+        A PJND range then says nothing about the levels inside it.
+    """
+
+    weights: tuple[Annotated[float, Field(ge=0.0)], ...] = Field(default=(), strict=False)
+    scale: Literal["strict", "same", "affine"] = "strict"
+    rates: Literal["error", "binomial"] = "error"
+
+
 class Recipe(RecipeTable):
     """A recipe: the complete configuration of `pixq train`.
 
@@ -173,6 +196,7 @@ class Recipe(RecipeTable):
     stopping: StoppingSpec = StoppingSpec()
     augment: AugmentSpec = AugmentSpec()
     balance: BalanceSpec = BalanceSpec()
+    sets: SetsSpec = SetsSpec()
 
     def text(self) -> str:
         """The recipe as TOML, with every key; reading it gives the same recipe."""
@@ -320,6 +344,8 @@ def _checked(recipe: Recipe, where: str) -> Recipe:
             )
     if model.weights == "saved":
         raise PixqError(f"{where}: model.weights is 'saved', which pixq reserves; name the file ./saved")
+    if recipe.sets.weights and sum(recipe.sets.weights) <= 0.0:
+        raise PixqError(f"{where}: sets.weights are all 0; give at least one set a weight above 0")
     if recipe.balance.how != "none" and not recipe.balance.by:
         raise PixqError(
             f"{where}: balance.by is empty; choose {' or '.join(get_args(Cell))}, or set balance.how = none"

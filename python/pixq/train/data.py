@@ -14,6 +14,7 @@ from pixq._core import fuse_rows
 from pixq.errors import PixqError
 from pixq.geometry import PatchGeometry
 from pixq.patches.store import PatchSet, image_spans
+from pixq.train.set_scales import set_numbers
 
 __all__ = ["Draw", "Pairs", "Pool", "fuse", "turn", "turns"]
 
@@ -104,6 +105,7 @@ class Piece:
         self.image_quality = room(records, torch.float64)
         self.inside = room(records, torch.float64)
         self.outside = room(records, torch.float64)
+        self.set_number = room(records, torch.int64)
         self.fusion = np.zeros(records, dtype=np.uint8)
         self.turns = turns(size).to(pool.device)
         self.fusions = [(fusion.name, 0.5 if fusion.alpha is None else fusion.alpha) for fusion in pool.patches.fusions]
@@ -193,6 +195,8 @@ class Pool:
         self.row: NDArray[np.int64] = patches.rows[order]
         self.image: NDArray[np.int64] = records.image[order].astype(np.int64)
         self.quality: NDArray[np.float64] = records.quality[order]
+        #: For each image of the patch set, the number of its set; 0 if there is one.
+        self.set_number = set_numbers(patches)
         self._records = records.take(order)
         self.pieces = self._split(memory * 2**20)
         self._loaded: tuple[int, Piece] | None = None
@@ -258,6 +262,7 @@ class Pool:
         put(piece.distorted_row, to_distorted.astype(np.int64))
         put(piece.quality, self.quality[span].astype(np.float32))
         put(piece.image_quality, image_quality)
+        put(piece.set_number, self.set_number[self.image[span]])
         put(piece.inside, weights[fusion, 0])
         put(piece.outside, weights[fusion, 1])
         piece.fusion[:count] = fusion

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pixq.errors import PixqError
 from pixq.io.atomic import save_json, save_text
@@ -21,9 +22,10 @@ from pixq.patches.store import PatchSet, fingerprint
 from pixq.runs.directory import RunDirectory
 from pixq.runs.recipe import Recipe
 from pixq.train.loop import train
-from pixq.train.metrics import agreement, finite, srcc
+from pixq.train.metrics import agreement, finite, mean_agreement, srcc
 from pixq.train.parallel import join
-from pixq.train.partition import by_fold, folds_of
+from pixq.train.partition import by_fold, folds_of, kinds_of
+from pixq.train.set_scales import set_numbers
 
 __all__ = ["FOLDS", "Fold", "plan", "train_folds"]
 
@@ -32,7 +34,7 @@ FOLDS = "folds.json"
 
 @dataclass(frozen=True)
 class Fold:
-    """One run of a cross-validation: its directory's name, the fold it predicts, and the type it is not trained on."""
+    """One run of a cross-validation: its directory's name, the fold it predicts, and what it is not trained on."""
 
     name: str
     fold: int
@@ -48,21 +50,23 @@ def plan(patches: PatchSet, leave_out: str | None = None) -> list[Fold]:
         The patch set.
     leave_out
         `None`: one run per fold. `distortion`: one run per fold and type of distortion, which is left out of its
-        training and validation.
+        training and validation. `dataset`: the same per set of several.
 
     Raises
     ------
     PixqError
-        If there are too few folds, or only one type of distortion.
+        If there are too few folds, or only one type of distortion or one set.
     """
     folds = folds_of(patches)
     if leave_out is None:
         return [Fold(f"fold-{fold}", fold) for fold in folds]
-    if leave_out != "distortion":
-        raise PixqError(f"--leave-out is {leave_out!r}; choose distortion")
-    kinds = sorted({image["distortion_type"] for image in patches.images if image["split"] != "test"})
+    every = zip(kinds_of(patches, leave_out), patches.images, strict=True)
+    kinds = sorted({kind for kind, image in every if image["split"] != "test"})
     if len(kinds) < 2:
-        raise PixqError(f"{patches.directory}: has only one type of distortion; without it nothing is left to train on")
+        what = "type of distortion" if leave_out == "distortion" else "set"
+        raise PixqError(
+            f"{patches.directory}: has only one {what} outside its test split; without it nothing is left to train on"
+        )
     runs = []
     for number, kind in enumerate(kinds):
         # A type's name may hold anything; the number keeps two that look alike apart.
@@ -115,13 +119,16 @@ def train_folds(
     _check_same_plan(summary_path, leave_out)
     if RunDirectory(out).exists():
         raise PixqError(f"{out}: holds a run without --folds; choose another --out")
+    for run in runs:
+        # What can't be trained is found before hours of training.
+        by_fold(patches, run.fold, run.left_out, leave_out or "distortion")
     lines: list[dict[str, Any]] = []
-    patch_quality, patch_predicted = [], []
+    patch_quality, patch_predicted, patch_image = [], [], []
     # Several processes meet once for all runs.
     with join(choose_device(device)):
         for number, run in enumerate(runs, 1):
             info = train(
-                by_fold(patches, run.fold, run.left_out),
+                by_fold(patches, run.fold, run.left_out, leave_out or "distortion"),
                 out / run.name,
                 recipe,
                 device=device,
@@ -138,6 +145,7 @@ def train_folds(
             columns = require("safetensors", "safetensors.numpy").load_file(files.predictions)
             patch_quality.append(columns["quality"])
             patch_predicted.append(columns["predicted"])
+            patch_image.append(columns["image"])
     summary = {
         "format": "pixq folds",
         "schema_version": 1,
@@ -145,13 +153,21 @@ def train_folds(
         "recipe": recipe.model_dump(mode="json"),
         "leave_out": leave_out,
         "runs": [run.name for run in runs],
-        "patch": agreement(np.concatenate(patch_predicted), np.concatenate(patch_quality)),
+        "patch": _patches(patch_predicted, patch_quality, patch_image, patches),
         **pooled(lines, leave_out),
     }
     if int(os.environ.get("RANK", "0")) == 0:
         save_text(out / "predictions.jsonl", (json.dumps(line, allow_nan=False) + "\n" for line in lines))
         save_json(summary_path, summary)
     return summary
+
+
+def _patches(
+    predicted: Sequence[NDArray[Any]], quality: Sequence[NDArray[Any]], image: Sequence[NDArray[Any]], patches: PatchSet
+) -> dict[str, float | None]:
+    """Agreement over all patches; of several sets, the mean over the sets."""
+    p, q, sets = np.concatenate(predicted), np.concatenate(quality), set_numbers(patches)[np.concatenate(image)]
+    return mean_agreement([agreement(p[sets == number], q[sets == number]) for number in np.unique(sets).tolist()])
 
 
 def _named(on_progress: ProgressCallback, name: str) -> ProgressCallback:
@@ -172,28 +188,48 @@ def _check_same_plan(path: Path, leave_out: str | None) -> None:
         raise PixqError(f"{path.parent}: holds runs of {kind}; continue with that, or choose another --out")
 
 
+def _by_set(lines: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The lines of each set: scores of several sets may be on different scales."""
+    return [
+        [line for line in lines if line.get("set") == name] for name in dict.fromkeys(line.get("set") for line in lines)
+    ]
+
+
 def _srcc(lines: Sequence[dict[str, Any]]) -> float | None:
-    return finite(srcc([line["predicted"] for line in lines], [line["quality"] for line in lines]))
+    """The SRCC of image scores, the mean over the sets that they are from."""
+    parts = [
+        {"srcc": finite(srcc([line["predicted"] for line in part], [line["quality"] for line in part]))}
+        for part in _by_set(lines)
+    ]
+    return mean_agreement(parts).get("srcc")
 
 
 def pooled(lines: Sequence[dict[str, Any]], leave_out: str | None) -> dict[str, Any]:
-    """Agreement of image scores pooled over folds.
+    """Agreement of image scores pooled over folds; of several sets, the mean over the sets.
 
-    With a type of distortion left out, each type's models give `all`, the SRCC over all images of the held-out
-    references, and `left_out`, that over the images of the type they were never shown; `mean` is over the types.
+    With a type of distortion or a set left out, each one's models give `all`, the SRCC over all images of the held-out
+    references, and `left_out`, that over the images of what they were never shown; `mean` is over types or sets.
     """
-    kinds = sorted({line["distortion_type"] for line in lines})
+    key = "set" if leave_out == "dataset" else "distortion_type"
+    kinds = sorted({line[key] for line in lines})
     if leave_out is None:
-        image = agreement([line["predicted"] for line in lines], [line["quality"] for line in lines])
+        image = mean_agreement(
+            [
+                agreement([line["predicted"] for line in part], [line["quality"] for line in part])
+                for part in _by_set(lines)
+            ]
+        )
         by_kind = {kind: _srcc([line for line in lines if line["distortion_type"] == kind]) for kind in kinds}
-        return {"image": image, "by_distortion": by_kind}
+        sets = {part[0]["set"]: _srcc(part) for part in _by_set(lines) if part[0].get("set") is not None}
+        return {"image": image, "by_distortion": by_kind, **({"by_dataset": sets} if sets else {})}
     table = {}
     for kind in kinds:
         mine = [line for line in lines if line["left_out"] == kind]
         table[kind] = {
             "all": _srcc(mine),
-            "left_out": _srcc([line for line in mine if line["distortion_type"] == kind]),
+            "left_out": _srcc([line for line in mine if line[key] == kind]),
         }
-    known = {key: [row[key] for row in table.values() if row[key] is not None] for key in ("all", "left_out")}
-    mean = {key: float(np.mean(np.array(values))) if values else None for key, values in known.items()}
-    return {"by_distortion": table, "mean": mean}
+    mean = {
+        name: mean_agreement([{"mean": row[name]} for row in table.values()])["mean"] for name in ("all", "left_out")
+    }
+    return {f"by_{leave_out}": table, "mean": mean}

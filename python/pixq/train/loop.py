@@ -24,6 +24,7 @@ from pixq.train.parallel import World, join
 from pixq.train.partition import Partition
 from pixq.train.predict import predict, validate
 from pixq.train.sampling import Batch, balance, batches_of, generator, steps_of
+from pixq.train.set_scales import SetScales, item_weights
 from pixq.train.setup import check_before, check_same_run, describe_run, initial_model, prepare_torch
 from pixq.train.signals import interruptible
 from pixq.train.step import kind_of_step, learning_rate, make_optimiser
@@ -135,10 +136,14 @@ class Trainer:
         torch.manual_seed(recipe.train.seed)
         self.model = initial_model(recipe, start, self.restored).to(world.device)
         prepare_torch(self.model, recipe, world)
-        self.optimiser = make_optimiser(self.model, recipe.optimiser, world.device)
+        self.scales = SetScales.of(partition.patches, partition.train, recipe)
+        if self.scales is not None:
+            self.scales.to(world.device)
+        self.optimiser = make_optimiser(self.model, recipe.optimiser, world.device, self.scales)
         self.training = Pool(partition.train, world.device, recipe.train.memory)
         self.validation = Pool(partition.validation, world.device, recipe.train.memory)
         self.weights = balance(self.training, recipe.balance, recipe.train.unit == "images")
+        self.item_weights = item_weights(partition.train, recipe)
         self.steps, self.epochs = steps_of(self.training, recipe), recipe.train.epochs
         self.state = TrainingState()
         self.info = describe_run(partition, recipe, self.model, world, start)
@@ -147,8 +152,9 @@ class Trainer:
             directory.create()
             directory.write_info(self.info)
             directory.write_recipe(recipe)
-        step = kind_of_step(self.model, recipe, world.device, world.size)
-        self.step = step(self.model, world.wrap(self.model), self.optimiser, recipe, world=world.size)
+        step = kind_of_step(self.model, recipe, world.device, world.size, self.scales)
+        wrapped = world.wrap(self.model)
+        self.step = step(self.model, wrapped, self.optimiser, recipe, scales=self.scales, world=world.size)
         self.total = torch.zeros((), dtype=torch.float64, device=world.device)
         self.lr, self.items, self.saved = 0.0, 0, 0.0
         self.spent = float(before.timings.get("seconds", 0.0)) if before is not None and self.restored else 0.0
@@ -175,7 +181,7 @@ class Trainer:
 
     def restore(self) -> None:
         """Continue from the checkpoint."""
-        self.state = load_checkpoint(self.directory, self.model, self.optimiser)
+        self.state = load_checkpoint(self.directory, self.model, self.optimiser, self.scales)
         lines = self.directory.read_metrics()[: self.state.epoch]
         if len(lines) < self.state.epoch:
             raise PixqError(
@@ -213,7 +219,13 @@ class Trainer:
         for piece_number in order:
             piece = None
             for batch in batches_of(
-                self.training, piece_number, self.recipe, self.weights, epoch=epoch, hidden=self.model.hidden
+                self.training,
+                piece_number,
+                self.recipe,
+                self.weights,
+                epoch=epoch,
+                hidden=self.model.hidden,
+                item_weights=self.item_weights,
             ):
                 self.items += len(batch.rows)
                 position = (epoch - 1) * self.steps + number
@@ -257,9 +269,11 @@ class Trainer:
         state, world, stage, steps = self.state, self.world, self.stage(), self.state.step
         patches = self.recipe.train.validation_patches
         scores = predict(self.model, self.validation, patches, rank=world.rank, world=world.size)
-        metrics = validate(self.model, self.recipe, scores)
+        metrics = validate(self.model, self.recipe, scores, self.partition.validation, self.scales)
         self.check_loss("validation", metrics["loss"])
         best = state.note_validation(metrics["loss"], self.recipe.stopping.min_delta)
+        if best and self.scales is not None:
+            state.best_sets = self.scales.values()
         line = {
             "epoch": state.epoch,
             "lr": lr,
@@ -297,7 +311,9 @@ class Trainer:
     def save(self, status: str) -> None:
         """Write the checkpoint and `run.json`."""
         seconds = self.spent + time.perf_counter() - self.began
-        best = {"epoch": self.state.best_epoch, "loss": self.state.best_loss}
+        best: dict[str, Any] = {"epoch": self.state.best_epoch, "loss": self.state.best_loss}
+        if self.state.best_sets is not None:
+            best["sets"] = [{"scale": scale, "shift": shift} for scale, shift in self.state.best_sets]
         update: dict[str, Any] = {
             "status": status,
             "best": best if math.isfinite(self.state.best_loss) else None,
@@ -305,7 +321,7 @@ class Trainer:
         }
         self.info = self.info.model_copy(update=update)
         if self.world.first:
-            save_checkpoint(self.directory, self.model, self.optimiser, self.state)
+            save_checkpoint(self.directory, self.model, self.optimiser, self.state, self.scales)
             files = self.directory.checksums() if status in FINISHED else {}
             self.directory.write_info(self.info.model_copy(update={"files": files}))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pixq.io.optional import require
 
-__all__ = ["agreement", "finite", "plcc", "srcc"]
+__all__ = ["agreement", "finite", "mean_agreement", "plcc", "srcc"]
 
 
 def srcc(predicted: ArrayLike, truth: ArrayLike) -> float:
@@ -45,6 +46,19 @@ def agreement(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float | None]
         "srcc": finite(srcc(x, y)),
         "plcc": finite(plcc(x, y)),
     }
+
+
+def mean_agreement(parts: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    """The mean of each number over several sets, whose scales may differ; sets without the number don't count.
+
+    Examples
+    --------
+    >>> mean_agreement([{"srcc": 0.5}, {"srcc": 1.0}, {"srcc": None}])
+    {'srcc': 0.75}
+    """
+    names = parts[0].keys() if parts else ()
+    known = {name: [part[name] for part in parts if part[name] is not None] for name in names}
+    return {name: float(np.mean(np.array(values))) if values else None for name, values in known.items()}
 
 
 def finite(value: float) -> float | None:

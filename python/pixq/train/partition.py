@@ -9,9 +9,10 @@ import numpy as np
 
 from pixq.datasets import splits
 from pixq.errors import PixqError
+from pixq.patches.joined import JoinedSets
 from pixq.patches.store import PatchSet
 
-__all__ = ["Partition", "by_fold", "by_split", "folds_of"]
+__all__ = ["Partition", "by_fold", "by_split", "folds_of", "kinds_of"]
 
 
 @dataclass(frozen=True)
@@ -94,31 +95,63 @@ def folds_of(patches: PatchSet) -> list[int]:
     return folds
 
 
-def by_fold(patches: PatchSet, fold: int, left_out: str | None = None) -> Partition:
-    """A partition that holds one fold out, validates on the next one and trains on the others.
-
-    Early stopping and the choice of the best weights use the validating fold alone, so the images of the held-out fold
-    play no part in training. With `left_out`, a type of distortion is also excluded from training and validation: the
-    held-out fold then shows how well the model does on a distortion that it has never seen.
+def kinds_of(patches: PatchSet, leave_out: str) -> list[str]:
+    """The type of distortion of each image, or the name of its set: what `leave_out` (distortion, dataset) leaves out.
 
     Raises
     ------
     PixqError
-        If there are fewer than three folds, no such fold or type, or nothing is left to train or validate with.
+        If `leave_out` is something else, or `dataset` and there is one patch set.
+    """
+    if leave_out == "distortion":
+        return [image["distortion_type"] for image in patches.images]
+    if leave_out != "dataset":
+        raise PixqError(f"--leave-out is {leave_out!r}; choose distortion or dataset")
+    if not isinstance(patches, JoinedSets):
+        raise PixqError(f"{patches.directory}: is one patch set; --leave-out dataset needs several")
+    return [patches.names[number] for number in patches.set_of_image]
+
+
+def by_fold(patches: PatchSet, fold: int, left_out: str | None = None, leave_out: str = "distortion") -> Partition:
+    """A partition that holds one fold out, validates on the next one and trains on the others.
+
+    Early stopping and the choice of the best weights use the validating fold alone, so the images of the held-out fold
+    play no part in training. With `left_out`, a type of distortion, or one of several sets (`leave_out`), is also
+    excluded from training and validation: the held-out fold then shows how well the model does on what it has never
+    seen.
+
+    Raises
+    ------
+    PixqError
+        If there are fewer than three folds, no such fold, type or set, or nothing is left to train or validate with.
     """
     folds = folds_of(patches)
-    kinds = sorted({image["distortion_type"] for image in patches.images})
+    kinds = kinds_of(patches, leave_out)
     if fold not in folds:
         raise PixqError(f"{patches.directory}: has no fold {fold}; it has {', '.join(map(str, folds))}")
     if left_out is not None and left_out not in kinds:
-        raise PixqError(f"{patches.directory}: has no distortion type {left_out!r}; it has {', '.join(kinds)}")
-    next_fold = folds[(folds.index(fold) + 1) % len(folds)]
+        what = "distortion type" if leave_out == "distortion" else "set"
+        raise PixqError(f"{patches.directory}: has no {what} {left_out!r}; it has {', '.join(sorted(set(kinds)))}")
+    # A fold may hold nothing but what is left out.
+    usable = {
+        image["fold"]
+        for image, kind in zip(patches.images, kinds, strict=True)
+        if kind != left_out and image["split"] != "test" and image["records"]
+    }
+    at = folds.index(fold)
+    following = [other for other in (*folds[at + 1 :], *folds[:at]) if other in usable]
+    if len(following) < 2:
+        raise PixqError(
+            f"{patches.directory}: fewer than two folds are left to train and validate with for fold {fold} without "
+            f"{left_out!r}; build it with more references"
+        )
+    next_fold = following[0]
 
     def part(name: str, chosen: list[int], without: str | None) -> PatchSet:
         keep = np.array(
             [
-                image["fold"] in chosen and image["split"] != "test" and image["distortion_type"] != without
-                for image in patches.images
+                image["fold"] in chosen and image["split"] != "test" and kind != without
+                for image, kind in zip(patches.images, kinds, strict=True)
             ],
             dtype=bool,
         )
@@ -133,6 +166,8 @@ def by_fold(patches: PatchSet, fold: int, left_out: str | None = None) -> Partit
     rule: dict[str, Any] = {"rule": "fold", "fold": fold, "folds": folds, "validation_fold": next_fold}
     if left_out is not None:
         rule["left_out"] = left_out
+        if leave_out != "distortion":
+            rule["leave_out"] = leave_out
     others = [other for other in folds if other not in (fold, next_fold)]
     return Partition(
         patches,

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from pixq.models.base import CHUNK, PatchModel
 from pixq.models.heads import PatchScores
 from pixq.models.pooling import pool_by
-from pixq.patches.store import image_spans
+from pixq.patches.joined import JoinedSets
+from pixq.patches.store import PatchSet, image_spans
 from pixq.runs.recipe import Recipe
 from pixq.train.data import Pool
-from pixq.train.metrics import agreement, finite
+from pixq.train.metrics import agreement, finite, mean_agreement
 from pixq.train.sampling import validation_rows
+from pixq.train.set_scales import SetError, SetScales, people_weights, set_numbers
 from pixq.train.step import Error, error_of
 
 __all__ = ["Predictions", "predict", "validate"]
@@ -114,20 +118,68 @@ def _pooled(
     )
 
 
-def validate(model: PatchModel, recipe: Recipe, predictions: Predictions) -> dict[str, Any]:
-    """Loss, MSE, MAE, SRCC and PLCC of predictions; the same without the loss for image scores, as `image_*`."""
-    with torch.inference_mode():
-        if recipe.train.unit == "images":
-            predicted = torch.from_numpy(predictions.image_predicted)
-            loss = Error(recipe.loss)(predicted, torch.from_numpy(predictions.image_quality.astype(np.float32))).mean()
-        else:
-            device = model.channels.scale.device
-            scores = PatchScores(torch.from_numpy(predictions.raw).to(device), torch.empty(0))
-            quality = torch.from_numpy(predictions.quality.astype(np.float32)).to(device)
-            loss = error_of(model, recipe, scores, quality, 1).mean()
-    images = agreement(predictions.image_predicted, predictions.image_quality)
+def validate(
+    model: PatchModel,
+    recipe: Recipe,
+    predictions: Predictions,
+    patches: PatchSet | None = None,
+    scales: SetScales | None = None,
+) -> dict[str, Any]:
+    """Loss, MSE, MAE, SRCC and PLCC of predictions; the same without the loss for image scores, as `image_*`.
+
+    Of joined `patches`, each number is the mean over their sets, on the scale of each; the loss is weighted as
+    `sets.weights` says.
+    """
+    joined = patches if isinstance(patches, JoinedSets) else None
+    images = _agreement(predictions.image_predicted, predictions.image_quality, predictions.images, joined, scales)
     return {
-        "loss": finite(float(loss)),
-        **agreement(predictions.predicted, predictions.quality),
+        "loss": finite(_loss(model, recipe, predictions, patches, scales)),
+        **_agreement(predictions.predicted, predictions.quality, predictions.image, joined, scales),
         **{f"image_{name}": value for name, value in images.items()},
     }
+
+
+def _loss(
+    model: PatchModel, recipe: Recipe, predictions: Predictions, patches: PatchSet | None, scales: SetScales | None
+) -> float:
+    device = model.channels.scale.device
+    of_images = recipe.train.unit == "images"
+    image = predictions.images if of_images else predictions.image
+    sets = np.zeros(len(image), dtype=np.int64) if patches is None else set_numbers(patches)[image]
+    error: nn.Module = Error(recipe.loss)
+    if scales is not None:
+        error = SetError(scales, error, torch.from_numpy(sets).to(device))
+    with torch.inference_mode():
+        if of_images:
+            predicted = torch.from_numpy(predictions.image_predicted).to(device)
+            losses = error(predicted, torch.from_numpy(predictions.image_quality.astype(np.float32)).to(device))
+        else:
+            scores = PatchScores(torch.from_numpy(predictions.raw).to(device), torch.empty(0))
+            quality = torch.from_numpy(predictions.quality.astype(np.float32)).to(device)
+            losses = error_of(model, recipe, scores, quality, 1, error)
+    if patches is None or (scales is None and not isinstance(patches, JoinedSets)):
+        return float(losses.mean())
+    values, weights = losses.double().cpu().numpy(), people_weights(patches, recipe)[image]
+    if isinstance(patches, JoinedSets) and recipe.sets.weights:
+        totals = np.bincount(sets, weights=weights, minlength=len(patches.sets))
+        shares = np.array(recipe.sets.weights)
+        weights = weights * np.divide(shares, totals, out=np.zeros_like(shares), where=totals > 0.0)[sets]
+    return float(values @ weights) / float(weights.sum()) if weights.sum() > 0.0 else math.nan
+
+
+def _agreement(
+    predicted: NDArray[np.float32],
+    quality: NDArray[np.float64],
+    image: NDArray[np.int64],
+    joined: JoinedSets | None,
+    scales: SetScales | None,
+) -> dict[str, float | None]:
+    if joined is None:
+        return agreement(predicted, quality)
+    sets = joined.set_of_image[image]
+    values = predicted.astype(np.float64)
+    if scales is not None:
+        scale, shift = np.array(scales.values()).T
+        values = values * scale[sets] + shift[sets]
+    parts = [agreement(values[sets == number], quality[sets == number]) for number in np.unique(sets).tolist()]
+    return mean_agreement(parts)

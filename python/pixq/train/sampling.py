@@ -169,7 +169,14 @@ def _some(random: np.random.Generator, count: int, wanted: int) -> NDArray[np.in
 
 
 def batches_of(
-    pool: Pool, piece: int, recipe: Recipe, weights: NDArray[np.float64], *, epoch: int, hidden: int = 0
+    pool: Pool,
+    piece: int,
+    recipe: Recipe,
+    weights: NDArray[np.float64],
+    *,
+    epoch: int,
+    hidden: int = 0,
+    item_weights: NDArray[np.float64] | None = None,
 ) -> Iterator[Batch]:
     """The batches of one epoch over one piece, on the pool's device.
 
@@ -181,10 +188,14 @@ def batches_of(
         The epoch, on which the draws depend together with the seed and the piece.
     hidden
         The number of inputs per item that dropout can hide; see `PatchModel.hidden`.
+    item_weights
+        float64 (images,): what else an item of each image of the patch set counts in the loss.
     """
     train = recipe.train
     random = generator(train.seed, epoch, piece)
     rows, weight = _rows_of_epoch(pool, piece, recipe, weights, random)
+    if item_weights is not None:
+        weight = weight * item_weights[pool.image[pool.pieces[piece]][rows[:, 0]]]
     weight32 = torch.from_numpy(weight.astype(np.float32))
     # Moved at once, because on a GPU one copy per step would cost more than the step.
     whole = Batch(torch.from_numpy(rows), weight32, _draws(recipe, len(rows), rows.shape[1], hidden, random)).to(

@@ -9,12 +9,14 @@ from pixq.io.optional import require
 from pixq.io.paths import text_of
 from pixq.models import MODELS, build, parameters
 from pixq.models.base import PatchModel
+from pixq.patches.joined import JoinedSets
 from pixq.patches.store import fingerprint
 from pixq.runs.directory import FORMAT, RunDirectory, RunInfo, describe_hardware, versions
 from pixq.runs.recipe import Recipe
 from pixq.train.init_from_run import InitialRun
 from pixq.train.parallel import World
 from pixq.train.partition import Partition
+from pixq.train.set_scales import check_sets, describe_sets
 
 __all__ = ["check_before", "check_same_run", "describe_run", "initial_model", "prepare_torch"]
 
@@ -42,8 +44,9 @@ def check_before(partition: Partition, recipe: Recipe, world: World) -> None:
         raise PixqError(f"{patches.directory}: has patches of {size} pixels, but {name} needs at least {smallest}")
     if recipe.train.precision != "fp32" and world.device.type != "cuda":
         raise PixqError(f"train.precision is {recipe.train.precision}, which needs CUDA; set train.precision=fp32")
+    check_sets(patches, recipe)
     if problems := patches.verify():
-        raise PixqError(f"{problems[0]}; delete {patches.directory} and build the patch set again")
+        raise PixqError(f"{problems[0]}; delete the patch set and build it again")
 
 
 def check_same_run(run: RunDirectory, partition: Partition, recipe: Recipe, start: InitialRun | None) -> RunInfo:
@@ -113,6 +116,7 @@ def describe_run(
             "fusions": manifest["fusions"],
             # None for a set of an earlier version, which was cut from raw samples.
             "pixels": manifest.get("pixels"),
+            **({"sets": describe_sets(patches, recipe)} if isinstance(patches, JoinedSets) else {}),
         },
         split=partition.describe(),
         parameters=parameters(model),

@@ -19,6 +19,7 @@ from pixq.models.pooling import pool
 from pixq.runs.recipe import LossSpec, OptimiserSpec, Recipe
 from pixq.train.data import Piece
 from pixq.train.sampling import Batch
+from pixq.train.set_scales import SetError, SetScales
 
 __all__ = [
     "CoreStep",
@@ -56,7 +57,9 @@ class Error(nn.Module):
         return apart.mul_(2.0) if self.spec.name == "mse" else apart.sign_()
 
 
-def error_of(model: PatchModel, recipe: Recipe, scores: PatchScores, quality: Tensor, bag: int) -> Tensor:
+def error_of(
+    model: PatchModel, recipe: Recipe, scores: PatchScores, quality: Tensor, bag: int, error: nn.Module | None = None
+) -> Tensor:
     """The loss of each item, float32 (items,): of each patch, or of each image from its `bag` patches.
 
     Parameters
@@ -65,8 +68,10 @@ def error_of(model: PatchModel, recipe: Recipe, scores: PatchScores, quality: Te
         What the model says of items * bag patches.
     quality
         float32 (items * bag,); an image's is the mean of its patches'.
+    error
+        The error of each prediction. Default: that of the recipe's `[loss]`.
     """
-    error = Error(recipe.loss)
+    error = Error(recipe.loss) if error is None else error
     if recipe.train.unit == "patches":
         return model.head.loss(scores.raw, quality, error)
     predicted = image_scores(model, scores, bag)
@@ -107,14 +112,20 @@ def decorrelation(predicted: Tensor, quality: Tensor, weight: Tensor, world: int
     return (1.0 - covariance / (variances + 1e-12).sqrt()).mean()
 
 
-def make_optimiser(model: nn.Module, spec: OptimiserSpec, device: torch.device) -> torch.optim.Optimizer:
-    """The optimiser; its fused kernels, whose learning rate is a tensor on CUDA so that a graph reads each new "
-    "value.
+def make_optimiser(
+    model: nn.Module, spec: OptimiserSpec, device: torch.device, scales: nn.Module | None = None
+) -> torch.optim.Optimizer:
+    """The optimiser; its fused kernels, whose learning rate is a tensor on CUDA so that a graph reads each new value.
+
+    `scales` are those of sets, which don't decay.
     """
     cuda = device.type == "cuda"
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
+    groups: list[dict[str, Any]] = [{"params": [weight for weight in model.parameters() if weight.requires_grad]}]
+    if scales is not None and (learned := [weight for weight in scales.parameters() if weight.requires_grad]):
+        groups.append({"params": learned, "weight_decay": 0.0})
     return kind(
-        [weight for weight in model.parameters() if weight.requires_grad],
+        groups,
         lr=torch.tensor(spec.lr, device=device) if cuda else spec.lr,
         weight_decay=spec.weight_decay,
         fused=True,
@@ -149,6 +160,8 @@ class Step:
         The model whose weights change.
     forward
         The module that scores patches: the model itself, or a wrapper that joins the gradients of several processes.
+    scales
+        The scale of each set, if labels are not the quality itself.
     world
         The number of processes; each sees its own items of a batch.
     """
@@ -160,9 +173,12 @@ class Step:
         optimiser: torch.optim.Optimizer,
         recipe: Recipe,
         *,
+        scales: SetScales | None = None,
         world: int = 1,
     ) -> None:
         self.model, self.forward, self.optimiser, self.recipe, self.world = model, forward, optimiser, recipe, world
+        self.scales = scales
+        self.scale_weights = [] if scales is None else list(scales.parameters())
         self.weights = list(model.parameters())
 
     def set_learning_rate(self, lr: float) -> None:
@@ -178,11 +194,16 @@ class Step:
 
         `items` is the size of the whole batch, over all processes.
         """
-        for weight in self.weights:
+        for weight in (*self.weights, *self.scale_weights):
             weight.grad = None
         total = self._loss(piece, batch, items)
         # Wrapped gradients are averaged over processes: times `world`, they are those of the whole batch.
         (total * (self.world / items)).backward()  # type: ignore[no-untyped-call]
+        if self.world > 1:
+            for weight in self.scale_weights:
+                if weight.grad is not None:
+                    torch.distributed.all_reduce(weight.grad)
+                    weight.grad /= self.world
         if self.recipe.optimiser.clip > 0.0:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip)
         self.optimiser.step()
@@ -197,9 +218,13 @@ class Step:
         bag = batch.rows.shape[1]
         with self._precision():
             scores = self.forward(pairs.reference, pairs.fused, batch.draw.shown)
-        total = (error_of(self.model, self.recipe, scores, pairs.quality, bag) * batch.weight).sum()
+        sets = piece.set_number.index_select(0, batch.rows[:, 0])
+        error = None if self.scales is None else SetError(self.scales, Error(self.recipe.loss), sets)
+        total = (error_of(self.model, self.recipe, scores, pairs.quality, bag, error) * batch.weight).sum()
         if self.recipe.loss.correlation > 0.0:
             images, quality = image_scores(self.model, scores, bag), pairs.quality.view(-1, bag).mean(dim=1)
+            if self.scales is not None:
+                images = self.scales.on_scale(images, sets)
             apart = decorrelation(images, quality, batch.weight, self.world)
             # The term is of the whole batch, of which each process counts its share.
             total = total + self.recipe.loss.correlation * (items / self.world) * apart.float()
@@ -217,7 +242,7 @@ class CoreStep(Step):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        if not self.serves(self.model, self.recipe):
+        if not self.serves(self.model, self.recipe) or self.scales is not None:
             raise ValueError(f"{self.model.spec.name} with this recipe needs a Step")
         assert self.model.kernel is not None
         self._tape = self.model.kernel.tape()
@@ -339,10 +364,12 @@ class GraphedStep(Step):
         return self._total
 
 
-def kind_of_step(model: PatchModel, recipe: Recipe, device: torch.device, world: int) -> type[Step]:
+def kind_of_step(
+    model: PatchModel, recipe: Recipe, device: torch.device, world: int, scales: SetScales | None = None
+) -> type[Step]:
     """The fastest kind of step with the results of `Step`."""
     if world > 1:
         return Step
     if device.type == "cuda":
         return GraphedStep
-    return CoreStep if CoreStep.serves(model, recipe) else Step
+    return CoreStep if CoreStep.serves(model, recipe) and scales is None else Step
