@@ -142,6 +142,16 @@ def test_mict_is_read_by_its_list(tmp_path: Path) -> None:
         datasets.index("mict", tmp_path)
 
 
+def test_more_types_of_tid2013_are_a_table_of_labels(tmp_path: Path) -> None:
+    header, row = "image,reference,type,level,parameter,mos", "{image},{reference},11,{level},32.5,{score}"
+    trees.write_label_table(tmp_path, header, row, ("5.5", "4.25"), references=1)
+    first = datasets.index("tid2013", tmp_path).pairs[0]
+    assert (first.distortion_type, first.level, first.score) == ("11 JPEG2000 compression", 1, 5.5)
+    edit(tmp_path / "labels.csv", ",11,", ",25,")
+    with pytest.raises(PixqError, match=r"labels\.csv, line 2: unknown type '25'; choose 1, 2, 3"):
+        datasets.index("tid2013", tmp_path)
+
+
 def test_ladders_know_the_people_or_the_range_of_each_level(tmp_path: Path) -> None:
     trees.write_konjnd(tmp_path)
     by_id = {pair.image_id: pair for pair in datasets.index("konjnd", tmp_path).pairs}

@@ -16,7 +16,7 @@ from pixq.distort.stimulus_tables import draw_table
 from pixq.errors import PixqError
 from pixq.viewing import ViewingConditions
 from support import trees
-from support.built import pixq
+from support.built import digest, pixq
 
 #: D65 of 50 cd/m2, and the direction of its own colour: castleCSF's rows of Rovamo et al. (1993).
 D65 = (36.7372648518233, 15.8141236515338, 1.04100192534928)
@@ -117,7 +117,7 @@ def test_a_drawn_table_is_a_dataset(tmp_path: Path) -> None:
     ]
     source = table(tmp_path / "thresholds.csv", rows)
     run = pixq("draw", source, "--out", tmp_path / "drawn", "--ppd", 30, "--multiples", "0,2,4", "--ambient", 0)
-    assert (run.code, run.err) == (0, "pixq: left out: 3 not at the fovea\n")
+    assert (run.code, run.err) == (0, "pixq: left out 3: not at the fovea\n")
     assert "6 images of 2 of 3 rows, written; read it with --dataset thresholds" in run.out
     index = datasets.index("thresholds", tmp_path / "drawn")
     assert index.problems == ()
@@ -127,14 +127,11 @@ def test_a_drawn_table_is_a_dataset(tmp_path: Path) -> None:
     nothing = next(pair for pair in index.pairs if pair.score == 0)
     pixels = [np.asarray(Image.open(tmp_path / "drawn" / name)) for name in (nothing.reference, nothing.distorted)]
     assert (pixels[0] == pixels[1]).all()
-    again = draw_table(
-        source,
-        tmp_path / "drawn",
-        conditions=ViewingConditions.of(ppd=30.0, ambient=0.0),
-        multiples=(0, 2, 4),
-        threads=1,
-    )
+    conditions = ViewingConditions.of(ppd=30.0, ambient=0.0)
+    again = draw_table(source, tmp_path / "drawn", conditions=conditions, multiples=(0, 2, 4), threads=1)
     assert not again.written
+    draw_table(source, tmp_path / "alone", conditions=conditions, multiples=(0, 2, 4), threads=1)
+    assert digest(tmp_path / "alone") == digest(tmp_path / "drawn")
 
 
 def test_a_table_without_its_images_says_how_to_draw_them(tmp_path: Path) -> None:

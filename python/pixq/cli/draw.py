@@ -48,7 +48,7 @@ def draw(
         table, out, conditions=viewing.conditions, multiples=_multiples(multiples), only=only, max_size=max_size
     )
     for reason, count in drawn.left_out.items():
-        note(f"left out: {count:,} with {reason}" if reason.startswith("a") else f"left out: {count:,} {reason}")
+        note(f"left out {count:,}: {reason}")
     print_lines(
         f"{out}: {drawn.images:,} images of {drawn.drawn:,} of {drawn.rows:,} rows, "
         f"{'written' if drawn.written else 'there already'}; read it with --dataset {drawn.dataset}"

@@ -43,7 +43,7 @@ COLOUR_PAIRS = Adapter(
     name="colour-pairs",
     title="Pairs of plain colours (COMBVD: BFD-P, Leeds, Witt), drawn by `pixq draw`",
     needs="refs/, images/, labels.csv (columns image, reference, set, visual_difference), which `pixq draw` writes",
-    licence="that of the table; the collection with colour-science's names: MIT",
+    licence="that of the table; the collection of BFD-P, Leeds and Witt by A. Terekhin et al.: MIT",
     citation=(
         "M. R. Luo, G. Cui, B. Rigg. The development of the CIE 2000 colour-difference formula: CIEDE2000. Color "
         "Research and Application 26, 340-350, 2001. doi:10.1002/col.1049"

@@ -55,6 +55,7 @@ def index_label_table(
     *,
     score_column: str,
     type_column: str = "type",
+    types: Mapping[str, str] | None = None,
     level_column: str | None = None,
     attributes: Sequence[str] = (),
     observe: Observe | None = None,
@@ -69,6 +70,8 @@ def index_label_table(
         The dataset's folder.
     score_column, type_column, level_column
         Columns of the score, the type of distortion and its level; a level may be empty.
+    types
+        The names of the types, by what the column has. Default: what the column has.
     attributes
         Columns to keep as attributes of a pair, where they are not empty.
     observe
@@ -90,6 +93,10 @@ def index_label_table(
         level = cells[level_column] if level_column else ""
         if not cells[type_column]:
             raise PixqError(f"{path}, line {line}: the {type_column} is empty; name the distortion")
+        if types is not None and cells[type_column] not in types:
+            raise PixqError(
+                f"{path}, line {line}: unknown {type_column} {cells[type_column]!r}; choose {', '.join(types)}"
+            )
         lines.append(
             ScoreLine(
                 line=line,
@@ -98,7 +105,7 @@ def index_label_table(
                 group=nfc(stem(reference)),
                 reference=f"{references}/{reference}",
                 distorted=f"{distorted}/{image}",
-                distortion_type=nfc(cells[type_column]),
+                distortion_type=nfc(cells[type_column] if types is None else types[cells[type_column]]),
                 level=number(level, path, line, str(level_column)) if level else None,
                 score=score(cells[score_column], path, line, contract),
                 attributes={key: nfc(cells[key]) for key in attributes if cells.get(key)},

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from pixq.datasets.base import DatasetIndex
+from pixq.datasets.label_table import LABELS, index_label_table
 from pixq.datasets.labels import LabelContract
 from pixq.datasets.scores import contract_of, safe_path, score, text_lines
 from pixq.datasets.tree import ScoreLine, Tree, assemble
@@ -15,7 +16,8 @@ __all__ = ["NEEDS", "index_tid"]
 
 NEEDS = (
     "reference_images/I<nn>.BMP, distorted_images/i<nn>_<type>_<level>.bmp (any case; BMP or PNG), "
-    "mos_with_names.txt (lines `<MOS> <file name>`)"
+    "mos_with_names.txt (lines `<MOS> <file name>`); or refs/, images/, labels.csv (columns image, reference, "
+    "type as a number, level, mos)"
 )
 
 _NAME = re.compile(r"(i(\d{2}))_(\d{2})_(\d)(\.bmp|\.png)?", re.IGNORECASE | re.ASCII)
@@ -30,6 +32,11 @@ def index_tid(name: str, contract: LabelContract, types: tuple[str, ...], levels
         If the files are not laid out as in `NEEDS`, or a line of the score file is wrong.
     """
     tree = Tree(root)
+    if tree.find(LABELS, by_stem=False).path is not None:
+        named = {str(kind): f"{kind:02} {title}" for kind, title in enumerate(types, start=1)}
+        return index_label_table(
+            name, contract, root, score_column="mos", types=named, level_column="level", attributes=("parameter",)
+        )
     references, distorted, scores = tree.require("reference_images", "distorted_images", "mos_with_names.txt")
     path = root / scores
     contract = contract_of(root, contract, path)

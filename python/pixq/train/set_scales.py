@@ -210,16 +210,17 @@ def item_weights(part: PatchSet, recipe: Recipe) -> NDArray[np.float64] | None:
     total = float((items * weights).sum())
     if total <= 0.0:
         raise PixqError(f"{part.directory}: nothing that training could use has a weight above 0; change sets.weights")
-    normalised: NDArray[np.float64] = (weights * (float(items.sum()) / total)).astype(np.float64)
-    return normalised
+    return weights * (float(items.sum()) / total)
 
 
 def _items_of_epoch(part: PatchSet, recipe: Recipe) -> NDArray[np.float64]:
     """How many items an epoch has of each image, float64 (images,)."""
-    counts = np.bincount(part.records.image, minlength=len(part.images)).astype(np.float64)
+    counts: NDArray[np.float64] = np.bincount(part.records.image, minlength=len(part.images)).astype(np.float64)
     if recipe.train.unit == "images":
-        return (counts > 0) * float(recipe.train.visits)
-    return counts if recipe.train.patches == 0 else np.minimum(counts, recipe.train.patches)
+        counts = np.where(counts > 0, float(recipe.train.visits), 0.0)
+    elif recipe.train.patches:
+        counts = np.minimum(counts, float(recipe.train.patches))
+    return counts
 
 
 def describe_sets(patches: JoinedSets, recipe: Recipe) -> list[dict[str, Any]]:

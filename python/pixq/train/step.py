@@ -218,8 +218,10 @@ class Step:
         bag = batch.rows.shape[1]
         with self._precision():
             scores = self.forward(pairs.reference, pairs.fused, batch.draw.shown)
-        sets = piece.set_number.index_select(0, batch.rows[:, 0])
-        error = None if self.scales is None else SetError(self.scales, Error(self.recipe.loss), sets)
+        error = None
+        if self.scales is not None:
+            sets = piece.set_number.index_select(0, batch.rows[:, 0])
+            error = SetError(self.scales, Error(self.recipe.loss), sets)
         total = (error_of(self.model, self.recipe, scores, pairs.quality, bag, error) * batch.weight).sum()
         if self.recipe.loss.correlation > 0.0:
             images, quality = image_scores(self.model, scores, bag), pairs.quality.view(-1, bag).mean(dim=1)
