@@ -153,6 +153,9 @@ def test_colour_pairs_are_drawn_set_by_set(tmp_path: Path) -> None:
     (pair,) = datasets.index("colour-pairs", tmp_path / "drawn").pairs
     assert (pair.score, pair.distortion_type) == (0.5, "witt")
     assert np.asarray(Image.open(tmp_path / "drawn" / pair.distorted))[0, 0].tolist() == [12, 20, 30]
+    with pytest.raises(PixqError, match="on which only --only has an effect"):
+        draw_table(source, tmp_path / "other", multiples=(1, 2))
+    assert "on which only --only has an effect" in pixq("draw", source, "--out", tmp_path / "other", "--ppd", 40).err
     with pytest.raises(PixqError, match="has no set 'bfd'; choose leeds, witt"):
         draw_table(source, tmp_path / "other", only="bfd")
 

@@ -20,9 +20,9 @@ def draw(
     /,
     *,
     out: Path,
-    multiples: str = "1,2,4,8",
+    multiples: str | None = None,
     only: str | None = None,
-    max_size: Annotated[int, number_in(ranges.STIMULUS_SIZE)] = 1024,
+    max_size: Annotated[int | None, number_in(ranges.STIMULUS_SIZE)] = None,
     viewing: ViewingOptions = AT_A_DESK,
 ) -> int:
     """Draw a table of contrast thresholds or of colour pairs as images, for build-patches.
@@ -38,14 +38,19 @@ def draw(
     out
         The folder to write.
     multiples
-        For thresholds: factors of the threshold contrast, separated by commas.
+        For thresholds: factors of the threshold contrast, separated by commas. Default: 1,2,4,8.
     only
         For colour pairs: draw this set only. The scales of sets differ.
     max_size
-        For thresholds: leave out targets that need a larger image, in pixels.
+        For thresholds: leave out targets that need a larger image, in pixels. Default: 1024.
     """
     drawn = draw_table(
-        table, out, conditions=viewing.conditions, multiples=_multiples(multiples), only=only, max_size=max_size
+        table,
+        out,
+        conditions=viewing.conditions if viewing.named else None,
+        multiples=None if multiples is None else _multiples(multiples),
+        only=only,
+        max_size=max_size,
     )
     for reason, count in drawn.left_out.items():
         note(f"left out {count:,}: {reason}")

@@ -71,16 +71,16 @@ def index_live(root: Path) -> DatasetIndex:
     lines, copies, start = [], [], 0
     for kind, folder, rows in zip(FOLDERS, folders, listed, strict=True):
         for line, reference, file, image, parameter in rows:
-            at = start + image - 1
-            if names and stem(names[at]).lower() != stem(reference).lower():
+            position = start + image - 1
+            if names and stem(names[position]).lower() != stem(reference).lower():
                 raise PixqError(
                     f"{root / folder}/info.txt, line {line}: the reference of {file} is {reference}, but "
-                    f"refnames_all.mat says {names[at]}; copy both files from the release again"
+                    f"refnames_all.mat says {names[position]}; copy both files from the release again"
                 )
-            if hidden[at]:
+            if hidden[position]:
                 copies.append(f"{folder}/{file}")
                 continue
-            value = float(dmos[at])
+            value = float(dmos[position])
             if not contract.minimum <= value <= contract.maximum:
                 raise PixqError(
                     f"{root / scores}: the DMOS of {folder}/{file} is {value:g}, outside of {contract.minimum:g} to "
@@ -108,10 +108,10 @@ def index_live(root: Path) -> DatasetIndex:
 
 def _listed(tree: Tree, folder: str) -> list[tuple[int, str, str, int, float | None]]:
     """The lines of a folder's info.txt: line number, reference, file, number of the image, and parameter."""
-    found = tree.find(f"{folder}/info.txt", by_stem=False).path
-    if found is None:
+    path = tree.find(f"{folder}/info.txt", by_stem=False).path
+    if path is None:
         raise PixqError(f"{tree.root / folder}: no info.txt, which names the references; copy it from the release")
-    return list(_parsed(tree.root / found))
+    return list(_parsed(tree.root / path))
 
 
 def _parsed(path: Path) -> Iterator[tuple[int, str, str, int, float | None]]:
@@ -123,8 +123,8 @@ def _parsed(path: Path) -> Iterator[tuple[int, str, str, int, float | None]]:
             raise PixqError(f"{path}, line {line}: {text!r} is not `<reference> img<n>.bmp <parameter>`; fix the line")
         image = int(match[3])
         if not 1 <= image <= len(rows) or image in seen:
-            told = f"line {seen[image]} names it, too" if image in seen else f"there are {len(rows)} lines"
-            raise PixqError(f"{path}, line {line}: image {match[2]} can't be ({told}); copy the file again")
+            reason = f"line {seen[image]} names it, too" if image in seen else f"there are {len(rows)} lines"
+            raise PixqError(f"{path}, line {line}: image {match[2]} can't be ({reason}); copy the file again")
         seen[image] = line
         try:
             parameter = float(match[4])
@@ -146,9 +146,9 @@ def _scores(tree: Tree, count: int) -> tuple[str, NDArray[np.float64], NDArray[n
     if not np.isfinite(dmos).all():
         raise PixqError(f"{path}: {SCORES[there[0]]} holds a number that is not finite; copy the file again")
     names: list[str] = []
-    found = tree.find("refnames_all.mat", by_stem=False).path
-    if found is not None:
-        path = tree.root / found
+    listed = tree.find("refnames_all.mat", by_stem=False).path
+    if listed is not None:
+        path = tree.root / listed
         names = [str(np.squeeze(cell)) for cell in _vector(path, _read_mat(path), "refnames_all", count)]
     return there[0], dmos.astype(np.float64), hidden.astype(bool), names
 

@@ -23,7 +23,11 @@ from pixq.distort.whole import MAKER, save_png, write_whole
 from pixq.errors import PixqError
 from pixq.viewing import ViewingConditions
 
-__all__ = ["ColourPair", "DrawnTable", "draw_table", "read_colour_pairs", "read_thresholds"]
+__all__ = ["MAX_SIZE", "MULTIPLES", "ColourPair", "DrawnTable", "draw_table", "read_colour_pairs", "read_thresholds"]
+
+#: The factors of the threshold contrast, and the largest side of an image in pixels, unless a user says otherwise.
+MULTIPLES = (1.0, 2.0, 4.0, 8.0)
+MAX_SIZE = 1024
 
 #: Increase it when the pixels or the layout change, so that existing trees are drawn again.
 _VERSION = 1
@@ -135,9 +139,9 @@ def draw_table(
     out: str | os.PathLike[str],
     *,
     conditions: ViewingConditions | None = None,
-    multiples: Sequence[float] = (1.0, 2.0, 4.0, 8.0),
+    multiples: Sequence[float] | None = None,
     only: str | None = None,
-    max_size: int = 1024,
+    max_size: int | None = None,
     threads: int | None = None,
 ) -> DrawnTable:
     """Draw a table of thresholds or of colour pairs as `refs/`, `images/` and `labels.csv`.
@@ -151,18 +155,19 @@ def draw_table(
     conditions
         For thresholds: how the images will be seen. Default: `ViewingConditions()`.
     multiples
-        For thresholds: the factors of the threshold contrast.
+        For thresholds: the factors of the threshold contrast. Default: `MULTIPLES`.
     only
         For colour pairs: one set of the table. The scales of sets differ.
     max_size
-        For thresholds: the largest side of an image, in pixels.
+        For thresholds: the largest side of an image, in pixels. Default: `MAX_SIZE`.
     threads
         Number of threads; the number of processors by default. The result doesn't depend on it.
 
     Raises
     ------
     PixqError
-        If the table is neither, a line is wrong, nothing can be drawn, or `out` holds something else.
+        If the table is neither, an argument has no effect on it, a line is wrong, nothing can be drawn, or `out` holds
+        something else.
     """
     _, columns = next(csv_rows(table, ()), (0, {}))
     if _THRESHOLD in columns:
@@ -172,11 +177,15 @@ def draw_table(
             table,
             Path(out),
             conditions or ViewingConditions(),
-            tuple(dict.fromkeys(map(float, multiples))),
-            max_size,
+            tuple(dict.fromkeys(map(float, MULTIPLES if multiples is None else multiples))),
+            MAX_SIZE if max_size is None else max_size,
             threads,
         )
     if _DIFFERENCE in columns:
+        if any(option is not None for option in (conditions, multiples, max_size)):
+            raise PixqError(
+                f"{table}: is a table of colour pairs, on which only --only has an effect; remove the other options"
+            )
         return _draw_colours(table, Path(out), only)
     raise PixqError(
         f"{table}: has no column {_THRESHOLD} or {_DIFFERENCE}; give a table of contrast thresholds or of colour pairs"
@@ -211,7 +220,7 @@ def _draw_thresholds(
             return str(reason)
 
     jobs = [(row, multiple) for row in rows for multiple in multiples]
-    kept: list[tuple[tuple[Threshold, float], str, str]] = []
+    targets: list[tuple[tuple[Threshold, float], str, str]] = []
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         # Drawn once to learn what can be drawn, and again when it is written: all images together are gigabytes.
         for job, target in zip(jobs, _in_order(pool, draw, jobs), strict=True):
@@ -221,22 +230,22 @@ def _draw_thresholds(
                 continue
             key = (target.reference[0, 0].tobytes(), len(target.reference))
             reference = references.setdefault(key, f"{target.reference[0, 0].tobytes().hex()}-{key[1]}.png")
-            image = f"{row.study}-{row.line:05d}-x{multiple:g}.png"
-            kept.append((job, reference, image))
+            image = f"{row.study}-{row.line:05d}-x{multiple:.12g}.png"
+            targets.append((job, reference, image))
             drawn.add(row.line)
             row_cells = (row.study, row.line, f"{row.spatial_frequency:g}", f"{target.error:.3f}")
-            labels.append([image, reference, row.stimulus, f"{multiple:g}", *row_cells])
-        if not kept:
-            told = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
-            raise PixqError(f"{table}: nothing can be drawn: {told or 'it has no rows'}")
+            labels.append([image, reference, row.stimulus, f"{multiple:.12g}", *row_cells])
+        if not targets:
+            counts = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+            raise PixqError(f"{table}: nothing can be drawn: {counts or 'it has no rows'}")
         reasons = dict(left_out.most_common())
         note = f"contrast thresholds of people, drawn for {conditions}"
         settings = {"conditions": asdict(conditions), "multiples": list(multiples), "max_size": max_size}
 
         def fill(folder: Path) -> None:
-            chosen = [job for job, _, _ in kept]
+            chosen = [job for job, _, _ in targets]
             written: set[str] = set()
-            for (_, reference, image), target in zip(kept, _in_order(pool, draw, chosen), strict=True):
+            for (_, reference, image), target in zip(targets, _in_order(pool, draw, chosen), strict=True):
                 assert isinstance(target, Target)
                 save_png(target.distorted, folder / "images" / image)
                 if reference not in written:
@@ -244,7 +253,7 @@ def _draw_thresholds(
                     written.add(reference)
 
         written = _write(out, table, note, {**settings, "left_out": reasons}, labels, fill)
-    return DrawnTable("thresholds", len(kept), len(rows), len(drawn), reasons, written)
+    return DrawnTable("thresholds", len(targets), len(rows), len(drawn), reasons, written)
 
 
 def _in_order(

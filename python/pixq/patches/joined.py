@@ -271,7 +271,7 @@ def sketches(patches: PatchSet) -> dict[str, Sketch]:
     order = np.argsort(records.image, kind="stable")
     starts = np.searchsorted(records.image[order], np.arange(len(patches.images) + 1))
     size = patches.geometry.size
-    found = {}
+    drawn = {}
     for reference, numbers in of_reference.items():
         rows = np.concatenate([order[starts[number] : starts[number + 1]] for number in numbers])
         _, unique = np.unique(records.reference_row[rows], return_index=True)
@@ -287,5 +287,5 @@ def sketches(patches: PatchSet) -> dict[str, Sketch]:
         for y, x, patch in zip(records.y[rows].tolist(), records.x[rows].tolist(), luma, strict=True):
             grey[y : y + size, x : x + size] = patch
             known[y : y + size, x : x + size] = 1.0
-        found[reference] = Sketch(grey, known)
-    return found
+        drawn[reference] = Sketch(grey, known)
+    return drawn

@@ -138,8 +138,8 @@ def by_fold(patches: PatchSet, fold: int, left_out: str | None = None, leave_out
         for image, kind in zip(patches.images, kinds, strict=True)
         if kind != left_out and image["split"] != "test" and image["records"]
     }
-    at = folds.index(fold)
-    following = [other for other in (*folds[at + 1 :], *folds[:at]) if other in usable]
+    position = folds.index(fold)
+    following = [other for other in (*folds[position + 1 :], *folds[:position]) if other in usable]
     if len(following) < 2:
         raise PixqError(
             f"{patches.directory}: fewer than two folds are left to train and validate with for fold {fold} without "
