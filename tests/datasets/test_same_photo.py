@@ -63,6 +63,15 @@ def test_half_of_the_pixels_are_enough() -> None:
     assert likeness(sketch(image, known), sketch(photograph(4))) < SAME_PHOTO
 
 
+def test_small_crops_are_like_nothing() -> None:
+    image = photograph(1)
+    crops = {f"{y}-{x}": sketch(image[y : y + 20, x : x + 20]) for y in (0, 100, 200) for x in (0, 150, 300)}
+    assert list(same_photos(crops, {"whole": sketch(image)})) == []
+    assert list(same_photos(crops, {"other": sketch(photograph(2)[:20, :20])})) == []
+    strip = sketch(image[:, 100:130])
+    assert likeness(strip, sketch(image)) == 0.0
+
+
 def test_plain_images_are_like_nothing() -> None:
     plain = sketch(np.full((60, 60, 3), 90, np.uint8))
     assert likeness(plain, plain) == 0.0

@@ -30,6 +30,8 @@ _RADIUS, _BLUR = 3, 1
 _OVERLAP = 0.4
 #: Grey levels that are noise rather than structure.
 _NOISE = 3.0
+#: The smallest side of an image, and of a sketch of it, that is compared: smaller ones are like anything.
+_SMALLEST, _SMALLEST_SKETCH = 32, 12
 #: A place with less structure than this per pixel shows nothing that could be recognised.
 _STRUCTURE = 0.1
 
@@ -56,7 +58,7 @@ class Sketch:
 
     def shrunk(self, factor: float, blur: int) -> _Structure:
         """Its local structure in an image smaller by a factor, where it is blurred a little; it is computed once."""
-        height, width = (max(8, round(pixels / factor)) for pixels in self.shape)
+        height, width = (max(1, round(pixels / factor)) for pixels in self.shape)
         key = height, width, blur
         if key not in self._structures:
             self._structures[key] = _structure(self._grey, self._known, *key)
@@ -110,7 +112,9 @@ def likeness(first: Sketch, second: Sketch, least: float = 0.0) -> float:
     """How alike two images are at the best place and size: 1 for copies, 0.61 or less for other photographs.
 
     It is the normalised correlation of their local structure, over all places at which both show at least 40 % of the
-    smaller one, and over a few ratios of size: the same pixels, half and twice, and equal heights or widths.
+    smaller one, and over a few ratios of size: the same pixels, half and twice, and equal heights or widths. Images
+    with a side below 32 pixels, and crops with less than a fifth of a photograph's side, are too small to recognise:
+    they are like nothing.
 
     Parameters
     ----------
@@ -124,10 +128,13 @@ def likeness(first: Sketch, second: Sketch, least: float = 0.0) -> float:
 
 def _at_best(first: Sketch, second: Sketch, side: int, blur: int) -> float:
     best = 0.0
+    if min(*first.shape, *second.shape) < _SMALLEST:
+        return best
     for ratio in _ratios(first, second):
         # `second` has `ratio` pixels where `first` has one.
         shrink = max(max(first.shape) / side, max(second.shape) / ratio / side, 1.0)
-        best = max(best, _correlation(first.shrunk(shrink, blur), second.shrunk(shrink * ratio, blur)))
+        if min(min(first.shape) / shrink, min(second.shape) / (shrink * ratio)) >= _SMALLEST_SKETCH:
+            best = max(best, _correlation(first.shrunk(shrink, blur), second.shrunk(shrink * ratio, blur)))
     return best
 
 
