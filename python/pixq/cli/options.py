@@ -169,15 +169,15 @@ class ViewingOptions:
     Parameters
     ----------
     ppd
-        Pixels per degree of visual angle, instead of a display and a distance.
+        Pixels per degree of visual angle, instead of a display and a distance. Default: 38.
     display
-        Size and resolution of the display, like 27in-1440p or 13in-2560x1600.
+        Size and resolution of the display, like 27in-1440p or 13in-2560x1600. Default: 24in-1080p.
     distance
-        Distance from the eye to the display, like 60cm or 24in.
+        Distance from the eye to the display, like 60cm or 24in. Default: 60cm.
     peak_luminance
-        Luminance of white on the display, in cd/m2.
+        Luminance of white on the display, in cd/m2. Default: 200.
     ambient
-        Light of the room that falls on the display, in lux.
+        Light of the room that falls on the display, in lux. Default: 250, an office.
     """
 
     ppd: Annotated[float | None, number_in(ranges.VIEWING_PPD)] = None
