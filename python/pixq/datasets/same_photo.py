@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["SAME_PHOTO", "Sketch", "likeness", "same_photos"]
+__all__ = ["SAME_PHOTO", "Sketch", "likeness", "recognisable", "same_photos"]
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _OVERLAP = 0.4
 #: Grey levels that are noise rather than structure.
 _NOISE = 3.0
 #: The smallest side of an image, and of a sketch of it, that is compared: smaller ones are like anything.
-_SMALLEST, _SMALLEST_SKETCH = 32, 12
+_SMALLEST, _SMALLEST_SKETCH = 64, 12
 #: A place with less structure than this per pixel shows nothing that could be recognised.
 _STRUCTURE = 0.1
 
@@ -113,7 +113,7 @@ def likeness(first: Sketch, second: Sketch, least: float = 0.0) -> float:
 
     It is the normalised correlation of their local structure, over all places at which both show at least 40 % of the
     smaller one, and over a few ratios of size: the same pixels, half and twice, and equal heights or widths. Images
-    with a side below 32 pixels, and crops with less than a fifth of a photograph's side, are too small to recognise:
+    with a side below 64 pixels, and crops with less than a fifth of a photograph's side, are too small to recognise:
     they are like nothing.
 
     Parameters
@@ -172,6 +172,11 @@ def _correlation(first: _Structure, second: _Structure) -> float:
     if not enough.any():
         return 0.0
     return float((both[enough] / np.sqrt(energy_a[enough] * energy_b[enough])).max())
+
+
+def recognisable(sketches: Mapping[str, Sketch]) -> dict[str, Sketch]:
+    """Those that are large enough to be compared."""
+    return {name: sketch for name, sketch in sketches.items() if min(sketch.shape) >= _SMALLEST}
 
 
 def same_photos(first: Mapping[str, Sketch], second: Mapping[str, Sketch]) -> Iterator[tuple[str, str, float]]:

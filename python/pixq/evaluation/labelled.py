@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pixq.classes import NAMES, QUALITY_CUTS, classify
 from pixq.errors import PixqError
+from pixq.evaluation.trained_photographs import trained_photograph
 from pixq.io.paths import text_of
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.schema import ImageLine
@@ -233,6 +234,8 @@ def check_target(scorer: Scorer, data: LabelledSplit) -> None:
 def check_photos(scorer: Scorer, data: LabelledSplit, parts: tuple[str, ...]) -> list[str]:
     """Check that the model has not learned from these photos; return a warning if that is unknown.
 
+    A photo that looks like one of them, but was cropped, turned to grey or scaled, gives a warning, too.
+
     Parameters
     ----------
     scorer
@@ -261,4 +264,11 @@ def check_photos(scorer: Scorer, data: LabelledSplit, parts: tuple[str, ...]) ->
                 f"{data.patches.directory}: a leak: {len(shared)} photos of its {data.split} split, such as {name!r}, "
                 f"are among those the model was {use} on; use a split or a patch set without them"
             )
+    learned = {photo for part in parts for photo in seen.get(part, [])}
+    if (alike := trained_photograph(scorer.info, learned, data.patches)) is not None:
+        reference, trained = alike
+        return [
+            f"reference {reference!r} of the {data.split} split looks like {trained!r}, on which the model was trained "
+            "or selected, in another crop, size or colour; if it is the same photograph, the result is too good"
+        ]
     return []
