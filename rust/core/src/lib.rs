@@ -23,6 +23,7 @@ pub mod sample;
 pub mod shard;
 pub mod tile;
 pub mod view;
+pub mod visibility;
 
 pub use error::{Error, Result};
 pub use view::{Batch, Region, Sample, View};

@@ -17,6 +17,7 @@ mod plan;
 mod sample;
 mod tile;
 mod tiny;
+mod visibility;
 
 /// Adds this file's functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -25,7 +26,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     measure::register(m)?;
     sample::register(m)?;
     tiny::register(m)?;
-    models::register(m)
+    models::register(m)?;
+    visibility::register(m)
 }
 
 /// An (n, 2) int64 array of corners.

@@ -1,0 +1,89 @@
+//! How strongly two images differ for the eye, patch by patch.
+//!
+//! Two numbers are measured for each patch. *Energy*: what a model of contrast detection sees. Both images become
+//! luminance and two opponent colours, in cd/m2 on a display; octave bands of them become contrast, divided by the contrast
+//! that is just visible at that frequency and luminance; and the difference is divided by a power of the contrast that both
+//! images share there, which masks it. *Structure*: how different the gradients of luma are, from 0 to 1, at the scale of
+//! about 2.5 cycles per degree.
+//!
+//! The sensitivities were fitted to published thresholds for static targets, of which [`sensitivity`] has the numbers.
+//! Everything is symmetric: reference and distorted image may change places.
+//!
+//! # Determinism
+//!
+//! Each row of a band is computed on one thread, and each patch sums in a fixed order.
+
+mod colour;
+mod contrast;
+mod planes;
+mod pool;
+mod sensitivity;
+mod structure;
+#[cfg(test)]
+mod tests;
+
+use crate::checks::check_len;
+use crate::error::{Error, Result};
+use crate::view::View;
+
+/// How the images are looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewing {
+    /// Pixels per degree of visual angle.
+    pub pixels_per_degree: f64,
+    /// Luminance of white without reflected light, in cd/m2.
+    pub peak_luminance: f64,
+    /// Luminance of black, in cd/m2, which is added to every pixel.
+    pub black_luminance: f64,
+}
+
+/// Number of patches of `size` pixels a side along each side of an image; the last ones may be smaller.
+pub fn patch_grid(height: usize, width: usize, size: usize) -> (usize, usize) {
+    (height.div_ceil(size.max(1)), width.div_ceil(size.max(1)))
+}
+
+/// Measures the patches of two images.
+///
+/// `energy` and `structure` have one number for each patch of [`patch_grid`], row by row. Energy is the fourth power of
+/// contrast in units of its threshold, summed over bands, channels, and the patch's area in square degrees; structure is a
+/// mean over the patch.
+///
+/// # Errors
+/// [`Error::Shape`] and [`Error::Value`] if shapes differ, an image is empty or not RGB, or a number is out of range.
+pub fn differences(
+    reference: &View<'_, u8>,
+    distorted: &View<'_, u8>,
+    viewing: &Viewing,
+    size: usize,
+    energy: &mut [f32],
+    structure: &mut [f32],
+) -> Result<()> {
+    reference.same_shape("distorted", distorted)?;
+    let [height, width, channels] = reference.shape();
+    if channels != 3 || height == 0 || width == 0 {
+        let value = format!("{height}x{width} with {channels} channels");
+        return Err(Error::Value { what: "an image", value, expected: "at least 1x1 pixel with 3 channels" });
+    }
+    if size == 0 {
+        return Err(Error::Value { what: "the patch size", value: "0".into(), expected: "1 or more" });
+    }
+    for (what, value) in [
+        ("pixels per degree", viewing.pixels_per_degree),
+        ("the peak luminance", viewing.peak_luminance),
+        ("the black luminance", viewing.black_luminance),
+    ] {
+        if !(value > 0.0 && value.is_finite()) {
+            return Err(Error::Value { what, value: value.to_string(), expected: "a number above 0" });
+        }
+    }
+    let (rows, columns) = patch_grid(height, width, size);
+    check_len("the energy", energy.len(), &[rows, columns])?;
+    check_len("the structure", structure.len(), &[rows, columns])?;
+    let patches = pool::Patches { height, width, size, rows, columns };
+    energy.fill(0.0);
+    contrast::add_energy([reference, distorted], viewing, &patches, energy);
+    let degree = viewing.pixels_per_degree as f32;
+    energy.iter_mut().for_each(|value| *value /= degree * degree);
+    structure::measure([reference, distorted], viewing.pixels_per_degree, &patches, structure);
+    Ok(())
+}
