@@ -18,7 +18,7 @@ const FINE: f64 = 0.18;
 const OCTAVE: f64 = 0.19;
 
 /// How much the contrast that both images have masks a difference, in squared thresholds.
-const MASKING: f32 = 300.0;
+const MASKING: f32 = 50.0;
 /// Share of the contrast of luminance that masks a difference of colour.
 const MASKS_COLOUR: f32 = 0.1;
 /// Lowest luminance that the eye adapts to, in cd/m2.
