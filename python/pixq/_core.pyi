@@ -49,6 +49,7 @@ __all__ = [
     "tile",
     "tiny_score",
     "untile",
+    "visible_differences",
 ]
 
 __version__: str
@@ -151,6 +152,17 @@ def sample_random(height: int, width: int, n: int, *, seed: int, key: str, size:
 
 def sample_texture(image: _Image[_Pixel], n: int, *, seed: int, key: str, size: _Size = 20) -> _Int64:
     """`n` distinct corners of patches, with a probability proportional to their local variance."""
+
+def visible_differences(
+    reference: npt.NDArray[np.uint8],
+    distorted: npt.NDArray[np.uint8],
+    *,
+    size: int = 20,
+    pixels_per_degree: float,
+    peak_luminance: float,
+    black_luminance: float,
+) -> list[_Float32]:
+    """How strongly two images differ for the eye, patch by patch: energy, colour and structure, (rows, columns)."""
 
 def tiny_score(
     parameters: _Float32,

@@ -41,6 +41,7 @@ from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet
 from pixq.viewing import ViewingConditions
+from pixq.visibility import PATCH, measure_visibility
 
 __all__ = ["BASELINES", "Baseline", "baseline", "baseline_scores", "gradient_similarity", "oriented"]
 
@@ -53,6 +54,16 @@ def _squared_error(reference: Image, distorted: Image, device: str, viewing: Vie
     """The mean over the channels, whose mean over the pixels PSNR is made of."""
     errors: Scores = np.square(reference.astype(np.float64) - distorted).mean(axis=2)
     return errors
+
+
+def _visibility(reference: Image, distorted: Image, device: str, viewing: ViewingConditions) -> float:
+    return measure_visibility(reference, distorted, viewing).jnd
+
+
+def _visibility_map(reference: Image, distorted: Image, device: str, viewing: ViewingConditions) -> Scores:
+    patches = measure_visibility(reference, distorted, viewing).map
+    height, width = reference.shape[:2]
+    return patches.repeat(PATCH, axis=0).repeat(PATCH, axis=1)[:height, :width]
 
 
 def _numpy(function: Callable[[Image, Image], Scores]) -> Callable[[Image, Image, str, ViewingConditions], Scores]:
@@ -77,6 +88,18 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 _psnr,
                 needs=None,
                 measure_map=_squared_error,
+            ),
+            Baseline(
+                "visibility",
+                "visibility",
+                False,
+                1,
+                "pixq's own, in JND, see pixq.visibility; images side by side; its map is the JND of each patch",
+                single(_visibility),
+                rival="on request",
+                needs=None,
+                measure_map=_visibility_map,
+                viewing=("pixels_per_degree", "peak_luminance", "ambient"),
             ),
             Baseline(
                 "ssim",

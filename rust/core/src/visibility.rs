@@ -1,9 +1,9 @@
 //! How strongly two images differ for the eye, patch by patch.
 //!
-//! Two numbers are measured for each patch. *Energy*: what a model of contrast detection sees. Both images become
+//! Three numbers are measured for each patch. *Energy*: what a model of contrast detection sees. Both images become
 //! luminance and two opponent colours, in cd/m2 on a display; octave bands of them become contrast, divided by the contrast
 //! that is just visible at that frequency and luminance; and the difference is divided by a power of the contrast that both
-//! images share there, which masks it. *Structure*: how different the gradients of luma are, from 0 to 1, at the scale of
+//! images share there, which masks it. *Colour*: the difference of the patch's mean colour, which no band contains. *Structure*: how different the gradients of luma are, from 0 to 1, at the scale of
 //! about 2.5 cycles per degree.
 //!
 //! The sensitivities were fitted to published thresholds for static targets, of which [`sensitivity`] has the numbers.
@@ -42,11 +42,19 @@ pub fn patch_grid(height: usize, width: usize, size: usize) -> (usize, usize) {
     (height.div_ceil(size.max(1)), width.div_ceil(size.max(1)))
 }
 
+/// What is measured: one number for each patch of [`patch_grid`], row by row.
+#[derive(Debug)]
+pub struct Differences<'a> {
+    /// The fourth power of contrast in units of its threshold, summed over bands, channels, and the patch's area in square
+    /// degrees.
+    pub energy: &'a mut [f32],
+    /// The fourth power of half of CIEDE2000 between the patch's mean colours, times its area in square degrees.
+    pub colour: &'a mut [f32],
+    /// A mean over the patch, 0 to 1.
+    pub structure: &'a mut [f32],
+}
+
 /// Measures the patches of two images.
-///
-/// `energy` and `structure` have one number for each patch of [`patch_grid`], row by row. Energy is the fourth power of
-/// contrast in units of its threshold, summed over bands, channels, and the patch's area in square degrees; structure is a
-/// mean over the patch.
 ///
 /// # Errors
 /// [`Error::Shape`] and [`Error::Value`] if shapes differ, an image is empty or not RGB, or a number is out of range.
@@ -55,8 +63,7 @@ pub fn differences(
     distorted: &View<'_, u8>,
     viewing: &Viewing,
     size: usize,
-    energy: &mut [f32],
-    structure: &mut [f32],
+    out: Differences<'_>,
 ) -> Result<()> {
     reference.same_shape("distorted", distorted)?;
     let [height, width, channels] = reference.shape();
@@ -77,13 +84,17 @@ pub fn differences(
         }
     }
     let (rows, columns) = patch_grid(height, width, size);
-    check_len("the energy", energy.len(), &[rows, columns])?;
-    check_len("the structure", structure.len(), &[rows, columns])?;
+    let Differences { energy, colour, structure } = out;
+    for (what, found) in
+        [("the energy", energy.len()), ("the colour", colour.len()), ("the structure", structure.len())]
+    {
+        check_len(what, found, &[rows, columns])?;
+    }
     let patches = pool::Patches { height, width, size, rows, columns };
-    energy.fill(0.0);
-    contrast::add_energy([reference, distorted], viewing, &patches, energy);
+    contrast::measure_energy([reference, distorted], viewing, &patches, energy);
+    contrast::measure_colour([reference, distorted], &patches, colour);
     let degree = viewing.pixels_per_degree as f32;
-    energy.iter_mut().for_each(|value| *value /= degree * degree);
+    energy.iter_mut().chain(colour).for_each(|value| *value /= degree * degree);
     structure::measure([reference, distorted], viewing.pixels_per_degree, &patches, structure);
     Ok(())
 }

@@ -26,9 +26,9 @@ const DARKEST: f32 = 0.05;
 /// CIEDE2000 between the mean colours of two patches that counts as much as contrast at its threshold.
 const COLOUR_THRESHOLD: f64 = 2.0;
 
-/// Adds the energy of each patch's differences, over its area in pixels.
-pub(super) fn add_energy(pair: [&View<'_, u8>; 2], viewing: &Viewing, patches: &Patches, energy: &mut [f32]) {
-    add_mean_colour(pair, patches, energy);
+/// The energy of each patch's differences of contrast, over its area in pixels.
+pub(super) fn measure_energy(pair: [&View<'_, u8>; 2], viewing: &Viewing, patches: &Patches, energy: &mut [f32]) {
+    energy.fill(0.0);
     let mut fine = pair.map(|image| opponent_planes(image, viewing));
     for level in 0..LEVELS {
         if fine[0][0].height.min(fine[0][0].width) < SMALLEST {
@@ -51,15 +51,15 @@ pub(super) fn add_energy(pair: [&View<'_, u8>; 2], viewing: &Viewing, patches: &
 }
 
 /// The difference between the mean colours of patches, which no band contains.
-fn add_mean_colour([reference, distorted]: [&View<'_, u8>; 2], patches: &Patches, energy: &mut [f32]) {
+pub(super) fn measure_colour([reference, distorted]: [&View<'_, u8>; 2], patches: &Patches, colour: &mut [f32]) {
     let light = MeanLight::new();
-    let jobs: Vec<_> = energy.chunks_mut(patches.columns).enumerate().collect();
-    parallel::for_each(patches.height * patches.width * 6, jobs, |(row, energy)| {
-        for (column, energy) in energy.iter_mut().enumerate() {
+    let jobs: Vec<_> = colour.chunks_mut(patches.columns).enumerate().collect();
+    parallel::for_each(patches.height * patches.width * 6, jobs, |(row, colour)| {
+        for (column, colour) in colour.iter_mut().enumerate() {
             let (rows, columns) = patches.pixels(row, column);
             let mean = |image| lab(light.of(image, rows.clone(), columns.clone()));
             let difference = ciede2000(mean(reference), mean(distorted)) / COLOUR_THRESHOLD;
-            *energy += (difference.powi(4) * (rows.len() * columns.len()) as f64) as f32;
+            *colour = (difference.powi(4) * (rows.len() * columns.len()) as f64) as f32;
         }
     });
 }

@@ -14,24 +14,24 @@ fn noise(height: usize, width: usize, seed: u32) -> Vec<u8> {
     (0..height * width * 3).map(|_| next()).collect()
 }
 
-fn measured(reference: &[u8], distorted: &[u8], height: usize, width: usize) -> (Vec<f32>, Vec<f32>) {
+fn measured(reference: &[u8], distorted: &[u8], height: usize, width: usize) -> [Vec<f32>; 3] {
     let (rows, columns) = patch_grid(height, width, 20);
-    let (mut energy, mut structure) = (vec![f32::NAN; rows * columns], vec![f32::NAN; rows * columns]);
+    let [mut energy, mut colour, mut structure] = std::array::from_fn(|_| vec![f32::NAN; rows * columns]);
     let pair = [reference, distorted].map(|pixels| View::packed(pixels, height, width, 3).unwrap());
-    differences(&pair[0], &pair[1], &VIEWING, 20, &mut energy, &mut structure).unwrap();
-    (energy, structure)
+    let out = Differences { energy: &mut energy, colour: &mut colour, structure: &mut structure };
+    differences(&pair[0], &pair[1], &VIEWING, 20, out).unwrap();
+    [energy, colour, structure]
 }
 
 #[test]
 fn identical_images_do_not_differ_and_places_may_be_changed() {
-    for (height, width) in [(1, 1), (3, 50), (20, 20), (61, 47)] {
+    for (height, width) in [(5, 50), (20, 20), (61, 47)] {
         let (a, b) = (noise(height, width, 1), noise(height, width, 2));
-        let (energy, structure) = measured(&a, &a, height, width);
-        assert!(energy.iter().chain(&structure).all(|&value| value == 0.0));
+        assert!(measured(&a, &a, height, width).iter().flatten().all(|&value| value == 0.0));
         let there = measured(&a, &b, height, width);
         assert_eq!(there, measured(&b, &a, height, width));
-        assert!(there.0.iter().all(|&value| value > 0.0 && value.is_finite()));
-        assert!(there.1.iter().all(|&value| (0.0..=1.0).contains(&value)));
+        assert!(there[..2].iter().flatten().all(|&value| value > 0.0 && value.is_finite()));
+        assert!(there[2].iter().all(|&value| (0.0..=1.0).contains(&value)));
     }
 }
 
@@ -53,11 +53,13 @@ fn a_change_counts_where_it_is() {
             b[(y * width + x) * 3..][..3].fill(140);
         }
     }
-    let (energy, structure) = measured(&a, &b, height, width);
+    let [energy, colour, structure] = measured(&a, &b, height, width);
     let place = 5 * 10 + 2;
     let strongest = |values: &[f32]| (0..100).max_by(|&i, &j| values[i].total_cmp(&values[j])).unwrap();
     assert_eq!(strongest(&energy), place);
     assert!(structure[place] > 0.0);
+    assert_eq!(strongest(&colour), place);
+    assert_eq!(colour[9], 0.0);
     assert!(energy[9] < 1e-6 * energy[place], "what is far away hardly differs");
 }
 
@@ -65,9 +67,11 @@ fn a_change_counts_where_it_is() {
 fn what_does_not_fit_is_refused() {
     let pixels = noise(20, 40, 1);
     let view = View::packed(&pixels, 20, 40, 3).unwrap();
-    let mut out = [0.0; 2];
-    let mut other = [0.0; 2];
-    let mut run = |viewing: &Viewing, size| differences(&view, &view, viewing, size, &mut out, &mut other);
+    let (mut energy, mut colour, mut structure) = ([0.0; 2], [0.0; 2], [0.0; 2]);
+    let mut run = |viewing: &Viewing, size| {
+        let out = Differences { energy: &mut energy, colour: &mut colour, structure: &mut structure };
+        differences(&view, &view, viewing, size, out)
+    };
     assert!(run(&VIEWING, 20).is_ok());
     assert!(run(&VIEWING, 0).is_err());
     assert!(run(&VIEWING, 10).is_err());

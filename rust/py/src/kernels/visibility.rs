@@ -1,6 +1,6 @@
 //! Bindings of [`pixq_core::visibility`].
 
-use pixq_core::visibility::{self, Viewing};
+use pixq_core::visibility::{self, Differences, Viewing};
 use pyo3::prelude::*;
 
 use super::args::{self, Maybe};
@@ -34,6 +34,9 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// energy
 ///     (rows, columns) float32: the fourth power of contrast in units of its threshold, summed over frequencies, channels and
 ///     the patch's area in square degrees; 0 for identical images.
+/// colour
+///     (rows, columns) float32: the fourth power of half of CIEDE2000 between a patch's mean colours, times its area in square
+///     degrees.
 /// structure
 ///     (rows, columns) float32, 0 to 1: how different gradients of luma are, at about 2.5 cycles per degree.
 ///
@@ -54,7 +57,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 /// >>> grey = np.full((40, 40, 3), 128, np.uint8)
 /// >>> brighter = grey.copy()
 /// >>> brighter[25:35, 25:35] += 10
-/// >>> energy, structure = _core.visible_differences(
+/// >>> energy, colour, structure = _core.visible_differences(
 /// ...     grey, brighter, pixels_per_degree=40, peak_luminance=200, black_luminance=0.6
 /// ... )
 /// >>> energy.shape, int(energy.argmax())
@@ -72,7 +75,7 @@ fn visible_differences<'py>(
     pixels_per_degree: &Bound<'py, PyAny>,
     peak_luminance: &Bound<'py, PyAny>,
     black_luminance: &Bound<'py, PyAny>,
-) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+) -> PyResult<[Bound<'py, PyAny>; 3]> {
     let reference = Pixels::new("reference", reference)?;
     let distorted = reference.and("distorted", distorted)?;
     reference.same_shape(&distorted)?;
@@ -87,10 +90,14 @@ fn visible_differences<'py>(
         black_luminance: args::real("black_luminance", Some(black_luminance), 0.0)?,
     };
     let (rows, columns) = visibility::patch_grid(reference.shape()[0], reference.shape()[1], size);
-    let mut energy = Output::<f32>::zeros(py, &[rows, columns])?;
-    let mut structure = Output::<f32>::zeros(py, &[rows, columns])?;
+    let mut outputs = [
+        Output::<f32>::zeros(py, &[rows, columns])?,
+        Output::<f32>::zeros(py, &[rows, columns])?,
+        Output::<f32>::zeros(py, &[rows, columns])?,
+    ];
     let (r, d) = (reference.view::<u8>()?, distorted.view::<u8>()?);
-    let (energies, structures) = (energy.samples(), structure.samples());
-    py.detach(|| visibility::differences(&r, &d, &viewing, size, energies, structures)).map_err(to_py)?;
-    Ok((energy.finish().into_any(), structure.finish().into_any()))
+    let [energy, colour, structure] = outputs.each_mut().map(Output::samples);
+    py.detach(|| visibility::differences(&r, &d, &viewing, size, Differences { energy, colour, structure }))
+        .map_err(to_py)?;
+    Ok(outputs.map(|output| output.finish().into_any()))
 }
