@@ -74,7 +74,7 @@ def notice_probability(jnd: float | NDArray[np.float64]) -> NDArray[np.float64]:
     Examples
     --------
     >>> notice_probability(np.array([0.0, 1.0, 2.0])).round(3).tolist()
-    [0.0, 0.5, 0.991]
+    [0.0, 0.5, 0.987]
     """
     # 0.5 to the power of a large number is 0, whatever the number.
     share: NDArray[np.float64] = -np.expm1(-math.log(2.0) * np.minimum(jnd, 100.0) ** _SLOPE)
@@ -114,9 +114,9 @@ def measure_visibility(
     >>> spot[45:55, 45:55] += 6
     >>> seen = measure_visibility(grey, spot, task="flicker")
     >>> f"noticed by {seen.p_notice:.0%} of people, {seen.jnd:.1f} JND"
-    'noticed by 100 % of people, 0.0 JND'
-    >>> np.unravel_index(seen.map.argmax(), seen.map.shape)
-    (2, 2)
+    'noticed by 86% of people, 1.5 JND'
+    >>> seen.map.shape, int(seen.map.argmax())
+    ((5, 5), 12)
     """
     if task not in TASKS:
         raise PixqError(f"the task is {task!r}; choose {' or '.join(TASKS)}")

@@ -48,9 +48,10 @@ BEST = {
     "butteraugli": 0.0,
     "ssimulacra2": 100.0,
     "flip": 0.0,
+    "visibility": 0.0,
 }
 # As the papers define them, not as pixq does.
-FALLS = {"mdsi", "gmsd", "butteraugli", "flip"}
+FALLS = {"mdsi", "gmsd", "butteraugli", "flip", "visibility"}
 #: The metrics that every installation for tests has.
 INSTALLED = [name for name in BEST if name != "butteraugli"]
 # The oracles are float64, and so are the metrics, but for VSI.

@@ -27,9 +27,9 @@ from support import trees
 from support.built import make, make_small
 
 OF_PIQ = ("ssim", "mdsi", "vsi", "gmsd", "haarpsi")
-METRICS = ("psnr", "roi_psnr", "ssim", "mdsi", "vsi", "gmsd", "haarpsi")
+METRICS = ("psnr", "roi_psnr", "ssim", "mdsi", "vsi", "gmsd", "haarpsi", "visibility")
 #: As the papers define them, not as pixq does.
-FALLS = ("mdsi", "gmsd")
+FALLS = ("mdsi", "gmsd", "visibility")
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 To add a metric, add an entry: `pixq evaluate`, its help and its messages read them from here.
 
-PSNR comes from pixq's core, SSIM and MS-SSIM from `pixq.evaluation.ssim`, those from FSIM to GMSD from piq, on RGB in
-0..1 (`pip install 'pixq[baselines]'`), and ColorVideoVDP, butteraugli, SSIMULACRA2 and FLIP from their authors' or
-others' programs (`pip install 'pixq[rivals]'`). A score is what its paper defines, and may decrease as quality
-increases: only `Baseline.higher_is_better` says so, and `oriented` flips the signs accordingly.
+PSNR and visibility come from pixq's core, SSIM and MS-SSIM from `pixq.evaluation.ssim`, those from FSIM to GMSD from
+piq, on RGB in 0..1 (`pip install 'pixq[baselines]'`), and ColorVideoVDP, butteraugli, SSIMULACRA2 and FLIP from their
+authors' or others' programs (`pip install 'pixq[rivals]'`). A score is what its paper defines, and may decrease as
+quality increases: only `Baseline.higher_is_better` says so, and `oriented` flips the signs accordingly.
 
 Some metrics see images as people do, on a display and from a distance: see `Baseline.viewing`.
 """
@@ -88,18 +88,6 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 _psnr,
                 needs=None,
                 measure_map=_squared_error,
-            ),
-            Baseline(
-                "visibility",
-                "visibility",
-                False,
-                1,
-                "pixq's own, in JND, see pixq.visibility; images side by side; its map is the JND of each patch",
-                single(_visibility),
-                rival="on request",
-                needs=None,
-                measure_map=_visibility_map,
-                viewing=("pixels_per_degree", "peak_luminance", "ambient"),
             ),
             Baseline(
                 "ssim",
@@ -222,6 +210,18 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 needs="flip_evaluator",
                 measure_map=flip_map,
                 viewing=("pixels_per_degree",),
+            ),
+            Baseline(
+                "visibility",
+                "visibility",
+                False,
+                1,
+                "pixq's own, in JND, see pixq.visibility; images side by side; its map is the JND of each patch",
+                single(_visibility),
+                rival="on request",
+                needs=None,
+                measure_map=_visibility_map,
+                viewing=("pixels_per_degree", "peak_luminance", "ambient"),
             ),
         )
     }

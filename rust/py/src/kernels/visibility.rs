@@ -1,10 +1,11 @@
 //! Bindings of [`pixq_core::visibility`].
 
 use pixq_core::visibility::{self, Differences, Viewing};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::args::{self, Maybe};
-use crate::array::{Output, Pixels};
+use crate::array::{Dtype, Output, Pixels};
 use crate::error::to_py;
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -80,8 +81,11 @@ fn visible_differences<'py>(
     let distorted = reference.and("distorted", distorted)?;
     reference.same_shape(&distorted)?;
     let (channels, _) = reference.image_channels()?;
-    if reference.dtype != crate::array::Dtype::U8 || channels != 3 {
-        return Err(reference.unexpected("(height, width, 3) uint8"));
+    if reference.dtype != Dtype::U8 {
+        return Err(PyTypeError::new_err("'reference' and 'distorted' are not uint8; expected 8-bit sRGB images"));
+    }
+    if channels != 3 {
+        return Err(reference.unexpected("(height, width, 3)"));
     }
     let size = size.map_or(Ok(20), |size| args::patch_side("size", size))?;
     let viewing = Viewing {
