@@ -52,7 +52,7 @@ pub(super) fn opponent_planes(image: &View<'_, u8>, viewing: &Viewing) -> [Plane
     })
 }
 
-/// Mean light (red, green, blue; 0 to 1) of each rectangle (y, x, height, width) of an image to CIELAB for D65.
+/// Light (red, green, blue; 0 to 1) to CIELAB for D65.
 pub(super) fn lab(light: [f64; 3]) -> [f64; 3] {
     let f = |row: &[f64; 3]| {
         let white: f64 = row.iter().sum();

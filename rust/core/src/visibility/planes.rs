@@ -98,7 +98,11 @@ pub(super) fn expand_row(plane: &Plane, y: usize, across: &mut [f32], out: &mut 
     let i = (y / 2) as isize;
     let (before, here, after) = (plane.clamped(i - 1), plane.clamped(i), plane.clamped(i + 1));
     for (x, across) in across[..plane.width].iter_mut().enumerate() {
-        *across = if y % 2 == 0 { (before[x] + 6.0 * here[x] + after[x]) * 0.125 } else { (here[x] + after[x]) * 0.5 };
+        *across = if y.is_multiple_of(2) {
+            (before[x] + 6.0 * here[x] + after[x]) * 0.125
+        } else {
+            (here[x] + after[x]) * 0.5
+        };
     }
     let last = plane.width - 1;
     for (x, out) in out.iter_mut().enumerate() {
