@@ -27,9 +27,9 @@ from support import trees
 from support.built import make, make_small
 
 OF_PIQ = ("ssim", "mdsi", "vsi", "gmsd", "haarpsi")
-METRICS = ("psnr", "roi_psnr", "ssim", "mdsi", "vsi", "gmsd", "haarpsi", "visibility")
+METRICS = ("psnr", "roi_psnr", "ssim", "mdsi", "vsi", "gmsd", "haarpsi")
 #: As the papers define them, not as pixq does.
-FALLS = ("mdsi", "gmsd", "visibility")
+FALLS = ("mdsi", "gmsd")
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,7 @@ def test_all_are_those_that_can_measure_and_the_others_are_named_with_the_reason
     assert reason == "metrics of whole images are left out; add --dataset with the folder of the dataset"
     monkeypatch.setitem(sys.modules, "piq", None)
     on_patches, _, reasons = _choose_rivals(EvaluateSettings(rivals=("all",)), data)
-    assert on_patches == ["majority", "psnr", "roi_psnr", "ssim", "visibility", "boosting"]
+    assert on_patches == ["majority", "psnr", "roi_psnr", "ssim", "boosting"]
     assert "MDSI is left out: piq is not installed; install it with: pip install 'pixq[baselines]'" in reasons
 
 

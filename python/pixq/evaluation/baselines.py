@@ -218,7 +218,8 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
                 1,
                 "pixq's own, in JND, see pixq.visibility; images side by side; its map is the JND of each patch",
                 single(_visibility),
-                rival="on request",
+                # What is beside a patch counts.
+                rival="never",
                 needs=None,
                 measure_map=_visibility_map,
                 viewing=("pixels_per_degree", "peak_luminance", "ambient"),
