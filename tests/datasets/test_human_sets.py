@@ -170,6 +170,23 @@ def test_ladders_know_the_people_or_the_range_of_each_level(tmp_path: Path) -> N
         datasets.index("konjnd", tmp_path)
 
 
+def test_ladders_without_images_and_numbers_without_a_level_are_problems(tmp_path: Path) -> None:
+    trees.write_konjnd(tmp_path)
+    images, truth = tmp_path / "images", tmp_path / "ground_truth.json"
+    for number in ("000", "101", "999"):
+        (images / f"S2_BPG_{number}.jpg").write_bytes((images / "S2_BPG_001.jpg").read_bytes())
+    edit(truth, '{"images": {', '{"images": {"S0": {"codec": "jpeg", "pjnds": [50]}, ')
+    index = datasets.index("konjnd", tmp_path)
+    extra = [("extra", f"images/S2_BPG_{number}.jpg") for number in ("000", "101", "999")]
+    assert problems(index) == [("missing", "images/S0_JPEG_*"), *extra]
+    assert {pair.level for pair in index.pairs} == set(range(96, 101))
+    for wrong in ("1" * 400, "1e999", "-1001", "true"):
+        edit(truth, "[50]", f"[{wrong}]")
+        with pytest.raises(PixqError, match=r"ground_truth\.json: pjnds of S0 is not a list of levels"):
+            datasets.index("konjnd", tmp_path)
+        edit(truth, f"[{wrong}]", "[50]")
+
+
 def test_what_a_score_is_and_who_gave_it_are_in_the_patch_set(tmp_path: Path) -> None:
     trees.write_midd_gar(tmp_path / "midd", references=5)
     report = built.built("midd-gar", tmp_path / "midd", tmp_path / "patches", fusions=(Fusion("none"),))

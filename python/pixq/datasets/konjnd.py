@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pixq.datasets.base import Adapter, DatasetIndex
+from pixq.datasets.base import Adapter, DatasetIndex, Problem
 from pixq.datasets.label_table import stem
 from pixq.datasets.labels import LabelContract, Observers
 from pixq.datasets.scores import contract_of, read_text, safe_path
 from pixq.datasets.tree import ScoreLine, Tree, assemble
-from pixq.errors import PixqError
+from pixq.errors import PixqError, printable
 
 __all__ = ["KONJND"]
 
@@ -36,7 +37,7 @@ def index_konjnd(root: Path) -> DatasetIndex:
     """Index the ladders of a folder in the layout of LocJND and KonJND.
 
     Level v of a source is the file of number 101 - v. Sources without a PJND are not part of the index; their images
-    are listed as extra.
+    are listed as extra, and so are numbers outside of 1 to 100. A source with a PJND but no images is missing.
 
     Raises
     ------
@@ -48,16 +49,19 @@ def index_konjnd(root: Path) -> DatasetIndex:
     path = root / truth
     files = [file.rpartition("/")[2] for file in tree.images(images)]
     by_name = {stem(file): file for file in files}
-    lines = []
+    ladders = _ladders(files)
+    lines: list[ScoreLine] = []
+    problems: list[Problem] = []
     for source, entry in _sources(path).items():
         pjnds, accepted = _answers(path, source, entry)
         if pjnds is None and accepted is None:
             continue
-        for file in files:
-            match = _NAME.fullmatch(file)
-            if match is None or match[1] != source or match[2].upper() != str(entry["codec"]).upper():
-                continue
-            level = 101 - int(match[3])
+        codec = str(entry["codec"]).upper()
+        ladder = ladders.get((source, codec), ())
+        if not ladder:
+            detail = f"{truth}, {source}; no file of this name has a number from 1 to 100"
+            problems.append(Problem("missing", printable(f"{images}/{source}_{codec}_*"), detail, left_out=True))
+        for file, level in ladder:
             if pjnds is not None:
                 observers = Observers(len(pjnds), sum(pjnd <= level for pjnd in pjnds))
                 share = (observers.noticed or 0) / len(pjnds)
@@ -73,14 +77,25 @@ def index_konjnd(root: Path) -> DatasetIndex:
                     group=source,
                     reference=f"{images}/{by_name.get(source, source + '.png')}",
                     distorted=f"{images}/{file}",
-                    distortion_type=match[2].upper(),
+                    distortion_type=codec,
                     level=level,
                     score=share,
                     where=f"{truth}, {source}",
                     observers=observers,
                 )
             )
-    return assemble("konjnd", tree, contract_of(root, CONTRACT), truth, lines, folders=(images,))
+    index = assemble("konjnd", tree, contract_of(root, CONTRACT), truth, lines, folders=(images,))
+    return replace(index, problems=(*problems, *index.problems))
+
+
+def _ladders(files: list[str]) -> dict[tuple[str, str], list[tuple[str, int]]]:
+    """The files of each source and codec (in capitals), with their levels."""
+    ladders: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
+    for file in files:
+        match = _NAME.fullmatch(file)
+        if match is not None and 1 <= int(match[3]) <= 100:
+            ladders[match[1], match[2].upper()].append((file, 101 - int(match[3])))
+    return ladders
 
 
 def _share(level: float, low: float, high: float) -> float:
@@ -113,7 +128,8 @@ def _answers(path: Path, source: str, entry: dict[str, Any]) -> tuple[list[float
 
 
 def _is_level(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Of the comparisons with NaN none is true, and whole numbers of any length can be compared.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1000 <= value <= 1000
 
 
 KONJND = Adapter(
