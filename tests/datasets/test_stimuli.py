@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixq import datasets
 from pixq.distort.stimuli import CannotDraw, Threshold, draw_target
-from pixq.distort.stimulus_tables import draw_table
+from pixq.distort.stimulus_tables import draw_table, read_thresholds
 from pixq.errors import PixqError
 from pixq.viewing import ViewingConditions
 from support import trees
@@ -27,6 +27,7 @@ HEADER = (
     "dataset,stimulus,luminance,spatial_frequency_cpd,sigma_deg,area_deg2,eccentricity_deg,temporal_frequency_hz,"
     "background_L,background_M,background_S,delta_L,delta_M,delta_S,cone_contrast_threshold"
 )
+PAIRS = "set,r1,g1,b1_srgb,r2,g2,b2_srgb,visual_difference"
 
 
 def luminance(levels: np.ndarray) -> np.ndarray:
@@ -164,7 +165,17 @@ def test_colour_pairs_are_drawn_set_by_set(tmp_path: Path) -> None:
     ("text", "options", "message"),
     [
         ("a,b\n1,2\n", [], "has no column cone_contrast_threshold or visual_difference"),
-        (f"{HEADER}\n" + "x,gabor," + "1," * 12 + "0\n", [], "line 2: a threshold, a size or a frequency is out of"),
+        (
+            f"{HEADER}\n" + "x,gabor," + "1," * 12 + "0\n",
+            [],
+            "line 2: the cone_contrast_threshold is 0; give a number from",
+        ),
+        (f"{HEADER}\n", [], "table.csv: has no rows; give a table with thresholds in it"),
+        (f"{PAIRS}\n", [], "table.csv: has no rows; give a table with colour pairs in it"),
+        (f"{PAIRS}\nwitt,1,2,3,4,5,6,50\n", [], "line 2: the visual_difference is 50; give a number from 0 to 10"),
+        (f"{PAIRS}\nwitt,1,2,3,4,5,6,-1\n", [], "line 2: the visual_difference is -1; give a number from 0 to 10"),
+        (f"{PAIRS}\n{'w' * 300},1,2,3,4,5,6,1\n", [], "line 2: the set has 300 bytes"),
+        (f"{HEADER}\n{'x' * 300},gabor," + "1," * 12 + "1\n", [], "line 2: the dataset has 300 bytes"),
         (f"{HEADER}\n" + "x,gabor," + "1," * 12 + "half\n", [], "line 2: the cone_contrast_threshold 'half' is not"),
         (f"{HEADER}\n" + "../x,gabor," + "1," * 12 + "1\n", [], "line 2: the file name '../x'"),
         (f"{HEADER}\n" + "x,gabor," + "1," * 12 + "1\n", [], "nothing can be drawn: 4 not static"),
@@ -181,9 +192,33 @@ def test_a_wrong_table_is_one_line(text: str, options: list[str], message: str, 
     assert not (tmp_path / "out").exists()
 
 
-def test_the_real_table_of_thresholds_is_read() -> None:
-    from pixq.distort.stimulus_tables import read_thresholds
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("sigma_deg", "1e308"),
+        ("area_deg2", "1e308"),
+        ("sigma_deg", "1e-320"),
+        ("delta_L", "1e200"),
+        ("background_S", "1e200"),
+        ("eccentricity_deg", "-1"),
+        ("temporal_frequency_hz", "-0.5"),
+        ("spatial_frequency_cpd", "-1"),
+    ],
+)
+def test_numbers_that_no_stimulus_has_are_refused(column: str, value: str, tmp_path: Path) -> None:
+    cells = dict.fromkeys(HEADER.split(","), "1") | {column: value}
+    path = tmp_path / "table.csv"
+    path.write_text(f"{HEADER}\n{','.join(cells.values())}\n", encoding="utf-8")
+    with pytest.raises(PixqError, match=rf"table\.csv, line 2: the {column} is .*; give a number from "):
+        read_thresholds(path)
 
+
+def test_a_table_with_semicolons_is_recognised(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text(f"{PAIRS}\nwitt,1,2,3,4,5,6,1\n".replace(",", ";"), encoding="utf-8")
+    assert draw_table(tmp_path / "pairs.csv", tmp_path / "out").images == 1
+
+
+def test_the_real_table_of_thresholds_is_read() -> None:
     rows = read_thresholds(trees.data_dir("thresholds") / "thresholds.csv")
     static = [row for row in rows if row.temporal_frequency == 0 and row.eccentricity == 0]
     assert (len(rows), len(static)) == (2056, 1108)

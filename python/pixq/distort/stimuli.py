@@ -45,6 +45,8 @@ _RGB_OF_XYZ = np.array(
 #: grating, in diameters.
 _SIGMAS = 2.5
 _MARGIN = 1.5
+#: A response of a cone to a background so small that nothing has a contrast to it.
+_NO_RESPONSE = 1e-9
 #: The smallest side of an image, in pixels.
 _SMALLEST = 60
 #: Largest relative error of the difference that rounding to 8 bits may make; at 1 all of it is lost.
@@ -138,7 +140,7 @@ def draw_target(threshold: Threshold, multiple: float, conditions: ViewingCondit
         raise CannotDraw("a spatial frequency above half of the pixels per degree")
     pattern = _pattern(threshold, ppd, max_size)
     background, direction = np.array(threshold.background), np.array(threshold.direction)
-    if not (background > 0.0).all():
+    if not (background > _NO_RESPONSE).all():
         raise CannotDraw("a background without a response of all cones")
     length = math.sqrt(float(np.mean((direction / background) ** 2)))
     if length == 0.0:

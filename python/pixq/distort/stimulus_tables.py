@@ -17,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixq import ranges
+from pixq.datasets.colour_pairs import COLOUR_PAIRS
 from pixq.datasets.scores import csv_rows, number, read_text, safe_path
 from pixq.distort.stimuli import CannotDraw, Target, Threshold, draw_colour, draw_target
 from pixq.distort.whole import MAKER, save_png, write_whole
 from pixq.errors import PixqError
+from pixq.io.csv import read_csv
+from pixq.ranges import NumberRange
 from pixq.viewing import ViewingConditions
 
 __all__ = ["MAX_SIZE", "MULTIPLES", "ColourPair", "DrawnTable", "draw_table", "read_colour_pairs", "read_thresholds"]
@@ -37,6 +40,23 @@ _CONES = ("background_L", "background_M", "background_S", "delta_L", "delta_M", 
 _SIZES = ("spatial_frequency_cpd", "sigma_deg", "area_deg2", "eccentricity_deg", "temporal_frequency_hz")
 _THRESHOLD = "cone_contrast_threshold"
 _DIFFERENCE = "visual_difference"
+
+#: What a column may hold, far beyond what a display can show and people can see.
+_POSITIVE = NumberRange(1e-6, 10_000)
+_NOT_NEGATIVE = NumberRange(0, 10_000)
+_CONE = NumberRange(-1_000_000, 1_000_000)
+_RANGES = {
+    "spatial_frequency_cpd": _NOT_NEGATIVE,
+    "sigma_deg": _POSITIVE,
+    "area_deg2": NumberRange(1e-6, 100_000),
+    "eccentricity_deg": _NOT_NEGATIVE,
+    "temporal_frequency_hz": _NOT_NEGATIVE,
+    **dict.fromkeys(_CONES, _CONE),
+    _THRESHOLD: _POSITIVE,
+}
+_DIFFERENCES = NumberRange(COLOUR_PAIRS.contract.minimum, COLOUR_PAIRS.contract.maximum)
+#: Bytes of a name that becomes part of a file's name.
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -89,14 +109,15 @@ def read_thresholds(path: Path) -> list[Threshold]:
     """
     rows = []
     for line, cells in csv_rows(path, ("dataset", "stimulus", *_SIZES, *(map(str.lower, _CONES)), _THRESHOLD)):
-        values = {name: number(cells[name.lower()], path, line, name) for name in (*_SIZES, *_CONES, _THRESHOLD)}
+        values = {
+            name: allowed.check(number(cells[name.lower()], path, line, name), f"{path}, line {line}: the {name}")
+            for name, allowed in _RANGES.items()
+        }
         frequency, sigma, area, eccentricity, flicker = (values[name] for name in _SIZES)
         cones = [values[name] for name in _CONES]
-        if values[_THRESHOLD] <= 0.0 or sigma <= 0.0 or area <= 0.0 or frequency < 0.0:
-            raise PixqError(f"{path}, line {line}: a threshold, a size or a frequency is out of range; fix the line")
         rows.append(
             Threshold(
-                study=safe_path(cells["dataset"], path, line),
+                study=_name(cells["dataset"], "dataset", path, line),
                 line=line,
                 stimulus=cells["stimulus"].lower(),
                 spatial_frequency=frequency,
@@ -125,13 +146,25 @@ def read_colour_pairs(path: Path, only: str | None = None) -> list[ColourPair]:
         levels = [number(cells[name], path, line, name) for name in _COLOURS]
         if not all(0.0 <= level <= 255.0 for level in levels):
             raise PixqError(f"{path}, line {line}: a colour lies outside of 0 to 255; fix the line")
-        difference = number(cells[_DIFFERENCE], path, line, _DIFFERENCE)
+        difference = _DIFFERENCES.check(
+            number(cells[_DIFFERENCE], path, line, _DIFFERENCE), f"{path}, line {line}: the {_DIFFERENCE}"
+        )
         first, second = (levels[0], levels[1], levels[2]), (levels[3], levels[4], levels[5])
-        rows.append(ColourPair(safe_path(cells["set"], path, line), line, first, second, difference))
+        rows.append(ColourPair(_name(cells["set"], "set", path, line), line, first, second, difference))
     known = sorted({row.set for row in rows})
     if only is not None and only not in known:
         raise PixqError(f"{path}: has no set {only!r}; choose {', '.join(known) or 'another table'}")
     return [row for row in rows if only in (None, row.set)]
+
+
+def _name(text: str, column: str, path: Path, line: int) -> str:
+    """A name that images are called by."""
+    if len(text.encode()) > _LONGEST_NAME:
+        raise PixqError(
+            f"{path}, line {line}: the {column} has {len(text.encode())} bytes; "
+            f"images are called by it, so shorten it to {_LONGEST_NAME}"
+        )
+    return safe_path(text, path, line)
 
 
 def draw_table(
@@ -169,7 +202,7 @@ def draw_table(
         If the table is neither, an argument has no effect on it, a line is wrong, nothing can be drawn, or `out` holds
         something else.
     """
-    _, columns = next(csv_rows(table, ()), (0, {}))
+    columns = _columns(table)
     if _THRESHOLD in columns:
         if only is not None:
             raise PixqError(f"{table}: is a table of thresholds, which has no sets; remove --only")
@@ -192,6 +225,15 @@ def draw_table(
     )
 
 
+def _columns(table: Path) -> set[str]:
+    """The names in the header, in small letters; none if the file is empty."""
+    try:
+        header = next(read_csv(read_text(table), (_THRESHOLD, _DIFFERENCE)), None)
+    except csv.Error as error:
+        raise PixqError(f"{table}, {error}; fix the quoting") from None
+    return {cell.strip().lower() for cell in header.cells} if header else set()
+
+
 def _draw_thresholds(
     table: Path,
     out: Path,
@@ -206,6 +248,8 @@ def _draw_thresholds(
     if not multiples:
         raise PixqError("--multiples is empty; give at least one, like 1,2,4,8")
     rows = read_thresholds(table)
+    if not rows:
+        raise PixqError(f"{table}: has no rows; give a table with thresholds in it")
     left_out: Counter[str] = Counter()
     references: dict[tuple[bytes, int], str] = {}
     labels: list[list[object]] = [
@@ -237,7 +281,7 @@ def _draw_thresholds(
             labels.append([image, reference, row.stimulus, f"{multiple:.12g}", *row_cells])
         if not targets:
             counts = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
-            raise PixqError(f"{table}: nothing can be drawn: {counts or 'it has no rows'}")
+            raise PixqError(f"{table}: nothing can be drawn: {counts}")
         reasons = dict(left_out.most_common())
         note = f"contrast thresholds of people, drawn for {conditions}"
         settings = {"conditions": asdict(conditions), "multiples": list(multiples), "max_size": max_size}
