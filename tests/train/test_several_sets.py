@@ -21,7 +21,7 @@ from pixq.runs.directory import RunDirectory
 from pixq.runs.recipe import LossSpec
 from pixq.train import folds, loop
 from pixq.train.partition import by_fold, by_split
-from pixq.train.set_scales import STEEPNESS, SetError, SetScales, item_weights, people_weights
+from pixq.train.set_scales import STEEPNESS, SetError, SetScales, check_sets, item_weights, people_weights
 from pixq.train.step import Error
 from support import built, trees
 from support.training import QUICK, interrupt_at, make_set, quick, same_bytes
@@ -56,6 +56,18 @@ def test_sets_of_other_scales_need_a_recipe_that_says_how(sets: list[Path], tmp_
     assert "on another scale than those of patches" in message
     assert "--set sets.scale=affine" in message
     assert not (tmp_path / "run").exists()
+
+
+def test_colours_of_two_sets_are_on_two_scales(tmp_path: Path) -> None:
+    for name, drawn in (("a", "witt"), ("b", "leeds"), ("c", "witt")):
+        row = "{image},{reference}," + drawn + ",{score}"
+        trees.write_label_table(tmp_path / name, "image,reference,set,visual_difference", row, ("0", "0.5", "3.2"))
+        built.built("colour-pairs", tmp_path / name, tmp_path / f"{name}-set", fusions=(Fusion("none"),))
+    first, other, same = (tmp_path / f"{name}-set" for name in "abc")
+    check_sets(JoinedSets([first, same]), quick())
+    with pytest.raises(PixqError, match=r"b-set: its scores .* here leeds\) are on another scale .* here witt\)"):
+        check_sets(JoinedSets([first, other]), quick())
+    check_sets(JoinedSets([first, other]), quick("sets.scale=same"))
 
 
 @pytest.mark.slow

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pixq.datasets.base import Adapter, DatasetIndex
 from pixq.datasets.label_table import index_label_table
 from pixq.datasets.labels import LabelContract
 from pixq.datasets.thresholds import needs_drawing
+from pixq.errors import printable
 
 __all__ = ["COLOUR_PAIRS"]
 
@@ -21,7 +23,7 @@ CONTRACT = LabelContract(
 
 
 def index_colour_pairs(root: Path) -> DatasetIndex:
-    """Index the pairs that `pixq draw` drew.
+    """Index the pairs that `pixq draw` drew. The unit of the scores names their sets, as each has its own scale.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def index_colour_pairs(root: Path) -> DatasetIndex:
         If the files are not laid out as in `NEEDS`, or a line of `labels.csv` is wrong.
     """
     needs_drawing(root, "pairs.csv")
-    return index_label_table(
+    index = index_label_table(
         "colour-pairs",
         CONTRACT,
         root,
@@ -37,6 +39,8 @@ def index_colour_pairs(root: Path) -> DatasetIndex:
         type_column="set",
         attributes=("line",),
     )
+    sets = ", ".join(printable(name) for name in sorted({pair.distortion_type for pair in index.pairs}))
+    return replace(index, contract=replace(index.contract, unit=f"{index.contract.unit}, here {sets}"))
 
 
 COLOUR_PAIRS = Adapter(
