@@ -159,7 +159,7 @@ DOCUMENTED = (
     *("sample_random", "sample_texture", "set_num_threads", "num_threads", "decode", "probe", "checksum"),
     "compose",
     *("formats", "fusions"),
-    *("tiny_score", "score_at", "equal_at"),
+    *("tiny_score", "score_at", "equal_at", "visible_differences"),
 )
 
 

@@ -422,5 +422,5 @@ def test_nothing_left_to_train_with(tmp_path: Path) -> None:
     make("tid2013", tmp_path / "tid", tmp_path / "out", BuildSettings(ratio=(0.5, 0.5, 0.0), folds=4))
     patches = PatchSet(tmp_path / "out")
     (kind,) = kinds(patches)
-    with pytest.raises(PixqError, match=r"nothing is left to train with for fold \d without "):
+    with pytest.raises(PixqError, match=r"fewer than two folds are left .* for fold \d without "):
         by_fold(patches, folds_of(patches)[0], kind)

@@ -129,7 +129,7 @@ def draw_target(threshold: Threshold, multiple: float, conditions: ViewingCondit
     >>> row = Threshold("x", 2, "disk", 0, 0.5, 0.785, 0, 0, (58.8, 25.3, 1.66), (58.8, 25.3, 1.66), 0.02)
     >>> target = draw_target(row, 4, ViewingConditions.of(ppd=60))
     >>> target.reference.shape, target.reference[0, 0].tolist(), target.distorted[45, 45].tolist()
-    ((90, 90, 3), [175, 175, 175], [181, 181, 181])
+    ((90, 90, 3), [169, 169, 169], [175, 175, 175])
     """
     if threshold.temporal_frequency > 0.0:
         raise CannotDraw("not static")
