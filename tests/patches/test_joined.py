@@ -10,7 +10,7 @@ import pytest
 import pixq
 from pixq.errors import PixqError
 from pixq.geometry import Fusion
-from pixq.patches.joined import JoinedSets, read_photographs
+from pixq.patches.joined import JoinedSets, _names, read_photographs
 from pixq.patches.store import fingerprint
 from support import built, trees
 from support.photographs import grey, photograph
@@ -103,6 +103,14 @@ def test_names_of_sets_differ(sets: tuple[Path, Path], tmp_path: Path) -> None:
     photos = {f"p{seed}": photograph(seed, 60, 80) for seed in range(20, 24)}
     other = write_set(tmp_path / "again" / "colour", photos)
     assert JoinedSets([sets[0], other]).names == ("colour-1", "colour-2")
+
+
+def test_a_number_after_the_name_of_a_set_is_not_the_name_of_another(tmp_path: Path) -> None:
+    def names(*folders: str) -> tuple[str, ...]:
+        return _names([tmp_path / folder for folder in folders])
+
+    assert names("x/a", "y/a", "z/a-1") == ("a-2", "a-3", "a-1")
+    assert names("z/a-1", "x/a", "y/a", "w/a-1") == ("a-1-1", "a-2", "a-3", "a-1-2")
 
 
 @pytest.mark.parametrize(

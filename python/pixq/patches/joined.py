@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any, cast
 
@@ -184,14 +184,18 @@ class JoinedSets(PatchSet):
 
 
 def _names(directories: Sequence[Path]) -> tuple[str, ...]:
-    """The name of each set: that of its directory, with a number if another set has it, too."""
+    """The name of each set: that of its directory, with a number if another set has it, too; no two are equal."""
     if len(directories) < 2:
         raise PixqError("several patch sets are joined; give at least two")
     if len({directory.resolve() for directory in directories}) < len(directories):
         raise PixqError("a patch set is named twice; name each once, and set its weight in the recipe's [sets]")
     plain = [nfc(directory.resolve().name) for directory in directories]
-    taken = Counter(plain)
-    return tuple(name if taken[name] == 1 else f"{name}-{plain[:i].count(name) + 1}" for i, name in enumerate(plain))
+    counts, taken, names = Counter(plain), set(plain), list(plain)
+    for i, name in enumerate(plain):
+        if counts[name] > 1:
+            names[i] = next(free for n in count(1) if (free := f"{name}-{n}") not in taken)
+            taken.add(names[i])
+    return tuple(names)
 
 
 def _check_fit(sets: Sequence[PatchSet]) -> None:
