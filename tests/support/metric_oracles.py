@@ -99,7 +99,7 @@ def haarpsi_oracle(reference: Image, distorted: Image) -> float:
     pair = [np.moveaxis(halves(image.astype(np.float64)) @ to_yiq.T, -1, 0) for image in (reference, distorted)]
 
     def filtered(plane: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
-        """As MATLAB's conv2(..., 'same'): SciPy's begins a pixel earlier where the kernel's sides are even."""
+        """Like MATLAB's conv2(..., 'same'); SciPy's begins a pixel earlier where the kernel's sides are even."""
         first = len(kernel) // 2
         return np.abs(convolve2d(plane, kernel)[first : first + len(plane), first : first + plane.shape[1]])
 

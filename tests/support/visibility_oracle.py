@@ -91,7 +91,7 @@ def patches(shape: tuple[int, ...], size: int) -> list[tuple[int, int, slice, sl
 
 
 def mean(plane: Array, rows: slice, columns: slice, start: float, step: float, size: int) -> float:
-    """Of the plane's pixels that lie in the patch, or, if they are few, between them in its middle."""
+    """Mean of the plane's pixels in the patch; where they are few, the plane interpolated at the patch's centre."""
     if size / step < 5:
         lows, highs, shares = [], [], []
         for pixels, side in zip((rows, columns), plane.shape, strict=True):

@@ -153,7 +153,7 @@ class PairOptions:
     frame: Annotated[int | None, number_in(ranges.FRAME)] = None
 
     def given(self) -> dict[str, Any]:
-        """As keyword arguments of the library."""
+        """The options as keyword arguments of the Python functions."""
         return {
             "colour_management": self.colour_management,
             "backgrounds": parse_backgrounds(self.background),

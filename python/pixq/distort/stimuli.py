@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pixq.distort.visibility import LIGHT
 from pixq.errors import PixqError
 from pixq.viewing import CONTRAST, ViewingConditions
 
@@ -153,13 +154,13 @@ def draw_target(threshold: Threshold, multiple: float, conditions: ViewingCondit
         raise CannotDraw("a background that the display can't show")
     reference = np.broadcast_to(_encode(linear), (*pattern.shape, 3))
     # Around the background as it is shown, which is that of an 8-bit grey level.
-    shown = _decode(reference)
+    shown = LIGHT[reference]
     wanted = pattern[:, :, None] * (to_rgb @ delta)
     if (shown + wanted).max() > 1.0 or (shown + wanted).min() < 0.0:
         raise CannotDraw("a contrast that the display can't show")
     distorted = _encode(shown + wanted)
     energy = float(np.square(wanted).sum())
-    error = math.sqrt(float(np.square(_decode(distorted) - shown - wanted).sum()) / energy) if energy > 0.0 else 0.0
+    error = math.sqrt(float(np.square(LIGHT[distorted] - shown - wanted).sum()) / energy) if energy > 0.0 else 0.0
     if error > _MOST_LOST:
         raise CannotDraw("lost in 8 bits")
     return Target(reference.copy(), distorted, error)
@@ -207,9 +208,3 @@ def _encode(linear: Floats) -> Image:
     """Linear light of 0 to 1 as 8 bits of sRGB (IEC 61966-2-1)."""
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0) ** (1 / 2.4) - 0.055)
     return np.floor(np.clip(encoded, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-
-
-def _decode(levels: Image) -> Floats:
-    encoded = levels / 255.0
-    linear: Floats = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    return linear

@@ -11,7 +11,7 @@ from pixq import classes
 from pixq.distort.kinds import Image
 from pixq.errors import PixqError
 
-__all__ = ["VISIBLE", "synthetic_class", "visibility"]
+__all__ = ["LIGHT", "VISIBLE", "synthetic_class", "visibility"]
 
 #: The visibilities above which a change is Orange, and Red; see `synthetic_class` for how they were fitted.
 VISIBLE = (0.43, 0.92)
@@ -28,7 +28,8 @@ _TO_XYZ = (
     (0.0193339 / 1.08883, 0.1191920 / 1.08883, 0.9503041 / 1.08883),
 )
 _CODES = np.arange(256) / 255.0
-_LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4)
+#: The light of each 8-bit level, 0 to 1.
+LIGHT = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4)
 _KNEE = (6.0 / 29.0) ** 3
 
 
@@ -100,7 +101,7 @@ def synthetic_class(visible: npt.ArrayLike) -> npt.NDArray[np.int8]:
 
 
 def _lab(patches: Image) -> tuple[Planes, Planes, Planes]:
-    red, green, blue = (_LINEAR[patches[..., c]] for c in range(3))
+    red, green, blue = (LIGHT[patches[..., c]] for c in range(3))
     # A matrix product would differ in its last bits between BLAS libraries.
     x, y, z = (_root(row[0] * red + row[1] * green + row[2] * blue) for row in _TO_XYZ)
     return 116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)

@@ -158,7 +158,7 @@ class PatchSet:
 
     @property
     def joined_fingerprint(self) -> str | None:
-        """The fingerprint of several sets that were joined; `None` for a set of its own."""
+        """The fingerprint of several sets that were joined; `None` for a single set."""
         return None
 
     @property

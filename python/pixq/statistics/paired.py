@@ -115,7 +115,7 @@ def correlate(
     resamples
         Drawn from these groups, or from more of them.
     level
-        Confidence level of the interval. If there is one group only, there is no interval.
+        Confidence level of the interval. A single group gives no interval.
     fitted
         Compute PLCC after a logistic fit instead.
 

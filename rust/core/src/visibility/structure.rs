@@ -3,7 +3,6 @@
 
 use super::planes::Plane;
 use super::pool::Patches;
-use crate::parallel;
 use crate::view::View;
 
 /// Halvings of an image at 37 pixels per degree after which gradients say most about what people see.
@@ -78,7 +77,7 @@ pub(super) fn measure(pair: [&View<'_, u8>; 2], pixels_per_degree: f64, patches:
         if share > 0.0 {
             let step = (1u32 << scale) as f32;
             let start = (step - 1.0) * 0.5;
-            let plane = parallel::vectorised(|| dissimilarity([&planes[0], &planes[1]]));
+            let plane = dissimilarity([&planes[0], &planes[1]]);
             patches.means(&plane, start, step, |patch, mean| out[patch] += share * mean);
         }
     }
