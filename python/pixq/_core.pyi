@@ -158,11 +158,16 @@ def visible_differences(
     distorted: npt.NDArray[np.uint8],
     *,
     size: int = 20,
+    ys: _Int64 | None = None,
+    xs: _Int64 | None = None,
     pixels_per_degree: float,
     peak_luminance: float,
     black_luminance: float,
 ) -> list[_Float32]:
-    """How strongly two images differ for the eye, patch by patch: energy, colour and structure, (rows, columns)."""
+    """How strongly two images differ for the eye, patch by patch: energy, colour and structure, (rows, columns).
+
+    Of a batch of patches, (n, height, width, 3), each is seen alone: (n,).
+    """
 
 def tiny_score(
     parameters: _Float32,

@@ -11,14 +11,20 @@ import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from pixq import ranges
-from pixq.errors import PixqError
+from pixq.errors import PixqError, unknown
 
-__all__ = ["DEFAULT_DISPLAY", "DEFAULT_DISTANCE", "Display", "ViewingConditions", "parse_distance"]
+__all__ = ["DEFAULT_DISPLAY", "DEFAULT_DISTANCE", "TASKS", "Display", "Task", "ViewingConditions", "parse_distance"]
+
+Task = Literal["flicker", "side-by-side"]
+
+#: What people do: see reference and distorted image alternate in one place, or compare the two at leisure.
+TASKS: Final = MappingProxyType({"flicker": "alternating", "side-by-side": "side by side"})
 
 #: What is assumed unless a user says otherwise: a full-HD display on a desk, in an office.
 DEFAULT_DISPLAY = "24in-1080p"
@@ -28,6 +34,9 @@ DEFAULT_DISTANCE = "60cm"
 #: reflects: those of ColorVideoVDP's standard displays.
 CONTRAST = 1000.0
 REFLECTANCE = 0.005
+
+#: What makes up viewing conditions; a display and a distance only say where pixels per degree come from.
+FIELDS = ("pixels_per_degree", "peak_luminance", "ambient", "task")
 
 _METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, '"': 0.0254}
 _LENGTH = r"(\d+(?:\.\d+)?|\.\d+)\s*(" + "|".join(sorted(_METRES, key=len, reverse=True)) + ")"
@@ -131,7 +140,7 @@ def _limited(limits: ranges.NumberRange) -> Any:
 
 @dataclass(frozen=True)
 class ViewingConditions:
-    """How an image is looked at: its resolution for the eye, and the light of the screen and of the room.
+    """How an image is looked at: its resolution for the eye, the light of the screen and of the room, and the task.
 
     An image is shown pixel by pixel on an sRGB display; reference and distorted image are seen under the same
     conditions. The defaults are those of a 24-inch full-HD display (`DEFAULT_DISPLAY`) at 60 cm (`DEFAULT_DISTANCE`) in
@@ -150,11 +159,13 @@ class ViewingConditions:
         The display that `pixels_per_degree` was derived from, such as `27in-1440p`; `None` if it was not.
     distance
         The distance of the eye from that display, in metres, 0.05 to 100.
+    task
+        What people do; a name of `TASKS`.
 
     Raises
     ------
     PixqError
-        If a number is out of its range.
+        If a number is out of its range, or there is no such task.
 
     Examples
     --------
@@ -162,7 +173,7 @@ class ViewingConditions:
     >>> round(conditions.pixels_per_degree, 1), conditions.peak_luminance, conditions.ambient
     (44.9, 200.0, 250.0)
     >>> print(conditions)
-    44.9 pixels per degree (27in-1440p at 60 cm), white 200 cd/m2, room 250 lux
+    44.9 pixels per degree (27in-1440p at 60 cm), white 200 cd/m2, room 250 lux, side by side
     """
 
     #: How pydantic checks it as part of a file.
@@ -175,11 +186,14 @@ class ViewingConditions:
     ambient: Annotated[float, _limited(ranges.AMBIENT)] = 250.0
     display: str | None = None
     distance: Annotated[float, _limited(ranges.VIEWING_DISTANCE)] | None = None
+    task: Task = "side-by-side"
 
     def __post_init__(self) -> None:
         ranges.VIEWING_PPD.check(self.pixels_per_degree, "--ppd")
         ranges.PEAK_LUMINANCE.check(self.peak_luminance, "--peak-luminance")
         ranges.AMBIENT.check(self.ambient, "--ambient")
+        if self.task not in TASKS:
+            raise unknown("task", self.task, TASKS)
 
     @classmethod
     def of(
@@ -189,6 +203,7 @@ class ViewingConditions:
         distance: str | None = None,
         peak_luminance: float | None = None,
         ambient: float | None = None,
+        task: Task | None = None,
     ) -> ViewingConditions:
         """Make viewing conditions from what a user says; `None` stands for the default.
 
@@ -198,8 +213,8 @@ class ViewingConditions:
             Pixels per degree. Neither a display nor a distance can be named beside it.
         display, distance
             As `Display.parse` and `parse_distance` read them, instead of `ppd`.
-        peak_luminance, ambient
-            cd/m2 and lux, as above.
+        peak_luminance, ambient, task
+            As above.
 
         Raises
         ------
@@ -213,11 +228,12 @@ class ViewingConditions:
         """
         peak_luminance = cls.peak_luminance if peak_luminance is None else peak_luminance
         ambient = cls.ambient if ambient is None else ambient
+        task = cls.task if task is None else task
         if ppd is not None:
             for option, value in (("--display", display), ("--distance", distance)):
                 if value is not None:
                     raise PixqError(f"--ppd and {option} both say how large pixels are; remove one of them")
-            return cls(ppd, peak_luminance, ambient)
+            return cls(ppd, peak_luminance, ambient, task=task)
         name, far = display or DEFAULT_DISPLAY, parse_distance(distance or DEFAULT_DISTANCE)
         pixels = Display.parse(name).pixels_per_degree(far)
         if pixels not in ranges.VIEWING_PPD:
@@ -225,7 +241,7 @@ class ViewingConditions:
                 f"--display {name} at a --distance of {far:g} m has {pixels:.3g} pixels per degree; choose them so "
                 f"that it has {str(ranges.VIEWING_PPD)[9:]}"
             )
-        return cls(pixels, peak_luminance, ambient, name.strip().lower(), far)
+        return cls(pixels, peak_luminance, ambient, name.strip().lower(), far, task)
 
     @property
     def black_luminance(self) -> float:
@@ -240,7 +256,7 @@ class ViewingConditions:
         """Luminance in cd/m2 that the light of the room adds to every pixel."""
         return self.ambient / math.pi * REFLECTANCE
 
-    def options(self, fields: Collection[str] = ("pixels_per_degree", "peak_luminance", "ambient")) -> list[str]:
+    def options(self, fields: Collection[str] = FIELDS) -> list[str]:
         """The options of a command that give these conditions, or only some `fields` of them.
 
         Examples
@@ -258,7 +274,16 @@ class ViewingConditions:
             words += ["--peak-luminance", f"{self.peak_luminance}"]
         if "ambient" in fields:
             words += ["--ambient", f"{self.ambient}"]
+        if "task" in fields:
+            words += ["--task", self.task]
         return words
+
+    def same_as(self, other: ViewingConditions) -> bool:
+        """Whether images look the same under both: a display and a distance don't count, nor a rounded number."""
+        return self.task == other.task and all(
+            math.isclose(getattr(self, field), getattr(other, field), rel_tol=1e-3, abs_tol=1e-9)
+            for field in ("pixels_per_degree", "peak_luminance", "ambient")
+        )
 
     def __str__(self) -> str:
         where = ""
@@ -266,5 +291,5 @@ class ViewingConditions:
             where = f" ({self.display} at {100 * self.distance:g} cm)"
         return (
             f"{self.pixels_per_degree:.3g} pixels per degree{where}, white {self.peak_luminance:g} cd/m2, "
-            f"room {self.ambient:g} lux"
+            f"room {self.ambient:g} lux, {TASKS[self.task]}"
         )

@@ -11,34 +11,50 @@ people's answers. docs/visibility.md says to which, and how well it does on them
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixq._core import visible_differences
-from pixq.errors import PixqError
 from pixq.viewing import ViewingConditions
 
-__all__ = ["PATCH", "TASKS", "Task", "Visibility", "measure_visibility", "notice_probability"]
+__all__ = [
+    "NOTICED",
+    "PATCH",
+    "SENSITIVITY",
+    "VISIBILITY_CUTS",
+    "Visibility",
+    "jnd_noticed_by",
+    "measure_patches",
+    "measure_visibility",
+    "notice_probability",
+]
 
-Task = Literal["flicker", "side-by-side"]
-
-#: What people do, and how many times the threshold of detection a difference in a photograph has when half of them
-#: notice it. Flicker: reference and distorted image alternate (seven sources of KonJND-1k and LocJND). Side by side:
-#: people compare the two at leisure (MIDD-GAR, 136 images of seven photographs, 30 people each).
-TASKS: Final = MappingProxyType({"flicker": 2.6, "side-by-side": 3.4})
+#: How many times the threshold of detection a difference in a photograph has when half of the people notice it, by
+#: task. Flicker: reference and distorted image alternate (seven sources of KonJND-1k and LocJND). Side by side: people
+#: compare the two at leisure (MIDD-GAR, 136 images of seven photographs, 30 people each).
+SENSITIVITY: Final = MappingProxyType({"flicker": 2.6, "side-by-side": 3.4})
 
 #: Side of a patch in pixels.
 PATCH: Final = 20
+
+#: A patch is Green if at most this share of people would notice it, Orange up to the second share, and Red above.
+NOTICED: Final = (0.10, 0.75)
 
 #: How steeply the share of people who notice grows with JND (MIDD-GAR).
 _SLOPE = 2.65
 #: Structure counts in proportion to what energy usually comes with it, between a third and three times of that.
 _STRUCTURE = 19.9
 _STRUCTURE_BOUND = math.log(3.0)
+
+#: Larger images are measured in bands of rows, so that memory stays bounded: pixels of a band, without its margins.
+_BAND_PIXELS = 1 << 22
+#: What is further away than this many rows changes no bit of a patch; also, bands begin at multiples of it.
+_MARGIN = 256
 
 
 @dataclass(frozen=True)
@@ -50,17 +66,25 @@ class Visibility:
     jnd
         The image's JND; 0 for identical images, 1 where half of the observers notice.
     map
-        (rows, columns) float64: the JND of each patch of `PATCH` pixels a side, as if it alone had changed. Patches lie
-        side by side from the top left; the last row and column may be smaller.
+        (rows, columns) float64: for each patch of `PATCH` pixels a side, the JND that the image would have if no place
+        had changed more than this patch. It is that of the image where the change is strongest, and everywhere if the
+        change is even; it is 0 where nothing changed. Unless patches were chosen, they lie side by side from the top
+        left; the last row and column may be smaller.
+    viewing
+        For whom and how it holds.
     """
 
     jnd: float
     map: NDArray[np.float64]
+    viewing: ViewingConditions = field(default_factory=ViewingConditions)
 
     @property
     def p_notice(self) -> float:
         """The share of observers who notice, 0 to 1."""
         return float(notice_probability(self.jnd))
+
+    def __str__(self) -> str:
+        return f"{self.jnd:.2f} JND: noticed by {self.p_notice:.0%} of people"
 
 
 def notice_probability(jnd: float | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,11 +105,30 @@ def notice_probability(jnd: float | NDArray[np.float64]) -> NDArray[np.float64]:
     return share
 
 
+def jnd_noticed_by(share: float) -> float:
+    """Compute the JND that this share of observers notice, above 0 and below 1: the inverse of `notice_probability`.
+
+    Examples
+    --------
+    >>> jnd_noticed_by(0.5), round(jnd_noticed_by(0.1), 2), round(jnd_noticed_by(0.75), 2)
+    (1.0, 0.49, 1.3)
+    """
+    return float((math.log1p(-share) / math.log(0.5)) ** (1.0 / _SLOPE))
+
+
+#: Minus the JND from which a patch is Orange, and Green: higher is better, as for every score.
+VISIBILITY_CUTS: Final = (-jnd_noticed_by(NOTICED[1]), -jnd_noticed_by(NOTICED[0]))
+
+
 def measure_visibility(
     reference: NDArray[np.uint8],
     distorted: NDArray[np.uint8],
     viewing: ViewingConditions | None = None,
-    task: Task = "side-by-side",
+    *,
+    ys: NDArray[np.int64] | None = None,
+    xs: NDArray[np.int64] | None = None,
+    size: int = PATCH,
+    on_progress: Callable[[str, int, int], object] | None = None,
 ) -> Visibility:
     """Measure how visible the difference between two images is.
 
@@ -96,14 +139,18 @@ def measure_visibility(
     reference, distorted
         (height, width, 3) uint8, sRGB; one shape.
     viewing
-        How the images are looked at; by default `ViewingConditions()`.
-    task
-        `side-by-side`, or `flicker`, at which people are a little more sensitive.
+        How the images are looked at; by default `ViewingConditions()`, side by side. At flicker, people are a little
+        more sensitive.
+    ys, xs
+        int64: the first row and column of pixels of each row and column of patches, which may overlap, but must cover
+        the image. By default they lie side by side.
+    size
+        Side of a patch in pixels.
+    on_progress
+        Called with the stage `visibility` and the number of rows of patches.
 
     Raises
     ------
-    PixqError
-        If the task is unknown.
     ValueError, TypeError
         If the images differ in shape, are empty, or are not uint8 RGB.
 
@@ -112,30 +159,125 @@ def measure_visibility(
     >>> grey = np.full((100, 100, 3), 128, dtype=np.uint8)
     >>> spot = grey.copy()
     >>> spot[45:55, 45:55] += 6
-    >>> seen = measure_visibility(grey, spot, task="flicker")
-    >>> f"noticed by {seen.p_notice:.0%} of people, {seen.jnd:.1f} JND"
-    'noticed by 86% of people, 1.5 JND'
+    >>> seen = measure_visibility(grey, spot, ViewingConditions(task="flicker"))
+    >>> print(seen)
+    1.47 JND: noticed by 86% of people
     >>> seen.map.shape, int(seen.map.argmax())
     ((5, 5), 12)
     """
-    if task not in TASKS:
-        raise PixqError(f"the task is {task!r}; choose {' or '.join(TASKS)}")
     viewing = viewing or ViewingConditions()
-    energy, colour, structure = (
-        values.astype(np.float64)
-        for values in visible_differences(
-            np.ascontiguousarray(reference),
-            np.ascontiguousarray(distorted),
-            size=PATCH,
+    height, width = reference.shape[:2]
+    beside = ys is None or xs is None
+    if ys is None or xs is None:
+        ys, xs = (np.arange(0, side, size, dtype=np.int64) for side in (height, width))
+    energy = np.zeros((len(ys), len(xs)))
+    for rows, pixels in _bands(ys, size, height, width):
+        if on_progress is not None:
+            on_progress("visibility", rows.start, len(ys))
+        band = [_packed_rows(image[pixels]) for image in (reference, distorted)]
+        grid = {} if beside and rows == slice(0, len(ys)) else {"ys": ys[rows] - pixels.start, "xs": xs}
+        part = visible_differences(
+            *band,
+            size=size,
             pixels_per_degree=viewing.pixels_per_degree,
             peak_luminance=viewing.peak_luminance,
             black_luminance=viewing.black_luminance,
+            **grid,
         )
+        energy[rows] = _energy(part, _area(ys[rows], xs, size, height, width) / viewing.pixels_per_degree**2)
+    if on_progress is not None:
+        on_progress("visibility", len(ys), len(ys))
+    # Each pixel counts once, however many patches it lies in.
+    once = np.multiply.outer(_shares(ys, size, height), _shares(xs, size, width))
+    area = _area(ys, xs, size, height, width)
+    threshold = SENSITIVITY[viewing.task]
+    seen = _up_to(energy / area, once * area) ** 0.25 / threshold
+    return Visibility(float(seen.max()), seen, viewing)
+
+
+def measure_patches(
+    reference: NDArray[np.uint8], distorted: NDArray[np.uint8], viewing: ViewingConditions | None = None
+) -> NDArray[np.float64]:
+    """Measure the JND of patch pairs, each seen alone: nothing is known of what is beside it.
+
+    Parameters
+    ----------
+    reference, distorted
+        (n, height, width, 3) uint8, sRGB; one shape.
+    viewing
+        As for `measure_visibility`.
+
+    Returns
+    -------
+    ndarray
+        float64 (n,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `measure_visibility` does.
+    """
+    viewing = viewing or ViewingConditions()
+    part = visible_differences(
+        _packed_rows(reference),
+        _packed_rows(distorted),
+        pixels_per_degree=viewing.pixels_per_degree,
+        peak_luminance=viewing.peak_luminance,
+        black_luminance=viewing.black_luminance,
     )
-    height, width = reference.shape[:2]
-    sides = (np.diff(np.append(np.arange(0, side, PATCH), side)) for side in (height, width))
-    area = np.multiply.outer(*sides) / viewing.pixels_per_degree**2
+    area = np.array(reference.shape[1] * reference.shape[2] / viewing.pixels_per_degree**2)
+    return _energy(part, area) ** 0.25 / SENSITIVITY[viewing.task]
+
+
+def _packed_rows(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image with pixels next to each other within rows, copied only if they are not."""
+    packed = image.strides[-2:] == (image.itemsize * image.shape[-1], image.itemsize)
+    return image if packed else np.ascontiguousarray(image)
+
+
+def _up_to(density: NDArray[np.float64], area: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each patch, the energy of the whole image if none of its patches had a higher density than this one."""
+    order = np.argsort(density, axis=None, kind="stable")
+    sorted_density, sorted_area = density.ravel()[order], area.ravel()[order]
+    lower = np.cumsum(sorted_density * sorted_area)
+    higher = sorted_area.sum() - np.cumsum(sorted_area)
+    found = np.empty(density.size)
+    found[order] = lower + sorted_density * np.maximum(higher, 0.0)
+    return found.reshape(density.shape)
+
+
+def _area(ys: NDArray[np.int64], xs: NDArray[np.int64], size: int, height: int, width: int) -> NDArray[np.float64]:
+    """Pixels of each patch, float64 (rows, columns)."""
+    rows, columns = (np.minimum(starts + size, side) - starts for starts, side in ((ys, height), (xs, width)))
+    return np.multiply.outer(rows, columns).astype(np.float64)
+
+
+def _energy(part: list[NDArray[np.float32]], area: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The fourth power of visibility in units of the threshold of detection, given energy, colour and structure."""
+    energy, colour, structure = (values.astype(np.float64) for values in part)
     contrast = (energy / area) ** 0.25
     ratio = np.log((_STRUCTURE * np.sqrt(structure) + 1e-9) / (contrast + 1e-9)) / _STRUCTURE_BOUND
-    total = energy * np.exp(2.0 * _STRUCTURE_BOUND * np.tanh(ratio)) + colour
-    return Visibility(float(total.sum() ** 0.25 / TASKS[task]), total**0.25 / TASKS[task])
+    pooled: NDArray[np.float64] = energy * np.exp(2.0 * _STRUCTURE_BOUND * np.tanh(ratio)) + colour
+    return pooled
+
+
+def _bands(ys: NDArray[np.int64], size: int, height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """Rows of patches, and the rows of pixels that are needed to measure them."""
+    tall = max(_BAND_PIXELS // max(width, 1) // _MARGIN, 1) * _MARGIN
+    start = 0
+    while start < len(ys):
+        first = int(ys[start]) // _MARGIN * _MARGIN
+        stop = int(np.searchsorted(ys, first + tall)) if height > tall + _MARGIN else len(ys)
+        last = int(ys[stop - 1]) + size
+        yield slice(start, stop), slice(max(first - _MARGIN, 0), min(last + _MARGIN, height))
+        start = stop
+
+
+def _shares(starts: NDArray[np.int64], size: int, length: int) -> NDArray[np.float64]:
+    """For each patch along an axis, the mean over its pixels of 1 / the number of patches that a pixel lies in."""
+    places = np.arange(length)
+    covered = np.searchsorted(starts, places, side="right") - np.searchsorted(starts, places - size, side="right")
+    sums = np.concatenate([[0.0], np.cumsum(1.0 / np.maximum(covered, 1))])
+    ends = np.minimum(starts + size, length)
+    shares: NDArray[np.float64] = (sums[ends] - sums[starts]) / (ends - starts)
+    return shares

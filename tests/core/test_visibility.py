@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from pixq import PixqError, _core
 from pixq.viewing import ViewingConditions
-from pixq.visibility import TASKS, Visibility, measure_visibility, notice_probability
+from pixq.visibility import (
+    NOTICED,
+    SENSITIVITY,
+    VISIBILITY_CUTS,
+    Visibility,
+    jnd_noticed_by,
+    measure_patches,
+    measure_visibility,
+    notice_probability,
+)
 from support.visibility_oracle import visible_differences
 
 VIEWING: dict[str, Any] = {"pixels_per_degree": 40, "peak_luminance": 200, "black_luminance": 0.6}
@@ -84,8 +93,41 @@ def test_a_stronger_change_is_more_visible_and_texture_hides_it() -> None:
 def test_a_larger_change_is_more_visible_than_each_of_its_parts() -> None:
     image = photograph()
     whole = measure_visibility(image, image + np.uint8(3))
-    assert whole.jnd > whole.map.max()
-    np.testing.assert_allclose((whole.map**4).sum() ** 0.25, whole.jnd)
+    assert whole.jnd > 1.5 * measure_patches(image[None, :20, :20], image[None, :20, :20] + np.uint8(3))[0]
+    assert whole.jnd == whole.map.max()
+
+
+def test_the_map_says_how_visible_the_change_would_be_if_no_place_had_changed_more() -> None:
+    image = photograph()
+    both = spot(spot(image, 46, 6, 4), 46, 46, 12)
+    weak, strong = (measure_visibility(image, spot(image, 46, x, by)) for x, by in ((6, 4), (46, 12)))
+    seen = measure_visibility(image, both)
+    assert seen.map[2, 2] == seen.jnd == pytest.approx(strong.jnd, rel=0.02)
+    assert weak.jnd < seen.map[2, 0] < 1.3 * weak.jnd, "two places that are both a little changed"
+    assert seen.map[5, 7] < 0.01 * seen.jnd
+
+
+def test_overlapping_patches_count_each_pixel_once_and_bands_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = RNG.integers(0, 256, (1300, 60, 3), np.uint8)
+    other = np.clip(one + RNG.integers(-20, 21, one.shape), 0, 255).astype(np.uint8)
+    ys, xs = np.append(np.arange(0, 1280, 10), 1280), np.arange(0, 50, 10)
+    beside, over = measure_visibility(one, other), measure_visibility(one, other, ys=ys, xs=xs)
+    assert over.map.shape == (129, 5)
+    assert over.jnd == pytest.approx(beside.jnd, rel=0.05)
+    monkeypatch.setattr("pixq.visibility._BAND_PIXELS", 1)
+    for whole, grid in ((beside, {}), (over, {"ys": ys, "xs": xs})):
+        np.testing.assert_array_equal(measure_visibility(one, other, **grid).map, whole.map)
+
+
+def test_a_patch_alone_is_an_image_of_its_own() -> None:
+    one, other = RNG.integers(0, 256, (2, 5, 20, 20, 3), np.uint8)
+    expected = [measure_visibility(r, d).jnd for r, d in zip(one, other, strict=True)]
+    np.testing.assert_allclose(measure_patches(one, other), expected, rtol=1e-12)
+
+
+def test_the_default_cuts_are_those_of_the_stated_shares() -> None:
+    assert [float(notice_probability(-cut)) for cut in VISIBILITY_CUTS] == pytest.approx([NOTICED[1], NOTICED[0]])
+    assert jnd_noticed_by(0.5) == 1.0
 
 
 def test_viewing_conditions_count() -> None:
@@ -107,9 +149,13 @@ def test_viewing_conditions_count() -> None:
 
 def test_flicker_shows_more_and_even_changes_of_three_levels_are_noticed() -> None:
     grey = np.full((384, 512, 3), 128, np.uint8)
-    flicker, side = (measure_visibility(grey, grey + np.uint8(3), task=task) for task in ("flicker", "side-by-side"))
-    assert flicker.jnd / side.jnd == pytest.approx(TASKS["side-by-side"] / TASKS["flicker"])
+    flicker, side = (
+        measure_visibility(grey, grey + np.uint8(3), ViewingConditions(task=task))
+        for task in ("flicker", "side-by-side")
+    )
+    assert flicker.jnd / side.jnd == pytest.approx(SENSITIVITY["side-by-side"] / SENSITIVITY["flicker"])
     assert flicker.p_notice > 0.1
+    assert (notice_probability(flicker.map) > 0.1).all(), "an even change is noticed everywhere"
 
 
 def test_half_of_the_people_notice_one_jnd() -> None:
@@ -138,6 +184,13 @@ BAD: dict[str, tuple[tuple[Any, Any], dict[str, Any], type[Exception], str]] = {
         "'reference' and 'distorted' are not uint8",
     ),
     "grey": ((U8[..., 0], U8[..., 0]), {}, ValueError, "'reference' has shape (20, 30); expected (height, width, 3)"),
+    "one of two": ((U8, U8), {"ys": np.zeros(1, np.int64)}, ValueError, "'ys' and 'xs' go together"),
+    "outside": (
+        (U8, U8),
+        {"ys": np.zeros(1, np.int64), "xs": np.array([11])},
+        ValueError,
+        "a patch (y=0, x=11, height=20, width=20) does not lie inside 20x30",
+    ),
     "shapes": ((U8, U8[1:]), {}, ValueError, "'distorted' has shape (19, 30, 3) but 'reference' has (20, 30, 3)"),
     "empty": ((U8[:0], U8[:0]), {}, ValueError, "expected at least 1x1 pixel"),
     "size": ((U8, U8), {"size": 0}, ValueError, "'size' is 0"),
@@ -156,5 +209,5 @@ def test_what_does_not_fit_is_named(case: str) -> None:
 
 
 def test_an_unknown_task_is_named() -> None:
-    with pytest.raises(PixqError, match="the task is 'blink'; choose flicker or side-by-side"):
-        measure_visibility(U8, U8, task="blink")  # type: ignore[arg-type]
+    with pytest.raises(PixqError, match=r"unknown task 'blink'; .*choose one of flicker, side-by-side"):
+        ViewingConditions(task="blink")  # type: ignore[arg-type]

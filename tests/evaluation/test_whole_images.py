@@ -182,8 +182,11 @@ def test_the_command_its_repetition_and_its_report(own: Path, levels: PatchSet, 
     ("options", "message"),
     [
         (["--rivals", "psnr,colorvideovdp"], "ColorVideoVDP compares whole images; add --dataset with the folder"),
-        (["--ppd", "60"], "--ppd only has an effect with --dataset and rivals that depend on it"),
-        (["--dataset", ".", "--rivals", "flip", "--ambient", "10"], "--ambient only has an effect with --dataset and"),
+        (["--ppd", "60"], "--ppd only has an effect with the model visibility, or with --dataset and rivals"),
+        (
+            ["--dataset", ".", "--rivals", "flip", "--ambient", "10"],
+            "--ambient only has an effect with the model",
+        ),
         (["--dataset", ".", "--rivals", "flip", "--ppd", "60", "--display", "27in-1440p"], "remove one of them"),
         (["--rivals", "butteraugly"], "unknown rival 'butteraugly'; did you mean butteraugli?"),
         (["--rivals", "all,psnr"], "unknown rival 'all'"),
@@ -200,7 +203,7 @@ def test_a_folder_that_is_not_the_datasets_is_named(run: Path, levels: PatchSet,
 
 def compare(run: Path, levels: PatchSet, dataset: Path, viewing: ViewingConditions) -> WholeImages:
     data = read_split(levels, "test")
-    model = ("a model", data.by_image(data.quality))
+    model = [("model", "a model", data.by_image(data.quality))]
     resamples = resample_groups(data.group, 100)
     return compare_images(model, data, dataset, NAMES, resamples, 0.95, run=run, viewing=viewing)
 

@@ -377,6 +377,8 @@ def test_a_schema_says_what_it_describes(name: str, title: str, description: str
         # Nothing that is not described is written, and all that is described is written, but for these.
         assert part["additionalProperties"] is False
         later = {"pixels", "reference_profile", "distorted_profile", "frame", "notes"}
+        later |= {"visibility", "cut_scale", "jnd", "viewing", "display", "distance", "task"}
+        later |= {"pixels_per_degree", "peak_luminance", "ambient"}
         later |= {"kind", "observers", "raters", "noticed", "pjnd_range"}
         assert set(part["properties"]) - set(part.get("required", [])) <= {"given", "attributes", *later}
 

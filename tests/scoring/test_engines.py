@@ -127,7 +127,8 @@ def test_the_engine_is_the_first_that_can(name: str, run_of: Callable[[str], Pat
 def test_an_engine_that_can_not(run_of: Callable[[str], Path], tiny: Path) -> None:
     for name in ("learned", "ordinal", "residual"):
         mistake(
-            "the core scores the models monotone, and tiny with a regression head and pooling that is not learned",
+            "the core scores the models monotone, and visibility, and tiny with a regression head and pooling that is "
+            "not learned",
             run_of(name),
             engine="core",
         )

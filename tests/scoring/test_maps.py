@@ -66,9 +66,14 @@ def test_a_score_and_classes_are_those_of_the_map(scorer: Scorer) -> None:
     assert (found.unsure, found.calibration) == (None, None)
     assert found.pooled == pytest.approx(float(found.quality.mean()), abs=1e-6)
     told: list[tuple[int, int]] = []
+
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
+        if stage == "patches":
+            told.append((done, total))
+
     half = DISTORTED.copy()
     half[:40] = REFERENCE[:40]
-    again = scorer.map(REFERENCE, half, on_progress=lambda stage, done, total, note="": told.append((done, total)))
+    again = scorer.map(REFERENCE, half, on_progress=tell)
     assert 0 < again.identical.mean() < 1
     assert told[0] == (0, again.score.size)
     assert told[-1] == (again.score.size, again.score.size)

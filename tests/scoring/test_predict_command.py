@@ -41,9 +41,23 @@ def test_the_command(trained: Path, pair: tuple[Path, Path], tmp_path: Path, sco
     verdict = found.verdict
     lines = done.out.splitlines()
     assert lines[0] == "run: tiny (core), no calibration"
-    assert lines[1].split() == ["quality", "worst", "5%", "Green", "Orange", "Red", "unsure", "identical"]
+    assert lines[1].startswith("seen 37.8 pixels per degree (24in-1080p at 60 cm)")
+    assert lines[2].split() == [
+        "JND",
+        "noticed",
+        "by",
+        "quality",
+        "worst",
+        "5%",
+        "Green",
+        "Orange",
+        "Red",
+        "unsure",
+        "identical",
+    ]
     shares = [f"{verdict.shares[name]:.1%}" for name in ("Green", "Orange", "Red")]
-    assert lines[2].split() == [f"{verdict.quality:.3f}", f"{verdict.worst:.3f}", *shares, "-", "0.0%"]
+    seen = [f"{verdict.jnd:.2f}", f"{verdict.p_notice:.0%}"]
+    assert lines[3].split() == [*seen, f"{verdict.quality:.3f}", f"{verdict.worst:.3f}", *shares, "-", "0.0%"]
     assert done.err == (
         "pixq: warning: there is no calibration: Red, Orange and Green follow from quality alone; "
         "pixq calibrate sets them for a domain\n"
@@ -104,8 +118,8 @@ def test_a_file_name_does_not_steer_the_terminal(trained: Path, tmp_path: Path) 
     done = command(trained, tmp_path / "r", tmp_path / "d")
     assert done.code == 1
     rows = done.out.splitlines()
-    assert [line.split()[0] for line in rows[2:4]] == [r"a\x1b[2J", r"b\nc\td"]
-    assert len(rows[2]) == len(rows[3]) == len(rows[1])
+    assert [line.split()[0] for line in rows[3:5]] == [r"a\x1b[2J", r"b\nc\td"]
+    assert len(rows[3]) == len(rows[4]) == len(rows[2])
     assert r"e\u202ef.png: has no partner" in done.err
     assert all(each.isprintable() for each in (done.out + done.err).replace("\n", ""))
 

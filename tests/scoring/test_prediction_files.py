@@ -47,7 +47,7 @@ def made(found: QualityMap | None = None, **changes: Any) -> Prediction:
 
 
 def same(one: QualityMap, other: QualityMap) -> bool:
-    arrays = ("score", "quality", "classes", "identical", "unsure")
+    arrays = ("score", "quality", "classes", "identical", "unsure", "jnd")
     for name in arrays:
         left, right = getattr(one, name), getattr(other, name)
         if (left is None) != (right is None) or (
@@ -102,6 +102,8 @@ def test_the_file_says_what_it_is_of(tmp_path: Path) -> None:
         "pixq": pixq.__version__,
         "reference": "a.png",
         "distorted": "b.png",
+        "visibility": None,
+        "cut_scale": None,
         "model": {"name": "tiny", "blake3": BLAKE3},
         "calibration": "tid2013-test",
         "cuts": {"orange": 0.33, "green": 0.66},
@@ -116,7 +118,7 @@ def test_the_file_says_what_it_is_of(tmp_path: Path) -> None:
         },
         "warnings": ["the JPEG has no profile"],
     }
-    assert list(patches) == ["y", "x", "score", "quality", "class", "identical", "unsure"]
+    assert list(patches) == ["y", "x", "score", "quality", "jnd", "class", "identical", "unsure"]
     # A line a list: a person can read the rest.
     assert len(path.read_text().splitlines()) < 60
 
@@ -167,7 +169,7 @@ def unsure_where_identical(loose: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda it: it.update(schema_version=2), "has schema version 2"),
+        (lambda it: it.update(schema_version=3), "has schema version 3"),
         (lambda it: it.update(format="pixq run"), "is not a pixq prediction file"),
         (lambda it: it.update(more=1), "more: Extra inputs"),
         (lambda it: it["model"].update(blake3="x"), "model.blake3"),

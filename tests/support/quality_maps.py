@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pixq.classes import classify
 from pixq.scoring.grid import Grid
-from pixq.scoring.quality_map import QualityMap
+from pixq.scoring.quality_map import CutScale, QualityMap
 from support.oracles import Array
 
 CUTS = (0.33, 0.66)
@@ -25,7 +25,10 @@ def make_map(
     same = np.zeros(grid.shape, bool) if identical is None else identical
     own = np.where(same, 1.0, np.broadcast_to(quality, grid.shape)).astype(np.float32)
     score = np.where(same, np.inf, own.astype(np.float64))
-    return QualityMap(grid, score, own, classify(own, CUTS), same, unsure, float(own.mean()), CUTS, calibration)
+    scale: CutScale = "quality" if calibration is None else "score"
+    return QualityMap(
+        grid, score, own, classify(own, CUTS), same, unsure, float(own.mean()), CUTS, calibration, None, scale
+    )
 
 
 def random_map(grid: Grid, seed: int = 0, *, sets: bool = True) -> QualityMap:

@@ -128,14 +128,14 @@ def test_tiny_has_the_weights_of_the_report() -> None:
 @pytest.mark.parametrize("norm", ["group", "none"])
 @pytest.mark.parametrize("name", MODELS)
 def test_models_are_small(name: str, norm: str, head: str, any_model: Callable[..., PatchModel]) -> None:
-    if name == "monotone" and head == "ordinal":
-        with pytest.raises(PixqError, match=r"monotone has its own head; set model[.]head=regression"):
+    if name in ("monotone", "visibility") and head == "ordinal":
+        with pytest.raises(PixqError, match=rf"{name} has its own head; set model[.]head=regression"):
             any_model(name, head=head)
         return
     model = any_model(name, norm=norm, head=head)
     assert 1000 < parameters(model) < 500_000
     has_norm = any(isinstance(module, nn.GroupNorm) for module in model.modules())
-    assert has_norm == (norm == "group" and name not in ("monotone", "pretrained"))
+    assert has_norm == (norm == "group" and name not in ("monotone", "visibility", "pretrained"))
 
 
 def test_residual_says_how_many_weights_it_has() -> None:
@@ -152,7 +152,7 @@ def test_a_score_is_of_its_own_patch_alone(name: str, any_model: Callable[..., P
     r, d = pairs(7)
     with torch.inference_mode():
         whole = model(r, d)
-        members = 8 if name == "monotone" else 1
+        members = 8 if name in ("monotone", "visibility") else 1
         assert whole.raw.shape == whole.weight.shape == (7, members)
         assert whole.raw.dtype == whole.weight.dtype == torch.float32
         each = [model(r[i : i + 1], d[i : i + 1]) for i in range(7)]
@@ -172,7 +172,7 @@ def test_patches_of_other_sizes(name: str, any_model: Callable[..., PatchModel])
 
 
 def test_an_unknown_model() -> None:
-    with pytest.raises(PixqError, match="unknown model 'huge'; choose tiny, residual, inception, dual, monotone, pret"):
+    with pytest.raises(PixqError, match="unknown model 'huge'; choose tiny, residual, inception, dual, monotone, vis"):
         make(name="huge")
 
 

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from pixq import ranges
 from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.number_options import number_in
-from pixq.cli.options import AS_SHOWN, ImageOptions, explain_target
+from pixq.cli.options import AS_SHOWN, AT_A_DESK, ImageOptions, ViewingOptions, explain_target
 from pixq.cli.progress import progress_bar
 from pixq.decisions.calibration_file import CALIBRATION, add_calibration, read_calibrations
 from pixq.decisions.cuts import Cost, Objective
@@ -23,8 +23,10 @@ from pixq.io.optional import require
 from pixq.ladders.fit_green_cut import fit_green_cut
 from pixq.ladders.pjnd import SHARE
 from pixq.patches.target import open_target
+from pixq.runs.load import scores_visibility
 from pixq.scoring.grid import STRIDE
-from pixq.scoring.scorer import DEFAULT, load
+from pixq.scoring.scorer import DEFAULT, Scorer, load
+from pixq.viewing import ViewingConditions
 
 __all__ = ["calibrate"]
 
@@ -47,6 +49,7 @@ def calibrate(
     stride: Annotated[int | None, number_in(ranges.STRIDE)] = None,
     device: str = "auto",
     force: Annotated[bool, Parameter(negative="")] = False,
+    viewing: ViewingOptions = AT_A_DESK,
     images: ImageOptions = AS_SHOWN,
 ) -> int:
     """Choose the scores from which a patch is Orange and Green, for a target domain.
@@ -95,6 +98,8 @@ def calibrate(
     """
     if run.resolve() == DEFAULT.resolve():
         raise PixqError(f"{run}: is part of the installed pixq; copy the folder and calibrate the copy")
+    if viewing.named and not scores_visibility(run):
+        viewing.check_used((), "runs of the model visibility")
     by_target = {
         "name": name, "split": split, "objective": objective, "cost": cost, "coverage": coverage,
         "resamples": resamples, "level": level, "seed": seed,
@@ -110,7 +115,8 @@ def calibrate(
         if target is not None:
             raise PixqError("--target and --ladders can't be combined; give one of them")
         _refuse(by_target, "--target")
-        return _fit_ladders(run, ladders, device, force, share, stride, images)
+        scorer = load(run, device, viewing=viewing.conditions)
+        return _fit_ladders(scorer, ladders, force, share, stride, images)
     if target is None:
         raise PixqError("there is no data to choose cuts on; give --target or --ladders")
     _refuse(by_ladders, "--ladders")
@@ -120,10 +126,12 @@ def calibrate(
     options: dict[str, Any] = {**by_target, "objective": best_for}
     del options["cost"]
     settings = CalibrateSettings(**{key: value for key, value in options.items() if value is not None})
-    return _calibrate_target(run, target, device, force, settings)
+    return _calibrate_target(run, target, device, force, settings, viewing.conditions)
 
 
-def _calibrate_target(run: Path, target: Path, device: str, force: bool, settings: CalibrateSettings) -> int:
+def _calibrate_target(
+    run: Path, target: Path, device: str, force: bool, settings: CalibrateSettings, viewing: ViewingConditions
+) -> int:
     if settings.name in read_calibrations(run) and not force:
         raise PixqError(
             f"{run / CALIBRATION}: already holds a calibration called {settings.name}; choose another --name, or add "
@@ -132,8 +140,9 @@ def _calibrate_target(run: Path, target: Path, device: str, force: bool, setting
     patches, made = open_target(target)
     skipped = explain_target(target, patches, made)
     choose_device = require("torch", "pixq.models.device").choose_device
+    device = str(choose_device(device))
     with progress_bar() as on_progress:
-        calibration = choose_cuts(run, patches, settings, device=str(choose_device(device)), on_progress=on_progress)
+        calibration = choose_cuts(run, patches, settings, device=device, viewing=viewing, on_progress=on_progress)
     path = add_calibration(run, calibration)
     for warning in calibration.warnings:
         warn(warning)
@@ -166,14 +175,14 @@ def _refuse(options: dict[str, Any], needed: str) -> None:
 
 
 def _fit_ladders(
-    run: Path,
+    scorer: Scorer,
     ladders: tuple[Path, ...],
-    device: str,
     force: bool,
     share: float | None,
     stride: int | None,
     images: ImageOptions,
 ) -> int:
+    run = scorer.run
     if (run / PJND).exists() and not force:
         raise PixqError(f"{run / PJND}: already exists; add --force to replace it")
     left_out: list[str] = []
@@ -184,7 +193,7 @@ def _fit_ladders(
 
     with progress_bar() as on_progress:
         cuts = fit_green_cut(
-            load(run, device),
+            scorer,
             ladders,
             share=SHARE if share is None else share,
             stride=STRIDE if stride is None else stride,

@@ -12,7 +12,7 @@ from pixq.classes import CLASSES
 from pixq.cli.ladders import describe_rule, load_ladder
 from pixq.cli.messages import print_lines, warn
 from pixq.cli.number_options import number_in
-from pixq.cli.options import AS_SHOWN, ImageOptions
+from pixq.cli.options import AS_SHOWN, AT_A_DESK, ImageOptions, ViewingOptions
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
 from pixq.io.atomic import save_bytes
@@ -43,6 +43,7 @@ def critical(
     values: Path | None = None,
     safe_colors: Annotated[bool, Parameter(negative="")] = False,
     device: str = "cpu",
+    viewing: ViewingOptions = AT_A_DESK,
     images: ImageOptions = AS_SHOWN,
 ) -> int:
     """Say where in an image a person would see a ladder's distortion first: its JND-critical regions.
@@ -78,7 +79,7 @@ def critical(
         cpu, cuda, cuda:1, or auto.
     """
     outputs = {"csv": csv, "map": map, "values": values}
-    scorer, ladder = load_ladder(paths, level, device, calibration, outputs, images)
+    scorer, ladder = load_ladder(paths, level, device, calibration, outputs, images, viewing)
     with progress_bar() as on_progress:
         found = predict_regions(
             scorer, ladder, at=at, points=points, degree=degree, stride=stride, on_progress=on_progress, warn=warn

@@ -26,6 +26,7 @@ from pixq.evaluation.evaluation_file import (
 from pixq.evaluation.rivals import DEFAULT_RIVALS, RIVALS
 from pixq.io.optional import require
 from pixq.patches.target import open_target
+from pixq.runs.load import scores_visibility
 from pixq.statistics.estimates import Estimate
 from pixq.statistics.metrics import METRICS
 
@@ -97,7 +98,9 @@ def evaluate(
     chosen = DEFAULT_RIVALS if rivals is None else tuple(rival for rival in _names(rivals) if rival != "none")
     conditions = viewing.conditions if viewing.named else None
     settings = EvaluateSettings(name, split, calibration, chosen, resamples, level, seed, dataset, conditions)
-    viewing.check_used(settings.viewing_fields, "--dataset and rivals that depend on it, such as colorvideovdp")
+    if viewing.named and not scores_visibility(run):
+        users = "the model visibility, or with --dataset and rivals that depend on it, such as colorvideovdp"
+        viewing.check_used(settings.viewing_fields, users)
     patches, made = open_target(on)
     skipped = explain_target(on, patches, made)
     if not force:

@@ -14,7 +14,7 @@ from pixq.predict.outputs import check_outputs
 from pixq.scoring.scorer import load
 
 if TYPE_CHECKING:
-    from pixq.cli.options import ImageOptions
+    from pixq.cli.options import ImageOptions, ViewingOptions
     from pixq.ladders.ladder import Ladder
     from pixq.ladders.predict import PjndRule
     from pixq.scoring.scorer import Scorer
@@ -32,6 +32,7 @@ def load_ladder(
     calibration: str | None,
     outputs: Mapping[str, Path | None],
     images: ImageOptions,
+    viewing: ViewingOptions,
 ) -> tuple[Scorer, Ladder]:
     """Open the model and the ladder of `[RUN] REFERENCE LEVELS...`: the run is a folder, the reference a file.
 
@@ -44,7 +45,10 @@ def load_ladder(
     check_outputs(outputs, _ENDINGS, [ladder.reference, *(level.path for level in ladder.levels)])
     for item in ladder.left_out:
         note(item)
-    return load(run, device, calibration=calibration), ladder
+    scorer = load(run, device, calibration=calibration, viewing=viewing.conditions)
+    if not scorer.scores_visibility:
+        viewing.check_used((), "runs of the model visibility")
+    return scorer, ladder
 
 
 def describe_rule(rule: PjndRule) -> str:

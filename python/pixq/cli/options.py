@@ -21,7 +21,7 @@ from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
 from pixq.ranges import whole
 from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
-from pixq.viewing import ViewingConditions
+from pixq.viewing import Task, ViewingConditions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -164,7 +164,7 @@ class PairOptions:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ViewingOptions:
-    """How images are looked at. Default: a 24-inch full-HD display at 60 cm, 200 cd/m2, in an office of 250 lux.
+    """How people look at the images. Default: a 24-inch full-HD display at 60 cm, 200 cd/m2, in an office of 250 lux.
 
     Parameters
     ----------
@@ -178,6 +178,9 @@ class ViewingOptions:
         Luminance of white on the display, in cd/m2. Default: 200.
     ambient
         Light of the room that falls on the display, in lux. Default: 250, an office.
+    task
+        What people do: compare both images at leisure (side-by-side), or see them alternate in one place (flicker).
+        Default: side-by-side.
     """
 
     ppd: Annotated[float | None, number_in(ranges.VIEWING_PPD)] = None
@@ -185,6 +188,7 @@ class ViewingOptions:
     distance: str | None = None
     peak_luminance: Annotated[float | None, number_in(ranges.PEAK_LUMINANCE)] = None
     ambient: Annotated[float | None, number_in(ranges.AMBIENT)] = None
+    task: Task | None = None
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -196,12 +200,14 @@ class ViewingOptions:
     @property
     def conditions(self) -> ViewingConditions:
         """The same options in the form that the library takes."""
-        return ViewingConditions.of(self.ppd, self.display, self.distance, self.peak_luminance, self.ambient)
+        of = (self.ppd, self.display, self.distance, self.peak_luminance, self.ambient)
+        return ViewingConditions.of(*of, task=self.task)
 
     def check_used(self, fields: Collection[str], users: str) -> None:
         """Raise a `PixqError` that names an option unless its field of `ViewingConditions` is among `fields`."""
         for option in self.named:
-            field = {"--peak-luminance": "peak_luminance", "--ambient": "ambient"}.get(option, "pixels_per_degree")
+            fields_of = {"--peak-luminance": "peak_luminance", "--ambient": "ambient", "--task": "task"}
+            field = fields_of.get(option, "pixels_per_degree")
             if field not in fields:
                 raise PixqError(f"{option} only has an effect with {users}; remove it")
 

@@ -11,7 +11,7 @@ from pixq import ranges
 from pixq.cli.ladders import describe_rule, load_ladder
 from pixq.cli.messages import print_lines, warn
 from pixq.cli.number_options import number_in
-from pixq.cli.options import AS_SHOWN, ImageOptions
+from pixq.cli.options import AS_SHOWN, AT_A_DESK, ImageOptions, ViewingOptions
 from pixq.cli.progress import progress_bar
 from pixq.drawing.map_pictures import encode
 from pixq.io.atomic import save_bytes
@@ -32,6 +32,7 @@ def pjnd(
     picture: Path | None = None,
     safe_colors: Annotated[bool, Parameter(negative="")] = False,
     device: str = "cpu",
+    viewing: ViewingOptions = AT_A_DESK,
     images: ImageOptions = AS_SHOWN,
 ) -> int:
     """Predict the level of a ladder at which a person begins to notice: its PJND.
@@ -61,7 +62,7 @@ def pjnd(
     device
         cpu, cuda, cuda:1, or auto.
     """
-    scorer, ladder = load_ladder(paths, level, device, calibration, {"csv": csv, "picture": picture}, images)
+    scorer, ladder = load_ladder(paths, level, device, calibration, {"csv": csv, "picture": picture}, images, viewing)
     with progress_bar() as on_progress:
         prediction = predict_pjnd(scorer, ladder, share=share, stride=stride, on_progress=on_progress, warn=warn)
     rule, rows = prediction.rule, prediction.levels

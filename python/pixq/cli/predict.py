@@ -12,7 +12,7 @@ from pixq._core import set_num_threads
 from pixq.classes import CLASSES
 from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.number_options import number_in
-from pixq.cli.options import ON_BACKGROUNDS, PairOptions
+from pixq.cli.options import AT_A_DESK, ON_BACKGROUNDS, PairOptions, ViewingOptions
 from pixq.cli.progress import progress_bar
 from pixq.errors import PixqError, printable
 from pixq.io.paths import original_of
@@ -35,6 +35,7 @@ def predict(
     heat: Path | None = None,
     side: Path | None = None,
     values: Path | None = None,
+    jnd: Path | None = None,
     json: Path | None = None,
     csv: Path | None = None,
     stride: Annotated[int, number_in(ranges.STRIDE)] = 10,
@@ -44,9 +45,13 @@ def predict(
     engine: EngineName = "auto",
     memory: Annotated[int, number_in(ranges.MEMORY)] = 2048,
     threads: Annotated[int | None, number_in(ranges.THREADS)] = None,
+    viewing: ViewingOptions = AT_A_DESK,
     images: PairOptions = ON_BACKGROUNDS,
 ) -> int:
-    """Say where, and how visibly, a distorted image differs from its reference.
+    """Say how many people would notice the difference of an image from its reference, and where.
+
+    Visibility is in JND: 0 for identical images, 1 where half of the people notice. It depends on how they look at the
+    images. Quality is another answer, what people would rate: a change that everybody sees need not be bad.
 
     Give two images, a reference and a folder of distorted images, or two folders whose files have the same names. Put
     a run first to use its model instead of the one that comes with pixq. For folders, every output is a folder, except
@@ -59,11 +64,13 @@ def predict(
     map
         Picture of the classes over the distorted image (PNG).
     heat
-        Picture of quality as a heat map (PNG).
+        Picture of how many people notice, as a heat map (PNG).
     side
         Picture of both images beside the map (PNG).
     values
         Quality per pixel: .npy (float32) or .tif (16 bit); in a folder always .npy.
+    jnd
+        JND per pixel: .npy (float32).
     json
         Everything, as JSON. For folders, pairs that are done are skipped when you run the command again.
     csv
@@ -71,7 +78,8 @@ def predict(
     stride
         Pixels between neighbouring patches.
     calibration
-        Name of the calibration that sets Red, Orange and Green. Default: the run's only one.
+        Name of the calibration that sets Red, Orange and Green. Default: the run's only one; without any, patches are
+        Green if at most 10 % of people notice them, and Orange up to 75 %.
     safe_colors
         Use colours for colour-blind readers in pictures.
     device
@@ -86,12 +94,12 @@ def predict(
     run, reference, distorted = _split(paths)
     if threads is not None:
         set_num_threads(threads)
-    scorer = load(run, device, calibration=calibration, engine=engine)
+    scorer = load(run, device, calibration=calibration, engine=engine, viewing=viewing.conditions)
     if threads is not None and scorer.engine.name.startswith("torch"):
         import torch
 
         torch.set_num_threads(threads)
-    outputs = Outputs(map, heat, side, values, json, csv, safe_colors)
+    outputs = Outputs(map, heat, side, values, json, csv, safe_colors, jnd)
 
     with progress_bar() as on_progress:
         report = compare(
@@ -111,7 +119,7 @@ def predict(
         note(f"{path}: has no partner of the same name{copy}; it was not compared")
     for item in report.matched.left_out:
         note(item)
-    if report.results[0].calibration is None:
+    if scorer.decision.scale == "quality":
         warn(NO_CALIBRATION)
     _print_table(report, scorer)
     return 1 if report.failed or report.matched.unpaired or report.matched.left_out else 0
@@ -133,9 +141,12 @@ def _print_table(report: Report, scorer: Scorer) -> None:
     calibration = report.results[0].calibration
     classes = "no calibration" if calibration is None else f"calibration {calibration}"
     print_lines(f"{scorer.run.name}: {scorer.recipe.model.name} ({scorer.engine.name}), {classes}")
+    print_lines(f"seen {scorer.viewing}")
     names = [printable(result.pair.name) if report.matched.folder else "" for result in report.results]
     width = max(map(len, names))
     columns = [
+        "JND",
+        "noticed by",
         "quality",
         f"worst {WORST:g}%",
         *(patch_class.name for patch_class in reversed(CLASSES)),
@@ -176,4 +187,5 @@ def _cells(result: Result) -> list[str]:
     verdict = result.verdict
     shares = [f"{verdict.shares[patch_class.name]:.1%}" for patch_class in reversed(CLASSES)]
     unsure = "-" if verdict.unsure is None else f"{verdict.unsure:.1%}"
-    return [f"{verdict.quality:.3f}", f"{verdict.worst:.3f}", *shares, unsure, f"{verdict.identical:.1%}"]
+    seen = ["-", "-"] if verdict.p_notice is None else [f"{verdict.jnd:.2f}", f"{verdict.p_notice:.0%}"]
+    return [*seen, f"{verdict.quality:.3f}", f"{verdict.worst:.3f}", *shares, unsure, f"{verdict.identical:.1%}"]

@@ -13,6 +13,7 @@ from pixq.decisions.curves import Curve, Mapping
 from pixq.errors import PixqError, unknown
 from pixq.io.json_file import FileModel, Share, check_name, read_model, write_model
 from pixq.statistics.estimates import Bootstrap, Cut, Data, Estimate
+from pixq.viewing import ViewingConditions
 
 __all__ = [
     "CALIBRATION",
@@ -131,6 +132,8 @@ class Calibration(FileModel):
         What scores mean.
     conformal
         `None` if no sets were requested.
+    viewing
+        How people look at the images, for a model whose scores depend on it; it holds for nothing else.
     """
 
     name: str
@@ -149,6 +152,7 @@ class Calibration(FileModel):
     mapping: MappingFile
     conformal: Conformal | None
     warnings: list[str]
+    viewing: ViewingConditions | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

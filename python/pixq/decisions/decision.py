@@ -17,6 +17,7 @@ from pixq.decisions.curves import Mapping
 from pixq.decisions.pjnd_cuts import PJND_CUTS, PjndCuts
 from pixq.io.json_file import FileModel
 from pixq.statistics.estimates import CutPoint
+from pixq.visibility import VISIBILITY_CUTS
 
 __all__ = ["Cuts", "Decision"]
 
@@ -27,9 +28,11 @@ class Decision(NamedTuple):
     Parameters
     ----------
     name
-        Name of the calibration that the cuts come from, or `pjnd` for those of `pjnd.json`; `None` for cuts of quality.
+        Name of the calibration that the cuts come from, or `pjnd` for those of `pjnd.json`; `None` for the default cuts
+        of quality or visibility.
     scale
-        What is cut: the model's `score`, or, where no target domain has set cuts, its `quality`.
+        What is cut: the model's `score`, or, where no target domain has set cuts, its `quality` or its `visibility`,
+        that is minus the JND.
     cuts
         The values from which a patch is Orange, and Green.
     mapping
@@ -39,31 +42,39 @@ class Decision(NamedTuple):
     """
 
     name: str | None
-    scale: Literal["score", "quality"]
+    scale: Literal["score", "quality", "visibility"]
     cuts: tuple[float, float]
     mapping: Mapping | None = None
     sets: Sets | None = None
 
     @classmethod
-    def choose(cls, calibration: Calibration | None, pjnd_cuts: PjndCuts | None = None) -> Decision:
-        """Decide by a calibration; without one, by the cuts that people's PJNDs chose; without these, by quality."""
+    def choose(
+        cls, calibration: Calibration | None, pjnd_cuts: PjndCuts | None = None, *, visibility: bool = False
+    ) -> Decision:
+        """Decide by a calibration; without one, by the cuts that people's PJNDs chose; without these, by default cuts.
+
+        These are cuts of quality, or, with `visibility`, of P(notice); see `pixq.visibility.NOTICED`.
+        """
         if calibration is not None:
             sets = None if calibration.conformal is None else calibration.conformal.sets
             return cls(calibration.name, "score", calibration.cuts.values, calibration.mapping.mapping, sets)
         if pjnd_cuts is not None:
             return cls(PJND_CUTS, "score", (pjnd_cuts.orange, pjnd_cuts.green))
+        if visibility:
+            return cls(None, "visibility", VISIBILITY_CUTS)
         return cls(None, "quality", QUALITY_CUTS)
 
-    def classify(self, score: NDArray[np.float64], quality: NDArray[np.float32]) -> NDArray[np.int8]:
+    def classify(
+        self, score: NDArray[np.float64], quality: NDArray[np.float32], jnd: NDArray[np.float64] | None = None
+    ) -> NDArray[np.int8]:
         """Apply the cuts: a patch is Green from the second cut up, Orange from the first one up, and Red below it.
 
-        Every map gets its classes here, whichever cuts are in force. Which ones these are is up to `choose`; what is
-        compared with them is the model's score, or its quality where no calibration has set cuts.
+        Every map gets its classes here, whichever cuts are in force. Which ones these are is up to `choose`.
 
         Parameters
         ----------
-        score, quality
-            Of patches, in one shape; infinite scores are Green.
+        score, quality, jnd
+            Of patches, in one shape; infinite scores are Green. `jnd` is only needed where visibility is cut.
 
         Returns
         -------
@@ -75,6 +86,10 @@ class Decision(NamedTuple):
         >>> Decision("photos", "score", (1.5, 2.5)).classify(np.array([1.0, 2.0, 2.5]), np.ones(3, np.float32)).tolist()
         [0, 1, 2]
         """
+        if self.scale == "visibility":
+            if jnd is None:
+                raise ValueError("cuts of visibility need the JND of the patches")
+            return classify(-jnd, self.cuts)
         return classify(score if self.scale == "score" else quality, self.cuts)
 
     @property

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pixq.io.json_file import FileModel, Share, read_model, write_model
+from pixq.viewing import ViewingConditions
 
 __all__ = ["FORMAT", "PJND", "PJND_CUTS", "GreenCut", "PjndCuts", "PjndSource", "read_cuts", "write_cuts"]
 
@@ -58,6 +59,8 @@ class PjndCuts(FileModel):
         Version of pixq.
     blake3
         Digest of `model.safetensors`, the weights that gave the scores.
+    viewing
+        How people look at the images, for a model whose scores depend on it; the cuts hold for nothing else.
     share
         A level is noticed if at least this share of patches is not Green.
     stride
@@ -75,6 +78,7 @@ class PjndCuts(FileModel):
     schema_version: Literal[1] = 1
     pixq: str
     blake3: str
+    viewing: ViewingConditions | None = None
     share: Annotated[float, Field(gt=0.0, le=1.0)]
     stride: Annotated[int, Field(ge=1)]
     orange: float

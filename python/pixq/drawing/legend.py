@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pixq.classes import CLASSES
 from pixq.scoring.quality_map import WORST, QualityMap
+from pixq.visibility import NOTICED
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -108,16 +109,17 @@ def entries(quality_map: QualityMap, *, safe: bool = False) -> list[Entry]:
 
 
 def facts(quality_map: QualityMap) -> str:
-    """A line about the whole pair: its quality, its worst patches, and where the cuts come from."""
-    verdict = quality_map.verdict
-    cuts = (
-        "cuts of quality, no calibration"
-        if quality_map.calibration is None
-        else f"calibration {quality_map.calibration}"
-    )
-    return (
-        f"image quality {verdict.quality:.2f}; worst {WORST:g}\u00a0% of patches: {verdict.worst:.2f} or less; {cuts}"
-    )
+    """A line about the whole pair: who notices, its quality, its worst patches, and where the cuts come from."""
+    verdict, seen = quality_map.verdict, quality_map.visibility
+    if quality_map.calibration is not None:
+        cuts = f"calibration {quality_map.calibration}"
+    elif quality_map.cut_scale == "visibility":
+        cuts = f"classes by the share of people who notice: {NOTICED[0]:.0%}, {NOTICED[1]:.0%}"
+    else:
+        cuts = "cuts of quality, no calibration"
+    noticed = "" if seen is None else f"{seen} ({seen.viewing}); "
+    worst = f"worst {WORST:g}\u00a0% of patches: {verdict.worst:.2f} or less"
+    return f"{noticed}image quality {verdict.quality:.2f}; {worst}; {cuts}"
 
 
 def text_size(width: int) -> int:
@@ -247,7 +249,9 @@ def _swatch(entry: Entry, side: int, hatch: Callable[..., Any]) -> Image:
 
 
 def colour_bar(quality_map: QualityMap, width: int, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Draw the colour bar below a heat map: colours from quality 0 to 1, numbers, and their meaning.
+    """Draw the colour bar below a heat map: colours, numbers, and their meaning.
+
+    The numbers are shares of people who notice, or, where visibility was not measured, qualities.
 
     Parameters
     ----------
@@ -256,7 +260,7 @@ def colour_bar(quality_map: QualityMap, width: int, colours: NDArray[np.uint8]) 
     width
         Width of the picture, in pixels.
     colours
-        uint8 (256, 3), from quality 0 to 1.
+        uint8 (256, 3), from obvious to what nobody notices.
     """
     from PIL import Image, ImageDraw
 
@@ -276,7 +280,8 @@ def colour_bar(quality_map: QualityMap, width: int, colours: NDArray[np.uint8]) 
     for value in (0.0, 0.25, 0.5, 0.75, 1.0):
         at, anchor = pad + value * (long - 1), "l" if value == 0 else "r" if value == 1 else "m"
         draw.line((at, pad + tall, at, top), FAINT)
-        draw.text((at, top + small / 2), f"{value:g}", INK, text.small, anchor=f"{anchor}m")
+        label = f"{value:g}" if quality_map.visibility is None else f"{1 - value:.0%}"
+        draw.text((at, top + small / 2), label, INK, text.small, anchor=f"{anchor}m")
     # Only the ends have a meaning: where some people notice depends on the cuts, which apply to scores.
     for item in ends:
         anchor = "l" if item.quality == 0 else "r"

@@ -28,8 +28,9 @@ _OUTLINED = 6
 #: Opacity of the lines of the hatching.
 _HATCH = 0.4
 
-#: Colours from quality 0 to 1: pale yellow, orange, red, purple, nearly black. Lightness falls steadily, so that the
-#: order can be read in grey and by colour-blind people; the hues are matplotlib's inferno (CC0) at eight places.
+#: Colours from obvious to what nobody notices: pale yellow, orange, red, purple, nearly black. Lightness falls
+#: steadily, so that the order can be read in grey and by colour-blind people; the hues are matplotlib's inferno (CC0)
+#: at eight places.
 _STOPS = (
     (252, 255, 164),
     (249, 201, 50),
@@ -110,7 +111,9 @@ def heat(
     legend: bool = True,
     longest: int = LONGEST,
 ) -> NDArray[np.uint8]:
-    """Draw quality per pixel in colours, light where a change is obvious and dark where nobody notices it.
+    """Draw how many people notice each pixel in colours, light where a change is obvious and dark where nobody does.
+
+    Where visibility was not measured, quality is drawn.
 
     Parameters
     ----------
@@ -123,7 +126,7 @@ def heat(
     legend
         Whether to draw a colour bar. It never covers pixels.
     longest
-        As for `overlay`; if the image is shrunk, the quality at the centre of each box is shown.
+        As for `overlay`; if the image is shrunk, the value at the centre of each box is shown.
 
     Returns
     -------
@@ -145,9 +148,9 @@ def heat(
     scale = scale_of(quality_map.grid, longest)
     ys, xs = places(scale)
     picture = np.empty((*scale.shape, 3), np.uint8) if image is None else pixels(image, scale)
-    colours = _colours()
+    colours, unnoticed = _colours(), quality_map.unnoticed
     for band in bands(len(ys), 3 * len(xs)):
-        values = colours[np.rint(quality_map.at(ys[band], xs) * np.float32(255)).astype(np.intp)]
+        values = colours[np.rint(quality_map.at(ys[band], xs, unnoticed) * np.float32(255)).astype(np.intp)]
         if image is not None:
             grey = picture[band] @ LUMA
             values = np.rint(grey[..., None] * np.float32(1 - opacity) + values * np.float32(opacity)).astype(np.uint8)

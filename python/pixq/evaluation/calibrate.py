@@ -25,6 +25,7 @@ from pixq.scoring.scorer import load
 from pixq.statistics.bootstrap import Resamples, check_bootstrap, interval, resample_groups
 from pixq.statistics.estimates import Bootstrap, Cut, Estimate
 from pixq.statistics.metrics import Answers, measure
+from pixq.viewing import ViewingConditions
 
 __all__ = ["CalibrateSettings", "calibrate", "out_of_bag"]
 
@@ -77,6 +78,7 @@ def calibrate(
     settings: CalibrateSettings | None = None,
     *,
     device: str = "cpu",
+    viewing: ViewingConditions | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Calibration:
     """Choose the cuts of a run's scores on a target's calibration split; `add_calibration` saves them.
@@ -95,6 +97,8 @@ def calibrate(
         See `CalibrateSettings`.
     device
         Where the model computes.
+    viewing
+        How people look at the patches; by default `ViewingConditions()`. Only the model `visibility` depends on it.
     on_progress
         Called with the number of patches scored so far.
 
@@ -106,7 +110,7 @@ def calibrate(
     """
     settings = settings or CalibrateSettings()
     # Always with PyTorch, so that scores don't depend on what else the run holds.
-    scorer = load(run, device, engine="torch")
+    scorer = load(run, device, engine="torch", viewing=viewing)
     data = read_split(target, settings.split)
     check_target(scorer, data)
     warnings = check_photos(scorer, data, ("train",))
@@ -155,6 +159,7 @@ def calibrate(
         mapping=MappingFile.model_validate(mapping.to_json()),
         conformal=conformal,
         warnings=warnings,
+        viewing=scorer.viewing if scorer.scores_visibility else None,
     )
 
 

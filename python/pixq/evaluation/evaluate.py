@@ -27,14 +27,19 @@ from pixq.io.json_file import check_name, now
 from pixq.io.paths import text_of
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.store import PatchSet
-from pixq.scoring.scorer import Scorer, load
+from pixq.runs.load import scores_visibility
+from pixq.scoring.scorer import Scorer, check_viewing, load
 from pixq.statistics.bootstrap import Resamples, check_bootstrap, resample_groups
 from pixq.statistics.estimates import Bootstrap
 from pixq.statistics.metrics import Measurement, measure
 from pixq.statistics.paired import better_share, difference
-from pixq.viewing import ViewingConditions
+from pixq.viewing import FIELDS, ViewingConditions
+from pixq.visibility import NOTICED
 
 __all__ = ["EvaluateSettings", "evaluate", "plan"]
+
+#: What the quality of the model `visibility` is called beside its visibility.
+QUALITY_TITLE = "quality (this run)"
 
 #: The metrics in which the model is compared with its rivals.
 COMPARED = ("balanced_accuracy", "srcc")
@@ -62,7 +67,8 @@ class EvaluateSettings:
         Folder of the dataset that the patch set was built from. With it, those rivals that are image metrics also
         measure whole images; without it, only patches are compared.
     viewing
-        How images are looked at, for the metrics that depend on it; `None` for a 24-inch full-HD display at 60 cm.
+        How images are looked at, for the model `visibility` and the metrics that depend on it; `None` for a 24-inch
+        full-HD display at 60 cm, or the conditions that the calibration was made for.
     """
 
     name: str | None = None
@@ -134,18 +140,24 @@ def evaluate(
         If the run or the patch set can't be used, or a photo that was trained or calibrated on would be evaluated on.
     """
     settings = settings or EvaluateSettings()
-    scorer = load(run, device, engine="torch")
+    scorer = load(run, device, engine="torch", viewing=settings.viewing)
     data = read_split(on, settings.split)
     check_target(scorer, data)
     warnings = check_photos(scorer, data, ("train", "validation"))
     calibration = _read_calibration(run, scorer, settings, data)
-    warnings += _warnings(calibration, data)
+    warnings += _warnings(calibration, data, scorer.scores_visibility)
     scores = model_scores(scorer, data, on_progress)
     title = f"{scorer.recipe.model.name} (this run)"
     on_patches, on_images, left_out = _choose_rivals(settings, data)
     warnings += left_out
-    model = answer_by_cuts("model", title, "model", data, scores, Decision.choose(calibration))
-    methods = [model]
+    decision = Decision.choose(calibration, visibility=scorer.scores_visibility)
+    model = answer_by_cuts("model", title, "model", data, scores, decision)
+    methods, on_whole = [model], [("model", title, scores.images)]
+    if scorer.scores_visibility:
+        # The model's other answer, beside the first.
+        qualities = model_scores(scorer, data, on_progress, quality=True)
+        methods.append(answer_by_cuts("quality", QUALITY_TITLE, "metric", data, qualities, Decision.choose(None)))
+        on_whole.append(("quality", QUALITY_TITLE, qualities.images))
     base, missing = read_calibration_split(calibration, data)
     warnings += missing
     if base is not None:
@@ -158,14 +170,14 @@ def evaluate(
     whole_images = None
     if settings.dataset is not None:
         whole_images = compare_images(
-            (title, scores.images),
+            on_whole,
             data,
             settings.dataset,
             on_images,
             resamples,
             settings.level,
             run=Path(run),
-            viewing=settings.viewing or ViewingConditions.of(),
+            viewing=scorer.viewing,
             device=device,
             on_progress=on_progress,
         )
@@ -238,6 +250,9 @@ def _read_calibration(
         return None
     calibration = get_calibration(run, settings.calibration)
     calibration.check_weights(run, scorer.blake3)
+    if settings.viewing is None and calibration.viewing is not None:
+        scorer.viewing = calibration.viewing
+    check_viewing(calibration.viewing, scorer.viewing, f"{run}: calibration {calibration.name}")
     if shared := data.patches.photos() & set(calibration.photos):
         raise PixqError(
             f"{data.patches.directory}: a leak: {len(shared)} photos of its {data.split} split are among those the "
@@ -246,9 +261,15 @@ def _read_calibration(
     return calibration
 
 
-def _warnings(calibration: Calibration | None, data: LabelledSplit) -> list[str]:
+def _warnings(calibration: Calibration | None, data: LabelledSplit, visibility: bool) -> list[str]:
     """Explain what a reader must know before trusting the metrics."""
-    if calibration is None:
+    if calibration is None and visibility:
+        warnings = [
+            f"the run is not calibrated: patches are Green up to a P(notice) of {NOTICED[0]:.0%} and Orange up to "
+            f"{NOTICED[1]:.0%}, whatever their labels mean, while the rivals' cuts were chosen for them; run `pixq "
+            "calibrate` first for a fair comparison"
+        ]
+    elif calibration is None:
         warnings = [
             f"the run is not calibrated: its scores are cut at {QUALITY_CUTS[0]:g} and {QUALITY_CUTS[1]:g}, as if they "
             "were qualities of these patches, while the rivals' cuts were chosen for them; run `pixq calibrate` first "
@@ -349,6 +370,6 @@ def plan(
     if settings.dataset is not None:
         words += ["--dataset", text_of(settings.dataset)]
     if settings.viewing is not None:
-        words += settings.viewing.options(settings.viewing_fields)
+        words += settings.viewing.options(FIELDS if scores_visibility(run) else settings.viewing_fields)
     words += ["--resamples", str(settings.resamples), "--level", f"{settings.level:g}", "--seed", str(settings.seed)]
     return name, shlex.join(words)

@@ -22,7 +22,8 @@ from pixq.statistics.bootstrap import FEW_GROUPS
 from pixq.statistics.estimates import Data
 
 if TYPE_CHECKING:
-    from pixq.scoring.scorer import Scorer
+    from pixq.scoring.pooling import pool_by
+from pixq.scoring.scorer import Scorer
 
 __all__ = ["LabelledSplit", "Scores", "check_photos", "check_target", "model_scores", "read_split"]
 
@@ -189,7 +190,9 @@ class Scores:
     images: NDArray[np.float64]
 
 
-def model_scores(scorer: Scorer, data: LabelledSplit, on_progress: ProgressCallback = ignore_progress) -> Scores:
+def model_scores(
+    scorer: Scorer, data: LabelledSplit, on_progress: ProgressCallback = ignore_progress, *, quality: bool = False
+) -> Scores:
     """Score the patches of a split with a run's model.
 
     Parameters
@@ -200,19 +203,22 @@ def model_scores(scorer: Scorer, data: LabelledSplit, on_progress: ProgressCallb
         The split.
     on_progress
         Called with the number of patches scored so far.
+    quality
+        Whether to return qualities instead of scores: of the model `visibility`, they are something else.
     """
     score, weight = np.empty(len(data)), np.empty(len(data), dtype=np.float32)
-    done = 0
+    done, score_patches = 0, scorer.weighted_quality if quality else scorer.scores
     for batch in data.patches.batches(CHUNK):
         part = slice(done, done + len(batch.rows))
-        score[part], weight[part] = scorer.scores(batch.reference, batch.fused)
+        score[part], weight[part] = score_patches(batch.reference, batch.fused)
         done = part.stop
         on_progress("scoring", done, len(data))
     if not np.isfinite(score).all():
         raise PixqError(
             f"{data.patches.directory}: the model gives a score that is infinite or not a number; train it again"
         )
-    return Scores(score, scorer.image_scores(data.image, score, weight))
+    images = pool_by(scorer.recipe.model, data.image, score, weight) if quality else None
+    return Scores(score, scorer.image_scores(data.image, score, weight) if images is None else images)
 
 
 def check_target(scorer: Scorer, data: LabelledSplit) -> None:

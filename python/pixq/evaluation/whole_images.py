@@ -32,7 +32,7 @@ def image_rows(data: LabelledSplit) -> list[int]:
 
 
 def compare_images(
-    model: tuple[str, NDArray[np.float64]],
+    model: Sequence[tuple[str, str, NDArray[np.float64]]],
     data: LabelledSplit,
     dataset: Path,
     names: Sequence[str],
@@ -49,7 +49,8 @@ def compare_images(
     Parameters
     ----------
     model
-        The model's title, and its score of each image of the split.
+        The model's outputs, the first of which is compared with all others: the name and title of each, and its score
+        of each image of the split.
     data
         The split.
     dataset
@@ -74,7 +75,7 @@ def compare_images(
     metrics = [BASELINES[name] for name in names]
     for metric in metrics:
         metric.check_available(device)
-    scores = {("model", model[0]): model[1]}
+    scores = {(name, title): values for name, title, values in model}
     for metric in metrics:
         compute = partial(_scores, metric, data, dataset, viewing, device, on_progress)
         seen = "".join(f"-{getattr(viewing, field):g}" for field in metric.viewing)

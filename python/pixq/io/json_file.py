@@ -6,7 +6,7 @@ import datetime
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -98,7 +98,7 @@ def read_model(kind: type[Model], path: Path, command: str, folder: Path | None 
     Parameters
     ----------
     kind
-        The model that it must match; the defaults of its `format` and `schema_version` are the expected values.
+        The model that it must match; it has the default of its `format`, and a version that its `schema_version` names.
     path
         The file.
     command
@@ -126,10 +126,11 @@ def read_model(kind: type[Model], path: Path, command: str, folder: Path | None 
     expected = kind.model_fields["format"].default
     if not isinstance(loose, dict) or loose.get("format") != expected:
         raise PixqError(f"{path}: is not a {expected} file; {fix}")
-    version = kind.model_fields["schema_version"].default
-    if loose.get("schema_version") != version:
+    versions = get_args(kind.model_fields["schema_version"].annotation)
+    if loose.get("schema_version") not in versions:
         raise PixqError(
-            f"{path}: has schema version {loose.get('schema_version')!r}, but this pixq reads {version}; {fix}"
+            f"{path}: has schema version {loose.get('schema_version')!r}, but this pixq reads "
+            f"{' and '.join(map(str, versions))}; {fix}"
         )
     try:
         return kind.model_validate_json(data)

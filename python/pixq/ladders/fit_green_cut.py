@@ -99,7 +99,8 @@ def fit_green_cut(
             _leave_out(error, leave_out)
     if len(ranges) < 2:
         raise PixqError(f"{len(ranges)} sources with a range of PJNDs can be read; give at least two")
-    return make_pjnd_cuts(ranges, blake3=scorer.blake3, share=share, stride=stride)
+    cuts = make_pjnd_cuts(ranges, blake3=scorer.blake3, share=share, stride=stride)
+    return cuts.model_copy(update={"viewing": scorer.viewing}) if scorer.scores_visibility else cuts
 
 
 def make_pjnd_cuts(ranges: Sequence[SourceRange], *, blake3: str, share: float, stride: int) -> PjndCuts:

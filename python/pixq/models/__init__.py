@@ -56,6 +56,13 @@ MODELS: dict[str, ModelEntry] = {
     "monotone": ModelEntry(
         "pixq.models.monotone:Monotone", "scores that can only fall as a distance grows", 4, 4, ("members", "dropout")
     ),
+    "visibility": ModelEntry(
+        "pixq.models.monotone:Monotone",
+        "visibility in JND, which is measured, not trained; quality as monotone, which is",
+        4,
+        4,
+        ("members", "dropout"),
+    ),
     "pretrained": ModelEntry(
         "pixq.models.pretrained:Pretrained", "features of a frozen backbone from timm", 8, 1, ("backbone", "weights")
     ),

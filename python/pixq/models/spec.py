@@ -41,7 +41,8 @@ class ModelSpec(RecipeTable):
     percentile
         For `percentile`: 0 is the worst patch, 100 the best.
     members, dropout
-        For `monotone`: the number of nets, and the share of an image's distances that training hides at a time.
+        For `monotone` and `visibility`: the number of nets, and the share of an image's distances that training hides
+        at a time.
     backbone, weights
         For `pretrained`: a timm backbone, and a safetensors file with its weights; if empty, timm downloads them.
     """
@@ -57,3 +58,8 @@ class ModelSpec(RecipeTable):
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     backbone: str = "mobilenetv3_small_100"
     weights: str = ""
+
+    @property
+    def scores_visibility(self) -> bool:
+        """Whether the score of a patch is minus its JND, and not what the network was trained on."""
+        return self.name == "visibility"

@@ -23,7 +23,9 @@ from pixq.io.images import Background, Colours, Intent, ReadOptions
 from pixq.io.json_file import Count, FileModel, HexDigest, Share, read_model
 from pixq.io.paths import text_of
 from pixq.scoring.grid import Grid
-from pixq.scoring.quality_map import QualityMap
+from pixq.scoring.quality_map import CutScale, QualityMap
+from pixq.viewing import ViewingConditions
+from pixq.visibility import Visibility
 
 __all__ = [
     "FORMAT",
@@ -33,6 +35,7 @@ __all__ = [
     "Patches",
     "PixelsEntry",
     "Prediction",
+    "VisibilityEntry",
     "prediction",
     "read_prediction",
     "write_prediction",
@@ -88,6 +91,16 @@ class Shares(TypedDict):
     Green: Share
 
 
+class VisibilityEntry(FileModel):
+    """Would people notice? How visible the change is, and under which viewing conditions."""
+
+    jnd: Annotated[float, Field(ge=0.0, description="0 for identical images; 1 where half of the people notice")]
+    p_notice: Annotated[Share, Field(description="the share of people who notice")]
+    viewing: Annotated[
+        ViewingConditions, Field(description="how people look at the images; the JND holds for no other")
+    ]
+
+
 class ImageEntry(FileModel):
     """The verdict on the whole pair."""
 
@@ -113,6 +126,13 @@ class Patches(FileModel):
         ),
     ]
     quality: Annotated[list[Share], Field(min_length=1, description="1 = nobody notices")]
+    jnd: Annotated[
+        Annotated[list[Annotated[float, Field(ge=0.0)]], Field(min_length=1)] | None,
+        Field(
+            description="the JND that the image would have if no place had changed more than this patch; null in files "
+            "of version 1"
+        ),
+    ] = None
     name: Annotated[
         list[Name],
         Field(
@@ -143,6 +163,7 @@ class Patches(FileModel):
             self.name,
             self.identical,
             self.y if self.unsure is None else self.unsure,
+            self.y if self.jnd is None else self.jnd,
         )
         if any(len(column) != len(self.y) for column in columns):
             raise ValueError("the lists differ in length")
@@ -214,16 +235,24 @@ class Prediction(FileModel):
     model_config = ConfigDict(title="a pixq prediction")
 
     format: Literal["pixq prediction"] = FORMAT
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     pixq: Annotated[str, Field(description="version of pixq")]
     reference: Annotated[str, Field(description="name of the file, as given by the user")]
     distorted: Annotated[str, Field(description="name of the file, as given by the user")]
+    visibility: Annotated[VisibilityEntry | None, Field(description="null in files of version 1")] = None
     model: ModelEntry
     calibration: Annotated[
         str | None,
-        Field(description="name of the calibration that the cuts come from; null: the cuts apply to quality"),
+        Field(description="name of the calibration that the cuts come from; null if none set them"),
     ]
     cuts: Cuts
+    cut_scale: Annotated[
+        CutScale | None,
+        Field(
+            description="what the cuts apply to: score, quality, or visibility, that is minus the JND; null in files "
+            "of version 1: the score if there is a calibration, otherwise the quality"
+        ),
+    ] = None
     pixels: Annotated[
         PixelsEntry | None, Field(description="null in files of earlier versions, which compared raw samples")
     ] = None
@@ -237,6 +266,8 @@ class Prediction(FileModel):
         corners = self.grid.grid.corners
         if [self.patches.y, self.patches.x] != corners.T.tolist():
             raise ValueError("the patches' corners are not those of the grid")
+        if self.schema_version == 2 and None in (self.visibility, self.patches.jnd, self.cut_scale):
+            raise ValueError("visibility, the patches' jnd and cut_scale must not be null in version 2")
         if (self.image.unsure is None) != (self.patches.unsure is None):
             raise ValueError("unsure must be null of the image and of its patches, or of neither")
         for name, count in Counter(self.patches.name).items():
@@ -249,6 +280,10 @@ class Prediction(FileModel):
         """The map that it was made from."""
         grid, patches = self.grid.grid, self.patches
         score = [np.inf if value is None else value for value in patches.score]
+        seen = None
+        if self.visibility is not None and patches.jnd is not None:
+            jnd = np.array(patches.jnd, np.float64).reshape(grid.shape)
+            seen = Visibility(self.visibility.jnd, jnd, self.visibility.viewing)
         return QualityMap(
             grid,
             np.array(score, np.float64).reshape(grid.shape),
@@ -259,6 +294,8 @@ class Prediction(FileModel):
             self.image.quality,
             (self.cuts.orange, self.cuts.green),
             self.calibration,
+            seen,
+            self.cut_scale or ("quality" if self.calibration is None else "score"),
         )
 
 
@@ -303,12 +340,18 @@ def prediction(
     ([None], ['Green'], 1.0)
     """
     grid, verdict, (orange, green) = quality_map.grid, quality_map.verdict, quality_map.cuts
+    seen = quality_map.visibility
     corners = grid.corners
     same = quality_map.identical.ravel().tolist()
     return Prediction(
         pixq=__version__,
         reference=text_of(reference),
         distorted=text_of(distorted),
+        schema_version=1 if seen is None else 2,
+        visibility=None
+        if seen is None
+        else VisibilityEntry(jnd=seen.jnd, p_notice=seen.p_notice, viewing=seen.viewing),
+        cut_scale=None if seen is None else quality_map.cut_scale,
         model=ModelEntry(name=model, blake3=blake3),
         calibration=quality_map.calibration,
         cuts=Cuts(orange=float(orange), green=float(green)),
@@ -339,6 +382,7 @@ def prediction(
                 ],
                 # Not 0.8299999833106995.
                 "quality": quality_map.decimals.astype(np.float64).tolist(),
+                "jnd": None if seen is None else seen.map.ravel().tolist(),
                 "class": [NAMES[number] for number in quality_map.classes.ravel().tolist()],
                 "identical": same,
                 "unsure": None if quality_map.unsure is None else quality_map.unsure.ravel().tolist(),

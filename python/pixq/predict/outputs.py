@@ -20,7 +20,7 @@ from pixq.predict.json_file import PixelsEntry, prediction, write_prediction
 from pixq.predict.pairs import Matched, Pair
 from pixq.predict.tables import Predicted, write_table
 from pixq.predict.value_files import ENDINGS as VALUES
-from pixq.predict.value_files import write_values
+from pixq.predict.value_files import JND_ENDINGS, write_jnd, write_values
 from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer
 
@@ -39,9 +39,12 @@ class Outputs:
     Parameters
     ----------
     map, heat, side
-        PNG pictures: the classes over the distorted image, quality as a heat map, and both images beside the map.
+        PNG pictures: the classes over the distorted image, how many people notice as a heat map, and both images beside
+        the map.
     values
         Quality per pixel: `.npy`, `.tif` or `.tiff`; in a folder `.npy`.
+    jnd
+        JND per pixel: `.npy`.
     json
         Everything, as `pixq.predict.json_file.Prediction`. In a folder, pairs that are done are skipped; see
         `pixq.predict.resume_log`.
@@ -58,6 +61,7 @@ class Outputs:
     json: Path | None = None
     csv: Path | None = None
     safe: bool = False
+    jnd: Path | None = None
 
     def check(self, matched: Matched, inputs: tuple[Path, ...]) -> None:
         """Check that everything can be written, before anything is computed.
@@ -122,6 +126,7 @@ class Outputs:
 
     def _requested(self) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
         endings = {"map": (".png",), "heat": (".png",), "side": (".png",), "values": VALUES, "json": (".json",)}
+        endings["jnd"] = JND_ENDINGS
         for name in (*endings, "csv"):
             path: Path | None = getattr(self, name)
             if path is not None:
@@ -203,6 +208,8 @@ def write(
     opened.release()
     if outputs.values is not None:
         write_values(quality_map, outputs.values)
+    if outputs.jnd is not None:
+        write_jnd(quality_map, outputs.jnd)
     if outputs.csv is not None:
         write_table([Predicted(*pair.names, quality_map)], outputs.csv)
     if outputs.json is not None:
@@ -212,7 +219,7 @@ def write(
             distorted=pair.names[1],
             model=scorer.recipe.model.name,
             blake3=scorer.blake3,
-            warnings=[NO_CALIBRATION] if quality_map.calibration is None else [],
+            warnings=[NO_CALIBRATION] if quality_map.cut_scale == "quality" else [],
             pixels=pixels,
         )
         write_prediction(made, outputs.json)

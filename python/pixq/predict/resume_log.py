@@ -55,6 +55,7 @@ class ResumeLog:
             "stride": stride,
             "engine": scorer.engine.name,
             "decision": scorer.decision.digest,
+            "viewing": asdict(scorer.viewing),
             "colours": reading.colours,
             "backgrounds": list(backgrounds),
             "frame": reading.frame,

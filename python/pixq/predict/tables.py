@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pixq.classes import NAMES
 from pixq.io.csv import bool_cell, csv_writer, name_cell
 from pixq.scoring.quality_map import QualityMap
+from pixq.visibility import notice_probability
 
 __all__ = [
     "IMAGE_COLUMNS",
@@ -22,10 +23,17 @@ __all__ = [
     "write_table",
 ]
 
-PATCH_COLUMNS = ("reference", "distorted", "y", "x", "score", "quality", "class", "identical", "unsure")
+#: Under which viewing conditions a JND holds.
+VIEWING_COLUMNS = ("task", "pixels_per_degree", "peak_luminance", "ambient")
+PATCH_COLUMNS = (
+    *("reference", "distorted", "y", "x", "score", "quality", "class", "identical", "unsure"),
+    *("jnd", "p_notice", *VIEWING_COLUMNS),
+)
 IMAGE_COLUMNS = (
     "reference",
     "distorted",
+    "jnd",
+    "p_notice",
     "height",
     "width",
     "patches",
@@ -35,6 +43,7 @@ IMAGE_COLUMNS = (
     "unsure",
     "identical",
     "calibration",
+    *VIEWING_COLUMNS,
 )
 
 
@@ -58,8 +67,8 @@ def write_table(rows: Iterable[Predicted], path: str | os.PathLike[str]) -> None
         The pairs.
     path
         The CSV file, in UTF-8, with `PATCH_COLUMNS`. The score is empty where a patch is identical to its reference;
-        unsure is empty where the calibration has no sets. File names that a spreadsheet would take for formulas begin
-        with `./`.
+        unsure is empty where the calibration has no sets; the JND and its viewing conditions are empty where a map of
+        an earlier version has none. File names that a spreadsheet would take for formulas begin with `./`.
 
     Raises
     ------
@@ -126,16 +135,32 @@ def _patch_lines(row: Predicted) -> Iterator[Sequence[object]]:
         if quality_map.unsure is None
         else [bool_cell(unsure) for unsure in quality_map.unsure.ravel().tolist()]
     )
+    jnd, viewing = quality_map.jnd, _viewing(quality_map)
+    noticed: Iterable[tuple[object, object]] = [("", "")] * quality_map.classes.size
+    if jnd is not None:
+        # Not as lists, which would take as much memory as everything else.
+        noticed = zip(map(float, jnd.ravel()), map(float, notice_probability(jnd.ravel())), strict=True)
     values = (
         quality_map.grid.corners.tolist(),
+        noticed,
         quality_map.score.ravel().tolist(),
         quality_map.decimals.tolist(),
         quality_map.classes.ravel().tolist(),
         quality_map.identical.ravel().tolist(),
         unsure,
     )
-    for (y, x), score, quality, number, same, doubt in zip(*values, strict=True):
-        yield (*names, y, x, "" if same else score, quality, NAMES[number], bool_cell(same), doubt)
+    for (y, x), seen, score, quality, number, same, doubt in zip(*values, strict=True):
+        yield (
+            *(*names, y, x, "" if same else score, quality, NAMES[number], bool_cell(same), doubt),
+            *(*seen, *viewing),
+        )
+
+
+def _viewing(quality_map: QualityMap) -> Sequence[object]:
+    """The cells of `VIEWING_COLUMNS`, empty if no JND was measured."""
+    if quality_map.visibility is None:
+        return [""] * len(VIEWING_COLUMNS)
+    return [getattr(quality_map.visibility.viewing, column) for column in VIEWING_COLUMNS]
 
 
 def _image_line(row: Predicted) -> Sequence[object]:
@@ -143,6 +168,8 @@ def _image_line(row: Predicted) -> Sequence[object]:
     return (
         name_cell(row.reference),
         name_cell(row.distorted),
+        "" if verdict.jnd is None else verdict.jnd,
+        "" if verdict.p_notice is None else verdict.p_notice,
         quality_map.grid.height,
         quality_map.grid.width,
         quality_map.classes.size,
@@ -152,4 +179,5 @@ def _image_line(row: Predicted) -> Sequence[object]:
         "" if verdict.unsure is None else verdict.unsure,
         verdict.identical,
         quality_map.calibration or "",
+        *_viewing(quality_map),
     )

@@ -15,10 +15,12 @@ from pixq.errors import PixqError
 from pixq.io.atomic import atomic_write
 from pixq.scoring.quality_map import QualityMap
 
-__all__ = ["ENDINGS", "write_values"]
+__all__ = ["ENDINGS", "JND_ENDINGS", "write_jnd", "write_values"]
 
 #: Endings that a file of values may have.
 ENDINGS = (".npy", ".tif", ".tiff")
+#: Those of a file of JND, which have no upper end that a TIFF could scale to.
+JND_ENDINGS = (".npy",)
 
 #: Pixels that are computed at a time: 100 megapixels would be 400 MB, of which only a few are in memory.
 _BAND = 1 << 20
@@ -60,16 +62,33 @@ def write_values(quality_map: QualityMap, path: str | os.PathLike[str]) -> None:
             _write_tiff(quality_map, file, path)
 
 
-def _bands(quality_map: QualityMap, rows: int) -> Iterator[NDArray[np.float32]]:
+def write_jnd(quality_map: QualityMap, path: str | os.PathLike[str]) -> None:
+    """Write the JND of each pixel, interpolated as quality is, as float32 (height, width) in a `.npy` file.
+
+    Raises
+    ------
+    PixqError
+        If the file can't be written, or the map has no JND.
+    """
+    path, jnd = Path(path), quality_map.jnd
+    if jnd is None:
+        raise PixqError(f"{path}: an earlier version of pixq made this map, without JND; predict the pair again")
+    with atomic_write(path) as scratch, scratch.open("wb") as file:
+        _write_npy(quality_map, file, jnd)
+
+
+def _bands(
+    quality_map: QualityMap, rows: int, values: NDArray[np.floating] | None = None
+) -> Iterator[NDArray[np.float32]]:
     columns = np.arange(quality_map.grid.width)
     for top in range(0, quality_map.grid.height, rows):
-        yield quality_map.at(np.arange(top, min(top + rows, quality_map.grid.height)), columns)
+        yield quality_map.at(np.arange(top, min(top + rows, quality_map.grid.height)), columns, values)
 
 
-def _write_npy(quality_map: QualityMap, file: BinaryIO) -> None:
+def _write_npy(quality_map: QualityMap, file: BinaryIO, values: NDArray[np.floating] | None = None) -> None:
     shape = (quality_map.grid.height, quality_map.grid.width)
     np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    for band in _bands(quality_map, max(_BAND // shape[1], 1)):
+    for band in _bands(quality_map, max(_BAND // shape[1], 1), values):
         file.write(band.astype("<f4", copy=False).data)
 
 

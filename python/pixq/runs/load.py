@@ -16,7 +16,7 @@ from pixq.runs.recipe import Recipe
 if TYPE_CHECKING:
     from pixq.models.base import PatchModel
 
-__all__ = ["build_model", "load_model", "read_run", "read_tensors"]
+__all__ = ["build_model", "load_model", "read_run", "read_tensors", "scores_visibility"]
 
 
 def load_model(run: str | os.PathLike[str]) -> tuple[PatchModel, Recipe, RunInfo]:
@@ -39,6 +39,17 @@ def read_run(files: RunDirectory) -> tuple[Recipe, RunInfo]:
     if info.status not in FINISHED:
         raise PixqError(f"{files.path}: is not finished; continue it with pixq train --resume")
     return recipe, info
+
+
+def scores_visibility(run: str | os.PathLike[str]) -> bool:
+    """Whether the scores of a finished run are visibility, and so depend on viewing conditions.
+
+    Raises
+    ------
+    PixqError
+        As `read_run`.
+    """
+    return read_run(RunDirectory(run))[0].model.scores_visibility
 
 
 def read_tensors(files: RunDirectory, info: RunInfo, framework: Literal["pt", "numpy"]) -> dict[str, Any]:

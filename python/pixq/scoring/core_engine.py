@@ -33,6 +33,8 @@ class CoreModel:
 
     Parameters
     ----------
+    kernel
+        Its name in `_core.score_at`.
     takes
         Whether the core computes a model of this name with these options.
     only
@@ -43,6 +45,7 @@ class CoreModel:
         The tensors of `model.safetensors` in the order of `_core.score_at`.
     """
 
+    kernel: str
     takes: Callable[[ModelSpec], bool]
     only: str
     options: Callable[[ModelSpec], dict[str, int]]
@@ -82,15 +85,20 @@ def _tiny_shapes(spec: ModelSpec) -> Shapes:
     return shapes | {"head.linear.weight": (1, 8), "head.linear.bias": (1,)}
 
 
-#: By name, as recipes and `_core.score_at` have them.
+_MONOTONE = CoreModel(
+    "monotone",
+    lambda spec: True,
+    "",
+    lambda spec: {"members": spec.members, "learned": spec.pooling == "learned"},
+    _monotone_shapes,
+)
+
+#: By name, as recipes have them.
 CORE_MODELS: dict[str, CoreModel] = {
-    "monotone": CoreModel(
-        lambda spec: True,
-        "",
-        lambda spec: {"members": spec.members, "learned": spec.pooling == "learned"},
-        _monotone_shapes,
-    ),
+    "monotone": _MONOTONE,
+    "visibility": _MONOTONE,
     "tiny": CoreModel(
+        "tiny",
         lambda spec: spec.head == "regression" and spec.pooling != "learned",
         " with a regression head and pooling that is not learned",
         lambda spec: {"norm": spec.norm == "group"},
@@ -168,12 +176,13 @@ class CoreEngine:
         return out
 
     def _scores_at(self, reference: Bytes, distorted: Bytes, corners: Corners, size: tuple[int, int]) -> EngineScores:
-        options = CORE_MODELS[self.spec.name].options(self.spec)
+        model = CORE_MODELS[self.spec.name]
+        options = model.options(self.spec)
         members = options.get("members", 1)
         scores, weights = np.empty((2, len(corners) * members), np.float32)
         if len(corners):
             score_at(
-                self.spec.name,
+                model.kernel,
                 self.parameters,
                 reference,
                 distorted,

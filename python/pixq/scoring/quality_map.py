@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pixq.classes import CLASSES, NAMES
 from pixq.scoring.grid import Grid
+from pixq.visibility import Visibility, notice_probability
 
-__all__ = ["WORST", "QualityMap", "Verdict"]
+__all__ = ["WORST", "CutScale", "QualityMap", "Verdict"]
+
+#: What cuts apply to: a model's score, its quality, or visibility, that is minus the JND.
+CutScale = Literal["score", "quality", "visibility"]
 
 #: The percentile of patches' quality that is reported as an image's worst.
 WORST = 5.0
@@ -32,6 +37,11 @@ class Verdict:
         The share of patches whose class is unsure; `None` where the calibration has no conformal sets.
     identical
         The share of patches that equal the reference at 8 bits.
+    jnd
+        How visible the change is: 0 for identical images, 1 where half of the people notice; `None` if it was not
+        measured, as in files of earlier versions.
+    p_notice
+        The share of people who notice, 0 to 1; `None` likewise.
     """
 
     quality: float
@@ -39,6 +49,8 @@ class Verdict:
     shares: dict[str, float]
     unsure: float | None
     identical: float
+    jnd: float | None = None
+    p_notice: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,12 @@ class QualityMap:
     cuts
         The scores from which a patch is Orange, and Green.
     calibration
-        Name of the calibration that set the cuts; `None` if none did, and they apply to quality.
+        Name of the calibration that set the cuts; `None` if none did.
+    visibility
+        How visible the change is, in JND, of the image and of each patch, and under which viewing conditions; `None` if
+        it was not measured, as in files of earlier versions. A patch that equals its reference has 0 JND.
+    cut_scale
+        What the cuts apply to.
     """
 
     grid: Grid
@@ -77,6 +94,8 @@ class QualityMap:
     pooled: float
     cuts: tuple[float, float]
     calibration: str | None
+    visibility: Visibility | None = None
+    cut_scale: CutScale = "score"
 
     @property
     def verdict(self) -> Verdict:
@@ -88,7 +107,21 @@ class QualityMap:
             dict(zip(NAMES, counts.tolist(), strict=True)),
             None if self.unsure is None else float(self.unsure.mean()),
             float(self.identical.mean()),
+            None if self.visibility is None else self.visibility.jnd,
+            None if self.visibility is None else self.visibility.p_notice,
         )
+
+    @property
+    def jnd(self) -> NDArray[np.float64] | None:
+        """The JND of each patch; `None` if it was not measured."""
+        return None if self.visibility is None else self.visibility.map
+
+    @property
+    def unnoticed(self) -> NDArray[np.float32]:
+        """The share of people who don't notice each patch; the quality, where visibility was not measured."""
+        if self.visibility is None:
+            return self.quality
+        return (1.0 - notice_probability(self.visibility.map)).astype(np.float32)
 
     @property
     def decimals(self) -> NDArray[np.str_]:
@@ -102,13 +135,15 @@ class QualityMap:
         """
         return self.at(np.arange(self.grid.height), np.arange(self.grid.width))
 
-    def at(self, ys: ArrayLike, xs: ArrayLike) -> NDArray[np.float32]:
+    def at(self, ys: ArrayLike, xs: ArrayLike, values: NDArray[np.floating] | None = None) -> NDArray[np.float32]:
         """`per_pixel` at some rows and columns only, such as a band of a 100-megapixel image.
 
         Parameters
         ----------
         ys, xs
             Rows (m,) and columns (n,) in pixels; fractions lie between two pixels.
+        values
+            (rows, columns) of the grid, such as `jnd`, to use instead of the quality.
 
         Returns
         -------
@@ -129,7 +164,7 @@ class QualityMap:
             _weights(starts, np.asarray(places, np.float64), self.grid.size)
             for starts, places in ((self.grid.ys, ys), (self.grid.xs, xs))
         )
-        down = _between(self.quality, rows)
+        down = _between(self.quality if values is None else values.astype(np.float32), rows)
         return np.ascontiguousarray(_between(np.ascontiguousarray(down.T), columns).T)
 
 

@@ -21,17 +21,19 @@ from pixq.models import MODELS
 from pixq.runs.directory import RunDirectory, RunInfo
 from pixq.runs.load import load_model, read_run
 from pixq.runs.recipe import Recipe
-from pixq.scoring.engine import Engine, EngineName, EngineScores, identical_at
+from pixq.scoring.engine import Engine, EngineName, EngineScores, cut_ahead, identical_at
 from pixq.scoring.engines import choose_engine
 from pixq.scoring.grid import STRIDE, Grid
 from pixq.scoring.onnx_engine import ONNX
 from pixq.scoring.pooling import pool, pool_by
 from pixq.scoring.quality_map import QualityMap
+from pixq.viewing import ViewingConditions
+from pixq.visibility import measure_patches, measure_visibility
 
 if TYPE_CHECKING:
     from pixq.models.base import PatchModel
 
-__all__ = ["DEFAULT", "Scorer", "load"]
+__all__ = ["DEFAULT", "Scorer", "check_viewing", "load"]
 
 #: The run that comes with pixq.
 DEFAULT = Path(__file__).parents[1] / "default"
@@ -52,10 +54,18 @@ class Scorer:
         What computes the scores.
     calibration
         Name of the calibration that turns scores into classes; the only one if `None`.
+    viewing
+        How people look at the images; by default side by side on a 24-inch full-HD display at 60 cm.
     """
 
     def __init__(
-        self, run: Path, recipe: Recipe, info: RunInfo, engine: Engine, calibration: str | None = None
+        self,
+        run: Path,
+        recipe: Recipe,
+        info: RunInfo,
+        engine: Engine,
+        calibration: str | None = None,
+        viewing: ViewingConditions | None = None,
     ) -> None:
         self.run = run
         self.recipe = recipe
@@ -63,6 +73,7 @@ class Scorer:
         self.engine = engine
         #: The calibration that was asked for; `None` if none was.
         self.calibration_name = calibration
+        self.viewing = viewing or ViewingConditions.of()
 
     def __repr__(self) -> str:
         return f"<Scorer {self.recipe.model.name} ({self.kind}) on {self.device}>"
@@ -71,6 +82,11 @@ class Scorer:
     def kind(self) -> str:
         """The head: `regression` of quality, or `ordinal`, the order of Red, Orange and Green."""
         return self.recipe.model.head
+
+    @property
+    def scores_visibility(self) -> bool:
+        """Whether the score of a patch is minus its JND, and so depends on `viewing`."""
+        return self.recipe.model.scores_visibility
 
     @property
     def device(self) -> str:
@@ -103,7 +119,8 @@ class Scorer:
         Raises
         ------
         PixqError
-            If there are several and none was named, the file is damaged, or it was made for different weights.
+            If there are several and none was named, the file is damaged, or it was made for different weights or
+            other viewing conditions.
         """
         name, calibrations = self.calibration_name, read_calibrations(self.run)
         if name == PJND_CUTS and PJND_CUTS not in calibrations and self.pjnd_cuts is not None:
@@ -114,6 +131,7 @@ class Scorer:
             raise unknown("calibration", name, [*calibrations, PJND_CUTS])
         calibration = get_calibration(self.run, name)
         calibration.check_weights(self.run, self.blake3)
+        check_viewing(calibration.viewing, self.viewing, f"{self.run}: calibration {calibration.name}")
         return calibration
 
     @cached_property
@@ -123,23 +141,31 @@ class Scorer:
         Raises
         ------
         PixqError
-            If the file is damaged, or was made for different weights.
+            If the file is damaged, or was made for different weights or other viewing conditions.
         """
         cuts = read_cuts(self.run)
         if cuts is not None and cuts.blake3 != self.blake3:
             raise PixqError(f"{self.run / PJND}: was made for different weights; run pixq calibrate --ladders again")
+        if cuts is not None:
+            check_viewing(cuts.viewing, self.viewing, str(self.run / PJND))
         return cuts
 
     @cached_property
     def decision(self) -> Decision:
-        """What turns the scores of its maps into classes: `calibration`, or `pjnd_cuts`, or else cuts of quality.
+        """What turns the scores of its maps into classes: `calibration`, or `pjnd_cuts`, or else the default cuts.
+
+        These are of P(notice) for the model `visibility`, and of quality for all others.
 
         Raises
         ------
         PixqError
             As `calibration` and `pjnd_cuts` do.
         """
-        return Decision.choose(self.calibration, self.pjnd_cuts if self.calibration is None else None)
+        return Decision.choose(
+            self.calibration,
+            self.pjnd_cuts if self.calibration is None else None,
+            visibility=self.scores_visibility,
+        )
 
     def with_decision(self, decision: Decision) -> Scorer:
         """The same model with another decision; the calibrations of its run are not read.
@@ -149,7 +175,7 @@ class Scorer:
         >>> scorer.with_decision(Decision.choose(None)).map(reference, distorted).cuts  # doctest: +SKIP
         (0.33, 0.66)
         """
-        other = Scorer(self.run, self.recipe, self.info, self.engine, self.calibration_name)
+        other = Scorer(self.run, self.recipe, self.info, self.engine, self.calibration_name, self.viewing)
         other.decision = decision
         return other
 
@@ -157,7 +183,10 @@ class Scorer:
 
     def _score(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> EngineScores:
         self._check(reference, distorted)
-        return self.engine.scores(reference, distorted)
+        scores = self.engine.scores(reference, distorted)
+        if self.scores_visibility:
+            scores = scores._replace(score=-measure_patches(reference, distorted, self.viewing))
+        return scores
 
     def _check(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> None:
         pair = {"reference": reference, "distorted": distorted}
@@ -200,7 +229,8 @@ class Scorer:
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """The score that calibrations cut, for each patch pair; higher is better.
 
-        It orders patches as `quality` does, and also tells apart those that `quality` clamps to the same value.
+        It orders patches as `quality` does, and also tells apart those that `quality` clamps to the same value. Only of
+        the model `visibility` it is something else: minus the JND of each patch, seen alone.
 
         Parameters
         ----------
@@ -214,6 +244,14 @@ class Scorer:
         """
         scores = self._score(reference, distorted)
         return scores.score, scores.weight
+
+    def weighted_quality(
+        self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """`quality`, float64 (n,), and each patch's weight in its image's quality, float32 (n,)."""
+        self._check(reference, distorted)
+        scores = self.engine.scores(reference, distorted)
+        return scores.quality.astype(np.float64), scores.weight
 
     def probabilities(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of Red, Orange and Green, float32 (n, 3), of an ordinal head.
@@ -253,6 +291,10 @@ class Scorer:
         score, weight
             (n,) each, as `scores` gives them.
         """
+        if self.scores_visibility:
+            numbers, place = np.unique(image, return_inverse=True)
+            pooled = np.bincount(place, weights=score**4, minlength=len(numbers)) ** 0.25
+            return -pooled.astype(np.float64)
         return pool_by(self.recipe.model, image, score, weight)
 
     # Whole images.
@@ -278,7 +320,7 @@ class Scorer:
         stride
             Pixels between neighbouring patches, 1 to `size`.
         on_progress
-            Called with the stage `patches`.
+            Called with the stages `visibility` and `patches`.
 
         Raises
         ------
@@ -303,7 +345,12 @@ class Scorer:
         grid = Grid(r.shape[0], r.shape[1], self.size, stride)
         # Before the work, since it may be refused.
         decision = self.decision
+        seen = measure_visibility(r, d, self.viewing, ys=grid.ys, xs=grid.xs, size=self.size, on_progress=on_progress)
         scores, identical = self._score_grid(r, d, grid, on_progress)
+        seen.map[identical.reshape(grid.shape)] = 0.0
+        if self.scores_visibility:
+            jnd = seen.map.ravel() if decision.scale == "visibility" else self._alone(r, d, grid, on_progress)
+            scores = scores._replace(score=np.where(identical, np.inf, -jnd))
         pooled = pool(self.recipe.model, scores.quality, scores.weight)
         score, quality = scores.score.reshape(grid.shape), scores.quality.reshape(grid.shape)
         identical = identical.reshape(grid.shape)
@@ -311,13 +358,26 @@ class Scorer:
             grid=grid,
             score=score,
             quality=quality,
-            classes=decision.classify(score, quality),
+            classes=decision.classify(score, quality, seen.map),
             identical=identical,
             unsure=decision.unsure(score, identical),
             pooled=pooled,
             cuts=decision.cuts,
             calibration=decision.name,
+            visibility=seen,
+            cut_scale=decision.scale,
         )
+
+    def _alone(
+        self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8], grid: Grid, on_progress: ProgressCallback
+    ) -> NDArray[np.float64]:
+        """The JND of each patch seen alone, as calibrations saw it: they are made on patches."""
+        jnd, done = np.empty(len(grid.corners)), 0
+        for start, r, d in cut_ahead(reference, distorted, grid.corners, self.size):
+            jnd[start : start + len(r)] = measure_patches(r, d, self.viewing)
+            done = start + len(r)
+            on_progress("visibility", done, len(jnd))
+        return jnd
 
     def _score_grid(
         self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8], grid: Grid, on_progress: ProgressCallback
@@ -348,12 +408,26 @@ class Scorer:
         return self.map(reference, distorted, stride=stride).classes
 
 
+def check_viewing(made_for: ViewingConditions | None, asked: ViewingConditions, what: str) -> None:
+    """Check that something was made for these viewing conditions; `None` depends on none.
+
+    Raises
+    ------
+    PixqError
+        If it was made for others. The message begins with `what`.
+    """
+    if made_for is not None and not made_for.same_as(asked):
+        options = " ".join(made_for.options())
+        raise PixqError(f"{what}: was made for {made_for}, not for {asked}; give {options}, or calibrate again")
+
+
 def load(
     run: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     *,
     calibration: str | None = None,
     engine: EngineName = "auto",
+    viewing: ViewingConditions | None = None,
 ) -> Scorer:
     """Load the best model of a run.
 
@@ -367,8 +441,11 @@ def load(
         Name of the calibration that turns scores into classes, or `pjnd` for the cuts of `pjnd.json`. `None`: the only
         calibration, or else `pjnd`.
     engine
-        What computes the scores: `core` (models tiny and monotone, without PyTorch), `onnx` (the run's `model.onnx`),
-        `torch`, or `auto`, the first of these that can.
+        What computes the scores: `core` (models tiny, monotone and visibility, without PyTorch), `onnx` (the run's
+        `model.onnx`), `torch`, or `auto`, the first of these that can. Visibility is always computed by the core.
+    viewing
+        How people look at the images; by default side by side on a 24-inch full-HD display at 60 cm, 200 cd/m2, in an
+        office of 250 lux.
 
     Raises
     ------
@@ -385,7 +462,8 @@ def load(
             "the model that comes with pixq has no ONNX file; choose --engine core, or name a run of your own"
         )
     recipe, info = read_run(files)
-    scorer = Scorer(files.path, recipe, info, choose_engine(files, recipe, info, device, engine), calibration)
+    engine_of_run = choose_engine(files, recipe, info, device, engine)
+    scorer = Scorer(files.path, recipe, info, engine_of_run, calibration, viewing)
     if calibration is not None:
         _ = scorer.decision
     return scorer

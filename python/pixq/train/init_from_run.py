@@ -136,6 +136,12 @@ def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[st
     overrides
         As in `read_recipe`.
 
+    Returns
+    -------
+    Recipe
+        Its model is that of `run`; only from a run of `visibility`, whose scores are measured, a run of `monotone`
+        starts, whose scores are trained.
+
     Raises
     ------
     PixqError
@@ -148,6 +154,9 @@ def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[st
     else:
         where, tables = read_tables(name, overrides)
     known = source.model.model_dump(mode="json")
+    if source.model.scores_visibility:
+        # The network of `visibility` is that of `monotone`, and its scores are what training changes.
+        known["name"] = "monotone"
     asked = tables.get("model", {})
     if isinstance(asked, dict):
         tables["model"] = {**known, **asked}

@@ -3,7 +3,7 @@
 use super::Viewing;
 use super::colour::{MeanLight, ciede2000, lab, opponent_planes};
 use super::planes::{self, Plane, ROWS};
-use super::pool::Patches;
+use super::pool::{Factor, Patches};
 use super::sensitivity::Table;
 use crate::parallel;
 use crate::view::View;
@@ -42,10 +42,7 @@ pub(super) fn measure_energy(pair: [&View<'_, u8>; 2], viewing: &Viewing, patche
             .map(|frequency| std::array::from_fn(|channel| Table::new(channel, frequency * per_degree)))
             .collect();
         let plane = level_energy(&fine, &coarse, &tables);
-        patches.means(&plane, 0.0, (1u32 << level) as f32, |patch, mean| {
-            let (rows, columns) = patches.pixels(patch / patches.columns, patch % patches.columns);
-            energy[patch] += mean * (rows.len() * columns.len()) as f32;
-        });
+        patches.add_means(&plane, 0.0, (1u32 << level) as f32, energy, Factor::Area);
         fine = coarse;
     }
 }
@@ -53,8 +50,8 @@ pub(super) fn measure_energy(pair: [&View<'_, u8>; 2], viewing: &Viewing, patche
 /// The difference between the mean colours of patches, which no band contains.
 pub(super) fn measure_colour([reference, distorted]: [&View<'_, u8>; 2], patches: &Patches, colour: &mut [f32]) {
     let light = MeanLight::new();
-    let jobs: Vec<_> = colour.chunks_mut(patches.columns).enumerate().collect();
-    parallel::for_each(patches.height * patches.width * 6, jobs, |(row, colour)| {
+    let jobs: Vec<_> = colour.chunks_mut(patches.shape().1.max(1)).enumerate().collect();
+    parallel::for_each(reference.height() * reference.width() * 6, jobs, |(row, colour)| {
         for (column, colour) in colour.iter_mut().enumerate() {
             let (rows, columns) = patches.pixels(row, column);
             let mean = |image| lab(light.of(image, rows.clone(), columns.clone()));

@@ -2,7 +2,7 @@
 //! that follows from the viewing conditions.
 
 use super::planes::Plane;
-use super::pool::Patches;
+use super::pool::{Factor, Patches};
 use crate::view::View;
 
 /// Halvings of an image at 37 pixels per degree after which gradients say most about what people see.
@@ -78,7 +78,7 @@ pub(super) fn measure(pair: [&View<'_, u8>; 2], pixels_per_degree: f64, patches:
             let step = (1u32 << scale) as f32;
             let start = (step - 1.0) * 0.5;
             let plane = dissimilarity([&planes[0], &planes[1]]);
-            patches.means(&plane, start, step, |patch, mean| out[patch] += share * mean);
+            patches.add_means(&plane, start, step, out, Factor::Share(share));
         }
     }
 }

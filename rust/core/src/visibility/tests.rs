@@ -15,11 +15,12 @@ fn noise(height: usize, width: usize, seed: u32) -> Vec<u8> {
 }
 
 fn measured(reference: &[u8], distorted: &[u8], height: usize, width: usize) -> [Vec<f32>; 3] {
-    let (rows, columns) = patch_grid(height, width, 20);
+    let patches = Patches::side_by_side(height, width, 20);
+    let (rows, columns) = patches.shape();
     let [mut energy, mut colour, mut structure] = std::array::from_fn(|_| vec![f32::NAN; rows * columns]);
     let pair = [reference, distorted].map(|pixels| View::packed(pixels, height, width, 3).unwrap());
     let out = Differences { energy: &mut energy, colour: &mut colour, structure: &mut structure };
-    differences(&pair[0], &pair[1], &VIEWING, 20, out).unwrap();
+    differences(&pair[0], &pair[1], &VIEWING, &patches, out).unwrap();
     [energy, colour, structure]
 }
 
@@ -64,16 +65,54 @@ fn a_change_counts_where_it_is() {
 }
 
 #[test]
+fn patches_may_overlap() {
+    let (height, width) = (80, 120);
+    let (a, b) = (noise(height, width, 5), noise(height, width, 6));
+    let pair = [&a, &b].map(|pixels| View::packed(pixels, height, width, 3).unwrap());
+    let at = |ys: &[i64], xs: &[i64]| {
+        let patches = Patches::at(ys, xs, 20, height, width).unwrap();
+        let [mut energy, mut colour, mut structure] = std::array::from_fn(|_| vec![f32::NAN; ys.len() * xs.len()]);
+        let out = Differences { energy: &mut energy, colour: &mut colour, structure: &mut structure };
+        differences(&pair[0], &pair[1], &VIEWING, &patches, out).unwrap();
+        [energy, colour, structure]
+    };
+    let tiles = measured(&a, &b, height, width);
+    let all = at(&[0, 20, 40, 60], &[0, 20, 40, 60, 80, 100]);
+    assert_eq!(tiles, all);
+    let overlapping = at(&[0, 7, 20, 60], &[0, 13, 100]);
+    for (tiles, overlapping) in tiles.iter().zip(&overlapping) {
+        assert_eq!([tiles[0], tiles[5], tiles[6], tiles[23]], [0, 2, 6, 11].map(|i| overlapping[i]));
+    }
+    for (ys, xs) in [(&[61][..], &[0][..]), (&[0], &[-1]), (&[0], &[101])] {
+        assert!(Patches::at(ys, xs, 20, height, width).is_err());
+    }
+}
+
+#[test]
+fn a_patch_of_a_batch_is_an_image() {
+    let (a, b) = (noise(60, 20, 7), noise(60, 20, 8));
+    let batch = [&a, &b].map(|pixels| Batch::packed(pixels, [3, 20, 20, 3]).unwrap());
+    let [mut energy, mut colour, mut structure] = [[0.0; 3]; 3];
+    let out = Differences { energy: &mut energy, colour: &mut colour, structure: &mut structure };
+    differences_of_patches(&batch[0], &batch[1], &VIEWING, out).unwrap();
+    for i in 0..3 {
+        let part = i * 1200..(i + 1) * 1200;
+        let alone = measured(&a[part.clone()], &b[part], 20, 20);
+        assert_eq!(alone, [vec![energy[i]], vec![colour[i]], vec![structure[i]]]);
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let pixels = noise(20, 40, 1);
     let view = View::packed(&pixels, 20, 40, 3).unwrap();
     let (mut energy, mut colour, mut structure) = ([0.0; 2], [0.0; 2], [0.0; 2]);
     let mut run = |viewing: &Viewing, size| {
+        let patches = Patches::side_by_side(20, 40, size);
         let out = Differences { energy: &mut energy, colour: &mut colour, structure: &mut structure };
-        differences(&view, &view, viewing, size, out)
+        differences(&view, &view, viewing, &patches, out)
     };
     assert!(run(&VIEWING, 20).is_ok());
-    assert!(run(&VIEWING, 0).is_err());
     assert!(run(&VIEWING, 10).is_err());
     assert!(run(&Viewing { pixels_per_degree: 0.0, ..VIEWING }, 20).is_err());
     assert!(run(&Viewing { peak_luminance: f64::NAN, ..VIEWING }, 20).is_err());
