@@ -53,8 +53,10 @@ _STRUCTURE_BOUND = math.log(3.0)
 
 #: Larger images are measured in bands of rows, so that memory stays bounded: pixels of a band, without its margins.
 _BAND_PIXELS = 1 << 22
-#: What is further away than this many rows changes no bit of a patch; also, bands begin at multiples of it.
+#: What is further away than this many rows changes no bit of a patch.
 _MARGIN = 256
+#: Bands begin where the coarsest pixels begin that are measured, after six halvings.
+_COARSEST = 64
 
 
 @dataclass(frozen=True)
@@ -170,12 +172,16 @@ def measure_visibility(
     beside = ys is None or xs is None
     if ys is None or xs is None:
         ys, xs = (np.arange(0, side, size, dtype=np.int64) for side in (height, width))
-    energy = np.zeros((len(ys), len(xs)))
+    rows_of, columns_of = (np.minimum(starts + size, side) - starts for starts, side in ((ys, height), (xs, width)))
+    area = np.multiply.outer(rows_of, columns_of).astype(np.float64)
+    energy = np.zeros(area.shape)
     for rows, pixels in _bands(ys, size, height, width):
         if on_progress is not None:
             on_progress("visibility", rows.start, len(ys))
         band = [_packed_rows(image[pixels]) for image in (reference, distorted)]
-        grid = {} if beside and rows == slice(0, len(ys)) else {"ys": ys[rows] - pixels.start, "xs": xs}
+        # Side by side, the last patch of a row or column may be smaller, and those of the margin are measured, too.
+        first = ys[rows] - pixels.start
+        grid, start = ({}, int(first[0]) // size) if beside else ({"ys": first, "xs": xs}, 0)
         part = visible_differences(
             *band,
             size=size,
@@ -184,12 +190,12 @@ def measure_visibility(
             black_luminance=viewing.black_luminance,
             **grid,
         )
-        energy[rows] = _energy(part, _area(ys[rows], xs, size, height, width) / viewing.pixels_per_degree**2)
+        part = [values[start : start + len(first)] for values in part]
+        energy[rows] = _energy(part, area[rows] / viewing.pixels_per_degree**2)
     if on_progress is not None:
         on_progress("visibility", len(ys), len(ys))
     # Each pixel counts once, however many patches it lies in.
     once = np.multiply.outer(_shares(ys, size, height), _shares(xs, size, width))
-    area = _area(ys, xs, size, height, width)
     threshold = SENSITIVITY[viewing.task]
     seen = _up_to(energy / area, once * area) ** 0.25 / threshold
     return Visibility(float(seen.max()), seen, viewing)
@@ -246,12 +252,6 @@ def _up_to(density: NDArray[np.float64], area: NDArray[np.float64]) -> NDArray[n
     return found.reshape(density.shape)
 
 
-def _area(ys: NDArray[np.int64], xs: NDArray[np.int64], size: int, height: int, width: int) -> NDArray[np.float64]:
-    """Pixels of each patch, float64 (rows, columns)."""
-    rows, columns = (np.minimum(starts + size, side) - starts for starts, side in ((ys, height), (xs, width)))
-    return np.multiply.outer(rows, columns).astype(np.float64)
-
-
 def _energy(part: list[NDArray[np.float32]], area: NDArray[np.float64]) -> NDArray[np.float64]:
     """The fourth power of visibility in units of the threshold of detection, given energy, colour and structure."""
     energy, colour, structure = (values.astype(np.float64) for values in part)
@@ -263,13 +263,15 @@ def _energy(part: list[NDArray[np.float32]], area: NDArray[np.float64]) -> NDArr
 
 def _bands(ys: NDArray[np.int64], size: int, height: int, width: int) -> Iterator[tuple[slice, slice]]:
     """Rows of patches, and the rows of pixels that are needed to measure them."""
-    tall = max(_BAND_PIXELS // max(width, 1) // _MARGIN, 1) * _MARGIN
+    step = math.lcm(_COARSEST, size)
+    margin = math.ceil(_MARGIN / step) * step
+    tall = max(_BAND_PIXELS // max(width, 1) // step, 1) * step
     start = 0
     while start < len(ys):
-        first = int(ys[start]) // _MARGIN * _MARGIN
-        stop = int(np.searchsorted(ys, first + tall)) if height > tall + _MARGIN else len(ys)
+        first = int(ys[start]) // step * step
+        stop = int(np.searchsorted(ys, first + tall)) if height > tall + margin else len(ys)
         last = int(ys[stop - 1]) + size
-        yield slice(start, stop), slice(max(first - _MARGIN, 0), min(last + _MARGIN, height))
+        yield slice(start, stop), slice(max(first - margin, 0), min(last + margin, height))
         start = stop
 
 

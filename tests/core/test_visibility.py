@@ -114,9 +114,14 @@ def test_overlapping_patches_count_each_pixel_once_and_bands_change_no_bit(monke
     beside, over = measure_visibility(one, other), measure_visibility(one, other, ys=ys, xs=xs)
     assert over.map.shape == (129, 5)
     assert over.jnd == pytest.approx(beside.jnd, rel=0.05)
+    # Side by side, the last patches are smaller where the image's sides are no multiples of theirs.
+    rest = one[:1293, :51], other[:1293, :51]
+    smaller = measure_visibility(*rest)
     monkeypatch.setattr("pixq.visibility._BAND_PIXELS", 1)
     for whole, grid in ((beside, {}), (over, {"ys": ys, "xs": xs})):
         np.testing.assert_array_equal(measure_visibility(one, other, **grid).map, whole.map)
+    np.testing.assert_array_equal(measure_visibility(*rest).map, smaller.map)
+    assert smaller.map.shape == (65, 3)
 
 
 def test_a_patch_alone_is_an_image_of_its_own() -> None:

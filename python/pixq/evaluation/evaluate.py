@@ -19,7 +19,7 @@ from pixq.evaluation.answers import MethodAnswers, answer_by_cuts, answer_rivals
 from pixq.evaluation.baseline import Baseline
 from pixq.evaluation.baselines import BASELINES
 from pixq.evaluation.evaluation_file import Difference, EvaluationFile, Method, Metrics, RunReference
-from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, model_scores, read_split
+from pixq.evaluation.labelled import LabelledSplit, check_photos, check_target, model_outputs, read_split
 from pixq.evaluation.pictures import examples, histogram, reliability_bins
 from pixq.evaluation.rivals import DEFAULT_RIVALS, RIVALS
 from pixq.evaluation.whole_images import compare_images, image_rows
@@ -146,7 +146,7 @@ def evaluate(
     warnings = check_photos(scorer, data, ("train", "validation"))
     calibration = _read_calibration(run, scorer, settings, data)
     warnings += _warnings(calibration, data, scorer.scores_visibility)
-    scores = model_scores(scorer, data, on_progress)
+    scores, qualities = model_outputs(scorer, data, on_progress)
     title = f"{scorer.recipe.model.name} (this run)"
     on_patches, on_images, left_out = _choose_rivals(settings, data)
     warnings += left_out
@@ -155,7 +155,6 @@ def evaluate(
     methods, on_whole = [model], [("model", title, scores.images)]
     if scorer.scores_visibility:
         # The model's other answer, beside the first.
-        qualities = model_scores(scorer, data, on_progress, quality=True)
         methods.append(answer_by_cuts("quality", QUALITY_TITLE, "metric", data, qualities, Decision.choose(None)))
         on_whole.append(("quality", QUALITY_TITLE, qualities.images))
     base, missing = read_calibration_split(calibration, data)

@@ -18,14 +18,23 @@ from pixq.io.paths import text_of
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.patches.schema import ImageLine
 from pixq.patches.store import PatchSet, fingerprint, image_spans
+from pixq.scoring.engine import EngineScores
+from pixq.scoring.pooling import pool_by
 from pixq.statistics.bootstrap import FEW_GROUPS
 from pixq.statistics.estimates import Data
 
 if TYPE_CHECKING:
-    from pixq.scoring.pooling import pool_by
-from pixq.scoring.scorer import Scorer
+    from pixq.scoring.scorer import Scorer
 
-__all__ = ["LabelledSplit", "Scores", "check_photos", "check_target", "model_scores", "read_split"]
+__all__ = [
+    "LabelledSplit",
+    "Scores",
+    "check_photos",
+    "check_target",
+    "model_outputs",
+    "model_scores",
+    "read_split",
+]
 
 #: Number of patches scored at a time, as in training.
 CHUNK = 256
@@ -190,9 +199,14 @@ class Scores:
     images: NDArray[np.float64]
 
 
-def model_scores(
-    scorer: Scorer, data: LabelledSplit, on_progress: ProgressCallback = ignore_progress, *, quality: bool = False
-) -> Scores:
+def model_scores(scorer: Scorer, data: LabelledSplit, on_progress: ProgressCallback = ignore_progress) -> Scores:
+    """The scores alone of `model_outputs`."""
+    return model_outputs(scorer, data, on_progress)[0]
+
+
+def model_outputs(
+    scorer: Scorer, data: LabelledSplit, on_progress: ProgressCallback = ignore_progress
+) -> tuple[Scores, Scores]:
     """Score the patches of a split with a run's model.
 
     Parameters
@@ -203,22 +217,28 @@ def model_scores(
         The split.
     on_progress
         Called with the number of patches scored so far.
-    quality
-        Whether to return qualities instead of scores: of the model `visibility`, they are something else.
+
+    Returns
+    -------
+    tuple
+        What calibrations cut, and qualities: of the model `visibility`, the two are different answers.
     """
-    score, weight = np.empty(len(data)), np.empty(len(data), dtype=np.float32)
-    done, score_patches = 0, scorer.weighted_quality if quality else scorer.scores
+    outputs, done = EngineScores.empty(len(data)), 0
     for batch in data.patches.batches(CHUNK):
         part = slice(done, done + len(batch.rows))
-        score[part], weight[part] = score_patches(batch.reference, batch.fused)
+        outputs.score[part], outputs.quality[part], outputs.weight[part] = scorer.outputs(batch.reference, batch.fused)
         done = part.stop
         on_progress("scoring", done, len(data))
+    score, quality, weight = outputs
     if not np.isfinite(score).all():
         raise PixqError(
             f"{data.patches.directory}: the model gives a score that is infinite or not a number; train it again"
         )
-    images = pool_by(scorer.recipe.model, data.image, score, weight) if quality else None
-    return Scores(score, scorer.image_scores(data.image, score, weight) if images is None else images)
+    qualities = quality.astype(np.float64)
+    return (
+        Scores(score, scorer.image_scores(data.image, score, weight)),
+        Scores(qualities, pool_by(scorer.recipe.model, data.image, qualities, weight)),
+    )
 
 
 def check_target(scorer: Scorer, data: LabelledSplit) -> None:

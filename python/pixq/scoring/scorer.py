@@ -181,7 +181,8 @@ class Scorer:
 
     # Batches of patches.
 
-    def _score(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> EngineScores:
+    def outputs(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> EngineScores:
+        """Everything that the model says of patch pairs: see `scores` and `quality`."""
         self._check(reference, distorted)
         scores = self.engine.scores(reference, distorted)
         if self.scores_visibility:
@@ -222,7 +223,7 @@ class Scorer:
         TypeError, ValueError
             If the dtype or shape is wrong.
         """
-        return self._score(reference, distorted).quality
+        return self.outputs(reference, distorted).quality
 
     def scores(
         self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]
@@ -242,16 +243,8 @@ class Scorer:
         tuple
             Scores, float64 (n,), on no fixed scale; and each patch's weight in its image's score, float32 (n,).
         """
-        scores = self._score(reference, distorted)
+        scores = self.outputs(reference, distorted)
         return scores.score, scores.weight
-
-    def weighted_quality(
-        self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """`quality`, float64 (n,), and each patch's weight in its image's quality, float32 (n,)."""
-        self._check(reference, distorted)
-        scores = self.engine.scores(reference, distorted)
-        return scores.quality.astype(np.float64), scores.weight
 
     def probabilities(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of Red, Orange and Green, float32 (n, 3), of an ordinal head.
@@ -276,7 +269,7 @@ class Scorer:
         ValueError
             If there is no patch.
         """
-        scores = self._score(reference, distorted)
+        scores = self.outputs(reference, distorted)
         return pool(self.recipe.model, scores.quality, scores.weight)
 
     def image_scores(

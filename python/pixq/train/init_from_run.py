@@ -149,14 +149,14 @@ def finetuning_recipe(run: Path, name: str | None = None, overrides: Sequence[st
     """
     files = RunDirectory(run)
     source = files.recipe_of(files.read_info())
+    if source.model.scores_visibility:
+        # The network of `visibility` is that of `monotone`, whose scores are what training changes.
+        source = source.model_copy(update={"model": source.model.model_copy(update={"name": "monotone"})})
     if name is None:
         where, tables = read_tables(str(files.path / RUN), overrides, source.model_dump(mode="json"))
     else:
         where, tables = read_tables(name, overrides)
     known = source.model.model_dump(mode="json")
-    if source.model.scores_visibility:
-        # The network of `visibility` is that of `monotone`, and its scores are what training changes.
-        known["name"] = "monotone"
     asked = tables.get("model", {})
     if isinstance(asked, dict):
         tables["model"] = {**known, **asked}
