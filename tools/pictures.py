@@ -55,7 +55,7 @@ def save(drawn: Path, out: Path) -> None:
     """Save a drawn PNG under a name that ends in .jpg (photographs) or .png (curves)."""
     with Image.open(drawn) as picture:
         if out.suffix == ".jpg":
-            picture.convert("RGB").save(out, quality=80, optimize=True, progressive=True)
+            picture.convert("RGB").save(out, quality=72, optimize=True, progressive=True)
         else:
             picture.convert("RGB").quantize(32).save(out, optimize=True)
     print(f"{out}: {out.stat().st_size / 1000:.0f} kB")

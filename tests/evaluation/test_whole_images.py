@@ -185,7 +185,7 @@ def test_the_command_its_repetition_and_its_report(own: Path, levels: PatchSet, 
         (["--ppd", "60"], "--ppd only has an effect with the model visibility, or with --dataset and rivals"),
         (
             ["--dataset", ".", "--rivals", "flip", "--ambient", "10"],
-            "--ambient only has an effect with the model",
+            "--ambient only has an effect with the model visibility, or with --dataset and",
         ),
         (["--dataset", ".", "--rivals", "flip", "--ppd", "60", "--display", "27in-1440p"], "remove one of them"),
         (["--rivals", "butteraugly"], "unknown rival 'butteraugly'; did you mean butteraugli?"),

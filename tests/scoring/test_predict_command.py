@@ -42,19 +42,8 @@ def test_the_command(trained: Path, pair: tuple[Path, Path], tmp_path: Path, sco
     lines = done.out.splitlines()
     assert lines[0] == "run: tiny (core), no calibration"
     assert lines[1].startswith("seen 37.8 pixels per degree (24in-1080p at 60 cm)")
-    assert lines[2].split() == [
-        "JND",
-        "noticed",
-        "by",
-        "quality",
-        "worst",
-        "5%",
-        "Green",
-        "Orange",
-        "Red",
-        "unsure",
-        "identical",
-    ]
+    titles = ["quality", "worst", "5%", "Green", "Orange", "Red", "unsure", "identical"]
+    assert lines[2].split() == ["JND", "noticed", "by", *titles]
     shares = [f"{verdict.shares[name]:.1%}" for name in ("Green", "Orange", "Red")]
     seen = [f"{verdict.jnd:.2f}", f"{verdict.p_notice:.0%}"]
     assert lines[3].split() == [*seen, f"{verdict.quality:.3f}", f"{verdict.worst:.3f}", *shares, "-", "0.0%"]

@@ -78,7 +78,7 @@ def test_classes_are_not_repeated_in_the_page() -> None:
 def test_standard_json_whatever_is_in_it() -> None:
     reference, _ = serving.pair((40, 40))
     found = serving.Judge().map(reference, reference, stride=10, on_progress=ignore_progress)
-    found = replace(found, cuts=(-np.inf, np.inf), calibration="strict")
+    found = replace(found, cuts=(-np.inf, np.inf), calibration="strict", cut_scale="score")
     told = map_json(Scored(found), "a", "b")
     text = json.dumps(told, allow_nan=False)
     assert json.loads(text)["cuts"] == {"of": "score", "values": [None, None]}

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pixq.classes import classify
+from pixq.decisions.decision import CutScale
 from pixq.scoring.grid import Grid
-from pixq.scoring.quality_map import CutScale, QualityMap
+from pixq.scoring.quality_map import QualityMap
 from support.oracles import Array
 
 CUTS = (0.33, 0.66)

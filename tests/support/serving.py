@@ -57,7 +57,8 @@ class Judge:
         score = np.where(identical, np.inf, 4.0 * quality.astype(np.float64) - 2.0)
         pooled = float(quality.mean())
         unsure = near if self.sets else None
-        return QualityMap(grid, score, quality, classify(quality), identical, unsure, pooled, QUALITY_CUTS, None)
+        maps = (score, quality, classify(quality), identical, unsure)
+        return QualityMap(grid, *maps, pooled, QUALITY_CUTS, None, cut_scale="quality")
 
 
 class Waiting(Judge):

@@ -23,9 +23,8 @@ from pixq.io.optional import require
 from pixq.ladders.fit_green_cut import fit_green_cut
 from pixq.ladders.pjnd import SHARE
 from pixq.patches.target import open_target
-from pixq.runs.load import scores_visibility
 from pixq.scoring.grid import STRIDE
-from pixq.scoring.scorer import DEFAULT, Scorer, load
+from pixq.scoring.scorer import DEFAULT, load
 from pixq.viewing import ViewingConditions
 
 __all__ = ["calibrate"]
@@ -98,8 +97,7 @@ def calibrate(
     """
     if run.resolve() == DEFAULT.resolve():
         raise PixqError(f"{run}: is part of the installed pixq; copy the folder and calibrate the copy")
-    if viewing.named and not scores_visibility(run):
-        viewing.check_used((), "runs of the model visibility")
+    viewing.check_run(run)
     by_target = {
         "name": name, "split": split, "objective": objective, "cost": cost, "coverage": coverage,
         "resamples": resamples, "level": level, "seed": seed,
@@ -115,8 +113,7 @@ def calibrate(
         if target is not None:
             raise PixqError("--target and --ladders can't be combined; give one of them")
         _refuse(by_target, "--target")
-        scorer = load(run, device, viewing=viewing.conditions)
-        return _fit_ladders(scorer, ladders, force, share, stride, images)
+        return _fit_ladders(run, ladders, device, viewing.conditions, force, share, stride, images)
     if target is None:
         raise PixqError("there is no data to choose cuts on; give --target or --ladders")
     _refuse(by_ladders, "--ladders")
@@ -175,14 +172,15 @@ def _refuse(options: dict[str, Any], needed: str) -> None:
 
 
 def _fit_ladders(
-    scorer: Scorer,
+    run: Path,
     ladders: tuple[Path, ...],
+    device: str,
+    viewing: ViewingConditions,
     force: bool,
     share: float | None,
     stride: int | None,
     images: ImageOptions,
 ) -> int:
-    run = scorer.run
     if (run / PJND).exists() and not force:
         raise PixqError(f"{run / PJND}: already exists; add --force to replace it")
     left_out: list[str] = []
@@ -193,7 +191,7 @@ def _fit_ladders(
 
     with progress_bar() as on_progress:
         cuts = fit_green_cut(
-            scorer,
+            load(run, device, viewing=viewing),
             ladders,
             share=SHARE if share is None else share,
             stride=STRIDE if stride is None else stride,

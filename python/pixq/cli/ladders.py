@@ -11,7 +11,7 @@ from pixq.cli.messages import note
 from pixq.errors import PixqError
 from pixq.ladders.ladder import open_ladder
 from pixq.predict.outputs import check_outputs
-from pixq.scoring.scorer import load
+from pixq.scoring.scorer import DEFAULT, load
 
 if TYPE_CHECKING:
     from pixq.cli.options import ImageOptions, ViewingOptions
@@ -45,10 +45,8 @@ def load_ladder(
     check_outputs(outputs, _ENDINGS, [ladder.reference, *(level.path for level in ladder.levels)])
     for item in ladder.left_out:
         note(item)
-    scorer = load(run, device, calibration=calibration, viewing=viewing.conditions)
-    if not scorer.scores_visibility:
-        viewing.check_used((), "runs of the model visibility")
-    return scorer, ladder
+    viewing.check_run(DEFAULT if run is None else run)
+    return load(run, device, calibration=calibration, viewing=viewing.conditions), ladder
 
 
 def describe_rule(rule: PjndRule) -> str:

@@ -20,6 +20,7 @@ from pixq.io.images import Background, ReadOptions
 from pixq.patches.schema import MANIFEST
 from pixq.patches.store import PatchSet
 from pixq.ranges import whole
+from pixq.runs.load import scores_visibility
 from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
 from pixq.viewing import Task, ViewingConditions
 
@@ -210,6 +211,11 @@ class ViewingOptions:
             field = fields_of.get(option, "pixels_per_degree")
             if field not in fields:
                 raise PixqError(f"{option} only has an effect with {users}; remove it")
+
+    def check_run(self, run: Path) -> None:
+        """Raise a `PixqError` if an option was given for a run whose scores don't depend on it."""
+        if self.named and not scores_visibility(run):
+            self.check_used((), "runs of the model visibility")
 
 
 #: Nothing is said about how images are looked at.

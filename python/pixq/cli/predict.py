@@ -78,8 +78,9 @@ def predict(
     stride
         Pixels between neighbouring patches.
     calibration
-        Name of the calibration that sets Red, Orange and Green. Default: the run's only one; without any, patches are
-        Green if at most 10 % of people notice them, and Orange up to 75 %.
+        Name of the calibration that sets Red, Orange and Green. Default: the run's only one. Without any, patches of
+        the model visibility are Green if at most 10 % of people notice them, and Orange up to 75 %; those of others
+        follow from quality.
     safe_colors
         Use colours for colour-blind readers in pictures.
     device

@@ -19,7 +19,10 @@ from pixq.io.json_file import FileModel
 from pixq.statistics.estimates import CutPoint
 from pixq.visibility import VISIBILITY_CUTS
 
-__all__ = ["Cuts", "Decision"]
+__all__ = ["CutScale", "Cuts", "Decision"]
+
+#: What cuts apply to: a model's score, its quality, or visibility, that is minus the JND.
+CutScale = Literal["score", "quality", "visibility"]
 
 
 class Decision(NamedTuple):
@@ -31,8 +34,7 @@ class Decision(NamedTuple):
         Name of the calibration that the cuts come from, or `pjnd` for those of `pjnd.json`; `None` for the default cuts
         of quality or visibility.
     scale
-        What is cut: the model's `score`, or, where no target domain has set cuts, its `quality` or its `visibility`,
-        that is minus the JND.
+        What is cut: the model's `score`, or, where no target domain has set cuts, its `quality` or its `visibility`.
     cuts
         The values from which a patch is Orange, and Green.
     mapping
@@ -42,7 +44,7 @@ class Decision(NamedTuple):
     """
 
     name: str | None
-    scale: Literal["score", "quality", "visibility"]
+    scale: CutScale
     cuts: tuple[float, float]
     mapping: Mapping | None = None
     sets: Sets | None = None

@@ -16,14 +16,14 @@ from typing_extensions import TypedDict
 
 from pixq._version import __version__
 from pixq.classes import GREEN, NAMES
-from pixq.decisions.decision import Cuts
+from pixq.decisions.decision import Cuts, CutScale
 from pixq.errors import PixqError
 from pixq.io.atomic import save_text
 from pixq.io.images import Background, Colours, Intent, ReadOptions
 from pixq.io.json_file import Count, FileModel, HexDigest, Share, read_model
 from pixq.io.paths import text_of
 from pixq.scoring.grid import Grid
-from pixq.scoring.quality_map import CutScale, QualityMap
+from pixq.scoring.quality_map import QualityMap
 from pixq.viewing import ViewingConditions
 from pixq.visibility import Visibility
 

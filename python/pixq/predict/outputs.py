@@ -125,8 +125,10 @@ class Outputs:
         return {name: path for name, path, _ in self._requested()}
 
     def _requested(self) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
-        endings = {"map": (".png",), "heat": (".png",), "side": (".png",), "values": VALUES, "json": (".json",)}
-        endings["jnd"] = JND_ENDINGS
+        endings = {
+            "map": (".png",), "heat": (".png",), "side": (".png",), "values": VALUES, "json": (".json",),
+            "jnd": JND_ENDINGS,
+        }  # fmt: skip
         for name in (*endings, "csv"):
             path: Path | None = getattr(self, name)
             if path is not None:

@@ -150,10 +150,8 @@ def _patch_lines(row: Predicted) -> Iterator[Sequence[object]]:
         unsure,
     )
     for (y, x), seen, score, quality, number, same, doubt in zip(*values, strict=True):
-        yield (
-            *(*names, y, x, "" if same else score, quality, NAMES[number], bool_cell(same), doubt),
-            *(*seen, *viewing),
-        )
+        answer = ("" if same else score, quality, NAMES[number], bool_cell(same), doubt)
+        yield (*names, y, x, *answer, *seen, *viewing)
 
 
 def _viewing(quality_map: QualityMap) -> Sequence[object]:

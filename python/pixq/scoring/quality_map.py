@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pixq.classes import CLASSES, NAMES
+from pixq.decisions.decision import CutScale
 from pixq.scoring.grid import Grid
 from pixq.visibility import Visibility, notice_probability
 
-__all__ = ["WORST", "CutScale", "QualityMap", "Verdict"]
-
-#: What cuts apply to: a model's score, its quality, or visibility, that is minus the JND.
-CutScale = Literal["score", "quality", "visibility"]
+__all__ = ["WORST", "QualityMap", "Verdict"]
 
 #: The percentile of patches' quality that is reported as an image's worst.
 WORST = 5.0

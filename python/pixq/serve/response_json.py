@@ -265,9 +265,8 @@ def map_json(scored: Scored, reference: str, distorted: str, *, colour_managemen
         },
         "pixels": pixels.model_dump(exclude={"frame"}),
         "classes": class_table(),
-        # A calibration cuts scores, which have no fixed scale; without one, quality is cut.
         "cuts": {
-            "of": "quality" if quality_map.calibration is None else "score",
+            "of": quality_map.cut_scale,
             "values": [cut if np.isfinite(cut) else None for cut in quality_map.cuts],
         },
         "grid": {

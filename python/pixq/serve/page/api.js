@@ -66,7 +66,7 @@
  * @property {string | null} calibration
  * @property {Verdict} verdict
  * @property {PatchClass[]} classes
- * @property {{of: "quality" | "score", values: (number | null)[]}} cuts
+ * @property {{of: "quality" | "score" | "visibility", values: (number | null)[]}} cuts
  * @property {Pixels} pixels
  * @property {Grid} grid
  * @property {Patches} patches

@@ -47,7 +47,7 @@ function percent(share) {
  * @param {Prediction} prediction
  * @param {boolean} safe
  */
-export function showVerdict({ verdict, classes, calibration, grid }, safe) {
+export function showVerdict({ verdict, classes, calibration, cuts, grid }, safe) {
   element("headline").textContent = verdict.headline;
   const bar = element("bar");
   const list = element("shares");
@@ -75,8 +75,8 @@ export function showVerdict({ verdict, classes, calibration, grid }, safe) {
   ];
   if (verdict.unsure !== null) facts.push(["Unsure", percent(verdict.unsure), "patches whose class may be another; struck through on the map"]);
   const patches = (grid.rows * grid.columns).toLocaleString("en");
-  const cuts = calibration === null ? "no calibration, so quality decides" : `calibration ${calibration}`;
-  facts.push(["Patches", patches, `${grid.size} × ${grid.size} pixels, one every ${grid.stride}; ${cuts}`]);
+  const decides = calibration === null ? `no calibration, so ${cuts.of} decides` : `calibration ${calibration}`;
+  facts.push(["Patches", patches, `${grid.size} × ${grid.size} pixels, one every ${grid.stride}; ${decides}`]);
   for (const [name, value, note] of facts) {
     const box = document.createElement("div");
     box.append(make("dt", name), make("dd", value, "value"), make("dd", note, "note"));
