@@ -23,6 +23,7 @@ from pixq.evaluation.calibrate import CalibrateSettings, calibrate, out_of_bag
 from pixq.evaluation.labelled import model_scores, read_split
 from pixq.patches.store import PatchSet
 from pixq.runs.directory import RunDirectory
+from pixq.scoring.engine import EngineScores
 from pixq.statistics.bootstrap import resample_groups
 from support import built
 
@@ -235,15 +236,13 @@ def test_scores_against_the_labels_or_all_the_same_are_told(
     order = np.argsort(labels.image, kind="stable")
     falling = iter(np.array_split(-labels.quality[order], range(256, len(order), 256)))
 
-    def against(self: Scorer, reference: np.ndarray, distorted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return next(falling), np.ones(len(reference), np.float32)
+    def outputs(score: np.ndarray) -> EngineScores:
+        return EngineScores(score, *np.ones((2, len(score)), np.float32))
 
-    monkeypatch.setattr(Scorer, "scores", against)
+    monkeypatch.setattr(Scorer, "outputs", lambda self, reference, distorted: outputs(next(falling)))
     found = calibrate(run, quality, QUICK).warnings
     assert any("better patches get lower scores (SRCC -1.000)" in warning for warning in found)
-    monkeypatch.setattr(
-        Scorer, "scores", lambda self, reference, _: (np.full(len(reference), 0.5), np.ones(len(reference), np.float32))
-    )
+    monkeypatch.setattr(Scorer, "outputs", lambda self, reference, distorted: outputs(np.full(len(reference), 0.5)))
     found = calibrate(run, quality, QUICK).warnings
     assert any("every patch gets the same score" in warning for warning in found)
 

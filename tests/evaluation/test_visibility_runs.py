@@ -16,6 +16,7 @@ from pixq.decisions.pjnd_cuts import PJND
 from pixq.evaluation.calibrate import CalibrateSettings, calibrate
 from pixq.evaluation.evaluate import EvaluateSettings, evaluate
 from pixq.patches.store import PatchSet
+from pixq.runs.onnx_export import export_onnx
 from pixq.scoring.scorer import DEFAULT
 from pixq.train.init_from_run import finetuning_recipe
 from pixq.viewing import ViewingConditions
@@ -76,6 +77,11 @@ def test_both_answers_are_evaluated_and_a_calibration_holds_for_its_conditions(
     assert score is not None
     assert quality is not None
     assert score != quality
+
+
+def test_a_file_that_would_score_otherwise_is_not_exported(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(PixqError, match="an ONNX file would score otherwise; use the run itself"):
+        export_onnx(run, tmp_path / "model.onnx")
 
 
 def test_a_run_that_starts_from_it_trains_the_scores(run: Path) -> None:

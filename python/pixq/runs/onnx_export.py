@@ -88,13 +88,18 @@ def export_onnx(
     Raises
     ------
     PixqError
-        If the run or its patch set is missing, `out` exists, or the file's outputs differ from PyTorch's by more
-        than `TOLERANCE`.
+        If the run or its patch set is missing, its scores are visibility, which is measured and not a network's output,
+        `out` exists, or the file's outputs differ from PyTorch's by more than `TOLERANCE`.
     """
     out = Path(out)
     if out.exists():
         raise PixqError(f"{out}: already exists; choose another --out or delete it")
     model, recipe, info = load_model(run)
+    if recipe.model.scores_visibility:
+        raise PixqError(
+            f"{run}: the scores of {recipe.model.name} are measured by the core, and its network has only the quality, "
+            "so an ONNX file would score otherwise; use the run itself, which needs no PyTorch"
+        )
     require("onnxscript")
     onnx, runtime = require("onnx"), require("onnxruntime")
     if patches is None:
