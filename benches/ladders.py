@@ -1,9 +1,10 @@
 """Predicted PJNDs and JND-critical regions on ladders that people judged, beside simpler ways.
 
-    python benches/ladders.py
+    python benches/ladders.py [RUN]
 
-The sources are those of LocJND and KonJND-1k that the default model's Green cut was chosen on, so each is predicted by
-the cut that the others choose. Read from PIXQ_TEST_DATA, or `../shared/data`. Nothing is drawn at random.
+Without a run, the default model is measured. The sources are those of LocJND and KonJND-1k; each is predicted by the
+cut that the others choose, and, for a run of the model `visibility`, also by 1 JND. People saw the images alternate.
+Read from PIXQ_TEST_DATA, or `../shared/data`. Nothing is drawn at random.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from pixq.evaluation.baselines import BASELINES, oriented
 from pixq.io.images import load_pixels
 from pixq.ladders.critical import DEGREE, critical_map
 from pixq.ladders.ground_truth import GroundTruth, read_ground_truth
-from pixq.ladders.pjnd import SHARE, SourceRange, leave_one_out, score_quantile
+from pixq.ladders.ladder import image_value
+from pixq.ladders.pjnd import SHARE, Pjnd, SourceRange, leave_one_out, pjnd, score_quantile
+from pixq.ladders.predict import JND_CUT
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import QualityMap
+from pixq.viewing import ViewingConditions
 
 Image = NDArray[np.uint8]
 Values = NDArray[np.float64]
@@ -40,7 +44,7 @@ RIVALS = ("psnr", "mdsi", "vsi")
 #: Pixels from a clicked point within which a place is JND-critical.
 NEAR = 25.0
 
-OWN, PATCH_MSE = "default model", "worst 5 % MSE"
+OWN, FIXED, PATCH_MSE = "model", "model, 1 JND", "worst 5 % MSE"
 
 
 def sources() -> list[GroundTruth]:
@@ -57,8 +61,13 @@ def edges_of(truth: GroundTruth, scorer: pixq.Scorer) -> dict[str, list[float]]:
     patches = _core.tile(reference, coords=grid.corners).astype(np.float32)
 
     def measure(distorted: Image) -> dict[str, float]:
-        score = scorer.map(reference, distorted).score
-        found = {f"{OWN}, {share:g}": score_quantile(score, share) for share in SHARES}
+        quality_map = scorer.map(reference, distorted)
+        if scorer.scores_visibility:
+            found = dict.fromkeys((FIXED, OWN), image_value(quality_map))
+        else:
+            others = {f"{OWN}, {share:g}": share for share in SHARES if share != SHARE}
+            shares = {OWN: SHARE} | others
+            found = {name: score_quantile(quality_map.score, share) for name, share in shares.items()}
         difference = _core.tile(distorted, coords=grid.corners) - patches
         found[PATCH_MSE] = score_quantile(-np.square(difference).mean(axis=(1, 2, 3)), SHARE)
         images = {name: np.array([BASELINES[name].score(reference, distorted)]) for name in RIVALS}
@@ -75,17 +84,22 @@ def edges_of(truth: GroundTruth, scorer: pixq.Scorer) -> dict[str, list[float]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
+def distance(source: SourceRange, prediction: Pjnd) -> float:
+    """How far a prediction is from the middle of its range, in halves of the range; above the ladder as at its end."""
+    low, high = source.range
+    level = source.levels[-1] if prediction.level is None else prediction.level
+    return float(abs(level - (low + high) / 2) / ((high - low) / 2))
+
+
 def pjnds(truths: list[GroundTruth], scorer: pixq.Scorer) -> None:
     edges = {}
     for truth in truths:
         print(f"scoring {truth.ladder.name}", file=sys.stderr)
         edges[truth.ladder.name] = edges_of(truth, scorer)
-    # Other shares of the model are counted only.
-    ways = [f"{OWN}, {SHARE:g}", "psnr", PATCH_MSE, "mdsi", "vsi"]
-    titles = [OWN, "PSNR", PATCH_MSE, "MDSI", "VSI"]
-    found, inside = {}, {}
+    predictions: dict[str, dict[str, Pjnd]] = {}
+    sources_of: dict[str, list[SourceRange]] = {}
     for way in edges[truths[0].ladder.name]:
-        chosen = [
+        ranges = [
             SourceRange(
                 truth.ladder.name,
                 np.array([level.level for level in truth.ladder.levels]),
@@ -94,22 +108,36 @@ def pjnds(truths: list[GroundTruth], scorer: pixq.Scorer) -> None:
             )
             for truth in truths
         ]
-        found[way] = leave_one_out(chosen)
-        inside[way] = {each.name: each.contains(found[way][each.name]) for each in chosen}
-    print(f"PJND by the cut that the other {len(truths) - 1} sources choose; * is outside the range that people gave")
-    print(f"{'source':14}{'codec':>6}{'range':>9}" + "".join(f"{title:>15}" for title in titles))
+        sources_of[way] = ranges
+        by_others = {} if way == FIXED else leave_one_out(ranges)
+        predictions[way] = by_others or {row.name: pjnd(row.levels, row.quantiles, JND_CUT) for row in ranges}
+    inside = {
+        way: {row.name: row.contains(predictions[way][row.name]) for row in ranges}
+        for way, ranges in sources_of.items()
+    }
+    # Other shares of a model that scores patches are counted only.
+    titles = {FIXED: "1 JND", OWN: OWN, "psnr": "PSNR", PATCH_MSE: PATCH_MSE, "mdsi": "MDSI", "vsi": "VSI"}
+    ways = [way for way in titles if way in predictions]
+    fixed = " (1 JND: as it is)" if FIXED in ways else ""
+    print(f"PJND by the cut that the other {len(truths) - 1} sources choose{fixed}; * is outside people's range")
+    print(f"{'source':14}{'codec':>6}{'range':>9}" + "".join(f"{titles[way]:>15}" for way in ways))
     for truth in truths:
         name = truth.ladder.name
         low, high = truth.range or (0.0, 0.0)
         cells = []
         for way in ways:
-            level = found[way][name].level
+            level = predictions[way][name].level
             cells.append(f"{'none' if level is None else f'{level:g}'}{' ' if inside[way][name] else '*'}")
         print(f"{name:14}{truth.codec:>6}{f'{low:g}-{high:g}':>9}" + "".join(f"{cell:>15}" for cell in cells))
     counts = [f"{sum(inside[way].values())} of {len(truths)} " for way in ways]
     print(f"{'in range':29}" + "".join(f"{count:>15}" for count in counts))
-    others = [f"{share:g}: {sum(inside[f'{OWN}, {share:g}'].values())}" for share in SHARES if share != SHARE]
-    print(f"in range of {len(truths)}, default model by other shares of patches: {', '.join(others)}")
+    far = [np.mean([distance(row, predictions[way][row.name]) for row in sources_of[way]]) for way in ways]
+    print(f"{'distance, halves of the range':29}" + "".join(f"{value:>14.2f} " for value in far))
+    shares = [
+        f"{way.removeprefix(f'{OWN}, ')}: {sum(inside[way].values())}" for way in predictions if way not in titles
+    ]
+    if shares:
+        print(f"in range of {len(truths)}, the model by other shares of patches: {', '.join(shares)}")
 
 
 # JND-critical regions.
@@ -180,18 +208,20 @@ def regions(truths: list[GroundTruth], scorer: pixq.Scorer) -> None:
     print(f"{'mean':27}" + "".join(f"{mean:>15.3f}" for mean in means))
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     missing = [name for name in FOLDERS if not (DATA / name).is_dir()]
     if missing:
         print(f"no {DATA / missing[0]}; set PIXQ_TEST_DATA to the folder of real data")
         return
-    scorer = pixq.load()
+    scorer = pixq.load(arguments[0] if arguments else None, viewing=ViewingConditions.of(task="flicker"))
     truths = sources()
-    print(f"pixq {pixq.__version__}, default model {scorer.blake3[:16]}, {len(truths)} sources")
+    name = scorer.recipe.model.name
+    print(f"pixq {pixq.__version__}, {scorer.run.name} ({name}) {scorer.blake3[:16]}, {len(truths)} sources")
+    print(f"seen {scorer.viewing}")
     pjnds(truths, scorer)
     print()
     regions(truths, scorer)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

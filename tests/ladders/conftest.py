@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
-from pixq.decisions.pjnd_cuts import PJND
+from pixq.decisions.pjnd_cuts import write_cuts
 from pixq.runs.recipe import read_recipe
-from pixq.scoring.scorer import DEFAULT, Scorer, load
+from pixq.scoring.scorer import Scorer, load
 from pixq.train.loop import train
 from pixq.train.partition import by_split
 from support import built
 from support.ladders import (
+    FLICKER,
     SOURCES,
     Shell,
+    run_of,
+    some_cuts,
     write_ladder,
 )
 
@@ -42,15 +45,40 @@ def truths(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def scorer() -> Scorer:
-    return load()
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that scores patches, with a Green cut that people's PJNDs chose."""
+    run = run_of("monotone", tmp_path_factory.mktemp("scores") / "run")
+    cuts = {"green": 0.566, "low": 0.546, "high": 0.587, "share": 0.05, "stride": 10, "orange": 0.33}
+    write_cuts(run, some_cuts(load(run).blake3).model_copy(update=cuts))
+    return run
+
+
+@pytest.fixture(scope="session")
+def scorer(run: Path) -> Scorer:
+    return load(run, viewing=FLICKER)
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """The default model without any cuts."""
-    shutil.copytree(DEFAULT, tmp_path / "bare", ignore=shutil.ignore_patterns(PJND))
-    return tmp_path / "bare"
+    """The same run without any cuts."""
+    return run_of("monotone", tmp_path / "bare")
+
+
+@pytest.fixture(scope="session")
+def visible_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `visibility` without cuts, which no test changes."""
+    return run_of("visibility", tmp_path_factory.mktemp("visible") / "run")
+
+
+@pytest.fixture(scope="session")
+def visible(visible_run: Path) -> Scorer:
+    return load(visible_run, viewing=FLICKER)
+
+
+@pytest.fixture
+def own(visible_run: Path, tmp_path: Path) -> Path:
+    """A copy of it to which a test may add cuts."""
+    return Path(shutil.copytree(visible_run, tmp_path / "own"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,8 @@ from pixq.ladders.fit_green_cut import fit_green_cut
 from pixq.ladders.ladder import level_maps, open_ladder
 from pixq.ladders.pictures import describe_pjnd, draw_regions
 from pixq.ladders.pjnd import pjnd, score_quantile
-from pixq.scoring.scorer import DEFAULT, Scorer, load
+from pixq.predict.tables import VIEWING_COLUMNS
+from pixq.scoring.scorer import Scorer, load
 from support import report_files, trees
 from support.ladders import (
     LEVELS,
@@ -30,10 +31,10 @@ from support.ladders import (
 )
 
 
-def test_the_verb_pjnd(shell: Shell, reference: Path, scorer: Scorer) -> None:
+def test_the_verb_pjnd(shell: Shell, run: Path, reference: Path, scorer: Scorer) -> None:
     folder = reference.parent
     table, picture = folder / "out" / "levels.csv", folder / "out" / "curve.png"
-    said = shell("pjnd", reference, folder, "--csv", table, "--picture", picture)
+    said = shell("pjnd", run, reference, folder, "--csv", table, "--picture", picture)
     found = [(level, map_) for level, map_ in level_maps(scorer, open_ladder(reference, [folder]))]
     edges = [score_quantile(map_.score, 0.05) for _, map_ in found]
     assert scorer.pjnd_cuts is not None
@@ -45,7 +46,12 @@ def test_the_verb_pjnd(shell: Shell, reference: Path, scorer: Scorer) -> None:
         f"6 levels, 1 to 6; noticed: 5.0% of patches below {cut.value:.3f}, calibration pjnd",
     ]
     rows = rows_of(table)
-    assert list(rows[0]) == [*("reference", "distorted", "level", "edge", "quality", "worst", "share_green", "noticed")]
+    assert list(rows[0]) == [
+        *("reference", "distorted", "level", "jnd", "p_notice", "edge", "quality", "worst", "share_green", "noticed"),
+        *VIEWING_COLUMNS,
+    ]
+    # Not for a run whose levels are noticed by something else.
+    assert {row[name] for row in rows for name in ("jnd", "p_notice", *VIEWING_COLUMNS)} == {""}
     assert [row["level"] for row in rows] == [str(level) for level in LEVELS]
     assert [row["edge"] for row in rows] == ["", *map(str, edges[1:])]
     assert [row["noticed"] for row in rows] == ["true" if each < cut.value else "false" for each in edges]
@@ -57,22 +63,22 @@ def test_the_verb_pjnd(shell: Shell, reference: Path, scorer: Scorer) -> None:
     assert load_pixels(picture).shape == (440, 960, 3)
     # Levels may be named one by one, of another rule, share and stride.
     some = [folder / f"photo_{level}.png" for level in (2, 6)]
-    told = shell("pjnd", reference, *some, "--share", "0.5", "--stride", "20")
+    told = shell("pjnd", run, reference, *some, "--share", "0.5", "--stride", "20")
     assert "2 levels, 2 to 6; noticed: 50.0% of patches" in told
     assert shell.warnings.splitlines() == [
         "pixq: warning: the Green cut was chosen with --share 0.05, not 0.5",
         "pixq: warning: the Green cut was chosen with --stride 10, not 20",
     ]
     assert told.startswith("photo: PJND 6 (above 2, up to 6)")
-    assert "PJND above the highest level" in shell("pjnd", reference, some[0]) or "no level" in shell(
+    assert "PJND above the highest level" in shell("pjnd", run, reference, some[0]) or "no level" in shell(
         "pjnd", reference, some[0]
     )
 
 
-def test_the_verb_pjnd_warns_of_a_ladder_that_is_upside_down(shell: Shell, reference: Path) -> None:
-    shell("pjnd", reference, reference.parent, "--level", "101-n")
+def test_the_verb_pjnd_warns_of_a_ladder_that_is_upside_down(shell: Shell, run: Path, reference: Path) -> None:
+    shell("pjnd", run, reference, reference.parent, "--level", "101-n")
     assert "the highest level looks better than the lowest; if n is a quality, give --level 101-n" in shell.warnings
-    shell("pjnd", reference, reference.parent)
+    shell("pjnd", run, reference, reference.parent)
     assert shell.warnings == ""
 
 
@@ -99,23 +105,25 @@ def test_without_a_cut_edges_are_of_what_makes_classes(shell: Shell, reference: 
 
 
 def test_ladders_go_by_peoples_pjnds_unless_a_calibration_is_named(
-    shell: Shell, reference: Path, tmp_path: Path
+    shell: Shell, run: Path, reference: Path, tmp_path: Path
 ) -> None:
-    run = shutil.copytree(DEFAULT, tmp_path / "both")
+    both = shutil.copytree(run, tmp_path / "both")
     for name in ("default", "other"):
-        report_files.calibrate(run, name=name)
-        by_people = shell("pjnd", run, reference, reference.parent)
-        assert by_people == shell("pjnd", reference, reference.parent)
+        report_files.calibrate(both, name=name)
+        by_people = shell("pjnd", both, reference, reference.parent)
+        assert by_people == shell("pjnd", run, reference, reference.parent)
         assert by_people.endswith(", calibration pjnd\n")
-        assert shell("critical", run, reference, reference.parent) == shell("critical", reference, reference.parent)
+        assert shell("critical", both, reference, reference.parent) == shell(
+            "critical", run, reference, reference.parent
+        )
     table = tmp_path / "out.csv"
-    said = shell("pjnd", run, reference, reference.parent, "--calibration", "other", "--csv", table)
+    said = shell("pjnd", both, reference, reference.parent, "--calibration", "other", "--csv", table)
     assert "of patches below 0.703, calibration other" in said
-    scorer = load(run, calibration="other")
+    scorer = load(both, calibration="other")
     answer = pjnd(list(LEVELS), [float(row["edge"] or "inf") for row in rows_of(table)], GreenCut(0.703, 0.66, 0.741))
     assert said.startswith(f"photo: {describe_pjnd(answer)}\n")
     assert answer.level is not None
-    said = shell("critical", run, reference, reference.parent, "--calibration", "other")
+    said = shell("critical", both, reference, reference.parent, "--calibration", "other")
     assert said.startswith(f"photo: level {answer.level:g}, ")
     assert said.splitlines()[0].endswith("(y, x), calibration other")
     found = scorer.map(load_pixels(reference), load_pixels(reference.with_name(f"photo_{answer.level:g}.png")))
@@ -133,27 +141,29 @@ def test_a_level_whose_edge_is_the_cut_is_not_noticed(shell: Shell, reference: P
     assert [row["noticed"] for row in rows_of(table)] == ["false"] * 4 + ["true"] * 2
 
 
-def test_mistakes_of_pjnd(shell: Shell, reference: Path, tmp_path: Path) -> None:
+def test_mistakes_of_pjnd(shell: Shell, run: Path, reference: Path, tmp_path: Path) -> None:
     folder = reference.parent
     shell.mistake("too few paths; give REFERENCE LEVELS..., or RUN REFERENCE LEVELS...", "pjnd")
     shell.mistake("too few paths", "pjnd", reference)
-    shell.mistake("too few paths", "pjnd", DEFAULT, reference)
-    shell.mistake("photo_9.png: no such file or folder", "pjnd", reference, folder / "photo_9.png")
-    shell.mistake("--level is 'x'", "pjnd", reference, folder, "--level", "x")
-    shell.mistake("give a name that ends in .png", "pjnd", reference, folder, "--picture", "a.jpg")
-    shell.mistake("--share is 2; give a number above 0 and up to 1", "pjnd", reference, folder, "--share", "2")
-    shell.mistake("--share is 0; give a number above 0 and up to 1", "pjnd", reference, folder, "--share", "0")
-    shell.mistake("--stride is 0; give a whole number from 1 to 4096", "pjnd", reference, folder, "--stride", "0")
-    shell.mistake("--stride is 21; give a whole number from 1 to 20", "pjnd", reference, folder, "--stride", "21")
-    shell.mistake("unknown calibration 'other'", "pjnd", reference, folder, "--calibration", "other")
+    shell.mistake("too few paths", "pjnd", run, reference)
+    shell.mistake("photo_9.png: no such file or folder", "pjnd", run, reference, folder / "photo_9.png")
+    shell.mistake("--level is 'x'", "pjnd", run, reference, folder, "--level", "x")
+    shell.mistake("give a name that ends in .png", "pjnd", run, reference, folder, "--picture", "a.jpg")
+    shell.mistake("--share is 2; give a number above 0 and up to 1", "pjnd", run, reference, folder, "--share", "2")
+    shell.mistake("--share is 0; give a number above 0 and up to 1", "pjnd", run, reference, folder, "--share", "0")
+    shell.mistake("--stride is 0; give a whole number from 1 to 4096", "pjnd", run, reference, folder, "--stride", "0")
+    shell.mistake("--stride is 21; give a whole number from 1 to 20", "pjnd", run, reference, folder, "--stride", "21")
+    shell.mistake("unknown calibration 'other'", "pjnd", run, reference, folder, "--calibration", "other")
     trees.save(folder / "plain.png", trees.photo(0, SIZE))
-    shell.mistake("plain.png: has no number in its name", "pjnd", reference, folder)
+    shell.mistake("plain.png: has no number in its name", "pjnd", run, reference, folder)
     (folder / "plain.png").unlink()
     trees.save(folder / "photo_8.png", trees.photo(0, (50, 50)))
-    shell.mistake("give images of the same size", "pjnd", reference, folder)
+    shell.mistake("give images of the same size", "pjnd", run, reference, folder)
 
 
-def test_outputs_are_refused_before_anything_is_scored(shell: Shell, reference: Path, tmp_path: Path) -> None:
+def test_outputs_are_refused_before_anything_is_scored(
+    shell: Shell, run: Path, reference: Path, tmp_path: Path
+) -> None:
     folder = reference.parent
     # Nothing of this can be scored: whatever is said was said before.
     (folder / "photo_1.png").write_bytes(b"\x89PNG")
@@ -162,7 +172,7 @@ def test_outputs_are_refused_before_anything_is_scored(shell: Shell, reference: 
     (tmp_path / "folder.csv").mkdir()
     before = {path: path.read_bytes() for path in folder.glob("*.png")}
     for verb, option in (("pjnd", "--picture"), ("critical", "--map")):
-        given = (verb, reference, folder / "photo_1.png", folder / "photo_6.png")
+        given = (verb, run, reference, folder / "photo_1.png", folder / "photo_6.png")
         for path in (reference, folder / "photo_6.png", linked):
             shell.mistake(f"{option} {path}: is one of the images; choose another name", *given, option, path)
         shell.mistake("folder.csv: is a folder", *given, "--csv", tmp_path / "folder.csv")
@@ -173,7 +183,7 @@ def test_outputs_are_refused_before_anything_is_scored(shell: Shell, reference: 
     assert {path: path.read_bytes() for path in folder.glob("*.png")} == before
 
 
-def test_places_are_asked_for_before_anything_is_scored(shell: Shell, reference: Path) -> None:
+def test_places_are_asked_for_before_anything_is_scored(shell: Shell, run: Path, reference: Path) -> None:
     (reference.parent / "photo_1.png").write_bytes(b"\x89PNG")
     for option, value, message in (
         ("--points", "0", "--points is 0; give a whole number from 1 to 100000"),
@@ -182,21 +192,24 @@ def test_places_are_asked_for_before_anything_is_scored(shell: Shell, reference:
         ("--at", "7", "--at 7: the ladder has no such level"),
         ("--stride", "21", "--stride is 21; give a whole number from 1 to 20"),
     ):
-        shell.mistake(message, "critical", reference, reference.parent, option, value)
+        shell.mistake(message, "critical", run, reference, reference.parent, option, value)
 
 
-def test_the_verb_critical(shell: Shell, reference: Path, scorer: Scorer) -> None:
+def test_the_verb_critical(shell: Shell, run: Path, reference: Path, scorer: Scorer) -> None:
     folder = reference.parent
     table, picture, values = (folder / "out" / name for name in ("places.csv", "places.png", "map.npy"))
     written = ("--csv", table, "--map", picture, "--values", values)
-    said = shell("critical", reference, folder, "--at", "5", "--points", "2", "--degree", "12", *written)
+    said = shell("critical", run, reference, folder, "--at", "5", "--points", "2", "--degree", "12", *written)
     found = scorer.map(load_pixels(reference), load_pixels(folder / "photo_5.png"))
     places = critical_points(found, points=2, degree=12)
     assert len(places) == 2
     assert said.splitlines()[0] == "photo: level 5, 2 places (y, x), calibration pjnd"
     assert len(said.splitlines()) == 3
     rows = rows_of(table)
-    assert list(rows[0]) == ["reference", "distorted", "level", "rank", "y", "x", "score", "class"]
+    assert list(rows[0]) == [
+        *("reference", "distorted", "level", "rank", "y", "x", "jnd", "p_notice", "score", "class"),
+        *VIEWING_COLUMNS,
+    ]
     for rank, (row, place) in enumerate(zip(rows, places, strict=True), start=1):
         assert (row["reference"], row["distorted"]) == (str(reference), str(folder / "photo_5.png"))
         assert (row["level"], row["rank"], row["class"]) == ("5", str(rank), NAMES[place.class_])
@@ -207,32 +220,50 @@ def test_the_verb_critical(shell: Shell, reference: Path, scorer: Scorer) -> Non
     image = load_pixels(folder / "photo_5.png")
     np.testing.assert_array_equal(load_pixels(picture), draw_regions(found, image, places, degree=12))
     shell(
-        "critical", reference, folder, "--at", "5", "--points", "2", "--degree", "12", "--map", picture, "--safe-colors"
+        "critical",
+        run,
+        reference,
+        folder,
+        "--at",
+        "5",
+        "--points",
+        "2",
+        "--degree",
+        "12",
+        "--map",
+        picture,
+        "--safe-colors",
     )
     np.testing.assert_array_equal(load_pixels(picture), draw_regions(found, image, places, degree=12, safe=True))
 
 
-def test_the_verb_critical_looks_at_the_pjnd_or_the_only_level(shell: Shell, reference: Path, scorer: Scorer) -> None:
+def test_the_verb_critical_looks_at_the_pjnd_or_the_only_level(
+    shell: Shell, run: Path, reference: Path, scorer: Scorer
+) -> None:
     folder = reference.parent
-    answer = shell("pjnd", reference, folder).split()[2]
-    assert shell("critical", reference, folder).startswith(f"photo: level {answer}, ")
-    assert shell("critical", reference, folder / "photo_6.png").startswith("photo: level 6, ")
-    assert shell("critical", DEFAULT, reference, folder, "--at", "6").startswith("photo: level 6, ")
+    answer = shell("pjnd", run, reference, folder).split()[2]
+    assert shell("critical", run, reference, folder).startswith(f"photo: level {answer}, ")
+    assert shell("critical", run, reference, folder / "photo_6.png").startswith("photo: level 6, ")
+    assert shell("critical", run, reference, folder, "--at", "6").startswith("photo: level 6, ")
     # Nothing differs in the first, and nobody sees the second.
-    assert shell("critical", reference, folder / "photo_1.png") == "photo: level 1, 0 places (y, x), calibration pjnd\n"
+    assert (
+        shell("critical", run, reference, folder / "photo_1.png")
+        == "photo: level 1, 0 places (y, x), calibration pjnd\n"
+    )
     faint = [folder / f"photo_{level}.png" for level in (1, 2)]
     cut = scorer.pjnd_cuts
     assert cut is not None
     assert score_quantile(scorer.map(load_pixels(reference), load_pixels(faint[1])).score) >= cut.green
-    said = shell("critical", reference, *faint)
+    said = shell("critical", run, reference, *faint)
     assert said == "photo: no level up to 2 is noticed; choose one with --at to see it\n"
 
 
-def test_mistakes_of_critical(shell: Shell, reference: Path) -> None:
+def test_mistakes_of_critical(shell: Shell, run: Path, reference: Path) -> None:
     folder = reference.parent
     shell.mistake(
         "--at 7: the ladder has no such level; choose one of 1, 2, 3, 4, 5, 6",
         "critical",
+        run,
         reference,
         folder,
         "--at",
@@ -241,6 +272,7 @@ def test_mistakes_of_critical(shell: Shell, reference: Path) -> None:
     shell.mistake(
         "--points is 0; give a whole number from 1",
         "critical",
+        run,
         reference,
         folder,
         "--at",
@@ -249,14 +281,26 @@ def test_mistakes_of_critical(shell: Shell, reference: Path) -> None:
         "0",
     )
     shell.mistake(
-        "--degree is -1; give a number from 0 to 10000", "critical", reference, folder, "--at", "5", "--degree", "-1"
+        "--degree is -1; give a number from 0 to 10000",
+        "critical",
+        run,
+        reference,
+        folder,
+        "--at",
+        "5",
+        "--degree",
+        "-1",
     )
-    shell.mistake("--map a.jpg: give a name that ends in .png", "critical", reference, folder, "--map", "a.jpg")
-    shell.mistake("--values a.tif: give a name that ends in .npy", "critical", reference, folder, "--values", "a.tif")
+    shell.mistake("--map a.jpg: give a name that ends in .png", "critical", run, reference, folder, "--map", "a.jpg")
+    shell.mistake(
+        "--values a.tif: give a name that ends in .npy", "critical", run, reference, folder, "--values", "a.tif"
+    )
     shell.mistake("too few paths", "critical", reference)
     for level in range(7, 20):
         shutil.copy(folder / "photo_6.png", folder / f"photo_{level}.png")
-    shell.mistake("choose one of 1, 2, 3, 4, 5, 6, ..., 15, 16, 17, 18, 19", "critical", reference, folder, "--at", "0")
+    shell.mistake(
+        "choose one of 1, 2, 3, 4, 5, 6, ..., 15, 16, 17, 18, 19", "critical", run, reference, folder, "--at", "0"
+    )
 
 
 def test_the_verb_calibrate_by_ladders(shell: Shell, bare: Path, truths: Path, tmp_path: Path) -> None:

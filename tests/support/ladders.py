@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,14 @@ import pytest
 from numpy.typing import NDArray
 
 from pixq.cli import main
-from pixq.decisions.pjnd_cuts import PjndCuts
+from pixq.decisions.pjnd_cuts import PJND, PjndCuts
 from pixq.ladders.fit_green_cut import make_pjnd_cuts
 from pixq.ladders.ladder import Ladder
 from pixq.ladders.pjnd import SourceRange
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import QualityMap
+from pixq.scoring.scorer import DEFAULT, Scorer
+from pixq.viewing import ViewingConditions
 from support import trees
 from support.quality_maps import make_map
 
@@ -24,7 +28,17 @@ Image = NDArray[np.uint8]
 SIZE = (100, 140)
 #: Levels of the ladders here, and the noise of each: from what nobody sees to what anybody does.
 LEVELS = {1: 0, 2: 4, 3: 8, 4: 14, 5: 25, 6: 45}
+FLICKER = ViewingConditions.of(task="flicker")
 SOURCES = ("first", "second", "third")
+
+
+def run_of(model: str, run: Path) -> Path:
+    """The nets that come with pixq as a run of `monotone` or `visibility`, without cuts."""
+    shutil.copytree(DEFAULT, run, ignore=shutil.ignore_patterns(PJND))
+    info = json.loads((run / "run.json").read_text("utf-8"))
+    info["recipe"]["model"]["name"] = model
+    (run / "run.json").write_text(json.dumps(info), "utf-8")
+    return run
 
 
 def noisy(reference: Image, level: int, seed: int = 0) -> Image:
@@ -67,6 +81,20 @@ def some_cuts(blake3: str = "ab" * 32) -> PjndCuts:
     ]
     chosen.append(SourceRange("d", levels, np.full(4, math.inf), (2, 3)))
     return make_pjnd_cuts(chosen, blake3=blake3, share=0.1, stride=5)
+
+
+def fitted_jnd(scorer: Scorer, jnd: float, viewing: ViewingConditions = FLICKER) -> PjndCuts:
+    """A JND that was fitted to PJNDs, with an interval of 20 %."""
+    changes = {
+        "share": None,
+        "orange": None,
+        "stride": 10,
+        "viewing": viewing,
+        "green": -jnd,
+        "low": -1.2 * jnd,
+        "high": -0.8 * jnd,
+    }
+    return some_cuts(scorer.blake3).model_copy(update=changes)
 
 
 class Shell:

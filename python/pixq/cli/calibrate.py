@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pixq import ranges
+from pixq.cli.ladders import alternating
 from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.number_options import number_in
 from pixq.cli.options import AS_SHOWN, AT_A_DESK, ImageOptions, ViewingOptions, explain_target
@@ -21,7 +22,6 @@ from pixq.evaluation.calibrate import CalibrateSettings
 from pixq.evaluation.calibrate import calibrate as choose_cuts
 from pixq.io.optional import require
 from pixq.ladders.fit_green_cut import fit_green_cut
-from pixq.ladders.pjnd import SHARE
 from pixq.patches.target import open_target
 from pixq.scoring.grid import STRIDE
 from pixq.scoring.scorer import DEFAULT, load
@@ -56,10 +56,11 @@ def calibrate(
     The cuts are the exact optimum on the target's calibration split; the test split is never used. They are saved by
     name in the run's calibration.json.
 
-    With --ladders instead of --target, the Green cut is fitted to ladders of increasing distortion for which people
-    gave PJNDs. pixq pjnd, pixq critical and pixq predict use it; it is saved in the run's pjnd.json. The options from
-    --name to --seed only apply to --target. What can't be read is listed on stderr and left out; the exit code is then
-    1.
+    With --ladders instead of --target, the cut is fitted to ladders of increasing distortion for which people gave
+    PJNDs, and saved in the run's pjnd.json. For a run of the model visibility, it is the JND from which people notice
+    an image when it alternates with its reference; pixq pjnd and pixq critical use it, and the classes of patches stay
+    as they are. For other models it is the Green cut, which pixq predict uses, too. The options from --name to --seed
+    only apply to --target. What can't be read is listed on stderr and left out; the exit code is then 1.
 
     Parameters
     ----------
@@ -88,6 +89,7 @@ def calibrate(
         Random seed of the bootstrap and of the halves for --coverage. Default: 0.
     share
         For --ladders: a level is noticed if at least this share of patches, 0 to 1, is not Green. Default: 0.05.
+        Refused for runs of the model visibility, where the JND of the whole image decides.
     stride
         For --ladders: pixels between neighbouring patches. Default: 10.
     device
@@ -113,7 +115,7 @@ def calibrate(
         if target is not None:
             raise PixqError("--target and --ladders can't be combined; give one of them")
         _refuse(by_target, "--target")
-        return _fit_ladders(run, ladders, device, viewing.conditions, force, share, stride, images)
+        return _fit_ladders(run, ladders, device, alternating(viewing), force, share, stride, images)
     if target is None:
         raise PixqError("there is no data to choose cuts on; give --target or --ladders")
     _refuse(by_ladders, "--ladders")
@@ -193,7 +195,7 @@ def _fit_ladders(
         cuts = fit_green_cut(
             load(run, device, viewing=viewing),
             ladders,
-            share=SHARE if share is None else share,
+            share=share,
             stride=STRIDE if stride is None else stride,
             reading=images.reading,
             on_progress=on_progress,
@@ -201,8 +203,11 @@ def _fit_ladders(
             warn=warn,
         )
     path = write_cuts(run, cuts)
-    print_lines(f"Orange  from {_number(cuts.orange)}")
-    print_lines(f"Green   from {_number(cuts.green)}  {_between(cuts.low, cuts.high)}")
+    if cuts.share is None:
+        print_lines(f"noticed from {-cuts.green:.4f} JND on  {_between(-cuts.high, -cuts.low)}", f"seen {viewing}")
+    else:
+        print_lines(f"Orange  from {_number(cuts.orange)}")
+        print_lines(f"Green   from {_number(cuts.green)}  {_between(cuts.low, cuts.high)}")
     for name, source in cuts.sources.items():
         low, high = source.range
         predicted = "no level" if source.predicted is None else f"PJND {source.predicted:g}"

@@ -21,13 +21,20 @@ from pixq.io.images import load_pixels
 from pixq.ladders.critical import critical_map
 from pixq.ladders.pictures import draw_regions
 from pixq.ladders.predict import predict_regions
+from pixq.predict.tables import VIEWING_COLUMNS, viewing_cells
 from pixq.ranges import NumberRange
+from pixq.visibility import notice_probability
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["critical"]
+
+_COLUMNS = (
+    *("reference", "distorted", "level", "rank", "y", "x", "jnd", "p_notice", "score", "class"),
+    *VIEWING_COLUMNS,
+)
 
 
 def critical(
@@ -43,13 +50,15 @@ def critical(
     values: Path | None = None,
     safe_colors: Annotated[bool, Parameter(negative="")] = False,
     device: str = "cpu",
+    threads: Annotated[int | None, number_in(ranges.THREADS)] = None,
     viewing: ViewingOptions = AT_A_DESK,
     images: ImageOptions = AS_SHOWN,
 ) -> int:
     """Say where in an image a person would see a ladder's distortion first: its JND-critical regions.
 
-    Looks at the predicted PJND, or at the level that you give. The map is smoothed as the eye does, by a Gaussian one
-    degree wide; the first place is where it is lowest and not Green.
+    Looks at the predicted PJND, or at the level that you give. The map, of minus the JND of each patch for runs of the
+    model visibility, is smoothed as the eye does, by a Gaussian one degree wide; the first place is where it is lowest
+    and not Green.
 
     Parameters
     ----------
@@ -66,9 +75,10 @@ def critical(
     stride
         Pixels between neighbouring patches.
     calibration
-        Name of the calibration whose cuts to use. Default: those of calibrate --ladders, or the only ones.
+        Name of the calibration whose cuts to use. Default: the cut of calibrate --ladders, or else 1 JND; for runs of
+        other models, the only calibration.
     csv
-        One row per place: y, x, score, class (CSV).
+        One row per place: y, x, JND, share of people who notice, score, class (CSV).
     map
         Picture of the classes with the places (PNG).
     values
@@ -77,9 +87,11 @@ def critical(
         Use colours for colour-blind readers.
     device
         cpu, cuda, cuda:1, or auto.
+    threads
+        Number of threads. Default: all cores.
     """
     outputs = {"csv": csv, "map": map, "values": values}
-    scorer, ladder = load_ladder(paths, level, device, calibration, outputs, images, viewing)
+    scorer, ladder = load_ladder(paths, level, device, calibration, outputs, images, viewing, threads)
     with progress_bar() as on_progress:
         found = predict_regions(
             scorer, ladder, at=at, points=points, degree=degree, stride=stride, on_progress=on_progress, warn=warn
@@ -91,12 +103,15 @@ def critical(
         )
         return 1 if ladder.left_out else 0
     if csv is not None:
-        with csv_writer(csv, ("reference", "distorted", "level", "rank", "y", "x", "score", "class")) as add:
+        with csv_writer(csv, _COLUMNS) as add:
             names = name_cell(ladder.reference), name_cell(seen.path), f"{seen.level:g}"
-            add(
-                (*names, rank, point.y, point.x, point.score, CLASSES[point.class_].name)
-                for rank, point in enumerate(places, start=1)
-            )
+            viewing_of_map = viewing_cells(quality_map) if scorer.scores_visibility else [""] * len(VIEWING_COLUMNS)
+            for rank, point in enumerate(places, start=1):
+                noticed = ("", "")
+                if scorer.scores_visibility and point.jnd is not None:
+                    noticed = (str(point.jnd), str(float(notice_probability(point.jnd))))
+                name = CLASSES[point.class_].name
+                add([(*names, rank, point.y, point.x, *noticed, point.score, name, *viewing_of_map)])
     if map is not None:
         image = load_pixels(seen.path, ladder.reading)
         save_bytes(map, encode(draw_regions(quality_map, image, places, degree=degree, safe=safe_colors)))
@@ -104,8 +119,13 @@ def critical(
         save_bytes(values, _npy(critical_map(quality_map, degree=degree)))
     count = f"{len(places)} {'place' if len(places) == 1 else 'places'}"
     print_lines(f"{ladder.name}: level {seen.level:g}, {count} (y, x), {describe_rule(found.rule)}")
+    if scorer.scores_visibility:
+        print_lines(f"seen {scorer.viewing}", f"the image has {quality_map.visibility}")
     for rank, point in enumerate(places, start=1):
-        print_lines(f"{rank}  {point.y:7.1f} {point.x:7.1f}  {point.score:.3f} {CLASSES[point.class_].name}")
+        value = f"{point.score:.3f}"
+        if scorer.scores_visibility and point.jnd is not None:
+            value = f"{point.jnd:.2f} JND, noticed by {float(notice_probability(point.jnd)):.0%} of people,"
+        print_lines(f"{rank}  {point.y:7.1f} {point.x:7.1f}  {value} {CLASSES[point.class_].name}")
     return 1 if ladder.left_out else 0
 
 

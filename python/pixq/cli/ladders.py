@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pixq._core import set_num_threads
 from pixq.cli.messages import note
 from pixq.errors import PixqError
 from pixq.ladders.ladder import open_ladder
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from pixq.ladders.ladder import Ladder
     from pixq.ladders.predict import PjndRule
     from pixq.scoring.scorer import Scorer
+    from pixq.viewing import ViewingConditions
 
-__all__ = ["describe_rule", "load_ladder"]
+__all__ = ["alternating", "describe_rule", "load_ladder"]
 
 #: Endings of the outputs of both commands, by option.
 _ENDINGS = {"csv": (".csv",), "map": (".png",), "picture": (".png",), "values": (".npy",)}
@@ -33,6 +35,7 @@ def load_ladder(
     outputs: Mapping[str, Path | None],
     images: ImageOptions,
     viewing: ViewingOptions,
+    threads: int | None = None,
 ) -> tuple[Scorer, Ladder]:
     """Open the model and the ladder of `[RUN] REFERENCE LEVELS...`: the run is a folder, the reference a file.
 
@@ -46,10 +49,24 @@ def load_ladder(
     for item in ladder.left_out:
         note(item)
     viewing.check_run(DEFAULT if run is None else run)
-    return load(run, device, calibration=calibration, viewing=viewing.conditions), ladder
+    if threads is not None:
+        set_num_threads(threads)
+    scorer = load(run, device, calibration=calibration, viewing=alternating(viewing))
+    if threads is not None and scorer.engine.name.startswith("torch"):
+        import torch
+
+        torch.set_num_threads(threads)
+    return scorer, ladder
+
+
+def alternating(viewing: ViewingOptions) -> ViewingConditions:
+    """The viewing conditions of a ladder: its images alternate unless another task was given."""
+    return replace(viewing, task=viewing.task or "flicker").conditions
 
 
 def describe_rule(rule: PjndRule) -> str:
-    """Name the calibration behind a rule, as `pixq predict` does."""
-    name = rule.decision.name
-    return "no calibration" if name is None else f"calibration {name}"
+    """Say when a level is noticed by the JND of its image, and name the calibration behind that, as `predict` does."""
+    if rule.share is None:
+        name = "" if rule.name is None else f", calibration {rule.name}"
+        return f"noticed from {-rule.cut.value:.3g} JND on{name}"
+    return "no calibration" if rule.name is None else f"calibration {rule.name}"

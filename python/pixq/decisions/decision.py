@@ -55,12 +55,14 @@ class Decision(NamedTuple):
     ) -> Decision:
         """Decide by a calibration; without one, by the cuts that people's PJNDs chose; without these, by default cuts.
 
-        These are cuts of quality, or, with `visibility`, of P(notice); see `pixq.visibility.NOTICED`.
+        These are cuts of quality, or, with `visibility`, of P(notice); see `pixq.visibility.NOTICED`. A cut that PJNDs
+        chose for a run of `visibility` is one of images, so patches don't get their classes from it.
         """
         if calibration is not None:
             sets = None if calibration.conformal is None else calibration.conformal.sets
             return cls(calibration.name, "score", calibration.cuts.values, calibration.mapping.mapping, sets)
-        if pjnd_cuts is not None:
+        # A cut of images' JND has no Orange: the classes of patches follow from P(notice).
+        if pjnd_cuts is not None and pjnd_cuts.orange is not None:
             return cls(PJND_CUTS, "score", (pjnd_cuts.orange, pjnd_cuts.green))
         if visibility:
             return cls(None, "visibility", VISIBILITY_CUTS)

@@ -1,4 +1,4 @@
-"""`pjnd.json`: the Green cut that was fitted to people's PJNDs."""
+"""`pjnd.json`: the cut that was fitted to people's PJNDs, of patch scores or of images' JND."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from pixq.io.json_file import FileModel, Share, read_model, write_model
@@ -24,20 +26,29 @@ FORMAT: Literal["pixq pjnd"] = "pixq pjnd"
 
 @dataclass(frozen=True)
 class GreenCut:
-    """The score from which a patch is Green.
+    """The score from which a patch is Green; for runs of `visibility`, minus the JND from which an image is noticed.
 
     Parameters
     ----------
     value
         The cut that predictions use.
     low, high
-        Every cut above `low`, up to and including `high`, does equally well on the data it was chosen on. `None` if
-        unknown.
+        Every cut above `low`, up to and including `high`, does equally well on the data it was chosen on. Of a cut
+        that was not fitted: where 75 % and 25 % of people notice. `None` if unknown.
+    inclusive
+        Whether what is at the cut is noticed, too, as with "1 JND or more".
     """
 
     value: float
     low: float | None = None
     high: float | None = None
+    inclusive: bool = False
+
+    def below(self, values: ArrayLike, limit: float | None = None) -> NDArray[np.bool_]:
+        """Which values are below a limit, by default the cut; with `inclusive`, also those at it."""
+        limit = self.value if limit is None else limit
+        numbers = np.asarray(values, np.float64)
+        return numbers <= limit if self.inclusive else numbers < limit
 
 
 class PjndSource(FileModel):
@@ -62,12 +73,14 @@ class PjndCuts(FileModel):
     viewing
         How people look at the images, for a model whose scores depend on it; the cuts hold for nothing else.
     share
-        A level is noticed if at least this share of patches is not Green.
+        A level is noticed if at least this share of patches is not Green. `None` for a run of `visibility`: a level is
+        noticed by the JND of the whole image.
     stride
         Pixels between the patches of the maps.
     orange, green, low, high
         The scores from which a patch is Orange and Green, and the interval of the latter. PJNDs say nothing about Red:
-        Orange begins at the lowest third of quality, as for any model without a calibration.
+        Orange begins at the lowest third of quality, as for any model without a calibration. Without `share`, `green`
+        is minus the JND from which people notice an image, and `orange` is `None`: no patch gets its class from it.
     within
         The share of sources whose predicted PJND lies in their range, each by the cut of all other sources.
     sources
@@ -79,9 +92,9 @@ class PjndCuts(FileModel):
     pixq: str
     blake3: str
     viewing: ViewingConditions | None = None
-    share: Annotated[float, Field(gt=0.0, le=1.0)]
+    share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     stride: Annotated[int, Field(ge=1)]
-    orange: float
+    orange: float | None = None
     green: float
     low: float
     high: float
@@ -90,8 +103,12 @@ class PjndCuts(FileModel):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if not self.orange <= self.green or not self.low <= self.green <= self.high:
+        if (self.share is None) != (self.orange is None):
+            raise ValueError("share and orange belong together")
+        if (self.orange is not None and not self.orange <= self.green) or not self.low <= self.green <= self.high:
             raise ValueError("the cuts are not in order")
+        if self.share is None and not self.green < 0.0:
+            raise ValueError("green is minus a JND, which is above 0")
         return self
 
     @property

@@ -43,18 +43,21 @@ class CriticalPoint:
         The smoothed map's value there, on the scale of `QualityMap.score`.
     class_
         The class of the patch there, which is not Green: a number of `pixq.classes.CLASSES`.
+    jnd
+        The JND of that patch; `None` if it was not measured.
     """
 
     y: float
     x: float
     score: float
     class_: int
+    jnd: float | None = None
 
 
 def critical_map(quality_map: QualityMap, *, degree: float = DEGREE) -> Values:
     """Smooth a map's scores as the eye does, float64 (rows, columns): they are low where a change is seen first.
 
-    Patches that equal their reference count as the best score of the map, and at least 1.
+    Patches that equal their reference count as the best score of the map, and at least as `QualityMap.best_score`.
 
     Parameters
     ----------
@@ -80,7 +83,7 @@ def critical_map(quality_map: QualityMap, *, degree: float = DEGREE) -> Values:
     """
     ranges.PIXELS_PER_DEGREE.check(degree, "--degree")
     finite = quality_map.score[~quality_map.identical]
-    best = max(1.0, float(finite.max())) if finite.size else 1.0
+    best = float(finite.max(initial=quality_map.best_score))
     values = np.where(quality_map.identical, best, quality_map.score)
     if degree == 0.0:
         return values
@@ -154,7 +157,8 @@ def critical_points(
     while len(chosen) < points and np.isfinite(left.min()):
         row, column = np.unravel_index(int(np.argmin(left)), left.shape)
         y, x, score = float(ys[row]), float(xs[column]), float(left[row, column])
-        chosen.append(CriticalPoint(y, x, score, int(quality_map.classes[row, column])))
+        jnd = None if quality_map.jnd is None else float(quality_map.jnd[row, column])
+        chosen.append(CriticalPoint(y, x, score, int(quality_map.classes[row, column]), jnd))
         left[row, column] = np.inf
         left[np.hypot(ys[:, None] - y, xs[None, :] - x) < least] = np.inf
     return chosen

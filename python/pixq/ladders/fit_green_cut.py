@@ -1,4 +1,4 @@
-"""Fit the Green cut to ladders whose PJNDs people gave."""
+"""Fit the cut to ladders whose PJNDs people gave: the Green cut, or the JND of an image from which people notice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pixq.io.paths import nfc
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.ladders.difference import order_warnings
 from pixq.ladders.ground_truth import GroundTruth, read_ground_truth
-from pixq.ladders.ladder import check_options, level_maps
+from pixq.ladders.ladder import check_options, check_share_used, image_value, level_maps
 from pixq.ladders.pjnd import SHARE, SourceRange, choose_green_cut, leave_one_out, score_quantile
 from pixq.scoring.grid import STRIDE
 from pixq.scoring.scorer import Scorer
@@ -31,7 +31,7 @@ def fit_green_cut(
     scorer: Scorer,
     folders: Sequence[Path],
     *,
-    share: float = SHARE,
+    share: float | None = None,
     stride: int = STRIDE,
     reading: ReadOptions = AS_SHOWN,
     on_progress: ProgressCallback = ignore_progress,
@@ -40,14 +40,19 @@ def fit_green_cut(
 ) -> PjndCuts:
     """Choose the cuts on the sources of `folders`; sources without a range of PJNDs are left out.
 
+    For a run of `visibility`, what is chosen is the JND of an image from which people notice.
+
     Parameters
     ----------
     scorer
         The model.
     folders
         Folders as `pixq.ladders.ground_truth.read_ground_truth` takes them.
-    share, stride
-        The share of patches that must not be Green for a level to count as noticed, and pixels between patches.
+    share
+        The share of patches that must not be Green for a level to count as noticed, by default `SHARE`; of no use for a
+        run of `visibility`.
+    stride
+        Pixels between patches.
     reading
         How the images are read.
     on_progress
@@ -62,14 +67,18 @@ def fit_green_cut(
     ------
     PixqError
         If a folder or image is malformed, a source occurs twice or fewer than two have a range, the model was trained
-        on a source's photo, its head is ordinal, a number is out of range, or no cut fits.
+        on a source's photo, its head is ordinal, a number is out of range, a share would have no effect, or no cut
+        fits.
     """
-    if scorer.kind != "regression":
+    if scorer.scores_visibility:
+        check_share_used(share, "remove it")
+    elif scorer.kind != "regression":
         raise PixqError(
             f"{scorer.run}: its head is {scorer.kind}, whose scale does not say where Orange begins; give a run whose "
             "head is regression"
         )
     check_options(scorer, share, stride)
+    share = SHARE if share is None and not scorer.scores_visibility else share
     truths: dict[str, GroundTruth] = {}
     for folder in folders:
         # Of one folder alone, what is wrong with it is the error.
@@ -103,7 +112,7 @@ def fit_green_cut(
     return cuts.model_copy(update={"viewing": scorer.viewing}) if scorer.scores_visibility else cuts
 
 
-def make_pjnd_cuts(ranges: Sequence[SourceRange], *, blake3: str, share: float, stride: int) -> PjndCuts:
+def make_pjnd_cuts(ranges: Sequence[SourceRange], *, blake3: str, share: float | None, stride: int) -> PjndCuts:
     """Choose the cuts on all sources, and predict each source by the cut of the others.
 
     Parameters
@@ -113,7 +122,7 @@ def make_pjnd_cuts(ranges: Sequence[SourceRange], *, blake3: str, share: float, 
     blake3
         Checksum of `model.safetensors`, the weights that gave the scores.
     share, stride
-        See `fit_green_cut`.
+        See `fit_green_cut`. Without a share, the ranges hold minus the JND of images.
 
     Raises
     ------
@@ -128,7 +137,7 @@ def make_pjnd_cuts(ranges: Sequence[SourceRange], *, blake3: str, share: float, 
         blake3=blake3,
         share=share,
         stride=stride,
-        orange=min(QUALITY_CUTS[0], cut.value),
+        orange=None if share is None else min(QUALITY_CUTS[0], cut.value),
         green=cut.value,
         low=cut.low,
         high=cut.high,
@@ -143,14 +152,15 @@ def source_range(
     scorer: Scorer,
     truth: GroundTruth,
     *,
-    share: float = SHARE,
+    share: float | None = None,
     stride: int = STRIDE,
     on_progress: ProgressCallback = ignore_progress,
     warn: Callable[[str], None] | None = None,
 ) -> SourceRange:
-    """Score the levels of a source; the result holds the maps' quantiles and the range that people gave.
+    """Score the levels of a source; the result holds what is compared with cuts, and the range that people gave.
 
-    `warn` is called as in `fit_green_cut`.
+    For a run of `visibility`, that is minus the JND of each image; for others, a quantile of each map's scores. `share`
+    and `warn` are those of `fit_green_cut`.
 
     Raises
     ------
@@ -161,10 +171,16 @@ def source_range(
     if truth.range is None:
         raise PixqError(f"{name}: has no range of PJNDs; add pjnd_range to its ground_truth.json")
     # Only scores are used, so the run's own cuts, which this may replace, are not read.
-    plain = scorer.with_decision(Decision.choose(None))
-    maps = level_maps(plain, truth.ladder, stride=stride, on_progress=on_progress)
-    rows = [(level.level, score_quantile(quality_map.score, share)) for level, quality_map in maps]
-    levels, quantiles = np.array(rows, dtype=np.float64).T
+    plain = scorer.with_decision(Decision.choose(None, visibility=scorer.scores_visibility))
+    numbers, values = [], []
+    for level, quality_map in level_maps(plain, truth.ladder, stride=stride, on_progress=on_progress):
+        numbers.append(level.level)
+        values.append(
+            image_value(quality_map)
+            if scorer.scores_visibility
+            else score_quantile(quality_map.score, SHARE if share is None else share)
+        )
+    levels, quantiles = np.array(numbers, np.float64), np.array(values, np.float64)
     if warn is not None:
         for line in order_warnings(truth.ladder.levels, quantiles.tolist()):
             warn(line)

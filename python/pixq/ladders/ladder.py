@@ -19,7 +19,7 @@ from pixq.scoring.grid import STRIDE
 from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer
 
-__all__ = ["Ladder", "Level", "check_options", "level_maps", "open_ladder"]
+__all__ = ["Ladder", "Level", "check_options", "check_share_used", "image_value", "level_maps", "open_ladder"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,26 @@ def check_options(scorer: Scorer, share: float | None, stride: int | None) -> No
         ranges.SHARE.check(share, "--share")
     if stride is not None:
         whole(1, scorer.size).check(stride, "--stride")
+
+
+def check_share_used(share: float | None, fix: str) -> None:
+    """Refuse a share of patches for a run of `visibility`, whose levels are noticed by the JND of the image.
+
+    Raises
+    ------
+    PixqError
+        If there is a share. The message ends with `fix`.
+    """
+    if share is not None:
+        raise PixqError(
+            f"--share has no effect with a run of the model visibility: the JND of the whole image decides; {fix}"
+        )
+
+
+def image_value(quality_map: QualityMap) -> float:
+    """Minus the JND of an image, which is what a run of `visibility` compares with a cut: 0 for identical images."""
+    assert quality_map.visibility is not None
+    return 0.0 - quality_map.visibility.jnd
 
 
 def level_maps(

@@ -35,8 +35,9 @@ def draw_curve(
     prediction: Pjnd,
     *,
     safe: bool = False,
+    jnd: bool = False,
 ) -> NDArray[np.uint8]:
-    """Draw the score quantile of each level, and the Green cut and the PJND with their intervals.
+    """Draw the score quantile or the JND of each level, and the cut and the PJND with their intervals.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ def draw_curve(
         The PJND that follows from it.
     safe
         Use colours for colour-blind readers.
+    jnd
+        The quantiles are minus the JND of the levels' images: draw JND, which rises with visibility.
 
     Returns
     -------
@@ -70,8 +73,10 @@ def draw_curve(
 
     if not len(levels):
         raise PixqError("there is no level to draw; give a ladder with at least one")
-    values = (*quantiles, cut.value, cut.low, cut.high)
-    finite = [value for value in values if value is not None and np.isfinite(value)]
+    sign = -1.0 if jnd else 1.0
+    heights, at_cut = [sign * value for value in quantiles], sign * cut.value
+    band = sorted(sign * end for end in (cut.low, cut.high) if end is not None)
+    finite = [value for value in (*heights, at_cut, *band) if np.isfinite(value)]
     low, high = min(finite), max(finite)
     room = 0.08 * (high - low) or 0.1
     start, stop = min(levels), max(levels)
@@ -90,33 +95,38 @@ def draw_curve(
         first = start if prediction.above is None else prediction.above
         last = stop if prediction.up_to is None else prediction.up_to
         draw.rectangle((x(first), top, x(last), bottom), fill=(236, 236, 232))
-    if cut.low is not None and cut.high is not None:
+    if len(band) == 2:
         pale = tuple(round(0.82 * paper + 0.18 * ink) for paper, ink in zip(BACKGROUND, green, strict=True))
-        draw.rectangle((left, y(cut.high), right, y(cut.low)), fill=pale)
+        draw.rectangle((left, y(band[1]), right, y(band[0])), fill=pale)
     for value in y.ticks():
         draw.line((left, y(value), right, y(value)), fill=HAIRLINE)
         words(left - 8 * _FINE, y(value), number(value), "rm")
     for value in x.ticks(8):
         draw.line((x(value), bottom, x(value), bottom + 5 * _FINE), fill=FAINT)
         words(x(value), bottom + 8 * _FINE, number(value), "ma")
-    draw.line((left, y(cut.value), right, y(cut.value)), fill=green, width=2 * _FINE)
-    words(left + 6 * _FINE, y(cut.value) + 4 * _FINE, "below: not Green", "la", green)
-    places = [(x(level), y(value)) for level, value in zip(levels, quantiles, strict=True)]
+    draw.line((left, y(at_cut), right, y(at_cut)), fill=green, width=2 * _FINE)
+    label = ("above: noticed", "lb") if jnd else ("below: not Green", "la")
+    words(left + 6 * _FINE, y(at_cut) + sign * 4 * _FINE, *label, green)
+    places = [(x(level), y(height)) for level, height in zip(levels, heights, strict=True)]
     draw.line(places, fill=FAINT, width=2 * _FINE)
     for (across, down), value in zip(places, quantiles, strict=True):
-        ink, radius = INK if value >= cut.value else red, 3 * _FINE
+        ink, radius = red if cut.below(value) else INK, 3 * _FINE
         draw.ellipse((across - radius, down - radius, across + radius, down + radius), fill=ink)
     if prediction.level is not None:
         draw.line((x(prediction.level), top, x(prediction.level), bottom), fill=INK, width=_FINE)
-    draw.text((left, 10 * _FINE), f"{title}: {describe_pjnd(prediction)}", fill=INK, font=text.font)
+    people = jnd and cut.inclusive
+    draw.text((left, 10 * _FINE), f"{title}: {describe_pjnd(prediction, people=people)}", fill=INK, font=text.font)
     note = "score of the worst patches, red where noticed; bands: intervals of the Green cut and of the PJND"
+    if jnd:
+        bands = "25 % to 75 % of people notice" if people else "intervals of the fitted JND and of the PJND"
+        note = f"JND, red where noticed; bands: {bands}"
     words(left, 34 * _FINE, note, "la", FAINT)
     words((left + right) / 2, (_HEIGHT - 12) * _FINE, "level", "md")
     return np.asarray(sheet.resize((_WIDTH, _HEIGHT), Image.Resampling.BOX)).copy()
 
 
-def describe_pjnd(prediction: Pjnd) -> str:
-    """Write a PJND in words.
+def describe_pjnd(prediction: Pjnd, *, people: bool = False) -> str:
+    """Write a PJND in words; with `people`, its interval is where 25 % and 75 % of people notice.
 
     Examples
     --------
@@ -124,7 +134,11 @@ def describe_pjnd(prediction: Pjnd) -> str:
     ('PJND 30 (above 20, up to 40)', 'PJND above 40: no level is noticed')
     >>> describe_pjnd(Pjnd(30.0, None, 30.0))
     'PJND 30 or lower: the ladder begins with a level that is noticed'
+    >>> describe_pjnd(Pjnd(30.0, 20.0, 40.0), people=True)
+    'PJND 30 (fewer than 25 % of people notice up to level 20, 75 % at level 40)'
     """
+    if people:
+        return _describe_people(prediction)
     above = "" if prediction.above is None else f"above {prediction.above:g}"
     up_to = "" if prediction.up_to is None else f", up to {prediction.up_to:g}"
     if prediction.level is None:
@@ -133,6 +147,16 @@ def describe_pjnd(prediction: Pjnd) -> str:
         higher = "" if prediction.up_to == prediction.level else up_to or " or higher"
         return f"PJND {prediction.level:g} or lower{higher}: the ladder begins with a level that is noticed"
     return f"PJND {prediction.level:g} ({above}{up_to})"
+
+
+def _describe_people(prediction: Pjnd) -> str:
+    few = "25 % of people notice every level"
+    if prediction.above is not None:
+        few = f"fewer than 25 % of people notice up to level {prediction.above:g}"
+    if prediction.level is None:
+        return f"no level is noticed by half of the people ({few})"
+    many = "75 % no level" if prediction.up_to is None else f"75 % at level {prediction.up_to:g}"
+    return f"PJND {prediction.level:g} ({few}, {many})"
 
 
 def draw_regions(

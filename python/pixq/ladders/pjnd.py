@@ -1,8 +1,12 @@
 """The PJND of a ladder: the lowest level at which a person would notice the distortion.
 
-A level counts as noticed when at least `SHARE` of its patches are not Green, that is, when the `SHARE` quantile of its
-map's scores is below the Green cut. One cut serves all ladders: the one by which most predictions lie in the ranges of
-levels that people gave.
+For a run of the model `visibility`, a level counts as noticed when its image has at least 1 JND, that is, when half of
+the people notice; what is compared with the cut is minus the JND, and the cut is -1, or the one that was fitted.
+
+For all others, a level counts as noticed when at least `SHARE` of its patches are not Green, that is, when the `SHARE`
+quantile of its map's scores is below the Green cut.
+
+One fitted cut serves all ladders: the one by which most predictions lie in the ranges of levels that people gave.
 """
 
 from __future__ import annotations
@@ -63,10 +67,11 @@ class Pjnd:
     level
         The lowest level that is noticed; `None` if none is: the PJND lies above the ladder.
     above
-        The lower end of the interval, exclusive: the highest level that the highest plausible cut leaves unnoticed.
-        `None` if the first level is noticed: the PJND may be lower.
+        The lower end of the interval, exclusive: the highest level that the highest plausible cut leaves unnoticed, or
+        that fewer than 25 % of people notice. `None` if the first level is noticed: the PJND may be lower.
     up_to
-        The upper end, inclusive: the lowest level that the lowest plausible cut makes noticed. `None` if there is none.
+        The upper end, inclusive: the lowest level that the lowest plausible cut makes noticed, or that 75 % of people
+        notice. `None` if there is none.
     """
 
     level: float | None
@@ -75,7 +80,7 @@ class Pjnd:
 
 
 def pjnd(levels: ArrayLike, quantiles: ArrayLike, cut: GreenCut) -> Pjnd:
-    """Predict the PJND from a ladder's levels, rising, and the score quantiles of their maps.
+    """Predict the PJND from a ladder's levels, rising, and what is compared with the cut: a quantile, or minus the JND.
 
     Examples
     --------
@@ -90,8 +95,8 @@ def pjnd(levels: ArrayLike, quantiles: ArrayLike, cut: GreenCut) -> Pjnd:
     def level(place: int | None) -> float | None:
         return None if place is None else float(numbers[place])
 
-    noticed = first(values < cut.value)
-    strict = noticed if cut.high is None else first(values < cut.high)
+    noticed = first(cut.below(values))
+    strict = noticed if cut.high is None else first(cut.below(values, cut.high))
     # The interval is open below: every cut in it makes a quantile at its low end noticed, unless it is a single cut.
     lax = noticed if cut.low is None or cut.low == cut.value else first(values <= cut.low)
     before = len(numbers) if strict is None else strict
@@ -107,7 +112,7 @@ class SourceRange:
     name
         The source's name.
     levels, quantiles
-        float64 (n,): its levels, rising, and the score quantiles of their maps.
+        float64 (n,): its levels, rising, and the score quantiles of their maps, or minus the JND of their images.
     range
         The lowest and the highest level that are accepted as its PJND.
     """

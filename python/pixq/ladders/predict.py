@@ -10,18 +10,37 @@ import numpy as np
 
 from pixq.classes import GREEN
 from pixq.decisions.decision import Decision
-from pixq.decisions.pjnd_cuts import GreenCut
+from pixq.decisions.pjnd_cuts import PJND_CUTS, GreenCut
 from pixq.errors import PixqError
 from pixq.io.progress import ProgressCallback, ignore_progress
 from pixq.ladders.critical import DEGREE, POINTS, CriticalPoint, check_points, critical_points
 from pixq.ladders.difference import order_warnings
-from pixq.ladders.ladder import Ladder, Level, check_options, level_maps
+from pixq.ladders.ladder import Ladder, Level, check_options, check_share_used, image_value, level_maps
 from pixq.ladders.pjnd import SHARE, Pjnd, pjnd, score_quantile
 from pixq.scoring.grid import STRIDE
 from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import Scorer
+from pixq.visibility import jnd_noticed_by
 
-__all__ = ["LadderPjnd", "LadderRegions", "LevelMap", "PjndRule", "choose_rule", "predict_pjnd", "predict_regions"]
+__all__ = [
+    "INTERVAL",
+    "LadderPjnd",
+    "LadderRegions",
+    "LevelMap",
+    "PjndRule",
+    "choose_rule",
+    "predict_pjnd",
+    "predict_regions",
+]
+
+
+#: Where the PJND of a run of `visibility` has its interval: these shares of people notice.
+INTERVAL = (0.25, 0.75)
+
+#: 1 JND or more is noticed by half of the people or more.
+JND_CUT = GreenCut(
+    -jnd_noticed_by(0.5), low=-jnd_noticed_by(INTERVAL[1]), high=-jnd_noticed_by(INTERVAL[0]), inclusive=True
+)
 
 
 @dataclass(frozen=True)
@@ -33,20 +52,32 @@ class PjndRule:
     decision
         What turns the patches' scores into classes.
     cut
-        The decision's Green cut with its interval, on the scale of the decision: score or quality.
+        The decision's Green cut with its interval, on the scale of the decision: score or quality. Without `share`, it
+        is minus the JND from which an image is noticed.
     share
-        The share of patches that must not be Green.
+        The share of patches that must not be Green. `None`: the JND of the image decides.
     stride
         Pixels between patches.
+    name
+        Name of the calibration that the cut comes from, or `pjnd` for that of `pjnd.json`; `None` if it was not
+        fitted.
     """
 
     decision: Decision
     cut: GreenCut
-    share: float
+    share: float | None
     stride: int
+    name: str | None = None
+
+    @property
+    def by_people(self) -> bool:
+        """Whether the PJND is where half of the people notice, and its interval where 25 % and 75 % do."""
+        return self.share is None and self.name is None
 
     def quantile(self, quality_map: QualityMap) -> float:
-        """What is compared with the cut; see `pixq.ladders.pjnd.score_quantile`."""
+        """What is compared with the cut: minus the image's JND, or a quantile (`pixq.ladders.pjnd.score_quantile`)."""
+        if self.share is None:
+            return image_value(quality_map)
         values = quality_map.score
         if self.decision.scale == "quality":
             values = np.where(quality_map.identical, math.inf, quality_map.quality)
@@ -55,7 +86,7 @@ class PjndRule:
 
 @dataclass(frozen=True)
 class LevelMap:
-    """A level of a ladder, its map, the quantile that is compared with the cut, and whether the level is noticed."""
+    """A level of a ladder, its map, what is compared with the cut (`PjndRule.quantile`), and whether it is noticed."""
 
     level: Level
     map: QualityMap
@@ -99,22 +130,27 @@ def choose_rule(
 ) -> PjndRule:
     """The rule for a run: the cuts that people's PJNDs chose win over a calibration, unless one was asked for by name.
 
+    For a run of `visibility` without either, levels are noticed from 1 JND on.
+
     Parameters
     ----------
     scorer
         The model.
     share, stride
-        See `PjndRule`. `None`: those that the cut was chosen with, or else `SHARE` and `STRIDE`.
+        See `PjndRule`. `None`: those that the cut was chosen with, or else `SHARE` and `STRIDE`. A share of patches
+        says nothing where the JND of the image decides.
     warn
         Called with one line for each reason to doubt the rule.
 
     Raises
     ------
     PixqError
-        If a number is out of range, or the calibration or the cuts can't be used.
+        If a number is out of range, the share would have no effect, or the calibration or the cuts can't be used.
     """
     warn = warn or (lambda line: None)
     check_options(scorer, share, stride)
+    if scorer.scores_visibility and (scorer.calibration_name is None or scorer.calibration is None):
+        return _jnd_rule(scorer, share, stride)
     by_people = scorer.calibration_name is None and scorer.pjnd_cuts is not None
     calibration = None if by_people else scorer.calibration
     pjnd_cuts = scorer.pjnd_cuts if calibration is None else None
@@ -133,7 +169,16 @@ def choose_rule(
             "no cut was chosen for this run, so Green follows from quality alone; choose one with pixq calibrate "
             "--ladders, on ladders whose PJNDs people gave"
         )
-    return PjndRule(decision, cut, share or SHARE, stride or STRIDE)
+    return PjndRule(decision, cut, share or SHARE, stride or STRIDE, decision.name)
+
+
+def _jnd_rule(scorer: Scorer, share: float | None, stride: int | None) -> PjndRule:
+    """The rule for a run of `visibility`: the image's JND counts, and patches get their classes from P(notice)."""
+    check_share_used(share, "remove it, or name a calibration with --calibration")
+    cuts, decision = scorer.pjnd_cuts, Decision.choose(None, visibility=True)
+    if cuts is not None:
+        return PjndRule(decision, cuts.cut, None, stride or cuts.stride, PJND_CUTS)
+    return PjndRule(decision, JND_CUT, None, stride or STRIDE)
 
 
 def predict_pjnd(
@@ -235,7 +280,7 @@ def _score_levels(scorer: Scorer, ladder: Ladder, rule: PjndRule, on_progress: P
     decided = scorer.with_decision(rule.decision)
     for level, quality_map in level_maps(decided, ladder, stride=rule.stride, on_progress=on_progress):
         quantile = rule.quantile(quality_map)
-        yield LevelMap(level, quality_map, quantile, quantile < rule.cut.value)
+        yield LevelMap(level, quality_map, quantile, bool(rule.cut.below(quantile)))
 
 
 def _list_some(levels: tuple[Level, ...]) -> str:

@@ -16,9 +16,11 @@ from pixq.visibility import notice_probability
 __all__ = [
     "IMAGE_COLUMNS",
     "PATCH_COLUMNS",
+    "VIEWING_COLUMNS",
     "Predicted",
     "image_table",
     "patch_table",
+    "viewing_cells",
     "write_image_table",
     "write_table",
 ]
@@ -135,7 +137,7 @@ def _patch_lines(row: Predicted) -> Iterator[Sequence[object]]:
         if quality_map.unsure is None
         else [bool_cell(unsure) for unsure in quality_map.unsure.ravel().tolist()]
     )
-    jnd, viewing = quality_map.jnd, _viewing(quality_map)
+    jnd, viewing = quality_map.jnd, viewing_cells(quality_map)
     noticed: Iterable[tuple[object, object]] = [("", "")] * quality_map.classes.size
     if jnd is not None:
         # Not as lists, which would take as much memory as everything else.
@@ -154,7 +156,7 @@ def _patch_lines(row: Predicted) -> Iterator[Sequence[object]]:
         yield (*names, y, x, *answer, *seen, *viewing)
 
 
-def _viewing(quality_map: QualityMap) -> Sequence[object]:
+def viewing_cells(quality_map: QualityMap) -> Sequence[object]:
     """The cells of `VIEWING_COLUMNS`, empty if no JND was measured."""
     if quality_map.visibility is None:
         return [""] * len(VIEWING_COLUMNS)
@@ -177,5 +179,5 @@ def _image_line(row: Predicted) -> Sequence[object]:
         "" if verdict.unsure is None else verdict.unsure,
         verdict.identical,
         quality_map.calibration or "",
-        *_viewing(quality_map),
+        *viewing_cells(quality_map),
     )

@@ -80,6 +80,8 @@ class QualityMap:
         it was not measured, as in files of earlier versions. A patch that equals its reference has 0 JND.
     cut_scale
         What the cuts apply to.
+    best_score
+        The least that a patch scores in which nothing can be seen: 1 for a score of quality, 0 for minus the JND.
     """
 
     grid: Grid
@@ -93,6 +95,7 @@ class QualityMap:
     calibration: str | None
     visibility: Visibility | None = None
     cut_scale: CutScale = "score"
+    best_score: float = 1.0
 
     @property
     def verdict(self) -> Verdict:
