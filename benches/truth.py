@@ -3,9 +3,10 @@
     python benches/truth.py [--cache FOLDER] [--rivals NAME,NAME...]
 
 Nobody is measured on what was fitted to: on photographs that TID2013 has, the default model is replaced by one of five
-that were trained on TID2013 in the same way, but without these photographs, and the cut that gives a PJND is chosen on
-the other sources. Intervals, and the shares of resamples in which the model is better, come from a bootstrap over
-photographs (over pairs, for colours, which have none). Rivals that are not installed are named and left out.
+that were trained on the nine types of TID2013 in the same way, but without these photographs, and the cut that gives a
+PJND is chosen on the other sources. Intervals, and the shares of resamples in which the model is better, come from a
+bootstrap over photographs (over pairs, for colours, which have none). Rivals that are not installed are named and left
+out.
 
 Everybody sees images under `ViewingConditions()`: 38 pixels per degree, 200 cd/m2, 250 lux; MIDD-GAR's people had 37
 pixels per degree. With --cache, scores and models are kept there, so that an interrupted run continues. About an hour
@@ -33,29 +34,31 @@ from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000
 
 import pixq
-from pixq import BuildSettings, PatchSet, build
 from pixq.datasets import adapter
+from pixq.distort.stimuli import CannotDraw, draw_target
+from pixq.distort.stimulus_tables import read_thresholds
 from pixq.evaluation.baseline import Baseline
 from pixq.evaluation.baselines import BASELINES
 from pixq.io.atomic import save_json
 from pixq.io.images import load_pixels
 from pixq.io.progress import ProgressCallback
 from pixq.ladders.ground_truth import read_ground_truth
-from pixq.ladders.pjnd import SHARE, SourceRange, leave_one_out, score_quantile
+from pixq.ladders.pjnd import SourceRange, leave_one_out
 from pixq.runs.recipe import read_recipe
 from pixq.scoring.scorer import DEFAULT
 from pixq.statistics.bootstrap import Resamples, resample_groups
 from pixq.statistics.paired import ResampledEstimate, better_share, correlate
 from pixq.train.folds import train_folds
+from pixq.viewing import ViewingConditions
+from pixq.visibility import measure_visibility
 
 Image = NDArray[np.uint8]
 DATA = Path(os.environ.get("PIXQ_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
-TID = DATA / "tid2013"
-MODEL, CIEDE = "default model", "CIEDE2000"
+MODEL, CIEDE = "default model, quality", "CIEDE2000"
+#: Multiples of thresholds, pixels per degree, and how many targets are drawn for each of the latter.
+MULTIPLES, DENSITIES, TARGETS = (2.0, 4.0, 8.0), (20.0, 30.0, 40.0, 60.0, 80.0), 80
 #: Rows and columns of a patch of plain colour, and which of the pairs are measured: every third.
 PLAIN, EVERY = 64, 3
-#: The types of tid2013_more, on which the default model was not trained.
-MORE_TYPES = {"1": "01 additive noise", "2": "02 noise in colour", "11": "11 JPEG 2000"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 
 
 @cache
-def imported(script: Path) -> ModuleType:
+def default_model() -> ModuleType:
+    """The tool that makes the default model."""
+    script = Path(__file__).resolve().parents[1] / "tools" / "default_model.py"
     spec = spec_from_file_location(script.stem, script)
     assert spec is not None
     assert spec.loader is not None
@@ -101,36 +106,17 @@ def imported(script: Path) -> ModuleType:
 # Sets.
 
 
-def dataset(name: str, folder: str) -> Iterator[Pair]:
-    root = DATA / folder
+def dataset(name: str, root: Path) -> Iterator[Pair]:
     for pair in adapter(name).index(root).pairs:
         kodak = int(pair.attributes.get("kodak") or pair.reference_id[1:])
         load = partial(loaded, root / pair.reference, root / pair.distorted)
-        yield Pair(f"{folder}/{Path(pair.distorted).name}", load, pair.quality, f"kodak {kodak}", pair.distortion_type)
+        yield Pair(
+            f"{root.name}/{Path(pair.distorted).name}", load, pair.quality, f"kodak {kodak}", pair.distortion_type
+        )
 
 
 def loaded(reference: Path, distorted: Path) -> tuple[Image, Image]:
     return load_pixels(reference), load_pixels(distorted)
-
-
-def tid2013() -> Iterator[Pair]:
-    yield from dataset("tid2013", "tid2013")
-    more = DATA / "tid2013_more"
-    for row in rows_of(more / "labels.csv"):
-
-        def load(row: dict[str, str] = row) -> tuple[Image, Image]:
-            reference, file = load_pixels(TID / "reference_images" / row["reference"]), more / "images" / row["image"]
-            return reference, load_pixels(file) if file.exists() else noisy(reference, row)
-
-        kind, kodak = MORE_TYPES[row["type"]], int(row["reference"][1:3])
-        yield Pair(f"tid2013/{row['image']}", load, float(row["mos"]) / 9, f"kodak {kodak}", kind)
-
-
-def noisy(reference: Image, row: dict[str, str]) -> Image:
-    """Draw the noise of an image of tid2013_more, as its make.py does."""
-    make = imported(DATA / "tid2013_more" / "make.py")
-    generator = np.random.default_rng([int(row["type"]), int(row["level"]), int(row["reference"][1:3])])
-    return make.distort(reference, int(row["type"]), float(row["parameter"]), generator)
 
 
 def colours() -> Iterator[Pair]:
@@ -153,16 +139,12 @@ Score = Callable[[Pair, Image, Image], float]
 class Model:
     """The default model, and in its place one that has not seen a pair's photograph, where TID2013 has it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tree: Path) -> None:
         self._whole = pixq.load()
         self._folds, self._runs = {}, folder / f"folds-{self._whole.blake3[:16]}"
-        default_model = imported(Path(__file__).resolve().parents[1] / "tools" / "default_model.py")
-        settings = BuildSettings(fusions=default_model.FUSIONS, label="energy", ratio=(0.8, 0.2, 0.0))
-        patches = PatchSet(build("tid2013", TID, folder / "tid2013-patches", settings=settings).out)
-        types = np.array([image["distortion_type"] for image in patches.images])[patches.records.image]
-        kept = (patches.records.fusion == 0) | np.isin(types, default_model.LOCAL)
+        patches = default_model().training_patches(tree, folder / "nine-types-patches")
         recipe = read_recipe(str(DEFAULT / "recipe.toml"))
-        train_folds(patches[np.flatnonzero(kept)], self._runs, recipe, device="cpu", resume=True, on_progress=told)
+        train_folds(patches, self._runs, recipe, device="cpu", resume=True, on_progress=told)
         for image in patches.images:
             self._folds[f"kodak {int(image['reference_id'][1:3])}"] = f"fold-{image['fold']}"
         self.name = self._whole.blake3[:16]
@@ -173,10 +155,6 @@ class Model:
 
     def score(self, pair: Pair, reference: Image, distorted: Image) -> float:
         return self.scorer(pair.group).score(reference, distorted)
-
-    def quantile(self, pair: Pair, reference: Image, distorted: Image) -> float:
-        """The worst patches of an image decide whether somebody notices."""
-        return float(score_quantile(self.scorer(pair.group).map(reference, distorted).score, SHARE))
 
 
 def rival(metric: Baseline) -> Score:
@@ -309,13 +287,42 @@ def pjnd_table(entrants: dict[str, Score], folder: Path, tell: ProgressCallback)
         yield f"| {name} | {inside} of {len(sources)} | {np.mean(distances):.2f} | " + " | ".join(cells) + " |"
 
 
+def threshold_table() -> Iterator[str]:
+    """Static targets at the fovea, at multiples of their published thresholds: a seeded sample of each density."""
+    rows = read_thresholds(DATA / "thresholds" / "thresholds.csv")
+    targets = [(row, multiple) for row in rows for multiple in MULTIPLES]
+    rng = np.random.default_rng(1)
+    met: dict[tuple[str, float], list[bool]] = {}
+    for ppd in DENSITIES:
+        viewing, drawn = ViewingConditions(ppd, task="detection"), 0
+        for number in rng.permutation(len(targets)):
+            row, multiple = targets[number]
+            try:
+                target = draw_target(row, multiple, viewing)
+            except CannotDraw:
+                continue
+            ratio = measure_visibility(target.reference, target.distorted, viewing).jnd / multiple
+            met.setdefault((row.stimulus, ppd), []).append(0.5 < ratio < 2.0)
+            drawn += 1
+            if drawn == TARGETS:
+                break
+    stimuli = sorted({stimulus for stimulus, _ in met})
+    yield "| pixels per degree | " + " | ".join(stimuli) + " | all |"
+    yield "|---" * (2 + len(stimuli)) + "|"
+    for title, densities in [*((f"{ppd:g}", (ppd,)) for ppd in DENSITIES), ("all", DENSITIES)]:
+        of = [[hit for ppd in densities for hit in met.get((stimulus, ppd), [])] for stimulus in stimuli]
+        of.append([hit for hits in of for hit in hits])
+        cells = [f"{np.mean(hits):.2f} of {len(hits)}" if hits else "–" for hits in of]
+        yield f"| {title} | " + " | ".join(cells) + " |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--rivals", default=",".join(BASELINES))
     options = parser.parse_args()
-    if not TID.is_dir():
-        sys.exit(f"no {TID}; set PIXQ_TEST_DATA to the folder of real data")
+    if not DATA.is_dir():
+        sys.exit(f"no {DATA}; set PIXQ_TEST_DATA to the folder of real data")
     with tempfile.TemporaryDirectory() as scratch:
         report(options.cache or Path(scratch), options.rivals.split(","))
 
@@ -330,12 +337,16 @@ def report(folder: Path, names: list[str]) -> None:
             entrants[metric.title] = rival(metric)
         except pixq.PixqError as error:
             missing.append(f"{metric.title} is missing: {error}.")
-    model = Model(folder)
+    # Its name is in the keys of the cache.
+    tree = folder / "tid2013"
+    if not tree.exists():
+        default_model().join_tid2013(DATA / "tid2013", DATA / "tid2013_more", tree)
+    model = Model(folder, tree)
     ordered: dict[str, Score] = {MODEL: model.score, **entrants}
     sets = {
-        "MIDD-GAR": list(dataset("midd-gar", "midd_gar")),
-        "LIVE": list(dataset("live", "live")),
-        "TID2013, 9 types": list(tid2013()),
+        "MIDD-GAR": list(dataset("midd-gar", DATA / "midd_gar")),
+        "LIVE": list(dataset("live", DATA / "live")),
+        "TID2013, 9 types": list(dataset("tid2013", tree)),
     }
     plain = list(colours())
 
@@ -361,10 +372,11 @@ def report(folder: Path, names: list[str]) -> None:
     print("\n## TID2013 by type, SRCC\n")
     print("\n".join(kinds_table(sets["TID2013, 9 types"], scores["TID2013, 9 types"])))
     print("\n## PJND, levels; ✗ is outside the range that people gave\n")
-    ladders = {f"{MODEL} {model.name}": model.quantile, **entrants}
-    print("\n".join(pjnd_table(ladders, folder, told)).replace(f"{MODEL} {model.name}", MODEL))
+    print("\n".join(pjnd_table(entrants, folder, told)))
     print(f"\n## Plain colours, {PLAIN}x{PLAIN} pixels of 8 bits, SRCC with the visual difference, every third pair\n")
     print("\n".join(kinds_table(plain, of_colours)))
+    print("\n## Thresholds: share of targets whose JND under `detection` is within a factor of 2 of their multiple\n")
+    print("\n".join(threshold_table()))
     for line in missing:
         print(f"\n{line}")
 

@@ -21,10 +21,13 @@ from pixq.errors import PixqError, unknown
 
 __all__ = ["DEFAULT_DISPLAY", "DEFAULT_DISTANCE", "TASKS", "Display", "Task", "ViewingConditions", "parse_distance"]
 
-Task = Literal["flicker", "side-by-side"]
+Task = Literal["flicker", "side-by-side", "detection"]
 
-#: What people do: see reference and distorted image alternate in one place, or compare the two at leisure.
-TASKS: Final = MappingProxyType({"flicker": "alternating", "side-by-side": "side by side"})
+#: What people do: see reference and distorted image alternate in one place, compare the two at leisure, or look at the
+#: one place where a difference may be, as trained observers of a laboratory do.
+TASKS: Final = MappingProxyType(
+    {"flicker": "alternating", "side-by-side": "side by side", "detection": "for observers who know where to look"}
+)
 
 #: What is assumed unless a user says otherwise: a full-HD display on a desk, in an office.
 DEFAULT_DISPLAY = "24in-1080p"

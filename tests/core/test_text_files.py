@@ -19,9 +19,10 @@ from pixq.io.text import read_text
 from pixq.ladders.ground_truth import read_ground_truth
 from pixq.patches.store import PatchSet
 from pixq.runs.recipe import read_recipe
-from pixq.scoring.scorer import DEFAULT, load
+from pixq.scoring.scorer import load
 from pixq.study.design.config import read_study
 from support import trees
+from support.judging import quality_run
 from support.ladders import write_ladder
 from support.studies import tables, write_study
 
@@ -43,7 +44,7 @@ def test_every_text_file_may_begin_with_a_byte_order_mark(tmp_path: Path, patch_
     assert len(read_ground_truth(tmp_path / "truth")) == 1
     (tmp_path / "recipe.toml").write_text('\ufeff[model]\nname = "tiny"\n', "utf-8")
     assert read_recipe(str(tmp_path / "recipe.toml")).model.name == "tiny"
-    shutil.copytree(DEFAULT, tmp_path / "run")
+    quality_run(tmp_path / "run")
     for name in ("run.json", "pjnd.json"):
         mark(tmp_path / "run" / name)
     assert load(tmp_path / "run").pjnd_cuts is not None

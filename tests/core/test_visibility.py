@@ -214,5 +214,5 @@ def test_what_does_not_fit_is_named(case: str) -> None:
 
 
 def test_an_unknown_task_is_named() -> None:
-    with pytest.raises(PixqError, match=r"unknown task 'blink'; .*choose one of flicker, side-by-side"):
+    with pytest.raises(PixqError, match=r"unknown task 'blink'; .*choose one of flicker, side-by-side, detection"):
         ViewingConditions(task="blink")  # type: ignore[arg-type]

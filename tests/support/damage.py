@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pixq.io.atomic import checksum
-from pixq.scoring.scorer import DEFAULT
 from support import report_files
+from support.judging import quality_run
 
 #: What a value of a JSON file may be replaced by.
 VALUES: tuple[Any, ...] = (
@@ -31,7 +31,7 @@ def make_run(run: Path) -> Path:
 
     Beside it are `folds`, a cross-validation whose only run is the same.
     """
-    shutil.copytree(DEFAULT, run)
+    quality_run(run)
     report_files.calibrate(run)
     report_files.evaluate(run, name="test")
     epoch = {"epoch": 1, "train": {"loss": 0.5}, "validation": {"loss": 0.4, "srcc": 0.1, "image_srcc": None}}

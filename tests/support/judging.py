@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from pixq import distort
+from pixq._version import __version__
 from pixq.datasets import adapter
+from pixq.decisions.pjnd_cuts import PjndCuts, PjndSource, write_cuts
 from pixq.distort.interpolation import write_triplets
 from pixq.patches.build import build
 from pixq.patches.plan import BuildSettings
 from pixq.patches.store import PatchSet
 from pixq.runs.recipe import read_recipe
+from pixq.scoring.scorer import DEFAULT
 from pixq.train import loop
 from pixq.train.partition import by_split
 from support import built, trees
@@ -27,6 +32,21 @@ def make_run(root: Path) -> Path:
     recipe = read_recipe("seed", ["train.epochs=3", "optimiser.lr=0.005"])
     loop.train(by_split(patches), root / "run", recipe, device="cpu")
     return root / "run"
+
+
+def quality_run(run: Path) -> Path:
+    """The nets that come with pixq as a run of `monotone`, with the Green cut of quality that people's PJNDs chose."""
+    shutil.copytree(DEFAULT, run)
+    info = json.loads((run / "run.json").read_text("utf-8"))
+    info["recipe"]["model"]["name"] = "monotone"
+    (run / "run.json").write_text(json.dumps(info), "utf-8")
+    cuts = PjndCuts(
+        pixq=__version__, blake3=info["files"]["model.safetensors"]["blake3"], share=0.05, stride=10, orange=0.33,
+        green=0.517, low=0.499, high=0.534, within=1.0,
+        sources={"photo": PjndSource(range=(10.0, 17.0), predicted=10.0)},
+    )  # fmt: skip
+    write_cuts(run, cuts)
+    return run
 
 
 def make_target(root: Path, ratio: tuple[float, float, float] = (0.4, 0.3, 0.3)) -> PatchSet:

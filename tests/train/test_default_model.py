@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pixq.classes import GREEN, NAMES
+from pixq.classes import GREEN
 from pixq.datasets.photos import fingerprint
-from pixq.decisions.pjnd_cuts import PJND
 from pixq.io.atomic import checksum
 from pixq.io.images import load_pixels
 from pixq.ladders.critical import critical_map, critical_points
-from pixq.ladders.fit_green_cut import fit_green_cut, source_range
 from pixq.ladders.ground_truth import GroundTruth, read_ground_truth
 from pixq.ladders.ladder import open_ladder
-from pixq.ladders.pjnd import SourceRange, choose_green_cut, leave_one_out
+from pixq.ladders.predict import predict_pjnd
 from pixq.scoring.quality_map import QualityMap
 from pixq.scoring.scorer import DEFAULT, Scorer, load
+from pixq.viewing import ViewingConditions
+from pixq.visibility import VISIBILITY_CUTS
 from support import trees
 
 Image = NDArray[np.uint8]
@@ -32,11 +32,6 @@ Image = NDArray[np.uint8]
 #: Pixels round a clicked point within which a place is JND-critical.
 NEAR = 25.0
 FOLDERS = ("locjnd", "konjnd1k")
-
-#: The most patches whose class changes by one, and by two, when reference and distorted change places. Measured: 3.8 %
-#: and 0.001 % (1 of 139,167) of ladders up to the PJND, 42 % and 0.7 % of TID2013: lost contrast is seen, added is not.
-SWAPPED_LADDERS = 0.06, 0.0001
-SWAPPED_TID2013 = 0.50, 0.02
 
 
 @pytest.fixture(scope="session")
@@ -58,11 +53,9 @@ def test_the_files_fit_each_other_and_are_small() -> None:
     for name, said in info["files"].items():
         found = checksum(DEFAULT / name)
         assert (found.bytes, found.blake3) == (said["bytes"], said["blake3"])
-    cuts = json.loads((DEFAULT / PJND).read_text("utf-8"))
-    assert cuts["blake3"] == info["files"]["model.safetensors"]["blake3"]
     files = [path for path in DEFAULT.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 100_000
-    assert {path.name for path in files} <= {"MODEL_CARD.md", "model.safetensors", PJND, "recipe.toml", "run.json"}
+    assert {path.name for path in files} == {"MODEL_CARD.md", "model.safetensors", "recipe.toml", "run.json"}
     # Nothing of the machine that made it: paths, names, clocks.
     text = "".join(path.read_text("utf-8") for path in files if path.suffix != ".safetensors")
     assert not [word for word in ("/home", "/root", "/tmp", "/work", "\\Users") if word in text]
@@ -79,18 +72,14 @@ def test_it_scores_without_torch() -> None:
         "print([name for name in ('torch', 'onnxruntime', 'PIL') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["core 0 2 pjnd", "[]"]
+    assert done.stdout.splitlines() == ["core 0 2 None", "[]"]
 
 
-def test_it_decides_by_its_cuts(scorer: Scorer) -> None:
-    cuts = scorer.pjnd_cuts
-    assert cuts is not None
-    assert scorer.calibration is None
-    assert cuts.low < cuts.green < cuts.high
-    assert len(cuts.sources) == 7
+def test_it_decides_by_who_would_notice(scorer: Scorer) -> None:
+    assert (scorer.calibration, scorer.pjnd_cuts) == (None, None)
     image = trees.photo(1, (60, 80))
     found = scorer.map(image, trees.distorted(image, 1, 2))
-    assert (found.cuts, found.calibration) == ((cuts.orange, cuts.green), "pjnd")
+    assert (found.cuts, found.cut_scale, found.calibration) == (VISIBILITY_CUTS, "visibility", None)
 
 
 # On made images.
@@ -147,8 +136,9 @@ def test_a_strong_defect_is_lit_wherever_it_is(scorer: Scorer, y: int, x: int, u
     assert np.hypot(first.y - (y + 5.5), first.x - (x + 5.5)) < 25
 
 
-def test_a_strong_defect_in_a_photograph_is_lit_in_nearly_all_places(scorer: Scorer) -> None:
-    # Measured: at 859 of 880 places, and the others are in strong textures, which hide it.
+def test_a_strong_defect_in_a_photograph_is_lit_in_nearly_all_places() -> None:
+    # When it flickers; the other places are in strong textures, which hide it.
+    scorer = load(viewing=ViewingConditions(task="flicker"))
     rng = np.random.default_rng(0)
     lit = []
     for path in sorted((trees.data_dir("tid2013") / "reference_images").iterdir()):
@@ -177,33 +167,17 @@ def test_it_has_seen_none_of_the_images_it_is_judged_on(scorer: Scorer, truths: 
     assert seen == set(own)
 
 
-@pytest.fixture(scope="session")
-def measured(scorer: Scorer, truths: list[GroundTruth]) -> list[SourceRange]:
-    return [source_range(scorer, truth) for truth in truths if truth.range is not None]
-
-
 @pytest.mark.slow
-def test_pjnds_lie_in_the_ranges_that_people_gave(scorer: Scorer, measured: list[SourceRange]) -> None:
-    assert len(measured) == 7
-    found = leave_one_out(measured)
-    assert {ladder.name: ladder.contains(found[ladder.name]) for ladder in measured} == dict.fromkeys(found, True)
-    # What the package says of itself is what is measured here.
-    cuts, chosen = scorer.pjnd_cuts, choose_green_cut(measured)
-    assert cuts is not None
-    assert (cuts.within, cuts.share, cuts.stride) == (1.0, 0.05, 10)
-    assert (cuts.green, cuts.low, cuts.high) == pytest.approx((chosen.value, chosen.low, chosen.high), abs=1e-5)
-    assert {name: source.predicted for name, source in cuts.sources.items()} == {
-        name: each.level for name, each in found.items()
-    }
-
-
-@pytest.mark.slow
-def test_the_cuts_can_be_made_again(scorer: Scorer, truths: list[GroundTruth]) -> None:
-    again = fit_green_cut(scorer, [trees.data_dir(name) for name in FOLDERS])
-    cuts = scorer.pjnd_cuts
-    assert cuts is not None
-    assert (again.green, again.orange) == pytest.approx((cuts.green, cuts.orange), abs=1e-5)
-    assert again.sources == cuts.sources
+def test_pjnds_lie_in_the_ranges_that_people_gave(truths: list[GroundTruth]) -> None:
+    # The sensitivity of flicker was chosen with these sources in view: that the constant fits them is tested here.
+    flicker = load(viewing=ViewingConditions(task="flicker"))
+    outside = {}
+    for truth in truths:
+        if truth.range is not None:
+            level = predict_pjnd(flicker, truth.ladder).pjnd.level
+            if level is None or not truth.range[0] <= level <= truth.range[1]:
+                outside[truth.ladder.name] = (level, truth.range)
+    assert not outside
 
 
 def area(low: NDArray[np.float64], critical: NDArray[np.bool_]) -> float:
@@ -235,37 +209,18 @@ def test_critical_regions_are_where_people_clicked(scorer: Scorer, truths: list[
 # Reference and distorted, the other way round.
 
 
-def steps(scorer: Scorer, first: Image, second: Image) -> NDArray[np.int64]:
-    """Patches whose class changes by 0, 1 and 2 when two images change places."""
-    there, back = scorer.map(first, second), scorer.map(second, first)
-    np.testing.assert_array_equal(there.identical, back.identical)
-    return np.bincount(np.abs(there.classes - back.classes).ravel(), minlength=len(NAMES))
-
-
 @pytest.mark.slow
-def test_swapping_the_images_of_a_ladder_up_to_its_pjnd(scorer: Scorer, truths: list[GroundTruth]) -> None:
-    total = np.zeros(len(NAMES), np.int64)
-    for truth in truths:
-        if truth.range is None:
-            continue
-        reference = load_pixels(truth.ladder.reference)
-        for level in [each for each in truth.ladder.levels if each.level <= truth.range[1]][-1::-5]:
-            total += steps(scorer, reference, load_pixels(level.path))
-    share = total / total.sum()
-    assert (share[1:] <= SWAPPED_LADDERS).all(), share
-
-
-@pytest.mark.slow
-def test_swapping_the_images_of_tid2013(scorer: Scorer) -> None:
+def test_reference_and_distorted_may_change_places(scorer: Scorer) -> None:
     root = trees.data_dir("tid2013")
     references = {path.stem.lower(): path for path in (root / "reference_images").iterdir()}
-    total = np.zeros(len(NAMES), np.int64)
-    for number, path in enumerate(sorted((root / "distorted_images").iterdir())):
-        # All kinds and levels in turn: 7 has no divisor in common with their 30.
-        if number % 7 == 0:
-            total += steps(scorer, load_pixels(references[path.stem[:3].lower()]), load_pixels(path))
-    share = total / total.sum()
-    assert (share[1:] <= SWAPPED_TID2013).all(), share
+    for path in sorted((root / "distorted_images").iterdir())[::14]:
+        images = load_pixels(references[path.stem[:3].lower()]), load_pixels(path)
+        there, back = scorer.map(*images), scorer.map(*images[::-1])
+        np.testing.assert_array_equal(there.score, back.score)
+        np.testing.assert_array_equal(there.classes, back.classes)
+        assert there.visibility is not None
+        assert back.visibility is not None
+        assert there.visibility.jnd == back.visibility.jnd
 
 
 def test_the_ladders_of_real_data_are_whole() -> None:

@@ -180,8 +180,8 @@ class ViewingOptions:
     ambient
         Light of the room that falls on the display, in lux. Default: 250, an office.
     task
-        What people do: compare both images at leisure (side-by-side), or see them alternate in one place (flicker).
-        Default: side-by-side.
+        What people do: compare both images at leisure (side-by-side), see them alternate in one place (flicker), or
+        look at the one place that may differ (detection), the strictest. Default: side-by-side.
     """
 
     ppd: Annotated[float | None, number_in(ranges.VIEWING_PPD)] = None

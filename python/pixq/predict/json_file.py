@@ -193,7 +193,7 @@ class PixelsEntry(FileModel):
     ]
     background: Annotated[
         Background | None,
-        Field(description="the one whose result this is: that with the lowest `worst`, then the lowest `quality`"),
+        Field(description="the one whose result this is: that with the highest JND"),
     ]
     frame: Annotated[
         int | None,

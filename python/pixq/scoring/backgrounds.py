@@ -47,8 +47,12 @@ def parse_backgrounds(text: str) -> tuple[Background, ...]:
 def worst_background(maps: Mapping[Background, QualityMap]) -> Background:
     """The background whose result counts: the one on which a person would see most.
 
-    That is the one whose `worst` (the 5th percentile of the patches' qualities) is lowest; if several agree, the one
-    whose `quality` is lowest; if these agree too, the first.
+    That is the one whose JND is highest; if several agree, the one whose `worst` (the 5th percentile of the patches'
+    qualities) is lowest, then the one whose `quality` is lowest; if these agree too, the first.
     """
-    verdicts = {background: quality_map.verdict for background, quality_map in maps.items()}
-    return min(verdicts, key=lambda background: (verdicts[background].worst, verdicts[background].quality))
+
+    def order(background: Background) -> tuple[float, float, float]:
+        verdict = maps[background].verdict
+        return -(verdict.jnd or 0.0), verdict.worst, verdict.quality
+
+    return min(maps, key=order)

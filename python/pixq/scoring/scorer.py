@@ -28,7 +28,7 @@ from pixq.scoring.onnx_engine import ONNX
 from pixq.scoring.pooling import pool, pool_by
 from pixq.scoring.quality_map import QualityMap
 from pixq.viewing import ViewingConditions
-from pixq.visibility import measure_patches, measure_visibility
+from pixq.visibility import POOLING, measure_patches, measure_visibility
 
 if TYPE_CHECKING:
     from pixq.models.base import PatchModel
@@ -286,8 +286,8 @@ class Scorer:
         """
         if self.scores_visibility:
             numbers, place = np.unique(image, return_inverse=True)
-            pooled = np.bincount(place, weights=score**4, minlength=len(numbers)) ** 0.25
-            return -pooled.astype(np.float64)
+            pooled = np.bincount(place, weights=np.abs(score) ** POOLING, minlength=len(numbers))
+            return -(pooled.astype(np.float64) ** (1.0 / POOLING))
         return pool_by(self.recipe.model, image, score, weight)
 
     # Whole images.
