@@ -181,7 +181,8 @@ class ViewingOptions:
         Light of the room that falls on the display, in lux. Default: 250, an office.
     task
         What people do: compare both images at leisure (side-by-side), see them alternate in one place (flicker), or
-        look at the one place that may differ (detection), the strictest. Default: side-by-side.
+        look at the one place that may differ (detection), the strictest. Default: flicker for ladders (pixq
+        pjnd, critical and calibrate --ladders), side-by-side for everything else.
     """
 
     ppd: Annotated[float | None, number_in(ranges.VIEWING_PPD)] = None

@@ -141,9 +141,14 @@ class Scorer:
         Raises
         ------
         PixqError
-            If the file is damaged, or was made for different weights or other viewing conditions.
+            If the file is damaged, or was made for different weights, another model or other viewing conditions.
         """
         cuts = read_cuts(self.run)
+        if cuts is not None and (cuts.share is None) != self.scores_visibility:
+            raise PixqError(
+                f"{self.run / PJND}: was made for {'visibility' if cuts.share is None else 'the scores of patches'}, "
+                f"which is not what this run's model gives; delete it, or run pixq calibrate --ladders again"
+            )
         if cuts is not None and cuts.blake3 != self.blake3:
             raise PixqError(f"{self.run / PJND}: was made for different weights; run pixq calibrate --ladders again")
         if cuts is not None:
@@ -154,16 +159,22 @@ class Scorer:
     def decision(self) -> Decision:
         """What turns the scores of its maps into classes: `calibration`, or `pjnd_cuts`, or else the default cuts.
 
-        These are of P(notice) for the model `visibility`, and of quality for all others.
+        These are of P(notice) for the model `visibility`, and of quality for all others. The `pjnd_cuts` of the model
+        `visibility` are of images, not of patches, and not used here.
 
         Raises
         ------
         PixqError
-            As `calibration` and `pjnd_cuts` do.
+            As `calibration` and `pjnd_cuts` do, and if `pjnd` was asked for by name, which can't give classes.
         """
+        if self.scores_visibility and self.calibration_name == PJND_CUTS and self.calibration is None:
+            raise PixqError(
+                f"{self.run / PJND}: says when an image is noticed, and nothing about its patches, so only pixq pjnd "
+                f"and pixq critical use it; choose another calibration than {PJND_CUTS}, or none"
+            )
         return Decision.choose(
             self.calibration,
-            self.pjnd_cuts if self.calibration is None else None,
+            self.pjnd_cuts if self.calibration is None and not self.scores_visibility else None,
             visibility=self.scores_visibility,
         )
 
@@ -359,6 +370,7 @@ class Scorer:
             calibration=decision.name,
             visibility=seen,
             cut_scale=decision.scale,
+            best_score=0.0 if self.scores_visibility else 1.0,
         )
 
     def _alone(
@@ -458,5 +470,5 @@ def load(
     engine_of_run = choose_engine(files, recipe, info, device, engine)
     scorer = Scorer(files.path, recipe, info, engine_of_run, calibration, viewing)
     if calibration is not None:
-        _ = scorer.decision
+        _ = scorer.calibration
     return scorer
