@@ -122,6 +122,23 @@ pub(crate) fn for_each<J: Send>(samples: usize, jobs: Vec<J>, job: impl Fn(J) + 
     }
 }
 
+/// As [`for_each`], with room to work in, which a thread makes by `room()` and uses for one job after the other. No result may
+/// depend on what an earlier job has left there.
+pub(crate) fn for_each_with<J: Send, R>(
+    samples: usize,
+    jobs: Vec<J>,
+    room: impl Fn() -> R + Send + Sync,
+    job: impl Fn(&mut R, J) + Send + Sync,
+) {
+    match pool_for(samples) {
+        Some(pool) if jobs.len() > 1 => pool.install(|| jobs.into_par_iter().for_each_init(room, job)),
+        _ => {
+            let mut room = room();
+            jobs.into_iter().for_each(|each| job(&mut room, each));
+        }
+    }
+}
+
 /// `part(0)` to `part(count - 1)`, in that order whatever thread computed them.
 pub(crate) fn map<R: Send>(samples: usize, count: usize, part: impl Fn(usize) -> R + Send + Sync) -> Vec<R> {
     match pool_for(samples) {

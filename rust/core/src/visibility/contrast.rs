@@ -4,7 +4,7 @@ use super::Viewing;
 use super::colour::{MeanLight, ciede2000, lab, opponent_planes};
 use super::planes::{self, Plane, ROWS};
 use super::pool::{Factor, Patches};
-use super::sensitivity::Table;
+use super::sensitivity::{Place, Table};
 use crate::parallel;
 use crate::view::View;
 
@@ -66,25 +66,24 @@ fn level_energy(fine: &[[Plane; 3]; 2], coarse: &[[Plane; 3]; 2], tables: &[[Tab
     let (height, width) = (fine[0][0].height, fine[0][0].width);
     let mut out = Plane::zeros(height, width);
     let jobs: Vec<_> = out.data.chunks_mut(ROWS * width).enumerate().collect();
-    parallel::for_each(height * width * 12, jobs, |(job, out)| {
+    let room = || (Room::new(width), tables.iter().map(|_| Strip::new(width)).collect::<Vec<_>>());
+    parallel::for_each_with(height * width * 12, jobs, room, |(room, strips), (job, out)| {
         let first = job * ROWS;
         let rows = out.len() / width;
         // Masking looks two rows further.
         let (low, high) = (first.saturating_sub(2), (first + rows + 2).min(height));
-        let mut strips: Vec<Strip> = tables.iter().map(|_| Strip::new(low, high - low, width)).collect();
         parallel::vectorised(
             #[inline(always)]
             || {
-                let mut room = Room::new(width);
                 for y in low..high {
                     room.read(fine, coarse, y, tables.len() > 1);
                     for (band, (strip, tables)) in strips.iter_mut().zip(tables).enumerate() {
-                        strip.measure(&mut room, band, tables, y);
+                        strip.measure(room, band, tables, y - low);
                     }
                 }
                 for (i, out) in out.chunks_exact_mut(width).enumerate() {
-                    for strip in &strips {
-                        strip.add(first + i, &mut room, out);
+                    for strip in &*strips {
+                        strip.add(first + i - low, high - low, room, out);
                     }
                 }
             },
@@ -100,6 +99,9 @@ struct Room {
     coarse: [[Vec<f32>; 3]; 2],
     split: bool,
     background: Vec<f32>,
+    /// Where the background lies in the tables of sensitivity.
+    places: Vec<Place>,
+    gain: Vec<f32>,
     across: Vec<f32>,
     shared: Vec<f32>,
     masks: [Vec<f32>; 3],
@@ -115,6 +117,8 @@ impl Room {
             coarse: rows(),
             split: false,
             background: row(),
+            places: vec![Place::default(); width],
+            gain: row(),
             across: row(),
             shared: row(),
             masks: std::array::from_fn(|_| row()),
@@ -138,6 +142,9 @@ impl Room {
         for ((out, &a), &b) in self.background.iter_mut().zip(&reference[0]).zip(&distorted[0]) {
             *out = (0.5 * (a + b)).max(DARKEST);
         }
+        for (place, &background) in self.places.iter_mut().zip(&self.background) {
+            *place = Place::of(background);
+        }
     }
 
     /// The two signals whose difference is a band.
@@ -152,60 +159,70 @@ impl Room {
     }
 }
 
-/// Rows of one band: the fourth power of differences, and the contrast that both images share.
+/// Rows of one band, of a job and two beyond each of its ends: the fourth power of differences, and the contrast that both
+/// images share.
 struct Strip {
-    first: usize,
     width: usize,
     differences: [Vec<f32>; 3],
     shared: [Vec<f32>; 3],
 }
 
 impl Strip {
-    fn new(first: usize, rows: usize, width: usize) -> Self {
-        let room = || std::array::from_fn(|_| vec![0.0; rows * width]);
-        Self { first, width, differences: room(), shared: room() }
+    fn new(width: usize) -> Self {
+        let rows = || std::array::from_fn(|_| vec![0.0; (ROWS + 4) * width]);
+        Self { width, differences: rows(), shared: rows() }
     }
 
+    fn row(&self, y: usize) -> std::ops::Range<usize> {
+        y * self.width..(y + 1) * self.width
+    }
+
+    /// Fills row `y` of the strip.
     #[inline(always)]
     fn measure(&mut self, room: &mut Room, band: usize, tables: &[Table; 3], y: usize) {
-        let row = (y - self.first) * self.width..(y - self.first + 1) * self.width;
+        let row = self.row(y);
         let mut shared = std::mem::take(&mut room.shared);
         for (channel, table) in tables.iter().enumerate() {
-            let (upper, lower) = room.band(band, 0, channel);
-            let (other_upper, other_lower) = room.band(band, 1, channel);
-            let out = &mut self.differences[channel][row.clone()];
+            for (gain, &place) in room.gain.iter_mut().zip(&room.places) {
+                *gain = table.at(place);
+            }
+            for (gain, &background) in room.gain.iter_mut().zip(&room.background) {
+                *gain /= background;
+            }
+            // All of one length, which is checked once.
+            let gain = &room.gain[..self.width];
+            let [(upper, lower), (other_upper, other_lower)] = [0, 1].map(|image| {
+                let (upper, lower) = room.band(band, image, channel);
+                (&upper[..self.width], &lower[..self.width])
+            });
+            let (out, shared) = (&mut self.differences[channel][row.clone()], &mut shared[..self.width]);
             for x in 0..self.width {
-                let background = room.background[x];
-                let gain = table.at(background) / background;
-                let a = (upper[x] - lower[x]) * gain;
-                let b = (other_upper[x] - other_lower[x]) * gain;
+                let a = (upper[x] - lower[x]) * gain[x];
+                let b = (other_upper[x] - other_lower[x]) * gain[x];
                 let difference = (a - b) * (a - b);
                 out[x] = difference * difference;
                 shared[x] = (a * a).min(b * b);
             }
-            planes::blur_along(&shared, &mut self.shared[channel][row.clone()]);
+            planes::blur_along(shared, &mut self.shared[channel][row.clone()]);
         }
         room.shared = shared;
     }
 
-    /// Adds the energy of row `y`.
+    /// Adds the energy of row `y` of the `rows` that are filled.
     #[inline(always)]
-    fn add(&self, y: usize, room: &mut Room, out: &mut [f32]) {
-        let rows = self.shared[0].len() / self.width;
-        let last = self.first + rows - 1;
+    fn add(&self, y: usize, rows: usize, room: &mut Room, out: &mut [f32]) {
         for (channel, mask) in room.masks.iter_mut().enumerate() {
-            let row = |by: isize| {
-                let y = (y as isize + by).clamp(self.first as isize, last as isize) as usize - self.first;
-                &self.shared[channel][y * self.width..(y + 1) * self.width]
-            };
-            planes::blur_across([row(-2), row(-1), row(0), row(1), row(2)], mask);
+            let row = |y: usize| &self.shared[channel][self.row(y.min(rows - 1))];
+            let (above, further) = (y.saturating_sub(1), y.saturating_sub(2));
+            planes::blur_across([row(further), row(above), row(y), row(y + 1), row(y + 2)], mask);
         }
-        let start = (y - self.first) * self.width;
         for (channel, differences) in self.differences.iter().enumerate() {
-            let differences = &differences[start..start + self.width];
+            let differences = &differences[self.row(y)];
             let luminance = if channel > 0 { MASKS_COLOUR } else { 0.0 };
+            let (own, of_luminance) = (&room.masks[channel][..self.width], &room.masks[0][..self.width]);
+            let out = &mut out[..self.width];
             for x in 0..self.width {
-                let masked = 1.0 + MASKING * (room.masks[channel][x] + luminance * room.masks[0][x]);
+                let masked = 1.0 + MASKING * (own[x] + luminance * of_luminance[x]);
                 // The difference squared, over the mask to the power of 3/4, squared.
                 out[x] += differences[x] / (masked * masked.sqrt());
             }

@@ -104,12 +104,16 @@ pub(super) fn expand_row(plane: &Plane, y: usize, across: &mut [f32], out: &mut 
             (here[x] + after[x]) * 0.5
         };
     }
+    let across = &across[..plane.width];
     let last = plane.width - 1;
-    for (x, out) in out.iter_mut().enumerate() {
-        let i = x / 2;
-        let (here, after) = (across[i], across[(i + 1).min(last)]);
-        *out =
-            if x % 2 == 0 { (across[i.saturating_sub(1)] + 6.0 * here + after) * 0.125 } else { (here + after) * 0.5 };
+    let pair = |before: f32, here: f32, after: f32| [(before + 6.0 * here + after) * 0.125, (here + after) * 0.5];
+    for i in [0, last] {
+        let values = pair(across[i.saturating_sub(1)], across[i], across[(i + 1).min(last)]);
+        out[2 * i..].iter_mut().zip(values).for_each(|(out, value)| *out = value);
+    }
+    let inside = out.get_mut(2..).unwrap_or_default();
+    for (window, out) in across.windows(3).zip(inside.chunks_exact_mut(2)) {
+        out.copy_from_slice(&pair(window[0], window[1], window[2]));
     }
 }
 
@@ -122,7 +126,11 @@ pub(super) fn smooth_row(plane: &Plane, y: usize, across: &mut [f32], out: &mut 
         *across = (before[x] + 2.0 * here[x] + after[x]) * 0.25;
     }
     let last = plane.width - 1;
-    for (x, out) in out.iter_mut().enumerate() {
-        *out = (across[x.saturating_sub(1)] + 2.0 * across[x] + across[(x + 1).min(last)]) * 0.25;
+    let sum = |before: f32, here: f32, after: f32| (before + 2.0 * here + after) * 0.25;
+    for x in [0, last] {
+        out[x] = sum(across[x.saturating_sub(1)], across[x], across[(x + 1).min(last)]);
+    }
+    for (window, out) in across[..plane.width].windows(3).zip(&mut out[1.min(last)..]) {
+        *out = sum(window[0], window[1], window[2]);
     }
 }

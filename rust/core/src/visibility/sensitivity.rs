@@ -56,30 +56,48 @@ fn sensitivity(channel: usize, frequency: f64, luminance: f64) -> f64 {
 const OCTAVES: std::ops::Range<i32> = -6..14;
 const STEP_BITS: u32 = 3;
 
+/// Entries of a table: one past the last octave, so that each has a next one.
+const ENTRIES: usize = ((OCTAVES.end - OCTAVES.start) << STEP_BITS) as usize + 2;
+
 /// The sensitivity of a channel at one frequency, by luminance.
-pub(super) struct Table(Vec<f32>);
+pub(super) struct Table([f32; ENTRIES]);
 
 impl Table {
     pub fn new(channel: usize, frequency: f64) -> Self {
         let steps = 1 << STEP_BITS;
-        let entries = OCTAVES.flat_map(|octave| (0..steps).map(move |step| (octave, step)));
-        let at = |(octave, step): (i32, i32)| {
+        Self(std::array::from_fn(|entry| {
+            let (octave, step) = (OCTAVES.start + entry as i32 / steps, entry as i32 % steps);
             let luminance = 2f64.powi(octave) * (1.0 + f64::from(step) / f64::from(steps));
             sensitivity(channel, frequency, luminance) as f32
-        };
-        Self(entries.chain([(OCTAVES.end, 0), (OCTAVES.end, 1)]).map(at).collect())
+        }))
     }
 
-    /// The sensitivity at a luminance in cd/m2.
+    /// The sensitivity at a place.
     #[inline(always)]
-    pub fn at(&self, luminance: f32) -> f32 {
+    pub fn at(&self, place: Place) -> f32 {
+        // What `Place::of` has done already; here it spares a check of bounds.
+        let index = (place.index as usize).min(ENTRIES - 2);
+        self.0[index] + place.share * (self.0[index + 1] - self.0[index])
+    }
+}
+
+/// Where a luminance lies in every table: between two entries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    index: u32,
+    share: f32,
+}
+
+impl Place {
+    /// Of a luminance in cd/m2.
+    #[inline(always)]
+    pub fn of(luminance: f32) -> Self {
         const SHIFT: u32 = 23 - STEP_BITS;
         const FIRST: u32 = ((127 + OCTAVES.start) as u32) << STEP_BITS;
         let low = f32::from_bits(FIRST << SHIFT);
         let bits = luminance.max(low).to_bits();
-        let index = (((bits >> SHIFT) - FIRST) as usize).min(self.0.len() - 2);
-        let share = (bits & ((1 << SHIFT) - 1)) as f32 * (1.0 / (1u32 << SHIFT) as f32);
-        self.0[index] + share * (self.0[index + 1] - self.0[index])
+        let index = ((bits >> SHIFT) - FIRST).min(ENTRIES as u32 - 2);
+        Self { index, share: (bits & ((1 << SHIFT) - 1)) as f32 * (1.0 / (1u32 << SHIFT) as f32) }
     }
 }
 
@@ -94,11 +112,11 @@ mod tests {
                 let table = Table::new(channel, frequency);
                 for luminance in [0.02, 0.3, 5.3, 100.0, 777.0, 9000.0] {
                     let (exact, found) =
-                        (sensitivity(channel, frequency, luminance), f64::from(table.at(luminance as f32)));
+                        (sensitivity(channel, frequency, luminance), f64::from(table.at(Place::of(luminance as f32))));
                     assert!((found / exact - 1.0).abs() < 0.01, "{channel} {frequency} {luminance}: {found} {exact}");
                 }
-                assert!(table.at(0.0) > 0.0);
-                assert!(table.at(f32::MAX).is_finite());
+                assert!(table.at(Place::of(0.0)) > 0.0);
+                assert!(table.at(Place::of(f32::MAX)).is_finite());
             }
         }
     }
