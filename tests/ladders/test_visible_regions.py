@@ -36,9 +36,10 @@ def test_a_fitted_jnd_changes_no_class_of_patches(own: Path, visible: Scorer, re
     assert Decision.choose(None, cuts, visibility=True) == Decision.choose(None, visibility=True)
     write_cuts(own, cuts)
     # Named, it is refused where it can't be used.
-    with pytest.raises(PixqError, match=r"pjnd.json: says when an image is noticed, and nothing about its patches"):
-        load(own, calibration="pjnd", viewing=FLICKER).map(*pair)
-    rule = choose_rule(load(own, calibration="pjnd", viewing=FLICKER))
+    for viewing in (None, FLICKER):
+        with pytest.raises(PixqError, match=r"pjnd.json: says when an image is noticed, and nothing about its patches"):
+            load(own, calibration="pjnd", viewing=viewing)
+    rule = choose_rule(load(own, viewing=FLICKER))
     assert (rule.cut, rule.name) == (cuts.cut, "pjnd")
     with pytest.raises(PixqError, match="unknown calibration 'other'"):
         load(own, calibration="other", viewing=FLICKER)
@@ -113,3 +114,8 @@ def test_critical_regions_by_a_named_calibration_begin_at_0_too(own: Path, tmp_p
     pair = load_pixels(reference), load_pixels(tmp_path / "grey_5.png")
     found = load(own, calibration="default").map(*pair)
     assert (found.cut_scale, critical_map(found).max()) == ("score", 0.0)
+
+
+def test_a_fitted_jnd_that_is_not_there_can_not_be_named(shell: Shell, own: Path, reference: Path) -> None:
+    given = ("pjnd", own, reference, reference.parent, "--calibration", "pjnd")
+    shell.mistake("has no calibration; create one with", *given)

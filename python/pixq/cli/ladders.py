@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from pixq._core import set_num_threads
 from pixq.cli.messages import note
+from pixq.decisions.pjnd_cuts import PJND, PJND_CUTS
 from pixq.errors import PixqError
 from pixq.ladders.ladder import open_ladder
 from pixq.predict.outputs import check_outputs
+from pixq.runs.load import scores_visibility
 from pixq.scoring.scorer import DEFAULT, load
 
 if TYPE_CHECKING:
@@ -48,10 +50,13 @@ def load_ladder(
     check_outputs(outputs, _ENDINGS, [ladder.reference, *(level.path for level in ladder.levels)])
     for item in ladder.left_out:
         note(item)
-    viewing.check_run(DEFAULT if run is None else run)
+    path = DEFAULT if run is None else run
+    viewing.check_run(path)
     if threads is not None:
         set_num_threads(threads)
-    scorer = load(run, device, calibration=calibration, viewing=alternating(viewing))
+    # The JND that was fitted for a run of `visibility` counts for ladders anyway, and gives patches no classes.
+    by_default = calibration == PJND_CUTS and (path / PJND).exists() and scores_visibility(path)
+    scorer = load(run, device, calibration=None if by_default else calibration, viewing=alternating(viewing))
     if threads is not None and scorer.engine.name.startswith("torch"):
         import torch
 

@@ -24,6 +24,7 @@ from pixq.visibility import jnd_noticed_by
 
 __all__ = [
     "INTERVAL",
+    "JND_CUT",
     "LadderPjnd",
     "LadderRegions",
     "LevelMap",

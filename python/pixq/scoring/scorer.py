@@ -167,7 +167,7 @@ class Scorer:
         PixqError
             As `calibration` and `pjnd_cuts` do, and if `pjnd` was asked for by name, which can't give classes.
         """
-        if self.scores_visibility and self.calibration_name == PJND_CUTS and self.calibration is None:
+        if self.scores_visibility and self.calibration_name == PJND_CUTS and (self.run / PJND).exists():
             raise PixqError(
                 f"{self.run / PJND}: says when an image is noticed, and nothing about its patches, so only pixq pjnd "
                 f"and pixq critical use it; choose another calibration than {PJND_CUTS}, or none"
@@ -444,7 +444,7 @@ def load(
         `cpu`, `cuda`, `cuda:0`, or `auto`.
     calibration
         Name of the calibration that turns scores into classes, or `pjnd` for the cuts of `pjnd.json`. `None`: the only
-        calibration, or else `pjnd`.
+        calibration, or else `pjnd`; of the model `visibility`, where `pjnd` is of images and refused, P(notice).
     engine
         What computes the scores: `core` (models tiny, monotone and visibility, without PyTorch), `onnx` (the run's
         `model.onnx`), `torch`, or `auto`, the first of these that can. Visibility is always computed by the core.
@@ -470,5 +470,5 @@ def load(
     engine_of_run = choose_engine(files, recipe, info, device, engine)
     scorer = Scorer(files.path, recipe, info, engine_of_run, calibration, viewing)
     if calibration is not None:
-        _ = scorer.calibration
+        _ = scorer.decision
     return scorer
