@@ -10,6 +10,7 @@ twenty minutes on two cores. Real data: ../shared/data, or PIXQ_TEST_DATA.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,9 +26,10 @@ from pixq.evaluation.calibrate import CalibrateSettings, calibrate
 from pixq.evaluation.evaluate import EvaluateSettings, evaluate
 from pixq.evaluation.evaluation_file import EvaluationFile, Method, write_evaluation
 from pixq.runs.recipe import read_recipe
+from pixq.scoring.scorer import DEFAULT
 from pixq.train import loop
 from pixq.train.adapt import adapt
-from pixq.train.init_from_run import InitialRun
+from pixq.train.init_from_run import InitialRun, finetuning_recipe
 from pixq.train.partition import by_split
 
 #: The seed recipe draws patches at random, this many per image and epoch; with all 475 it would take an hour.
@@ -62,10 +64,9 @@ def main() -> None:
 
         def train(name: str, patches: PatchSet, recipe: str = "seed", start: InitialRun | None = None) -> None:
             overrides = SEED if recipe == "seed" and patches is not target else ()
+            chosen = read_recipe(recipe, overrides) if start is None else finetuning_recipe(start.directory)
             runs[name] = out / f"run-{len(runs):02}"
-            loop.train(
-                by_split(patches), runs[name], read_recipe(recipe, overrides), device="cpu", resume=True, start=start
-            )
+            loop.train(by_split(patches), runs[name], chosen, device="cpu", resume=True, start=start)
 
         def make(name: str, how: Callable[[Path], object]) -> None:
             runs[name] = out / f"run-{len(runs):02}"
@@ -77,6 +78,8 @@ def main() -> None:
             patches = PatchSet(build("tid2013", TID, out / f"tid-{len(chosen)}", settings=built).out)
             for recipe in ("seed", "strong"):
                 train(f"{recipe} on TID2013, {kind}", patches, recipe)
+        make("default model: visibility", lambda to: shutil.copytree(DEFAULT, to))
+        train("default model, net fine-tuned", target, start=InitialRun.of(runs["default model: visibility"]))
         source = runs["seed on TID2013, none"]
         strong = runs["strong on TID2013, none"]
         make("seed, adapt norm", lambda to: adapt(source, target, "norm", to))

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,8 @@ from pixq.scoring.quality_map import QualityMap
 from pixq.serve.app import Settings, create_app
 from pixq.serve.response_json import Mapper
 from pixq.serve.service import CONNECTIONS, settings_for
+from pixq.viewing import ViewingConditions
+from pixq.visibility import Visibility
 from support import trees
 
 Bytes = NDArray[np.uint8]
@@ -36,11 +39,23 @@ BOUNDARY = "a-boundary-of-tests"
 
 
 class Judge:
-    """Quality falls with the mean difference of a patch; patches near a cut are unsure where `sets`."""
+    """Quality falls with the mean difference of a patch; patches near a cut are unsure where `sets`.
 
-    def __init__(self, *, sets: bool = False) -> None:
+    With viewing conditions, its JND grow with that difference, and with the pixels per degree of the conditions.
+    """
+
+    def __init__(self, *, sets: bool = False, viewing: ViewingConditions | None = None) -> None:
         self.sets = sets
+        self.measures = viewing is not None
+        self.viewing = viewing or ViewingConditions()
         self.calls = 0
+
+    def with_viewing(self, viewing: ViewingConditions) -> Judge:
+        if not self.measures:
+            return self
+        other = copy(self)
+        other.viewing = viewing
+        return other
 
     def map(self, reference: Any, distorted: Any, *, stride: int, on_progress: ProgressCallback) -> QualityMap:
         self.calls += 1
@@ -58,7 +73,11 @@ class Judge:
         pooled = float(quality.mean())
         unsure = near if self.sets else None
         maps = (score, quality, classify(quality), identical, unsure)
-        return QualityMap(grid, *maps, pooled, QUALITY_CUTS, None, cut_scale="quality")
+        seen = None
+        if self.measures:
+            jnd = mean.reshape(grid.shape) / 400 / 20 * self.viewing.pixels_per_degree / 38
+            seen = Visibility(float(jnd.max()), np.where(identical, 0.0, jnd), self.viewing)
+        return QualityMap(grid, *maps, pooled, QUALITY_CUTS, None, seen, cut_scale="quality")
 
 
 class Waiting(Judge):

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pixq import ranges
 from pixq.cli.number_options import number_in
-from pixq.cli.options import ON_BACKGROUNDS, PairOptions
+from pixq.cli.options import AT_A_DESK, ON_BACKGROUNDS, PairOptions, ViewingOptions
 from pixq.io.optional import require
 from pixq.ranges import NumberRange
 from pixq.scoring.scorer import load
@@ -27,9 +27,12 @@ def serve(
     device: str = "cpu",
     max_upload: Annotated[float, number_in(NumberRange(0, 4096, open_low=True))] = 64,
     open: Annotated[bool, Parameter(negative="")] = False,
+    viewing: ViewingOptions = AT_A_DESK,
     images: PairOptions = ON_BACKGROUNDS,
 ) -> int:
-    """Serve a page that shows where two images differ visibly: drop them, see the map, flip between them.
+    """Serve a page that says how many people would notice how two images differ, and where.
+
+    Drop the images on it, see the map, flip between them. How people look at them can be changed on the page.
 
     Prints the page's address. Uploads stay in memory. Press Ctrl-C to stop.
 
@@ -54,7 +57,7 @@ def serve(
         require(package)
     from pixq.serve import service
 
-    scorer = load(run, device, calibration=calibration)
+    scorer = load(run, device, calibration=calibration, viewing=viewing.conditions)
     limit = max(round(max_upload * 2**20), 1)
     service.serve(
         scorer,

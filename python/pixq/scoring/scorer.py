@@ -190,6 +190,20 @@ class Scorer:
         other.decision = decision
         return other
 
+    def with_viewing(self, viewing: ViewingConditions) -> Scorer:
+        """The same model for people who look at the images in another way.
+
+        Raises
+        ------
+        PixqError
+            If its calibration was made for other conditions; it is read again.
+        """
+        if viewing == self.viewing:
+            return self
+        other = Scorer(self.run, self.recipe, self.info, self.engine, self.calibration_name, viewing)
+        _ = other.decision
+        return other
+
     # Batches of patches.
 
     def outputs(self, reference: NDArray[np.uint8], distorted: NDArray[np.uint8]) -> EngineScores:

@@ -25,10 +25,12 @@ from pixq.http.security import SecurityMiddleware
 from pixq.io.image_formats import DECODED
 from pixq.io.images import Background
 from pixq.io.progress import ProgressCallback
-from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, parse_backgrounds
+from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS
 from pixq.scoring.grid import STRIDE
-from pixq.serve.response_json import MAX_PATCHES, Mapper, as_png, class_table, map_json, score_uploads
+from pixq.serve.form_fields import VIEWING_FIELDS, read_backgrounds, read_stride, read_viewing
+from pixq.serve.response_json import MAX_PATCHES, Mapper, as_png, class_table, map_json, score_uploads, viewing_json
 from pixq.serve.upload import read_form
+from pixq.viewing import TASKS, ViewingConditions
 
 __all__ = ["PAGE", "Settings", "create_app"]
 
@@ -41,7 +43,7 @@ PAGE = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
     **{
         f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("api", "drop", "flicker", "map", "page", "verdict", "viewer")
+        for name in ("api", "drop", "flicker", "map", "page", "verdict", "viewer", "viewing")
     },
 }
 
@@ -164,7 +166,8 @@ async def _wait_for_disconnect(request: Request) -> None:
 def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
     """Make the service, an ASGI application.
 
-    Uploads are never written to disk, and no file is read for a request.
+    Uploads are never written to disk, and no file is read for a request but the run's calibrations, once people look at
+    the images in another way.
 
     Parameters
     ----------
@@ -201,6 +204,8 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
                 "strides": settings.strides,
                 "colour_management": settings.colour_management,
                 "backgrounds": settings.backgrounds,
+                "viewing": viewing_json(mapper.viewing),
+                "tasks": [{"name": name, "words": words} for name, words in TASKS.items()],
                 "frame": settings.frame,
                 "limits": {
                     "bytes": settings.max_upload,
@@ -215,15 +220,17 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
 
     async def predict(request: Request) -> Response:
         async with queue.place():
-            form = await read_form(request, ("reference", "distorted"), ("stride", "background"), settings.max_upload)
-            stride = _stride(form.fields.get("stride"), settings.strides)
-            backgrounds = _backgrounds(form.fields.get("background"), settings.backgrounds)
+            fields = ("stride", "background", *VIEWING_FIELDS)
+            form = await read_form(request, ("reference", "distorted"), fields, settings.max_upload)
+            stride = read_stride(form.fields.get("stride"), settings.strides)
+            backgrounds = read_backgrounds(form.fields.get("background"), settings.backgrounds)
+            viewing = read_viewing(form.fields, mapper.viewing)
             reference, distorted = form.files["reference"], form.files["distorted"]
             managed = settings.colour_management
 
             def job(on_progress: ProgressCallback) -> bytes:
                 scored = score_uploads(
-                    mapper, reference, distorted, stride=stride, size=settings.size,
+                    _for_viewing(mapper, viewing), reference, distorted, stride=stride, size=settings.size,
                     max_pixels=settings.max_pixels, on_progress=on_progress,
                     colour_management=managed, backgrounds=backgrounds, frame=settings.frame,
                 )  # fmt: skip
@@ -262,19 +269,14 @@ def create_app(mapper: Mapper, settings: Settings | None = None) -> Starlette:
     return app
 
 
-def _stride(text: str | None, strides: tuple[int, ...]) -> int:
-    if text is None:
-        return STRIDE
-    if text not in map(str, strides):
-        raise RequestError(422, f"the stride {text!r} is not available; choose {', '.join(map(str, strides))}")
-    return int(text)
-
-
-def _backgrounds(text: str | None, default: tuple[Background, ...]) -> tuple[Background, ...]:
+def _for_viewing(mapper: Mapper, viewing: ViewingConditions) -> Mapper:
     try:
-        return default if text is None else parse_backgrounds(text)
-    except PixqError as error:
-        raise RequestError(422, str(error).replace("--background", "the background", 1)) from None
+        return mapper.with_viewing(viewing)
+    except PixqError:
+        # Its own message names a file of this machine, and options of the command line.
+        raise RequestError(
+            422, f"the calibration in use holds for {mapper.viewing}, and not for {viewing}; go back to the former"
+        ) from None
 
 
 async def _ended(request: Request, error: Exception) -> Response:

@@ -22,8 +22,20 @@ from pixq.scoring.backgrounds import DEFAULT_BACKGROUNDS, worst_background
 from pixq.scoring.grid import Grid
 from pixq.scoring.quality_map import WORST, QualityMap, Verdict
 from pixq.serve.upload import Upload
+from pixq.viewing import ViewingConditions
+from pixq.visibility import notice_probability
 
-__all__ = ["MAX_PATCHES", "Mapper", "Scored", "as_png", "class_table", "headline", "map_json", "score_uploads"]
+__all__ = [
+    "MAX_PATCHES",
+    "Mapper",
+    "Scored",
+    "as_png",
+    "class_table",
+    "headline",
+    "map_json",
+    "score_uploads",
+    "viewing_json",
+]
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -36,6 +48,13 @@ _TOO_LARGE = re.compile(r"is (\d+)x(\d+), more than the limit of \d+ pixels")
 
 class Mapper(Protocol):
     """Scores image pairs, as the scorer that `pixq.load` returns does."""
+
+    @property
+    def viewing(self) -> ViewingConditions:
+        """How people look at the images."""
+
+    def with_viewing(self, viewing: ViewingConditions) -> Mapper:
+        """The same for people who look at them in another way."""
 
     def map(self, reference: Any, distorted: Any, *, stride: int, on_progress: ProgressCallback) -> QualityMap:
         """The map of two images of one shape; what `on_progress` raises ends the work."""
@@ -187,25 +206,59 @@ def class_table() -> list[dict[str, Any]]:
     return [asdict(patch_class) for patch_class in CLASSES]
 
 
+def viewing_json(viewing: ViewingConditions) -> dict[str, Any]:
+    """Viewing conditions as JSON: the fields of `ViewingConditions`, and `words`, all of them as text."""
+    return {**asdict(viewing), "words": str(viewing)}
+
+
 def headline(verdict: Verdict, patches: int) -> str:
-    """Sum up a map of `patches` patches in one sentence.
+    """Sum up a map of `patches` patches in one sentence: how many people notice, if that was measured.
 
     Examples
     --------
-    >>> headline(Verdict(0.9, 0.5, {"Red": 0.002, "Orange": 0.1, "Green": 0.898}, None, 0.0), 3000)
+    >>> shares = {"Red": 0.002, "Orange": 0.1, "Green": 0.898}
+    >>> headline(Verdict(0.9, 0.5, shares, None, 0.0, 0.86, 0.34), 3000)
+    'Noticed by 34 % of people.'
+    >>> headline(Verdict(0.9, 0.5, shares, None, 0.0), 3000)
     'Obvious in 6 of 3,000 patches.'
-    >>> headline(Verdict(1.0, 1.0, {"Red": 0.0, "Orange": 0.0, "Green": 1.0}, None, 0.9), 3000)
-    'Nobody notices any of the 3,000 patches.'
     >>> headline(Verdict(1.0, 1.0, {"Red": 0.0, "Orange": 0.0, "Green": 1.0}, None, 1.0), 3000)
     'The two images are equal in every patch.'
     """
     if verdict.identical == 1:
         return "The two images are equal in every patch."
+    if verdict.p_notice is not None:
+        return f"Noticed by {whole_percent(verdict.p_notice)} of people."
+    return worst_patches(verdict, patches)
+
+
+def worst_patches(verdict: Verdict, patches: int) -> str:
+    """Say how many of `patches` patches have the worst class that occurs.
+
+    Examples
+    --------
+    >>> worst_patches(Verdict(0.9, 0.5, {"Red": 0.002, "Orange": 0.1, "Green": 0.898}, None, 0.0), 3000)
+    'Obvious in 6 of 3,000 patches.'
+    >>> worst_patches(Verdict(1.0, 1.0, {"Red": 0.0, "Orange": 0.0, "Green": 1.0}, None, 0.9), 3000)
+    'Nobody notices any of the 3,000 patches.'
+    """
     for item in CLASSES[:GREEN]:
         if verdict.shares[item.name] > 0:
             count = round(verdict.shares[item.name] * patches)
             return f"{item.meaning.capitalize()} in {count:,} of {patches:,} patches."
     return f"{CLASSES[GREEN].meaning.capitalize()} any of the {patches:,} patches."
+
+
+def whole_percent(share: float) -> str:
+    """Write a share of people in whole percent; what is not exactly 0 or 1 is not rounded to it.
+
+    Examples
+    --------
+    >>> [whole_percent(share) for share in (0.0, 0.001, 0.344, 0.999)]
+    ['0 %', 'less than 1 %', '34 %', 'more than 99 %']
+    """
+    if 0 < share < 0.01:
+        return "less than 1 %"
+    return "more than 99 %" if 0.99 < share < 1 else f"{share * 100:.0f} %"
 
 
 def percent(share: float) -> str:
@@ -238,21 +291,26 @@ def map_json(scored: Scored, reference: str, distorted: str, *, colour_managemen
     Returns
     -------
     dict
-        `patches` holds a list per property, row by row of the grid; scores are `None` where `identical`, and `unsure`
-        is `None` if the calibration has no conformal sets.
+        `patches` holds a list per property, row by row of the grid; scores are `None` where `identical`, `unsure` is
+        `None` if the calibration has no conformal sets, and `jnd`, `p_notice` and `viewing` are `None` if visibility
+        was not measured.
     """
     quality_map = scored.map
     pixels = PixelsEntry.of(
         ReadOptions(colour_management), scored.profiles, scored.notes, scored.backgrounds, scored.background
     )
-    grid, verdict = quality_map.grid, quality_map.verdict
+    grid, verdict, seen = quality_map.grid, quality_map.verdict, quality_map.visibility
     score = quality_map.score.ravel()
     return {
         "reference": reference,
         "distorted": distorted,
         "calibration": quality_map.calibration,
+        "viewing": None if seen is None else viewing_json(seen.viewing),
         "verdict": {
             "headline": headline(verdict, score.size),
+            "patches": worst_patches(verdict, score.size),
+            "jnd": verdict.jnd,
+            "p_notice": verdict.p_notice,
             "quality": verdict.quality,
             "worst": verdict.worst,
             "worst_percentile": WORST,
@@ -280,6 +338,8 @@ def map_json(scored: Scored, reference: str, distorted: str, *, colour_managemen
             "xs": grid.xs.tolist(),
         },
         "patches": {
+            "jnd": None if seen is None else seen.map.ravel().tolist(),
+            "p_notice": None if seen is None else notice_probability(seen.map.ravel()).round(4).tolist(),
             "score": [value if np.isfinite(value) else None for value in score.tolist()],
             "quality": quality_map.decimals.astype(np.float64).tolist(),
             "class": quality_map.classes.ravel().tolist(),

@@ -21,11 +21,25 @@
  * @property {number[]} strides
  * @property {boolean} colour_management
  * @property {Background[]} backgrounds
+ * @property {Viewing} viewing
+ * @property {{name: string, words: string}[]} tasks
  * @property {number | null} frame
  * @property {{bytes: number, pixels: number, formats: string[]}} limits
  *
+ * @typedef {object} Viewing
+ * @property {number} pixels_per_degree
+ * @property {number} peak_luminance
+ * @property {number} ambient
+ * @property {string | null} display
+ * @property {number | null} distance In metres.
+ * @property {string} task
+ * @property {string} words All of it as text.
+ *
  * @typedef {object} Verdict
  * @property {string} headline
+ * @property {string} patches
+ * @property {number | null} jnd
+ * @property {number | null} p_notice
  * @property {number} quality
  * @property {number} worst
  * @property {number} worst_percentile
@@ -54,6 +68,8 @@
  * @property {Background | null} background
  *
  * @typedef {object} Patches
+ * @property {number[] | null} jnd
+ * @property {number[] | null} p_notice
  * @property {(number | null)[]} score
  * @property {number[]} quality
  * @property {number[]} class
@@ -64,6 +80,7 @@
  * @property {string} reference
  * @property {string} distorted
  * @property {string | null} calibration
+ * @property {Viewing | null} viewing
  * @property {Verdict} verdict
  * @property {PatchClass[]} classes
  * @property {{of: "quality" | "score" | "visibility", values: (number | null)[]}} cuts
@@ -108,13 +125,13 @@ export async function getModel() {
 
 /**
  * @param {{reference: File, distorted: File}} files
- * @param {number} stride
+ * @param {Record<string, string>} fields Short fields of the request: the stride, and how people look at the images.
  * @param {AbortSignal} signal
  * @returns {Promise<Prediction>}
  */
-export async function predict(files, stride, signal) {
+export async function predict(files, fields, signal) {
   const form = new FormData();
-  form.set("stride", String(stride));
+  for (const [name, value] of Object.entries(fields)) form.set(name, value);
   form.set("reference", files.reference);
   form.set("distorted", files.distorted);
   return (await ask("/api/predict", { method: "POST", body: form, signal })).json();

@@ -4,6 +4,7 @@ import { Zone } from "./drop.js";
 import { mapPicture, Overlay } from "./map.js";
 import { hidePatch, patchWords, showPatch, showVerdict } from "./verdict.js";
 import { Viewer } from "./viewer.js";
+import { fillViewing, listenToViewing, viewingFields } from "./viewing.js";
 
 /**
  * Connects the parts of the page.
@@ -50,7 +51,9 @@ const viewer = new Viewer({
     updatePatch(number);
     if (!byKey || !prediction) return;
     const words = patchWords(prediction, number);
-    element("said").textContent = `${words.each.name} ${words.sure}, quality ${words.quality}, ${words.place}`;
+    element("said").textContent = [
+      `${words.each.name} ${words.sure}`.trim(), ...(words.visibility ? [words.visibility] : []), `quality ${words.quality}`, words.place,
+    ].join(", ");
   },
   onFlip(log, shown, running) {
     element("hold").setAttribute("aria-pressed", String(!running));
@@ -151,7 +154,7 @@ async function score(same) {
   if (!same) conceal();
   element("busy").hidden = false;
   try {
-    const answer = await predict({ reference: files.reference, distorted: files.distorted }, Number(stride.value), own.signal);
+    const answer = await predict({ reference: files.reference, distorted: files.distorted }, { stride: stride.value, ...viewingFields() }, own.signal);
     if (own.signal.aborted) return;
     for (const zone of zones) await zone.putOn(answer.pixels.background);
     if (own.signal.aborted) return;
@@ -164,6 +167,7 @@ async function score(same) {
       if (same && prediction) stride.value = String(prediction.grid.stride);
       element("error").textContent = error instanceof Error ? error.message : String(error);
       element("error").hidden = false;
+      element("error").scrollIntoView({ block: "nearest" });
     }
     arrange();
   } finally {
@@ -267,6 +271,7 @@ function listen() {
     updatePatch(viewer.patch);
   });
   stride.addEventListener("change", () => void score(true));
+  listenToViewing(() => void score(true));
   element("save-json").addEventListener("click", () => {
     if (prediction) save(new Blob([JSON.stringify(prediction)], { type: "application/json" }), ".pixq.json");
   });
@@ -310,6 +315,7 @@ async function begin() {
     const pixels = `${each} pixels`;
     stride.add(new Option(pixels, String(each), each === model.stride, each === model.stride));
   }
+  fillViewing(model);
   const { limits, size } = model;
   const formats = limits.formats.slice(0, -1).join(", "), last = limits.formats.at(-1);
   element("limits").textContent = `${formats} or ${last}; ${size} × ${size} pixels or more, up to ` +

@@ -44,11 +44,22 @@ function percent(share) {
 }
 
 /**
+ * A share of people; only exactly 0 and 1 are nobody and all.
+ * @param {number} share
+ */
+function people(share) {
+  if (share > 0 && share < 0.01) return "less than 1 %";
+  return share > 0.99 && share < 1 ? "more than 99 %" : `${(100 * share).toFixed(0)} %`;
+}
+
+/**
  * @param {Prediction} prediction
  * @param {boolean} safe
  */
-export function showVerdict({ verdict, classes, calibration, cuts, grid }, safe) {
+export function showVerdict({ verdict, classes, calibration, cuts, grid, viewing }, safe) {
   element("headline").textContent = verdict.headline;
+  element("viewing").hidden = viewing === null;
+  element("viewing-words").textContent = viewing === null ? "" : `Seen at ${viewing.words}`;
   const bar = element("bar");
   const list = element("shares");
   bar.replaceChildren();
@@ -69,14 +80,18 @@ export function showVerdict({ verdict, classes, calibration, cuts, grid }, safe)
   numbers.replaceChildren();
   /** @type {[string, string, string][]} */
   const facts = [
-    ["Image quality", verdict.quality.toFixed(3), "0 to 1; higher is better"],
+    ...(verdict.jnd === null ? [] : [
+      /** @type {[string, string, string]} */ (["JND", verdict.jnd.toFixed(2), "0 is no difference; at 1, half of the people notice"]),
+    ]),
+    ["Quality", verdict.quality.toFixed(3), "what people would rate, 0 to 1; higher is better"],
     ["Worst", verdict.worst.toFixed(3), `${verdict.worst_percentile} % of the patches have this quality or less`],
     ["Unchanged", percent(verdict.identical), "patches equal to the reference in every pixel"],
   ];
   if (verdict.unsure !== null) facts.push(["Unsure", percent(verdict.unsure), "patches whose class may be another; struck through on the map"]);
   const patches = (grid.rows * grid.columns).toLocaleString("en");
   const decides = calibration === null ? `no calibration, so ${cuts.of} decides` : `calibration ${calibration}`;
-  facts.push(["Patches", patches, `${grid.size} × ${grid.size} pixels, one every ${grid.stride}; ${decides}`]);
+  const worst = verdict.jnd === null ? "" : `${verdict.patches.replace(/\.$/, "")}: `;
+  facts.push(["Patches", patches, `${worst}${grid.size} × ${grid.size} pixels, one every ${grid.stride}; ${decides}`]);
   for (const [name, value, note] of facts) {
     const box = document.createElement("div");
     box.append(make("dt", name), make("dd", value, "value"), make("dd", note, "note"));
@@ -94,13 +109,20 @@ export function patchWords({ grid, patches, classes, cuts }, number) {
   const column = number % grid.columns;
   const score = patches.score[number];
   const sure = patches.unsure === null ? "" : patches.unsure[number] ? "unsure" : "sure";
-  const words = cuts.values.map((cut, at) => (cut === null ? "" : `${classes[at + 1].name} from ${cut.toFixed(3)}`)).filter(Boolean);
+  // Cuts of visibility are of minus the JND.
+  const limit = (/** @type {number} */ cut) => (cuts.of === "visibility" ? `up to ${(-cut).toFixed(2)} JND` : `from ${cut.toFixed(3)}`);
+  const words = cuts.values.map((cut, at) => (cut === null ? "" : `${classes[at + 1].name} ${limit(cut)}`)).filter(Boolean);
   return {
     each: classes[patches.class[number]],
     sure,
+    visibility: patches.jnd === null || patches.p_notice === null ? "" :
+      patches.identical[number] ? "none: equal to the reference" :
+      `${patches.jnd[number].toFixed(2)} JND: noticed by ${people(patches.p_notice[number])}`,
     quality: patches.quality[number].toFixed(3),
-    score: patches.identical[number] || score === null ? "none: equal to the reference" : score.toFixed(4),
-    cuts: { [cuts.of]: words.join(", ") },
+    // Minus the JND where visibility decides, which is said already.
+    score: cuts.of === "visibility" ? "" :
+      patches.identical[number] || score === null ? "none: equal to the reference" : score.toFixed(4),
+    cuts: /** @type {Record<string, string>} */ ({ [cuts.of]: words.join(", ") }),
     place: `y ${grid.ys[row]}, x ${grid.xs[column]}`,
     cell: `row ${row + 1} of ${grid.rows}, column ${column + 1} of ${grid.columns}`,
   };
@@ -121,8 +143,10 @@ export function showPatch(prediction, number, images, safe) {
     ...(words.sure ? [make("span", ` ${words.sure}`)] : []),
     make("span", words.each.meaning, "note"),
   );
-  for (const name of /** @type {const} */ (["quality", "score"])) {
-    element(`patch-${name}`).replaceChildren(make("span", words[name]), make("span", words.cuts[name] ?? "", "note"));
+  for (const name of /** @type {const} */ (["visibility", "quality", "score"])) {
+    const fact = element(`patch-${name}`);
+    fact.replaceChildren(make("span", words[name]), make("span", words.cuts[name] ?? "", "note"));
+    fact.hidden = /** @type {HTMLElement} */ (fact.previousElementSibling).hidden = words[name] === "";
   }
   element("patch-place").replaceChildren(make("span", words.place), make("span", words.cell, "note"));
   const { xs, ys, size, columns } = prediction.grid;
