@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from pixq import PixqError, load
 from pixq.classes import GREEN
-from pixq.decisions.calibration_file import add_calibration
+from pixq.decisions.calibration_file import add_calibration, read_calibrations
 from pixq.decisions.pjnd_cuts import PJND
 from pixq.evaluation.calibrate import CalibrateSettings, calibrate
 from pixq.evaluation.evaluate import EvaluateSettings, evaluate
@@ -21,6 +22,7 @@ from pixq.scoring.scorer import DEFAULT
 from pixq.train.init_from_run import finetuning_recipe
 from pixq.viewing import ViewingConditions
 from pixq.visibility import NOTICED, measure_patches, notice_probability
+from support import built
 
 GREY = np.full((60, 80, 3), 128, np.uint8)
 BRIGHTER = GREY + np.uint8(3)
@@ -77,6 +79,17 @@ def test_both_answers_are_evaluated_and_a_calibration_holds_for_its_conditions(
     assert score is not None
     assert quality is not None
     assert score != quality
+
+
+@pytest.mark.slow
+def test_the_command_says_up_to_which_jnd(run: Path, target: PatchSet, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(run, tmp_path / "own"))
+    command = ["calibrate", own, "--target", target.directory, "--resamples", "100", "--ppd", "60"]
+    lines = built.pixq(*command).out.splitlines()
+    made = read_calibrations(own)["default"]
+    assert re.fullmatch(rf"Orange  up to {-made.cuts.orange.value:.4f} JND  \(.*\)", lines[0])
+    assert re.fullmatch(rf"Green   up to {-made.cuts.green.value:.4f} JND  \(.*\)", lines[1])
+    assert lines[2] == "seen 60 pixels per degree, white 200 cd/m2, room 250 lux, side by side"
 
 
 def test_a_file_that_would_score_otherwise_is_not_exported(run: Path, tmp_path: Path) -> None:

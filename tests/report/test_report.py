@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pixq.io.atomic import checksum
 from pixq.report import sentences
 from pixq.report.colors import luminance, mix, text_on
 from pixq.report.report import write_report
+from pixq.viewing import ViewingConditions
 from support import built
 from support import report_files as files
 from support.report_runs import Made, page, text
@@ -229,6 +231,24 @@ def test_a_calibration_is_told_with_its_command(run: Path) -> None:
     assert "expect a balanced accuracy of 0.690 (0.660 to 0.720)" in said
     assert f"pixq calibrate {run} --target target/patches --name default --split validation --objective cost" in said
     assert "--cost 0.0,1.0,4.0/1.0,0.0,1.0/4.0,1.0,0.0 --resamples 1000 --level 0.95 --seed 0 --force" in said
+
+
+def test_a_run_of_visibility_speaks_of_jnd_first(run: Path) -> None:
+    info = json.loads((run / "run.json").read_text())
+    info["recipe"]["model"]["name"] = "visibility"
+    (run / "run.json").write_text(json.dumps(info))
+    (run / "metrics.jsonl").unlink()
+    said = text(page(run))
+    assert "In short The score of a patch is minus its JND" in said
+    assert "not calibrated yet: Orange up to 1.291 JND (75 % notice); Green up to 0.5999 JND (10 % notice)." in said
+    assert "the run has no metrics.jsonl" in said
+    cuts = {"orange": {"value": -2.0, "low": -2.5, "high": -1.5}, "green": {"value": -0.25, "low": None, "high": None}}
+    files.calibrate(run, cuts=cuts, viewing=asdict(ViewingConditions(60, task="flicker")))
+    said = text(page(run))
+    assert "Calibration default: Orange up to 2 JND (95 % notice); Green up to 0.25 JND (under 1 % notice)" in said
+    assert "; for 60 pixels per degree, white 200 cd/m2, room 250 lux, alternating." in said
+    assert "Orange 2.000 JND 1.500 JND to 2.500 JND" in said
+    assert "score, minus the JND" in said
 
 
 def test_the_page_is_made_of_the_files_alone(run: Path, tmp_path: Path) -> None:

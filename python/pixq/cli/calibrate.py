@@ -146,8 +146,14 @@ def _calibrate_target(
     for warning in calibration.warnings:
         warn(warning)
     for label, cut in (("Orange", calibration.cuts.orange), ("Green", calibration.cuts.green)):
+        if calibration.viewing is not None and math.isfinite(cut.value):
+            span = "(no interval)" if cut.low is None or cut.high is None else _between(-cut.high, -cut.low)
+            print_lines(f"{label:7} up to {-cut.value:.4f} JND  {span}")
+            continue
         start = "from " if math.isfinite(cut.value) else ""
         print_lines(f"{label:7} {start}{_number(cut.value)}  {_between(cut.low, cut.high)}")
+    if calibration.viewing is not None:
+        print_lines(f"seen {calibration.viewing}")
     achieved, expected = calibration.achieved["balanced_accuracy"], calibration.out_of_bag
     print_lines(
         f"balanced accuracy {_number(achieved.value)} on these patches, {_number(expected.value)} "

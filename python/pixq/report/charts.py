@@ -13,10 +13,14 @@ from pixq.drawing.axes import Scale, number
 from pixq.drawing.svg import Svg
 from pixq.evaluation.evaluation_file import Histogram, ReliabilityBin
 from pixq.statistics.estimates import Cut
+from pixq.visibility import VISIBILITY_CUTS, notice_probability
 
 __all__ = ["Series", "cut_line", "histogram", "intervals", "lines", "meaning", "reliability"]
 
 WIDTH = 360.0
+
+#: What an axis of scores is called whose scores are of visibility.
+_MINUS_JND = "score, minus the JND"
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,13 @@ def lines(
     )
 
 
-def meaning(key: str, title: str, series: Sequence[Series]) -> str:
+def meaning(key: str, title: str, series: Sequence[Series], *, jnd: bool = False) -> str:
     """Quality and probabilities, 0 to 1, by score."""
     picture = Svg(key, title, WIDTH, 250)
     left, right, top, bottom = 40.0, WIDTH - 14, 52.0, 208.0
     scores = [x for each in series for x, _ in each.points]
     x_scale, y_scale = Scale.over(scores, left, right, pad=0.02), Scale(0.0, 1.0, bottom, top)
-    picture.x_axis(x_scale, bottom, "score", top=top)
+    picture.x_axis(x_scale, bottom, _MINUS_JND if jnd else "score", top=top)
     picture.y_axis(y_scale, left, "quality, or probability", right=right)
     at = 6.0
     told = []
@@ -115,7 +119,22 @@ def _answers(picture: Svg, scale: Scale, cuts: tuple[float, float], y: float) ->
         _region(picture, low, high - low, y, which)
 
 
-def describe_cuts(cuts: tuple[float, float]) -> str:
+def describe_cut(cut: float, *, jnd: bool = False) -> str:
+    """From which score a class is given, in words; with `jnd`, the score is minus the JND.
+
+    Examples
+    --------
+    >>> describe_cut(0.25), describe_cut(-1.2914, jnd=True)
+    ('from 0.25', 'up to 1.291 JND (75 % notice)')
+    """
+    if not jnd:
+        return f"from {number(cut)}"
+    share = float(notice_probability(max(-cut, 0.0)))
+    people = "under 1" if share < 0.01 else f"{100 * share:.0f}"
+    return f"up to {number(round(-cut, 4))} JND ({people} % notice)"
+
+
+def describe_cuts(cuts: tuple[float, float], *, jnd: bool = False) -> str:
     """From which scores a patch is what, in words; a cut may be infinite.
 
     Examples
@@ -133,17 +152,18 @@ def describe_cuts(cuts: tuple[float, float]) -> str:
         elif name == "Orange" and orange == green:
             told.append("Orange is never given")
         else:
-            told.append(f"{name} from {number(cut)}")
+            told.append(f"{name} {describe_cut(cut, jnd=jnd)}")
     if orange == green and math.isinf(orange):
         told = ["every answer is Red" if orange > 0 else "every answer is Green"]
     return "; ".join(told)
 
 
-def cut_line(key: str, title: str, cuts: Mapping[str, Cut], *, floor: float = 0.0, ceiling: float = 1.0) -> str:
-    """The axis of scores, the answers along it, and the intervals of the two cuts."""
+def cut_line(key: str, title: str, cuts: Mapping[str, Cut], *, jnd: bool = False) -> str:
+    """The axis of scores, the answers along it, and the intervals of the two cuts; see `describe_cut`."""
     picture = Svg(key, title, WIDTH, 128)
     ends = [end for cut in cuts.values() for end in (cut.value, cut.low, cut.high) if end is not None]
     finite = [end for end in ends if math.isfinite(end)]
+    floor, ceiling = (2 * min(finite, default=VISIBILITY_CUTS[0]), 0.0) if jnd else (0.0, 1.0)
     scale = Scale(min([floor, *finite]), max([ceiling, *finite]), 14, WIDTH - 14)
     _answers(picture, scale, (cuts["orange"].value, cuts["green"].value), 10)
     told = []
@@ -160,13 +180,15 @@ def cut_line(key: str, title: str, cuts: Mapping[str, Cut], *, floor: float = 0.
             room = 100.0
             before = scale(low) > room if row == 0 else scale(high) + room > scale.end
             x = scale(low) - 8 if before else scale(high) + 8
-            picture.text(x, y + 4, f"{name.capitalize()} from {number(cut.value)}", "", "end" if before else "start")
+            words = f"{name.capitalize()} {describe_cut(cut.value, jnd=jnd).partition(' (')[0]}"
+            picture.text(x, y + 4, words, "", "end" if before else "start")
         told.append(f"{name} {number(cut.value) if math.isfinite(cut.value) else 'no finite cut'}")
-    picture.x_axis(scale, 84, "score", top=78)
-    return picture.render(f"{describe_cuts((cuts['orange'].value, cuts['green'].value))}. Cuts: {', '.join(told)}")
+    picture.x_axis(scale, 84, _MINUS_JND if jnd else "score", top=78)
+    described = describe_cuts((cuts["orange"].value, cuts["green"].value), jnd=jnd)
+    return picture.render(f"{described}. Cuts: {', '.join(told)}")
 
 
-def histogram(key: str, title: str, data: Histogram, cuts: tuple[float, float] | None) -> str:
+def histogram(key: str, title: str, data: Histogram, cuts: tuple[float, float] | None, *, jnd: bool = False) -> str:
     """The model's scores, a panel a true class, with the cuts and what is answered between them."""
     picture = Svg(key, title, WIDTH, 332)
     left, right, tall = 14.0, WIDTH - 14, 58.0
@@ -194,8 +216,8 @@ def histogram(key: str, title: str, data: Histogram, cuts: tuple[float, float] |
         )
     for cut in finite:
         picture.line(scale(cut), 36, scale(cut), bottom, "cut")
-    picture.x_axis(scale, bottom, "score of the model", top=bottom)
-    return picture.render("; ".join(told) + (f". Cuts: {describe_cuts(cuts)}" if cuts else ". No cuts"))
+    picture.x_axis(scale, bottom, _MINUS_JND if jnd else "score of the model", top=bottom)
+    return picture.render("; ".join(told) + (f". Cuts: {describe_cuts(cuts, jnd=jnd)}" if cuts else ". No cuts"))
 
 
 def _median(data: Histogram, name: str) -> float:

@@ -16,6 +16,7 @@ from pixq.report.gather import RunData, gather
 from pixq.report.page import Palette, render, write_page
 from pixq.report.warnings import find_warnings
 from pixq.runs.directory import RunInfo
+from pixq.visibility import VISIBILITY_CUTS
 
 __all__ = ["REPORT", "write_report"]
 
@@ -85,12 +86,16 @@ def view(path: Path) -> dict[str, Any]:
         "no_manifest": run.no_manifest,
         "recipe": run.recipe.text(),
         "curves": _curves(run),
+        "finished": run.info.status in sentences.ENDS,
         "kept": _kept(run),
         "adapted": run.info.adapted is not None,
         "calibrations": [
             sections.calibration(number, each) for number, each in enumerate(run.calibrations.values(), 1)
         ],
-        "evaluations": [sections.evaluation(number, each) for number, each in enumerate(run.evaluations, 1)],
+        "evaluations": [
+            sections.evaluation(number, each, jnd=run.recipe.model.scores_visibility)
+            for number, each in enumerate(run.evaluations, 1)
+        ],
         "commands": _commands(run),
         "glossary": GLOSSARY,
     }
@@ -107,10 +112,20 @@ def _short(run: RunData) -> list[str]:
     ]
     if info.best is not None:
         lines.append(f"The weights of epoch {run.best_epoch} were kept, which has the lowest validation loss.")
+    if model.scores_visibility:
+        # First of all: what people see, which was not trained.
+        lines.insert(
+            0,
+            "The score of a patch is minus its JND: at 0 JND there is no difference, and at 1 half of the people "
+            "notice. Training concerns the second answer, quality.",
+        )
     if not run.calibrations:
-        lines.append("Its scores are not calibrated yet.")
+        default = charts.describe_cuts(VISIBILITY_CUTS, jnd=True)
+        lines.append(f"Its scores are not calibrated yet{f': {default}' if model.scores_visibility else ''}.")
     for calibration in run.calibrations.values():
-        lines.append(f"Calibration {calibration.name}: {charts.describe_cuts(calibration.cuts.values)}.")
+        viewing = calibration.viewing
+        words = charts.describe_cuts(calibration.cuts.values, jnd=viewing is not None)
+        lines.append(f"Calibration {calibration.name}: {words}{'' if viewing is None else f'; for {viewing}'}.")
     if not run.evaluations:
         lines.append("It is not evaluated yet.")
     for evaluation in run.evaluations:

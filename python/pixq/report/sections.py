@@ -34,15 +34,19 @@ def _level(value: float) -> str:
     return f"{100 * value:g} %"
 
 
-def _cut(value: CutPoint | None) -> str:
+def _cut(value: CutPoint | None, *, jnd: bool = False) -> str:
     if value is None:
         return sentences.DASH
+    if jnd and math.isfinite(value):
+        return f"{sentences.plain(-value)} JND"
     return sentences.plain(value) if math.isfinite(value) else "never" if value > 0 else "always"
 
 
 def calibration(place: int, it: Calibration) -> dict[str, Any]:
     """Collect what the template shows of a calibration, the `place`-th of the page."""
     cuts = {"orange": it.cuts.orange, "green": it.cuts.green}
+    # Of a run of visibility, whose scores are minus the JND.
+    jnd = it.viewing is not None
     sets = it.conformal
     expected = it.out_of_bag
     span = sentences.interval(expected.low, expected.high)
@@ -57,12 +61,13 @@ def calibration(place: int, it: Calibration) -> dict[str, Any]:
         )
     return {
         "calibration": it,
-        "words": charts.describe_cuts(it.cuts.values),
+        "words": charts.describe_cuts(it.cuts.values, jnd=jnd),
+        "cut_words": "up to this JND" if jnd else "from this score",
         "level": _level(it.bootstrap.level),
         "objective": OBJECTIVES[it.objective],
-        "chart": charts.cut_line(f"cuts-{place}", f"Answers of {it.name} by score", cuts),
+        "chart": charts.cut_line(f"cuts-{place}", f"Answers of {it.name} by score", cuts, jnd=jnd),
         "cuts": [
-            (NAMES[which], _cut(cut.value), _span(cut.low, cut.high))
+            (NAMES[which], _cut(cut.value, jnd=jnd), _span(cut.low, cut.high, jnd=jnd))
             for which, cut in ((ORANGE, it.cuts.orange), (GREEN, it.cuts.green))
         ],
         "achieved": [
@@ -85,15 +90,20 @@ def _meaning(place: int, it: Calibration) -> str:
         ("Green", mapping.green),
     )
     series = [charts.Series(name, "none", list(zip(curve.score, curve.value, strict=True))) for name, curve in curves]
-    return charts.meaning(f"meaning-{place}", f"What a score of {it.name} means", series)
+    title = f"What a score of {it.name} means"
+    return charts.meaning(f"meaning-{place}", title, series, jnd=it.viewing is not None)
 
 
-def _span(low: CutPoint | None, high: CutPoint | None) -> str:
-    return sentences.DASH if low is None or high is None else f"{_cut(low)} to {_cut(high)}"
+def _span(low: CutPoint | None, high: CutPoint | None, *, jnd: bool = False) -> str:
+    if low is None or high is None:
+        return sentences.DASH
+    # The lower score is the higher JND.
+    first, last = (high, low) if jnd else (low, high)
+    return f"{_cut(first, jnd=jnd)} to {_cut(last, jnd=jnd)}"
 
 
-def evaluation(place: int, it: EvaluationFile) -> dict[str, Any]:
-    """Collect what the template shows of an evaluation, the `place`-th of the page."""
+def evaluation(place: int, it: EvaluationFile, *, jnd: bool = False) -> dict[str, Any]:
+    """Collect what the template shows of an evaluation, the `place`-th of the page; with `jnd`, of visibility."""
     model = it.model
     key = f"evaluation-{place}"
     level = _level(it.bootstrap.level)
@@ -103,7 +113,10 @@ def evaluation(place: int, it: EvaluationFile) -> dict[str, Any]:
     ]
     cuts = None if model.cuts is None else (model.cuts.orange, model.cuts.green)
     pictures.append(
-        ("Scores by true class", charts.histogram(f"{key}-scores", "The model's scores by class", it.histogram, cuts))
+        (
+            "Scores by true class",
+            charts.histogram(f"{key}-scores", "The model's scores by class", it.histogram, cuts, jnd=jnd),
+        )
     )
     if it.reliability:
         pictures.append(

@@ -10,6 +10,7 @@ from pixq.runs.directory import RunInfo
 from pixq.statistics.metrics import METRICS
 
 __all__ = [
+    "ENDS",
     "chance",
     "compare_with_chance",
     "contract",
@@ -23,6 +24,9 @@ __all__ = [
 ]
 
 DASH = "–"
+
+#: How a run can have ended.
+ENDS = {"epochs": "finished, all epochs", "patience": "finished, stopped early"}
 
 
 def plain(value: float | None, metric: str = "") -> str:
@@ -151,5 +155,4 @@ def compare_with_chance(figures: Metrics) -> str:
 
 def status(info: RunInfo) -> str:
     """Say how a run ended."""
-    ends = {"epochs": "finished, all epochs", "patience": "finished, stopped early"}
-    return ends.get(info.status, f"not finished, {info.status}")
+    return ENDS.get(info.status, f"not finished, {info.status}")
