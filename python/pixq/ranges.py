@@ -167,6 +167,8 @@ RESAMPLES = whole(100, 100_000)
 LEVEL = NumberRange(0, 1, open_low=True, open_high=True)
 #: A share of something that may not be empty.
 SHARE = NumberRange(0, 1, open_low=True)
+#: How far from a limit something must stay.
+MARGIN = NumberRange(0, 1, open_high=True)
 #: A probability.
 PROBABILITY = NumberRange(0, 1)
 #: MiB of memory.

@@ -45,6 +45,8 @@ VERBS = {
     "predict": "Show where, and how visibly, images differ from their references: scores and quality maps.",
     "pjnd": "Predict the level of a ladder at which a person begins to notice.",
     "critical": "Find the places in an image where a person would see a ladder's distortion first.",
+    "ladder": "Make ladders: images encoded at rising levels of a codec or a distortion.",
+    "smallest": "Write the smallest file of each photograph whose difference nobody notices.",
     "serve": "Serve a page that shows where two images differ visibly.",
     "study": "Run a study in browsers: at which level do people notice a change, and where?",
     "report": "Write the report of a run: one HTML file that opens offline.",

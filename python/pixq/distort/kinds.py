@@ -8,6 +8,7 @@ array like it. It works in float64 or integers, rounds half up, clips to 0..255,
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,6 +44,10 @@ class Distortion:
         Source of the method and the values.
     apply
         `apply(image, value, generator)` returns the distorted image.
+    unchanged
+        The parameter that leaves an image as it is, or nearly so.
+    whole
+        Whether the parameter is a whole number.
     """
 
     name: str
@@ -51,6 +56,28 @@ class Distortion:
     unit: str
     source: str
     apply: Callable[[Image, float, np.random.Generator], Image]
+    unchanged: float
+    whole: bool = False
+
+    def at(self, strength: float) -> float:
+        """Compute the parameter of any strength: 20 is level 1, 100 is level 5, and 0 leaves an image as it is.
+
+        Between the levels it changes linearly. Where the levels go both ways from `unchanged`, as those of brightness,
+        it goes down.
+
+        Examples
+        --------
+        >>> DISTORTIONS["gaussian_blur"].at(50), DISTORTIONS["brightness"].at(40), DISTORTIONS["jpeg"].at(1)
+        (0.825, -10.0, 99.0)
+        """
+        changes = [value - self.unchanged for value in self.values]
+        if min(changes) < 0.0 < max(changes):
+            changes = [-abs(change) for change in changes]
+        change = float(np.interp(strength / 20.0, range(LEVELS + 1), [0.0, *changes]))
+        if self.whole:
+            # Away from zero, so that the mildest step does something.
+            change = math.copysign(math.ceil(abs(change) - 1e-9), change)
+        return round(self.unchanged + change, 9)
 
 
 def _to_uint8(samples: npt.NDArray[np.float64]) -> Image:
@@ -121,6 +148,7 @@ DISTORTIONS: dict[str, Distortion] = {
             "standard deviation in grey levels, independent for each sample",
             "TID2013 type 1: a PSNR of 33, 30, 27, 24 and 21 dB before clipping",
             _white_noise,
+            unchanged=0.0,
         ),
         Distortion(
             "quantization",
@@ -129,6 +157,8 @@ DISTORTIONS: dict[str, Distortion] = {
             "step in grey levels",
             "TID2013 type 7: every sample to the nearest multiple of the step",
             _quantization,
+            unchanged=1.0,
+            whole=True,
         ),
         Distortion(
             "gaussian_blur",
@@ -137,6 +167,7 @@ DISTORTIONS: dict[str, Distortion] = {
             "standard deviation in pixels, of 11 x 11 taps",
             "TID2013 type 8, with the border replicated where TID2013 has it black",
             _gaussian_blur,
+            unchanged=0.0,
         ),
         Distortion(
             "jpeg",
@@ -145,6 +176,8 @@ DISTORTIONS: dict[str, Distortion] = {
             "quality of libjpeg, 1 to 100, with 4:2:0 chroma",
             "TID2013 type 10; encoded and decoded by Pillow's own libjpeg-turbo",
             _jpeg,
+            unchanged=100.0,
+            whole=True,
         ),
         Distortion(
             "brightness",
@@ -153,6 +186,8 @@ DISTORTIONS: dict[str, Distortion] = {
             "grey levels added to every sample",
             "TID2013 type 16, mean shift",
             _brightness,
+            unchanged=0.0,
+            whole=True,
         ),
         Distortion(
             "saturation",
@@ -161,6 +196,7 @@ DISTORTIONS: dict[str, Distortion] = {
             "factor on the difference from BT.601 luma; 0 is grey",
             "TID2013 type 18, which has factors tuned to each image; these are near their medians",
             _saturation,
+            unchanged=1.0,
         ),
         Distortion(
             "color_block",
@@ -169,6 +205,8 @@ DISTORTIONS: dict[str, Distortion] = {
             "blocks of 32 x 32 pixels, of one random colour each, at random places",
             "KADID-10k type 23, color block; it leaves most patches as they are",
             _color_block,
+            unchanged=0.0,
+            whole=True,
         ),
     )
 }
