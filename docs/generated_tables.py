@@ -2,6 +2,7 @@
 
 `{schema-fields} prediction`: fields of a JSON Schema; `{export-columns} answers`: columns of a study's export;
 `{datasets}`: the datasets that pixq reads; `{image-formats}`: the formats of images;
+`{distortions}`: the kinds of distortion;
 `{study-checks}`: the rules of `pixq study check`.
 """
 
@@ -94,6 +95,17 @@ def datasets(name: str) -> list[Row]:
     return [("name", "what", "on disk", "licence", "cite"), *rows]
 
 
+def distortions(name: str) -> list[Row]:
+    """Name, parameter, levels and source of all kinds of distortion."""
+    from pixq.distort import DISTORTIONS
+
+    rows = [
+        (f"`{kind.name}`", _cell(kind.unit), ", ".join(f"{value:g}" for value in kind.values), _cell(kind.source))
+        for kind in DISTORTIONS.values()
+    ]
+    return [("kind", "parameter", "levels 1 to 5", "source"), *rows]
+
+
 def study_checks(name: str) -> list[Row]:
     """The functions that `pixq study check` runs, and what each finds."""
     from pixq.study.design.checks import SOURCE_PROBLEMS, SOURCE_WARNINGS, STUDY_PROBLEMS, STUDY_WARNINGS
@@ -135,6 +147,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("schema-fields", directive(schema_fields, 1))
     app.add_directive("export-columns", directive(export_columns, 1))
     app.add_directive("datasets", directive(datasets, 0))
+    app.add_directive("distortions", directive(distortions, 0))
     app.add_directive("image-formats", directive(image_formats, 0))
     app.add_directive("study-checks", directive(study_checks, 0))
     return {"parallel_read_safe": True}

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixq.cli import main as pixq
+from pixq.distort import DISTORTIONS, distort
+from pixq.distort import LEVELS as LEVELS_OF_A_KIND
 from pixq.distort.demo import demo_references
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "pictures"
@@ -51,14 +53,35 @@ def run(*arguments: str | Path) -> None:
         raise SystemExit(code)
 
 
-def save(drawn: Path, out: Path) -> None:
+def save(drawn: Path, out: Path, quality: int = 72) -> None:
     """Save a drawn PNG under a name that ends in .jpg (photographs) or .png (curves)."""
     with Image.open(drawn) as picture:
         if out.suffix == ".jpg":
-            picture.convert("RGB").save(out, quality=72, optimize=True, progressive=True)
+            picture.convert("RGB").save(out, quality=quality, optimize=True, progressive=True)
         else:
             picture.convert("RGB").quantize(32).save(out, optimize=True)
     print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
+
+
+def distortion_sheet(reference: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A part of the photograph with each kind of distortion at its five levels: two columns of kinds."""
+    from PIL import ImageDraw, ImageFont
+
+    part = np.ascontiguousarray(reference[40:160, 110:290])
+    height, width = 40, 60
+    label, gap, names = 132, 3, list(DISTORTIONS)
+    rows = -(-len(names) // 2)
+    column = label + LEVELS_OF_A_KIND * (width + gap) + 2 * gap
+    sheet = Image.new("RGB", (2 * column, rows * (height + gap)), (250, 250, 248))
+    text = ImageDraw.Draw(sheet)
+    for place, name in enumerate(names):
+        left, top = place // rows * column, place % rows * (height + gap)
+        text.text((left + 4, top + height / 2), name.replace("_", " "), (30, 30, 30), ImageFont.load_default(11), "lm")
+        for level in range(1, LEVELS_OF_A_KIND + 1):
+            distorted = distort(part, name, level, seed=0, name="chelsea")
+            tile = Image.fromarray(distorted[40 : 40 + height, 50 : 50 + width])
+            sheet.paste(tile, (left + label + (level - 1) * (width + gap), top))
+    return np.asarray(sheet)
 
 
 def draw(out: Path) -> None:
@@ -80,6 +103,9 @@ def draw(out: Path) -> None:
         run("critical", photograph, levels, "--level", "101-n", "--map", places)
         for drawn, file in ((side, "map.jpg"), (heat, "heat.jpg"), (curve, "pjnd.png"), (places, "critical.jpg")):
             save(drawn, out / file)
+        sheet = folder / "sheet.png"
+        Image.fromarray(distortion_sheet(reference)).save(sheet)
+        save(sheet, out / "distortions.jpg", quality=50)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from pixq._core import psnr
 from pixq.distort import DISTORTIONS, LEVELS, Image, distort, synthetic_quality, write_tree
-from pixq.distort.kinds import _saturation
+from pixq.distort.colours import saturation
+from pixq.distort.pixels import from_lab, from_ycbcr, lab_planes, to_uint8, to_ycbcr
 from pixq.errors import PixqError
 from support.trees import data_dir
 
@@ -73,10 +76,69 @@ def test_jpeg_equals_the_published_images_of_levels_1_to_3() -> None:
 
 
 @pytest.mark.slow
+def test_contrast_is_within_a_grey_level_of_the_published_images() -> None:
+    for reference, expected, level, _ in published("contrast"):
+        difference = np.abs(distort(reference, "contrast", level, seed=0).astype(int) - expected)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.05
+
+
+#: Saturation has factors tuned to each image, and JPEG another decoder.
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["quantization", "brightness", "contrast", "jpeg", "gaussian_blur"])
+def test_the_mean_psnr_of_a_level_is_that_of_the_published_images(kind: str) -> None:
+    decibels: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for reference, expected, level, _ in published(kind):
+        made = distort(reference, kind, level, seed=0)
+        # Without the border, which TID2013 blurs into black.
+        inside = [np.ascontiguousarray(image[5:-5, 5:-5]) for image in (reference, made, expected)]
+        decibels[level].append((float(psnr(inside[0], inside[1])), float(psnr(inside[0], inside[2]))))
+    assert sorted(decibels) == [1, 2, 3, 4, 5]
+    for level, pairs in decibels.items():
+        ours, theirs = np.mean(pairs, axis=0)
+        assert ours == pytest.approx(theirs, abs=0.3), level
+
+
+@pytest.mark.parametrize("kind", ["white_noise", "color_noise", "correlated_noise", "high_frequency_noise"])
+def test_noise_of_tid2013_has_its_psnr(kind: str) -> None:
+    """33, 30, 27, 24 and 21 dB; for colour noise about 0.3 dB more, as published."""
+    grey = np.full((256, 256, 3), 128, np.uint8)  # far from 0 and 255: nothing is clipped
+    for level, decibel in enumerate((33, 30, 27, 24, 21), start=1):
+        found = psnr(grey, distort(grey, kind, level, seed=1))
+        assert found == pytest.approx(decibel + (0.3 if kind == "color_noise" else 0.0), abs=0.15)
+
+
+def test_a_kind_of_flat_images_keeps_them(image: Image) -> None:
+    """Blurs, demosaicing and what moves pixels change nothing where nothing changes."""
+    flat = np.full((40, 50, 3), (90, 120, 60), np.uint8)
+    for kind in (
+        "gaussian_blur", "lens_blur", "motion_blur", "oversmooth", "sharpen", "halo", "jitter", "pixelate",
+        "misplaced_patches", "chromatic_aberration", "color_shift", "bilinear_demosaicing", "malvar_demosaicing",
+        "directed_demosaicing",
+    ):  # fmt: skip
+        for level in (1, 5):
+            assert np.abs(distort(flat, kind, level, seed=0).astype(int) - flat).max() <= 1, kind
+
+
+@pytest.mark.parametrize("kind", DISTORTIONS)
+def test_small_images_can_be_distorted(kind: str) -> None:
+    for shape in ((1, 1, 3), (2, 3, 3), (5, 4, 3)):
+        for level in (1, 5):
+            tiny = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+            assert distort(tiny, kind, level, seed=0).shape == shape
+
+
+def test_colour_spaces_come_back() -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(to_uint8(from_lab(*lab_planes(colours))), colours)
+    np.testing.assert_array_equal(to_uint8(from_ycbcr(to_ycbcr(colours.astype(float)))), colours)
+
+
+@pytest.mark.slow
 def test_saturation_is_near_the_published_images() -> None:
     """The published factor, tuned to each image, through pixq's formula: another luma, so grey levels apart."""
     for reference, expected, level, factor in published("saturation"):
-        made = _saturation(reference, factor, np.random.default_rng(0)).astype(int)
+        made = saturation(reference, factor, np.random.default_rng(0)).astype(int)
         changed = np.abs(expected.astype(int) - reference).mean()
         assert np.abs(made - expected).mean() < max(0.75, 0.2 * changed), level
 
@@ -123,8 +185,11 @@ def test_every_level_changes_the_image_and_leaves_its_input(kind: str, image: Im
     for distorted in made:
         assert distorted.dtype == np.uint8
         assert distorted.shape == image.shape
-        assert (distorted != image).any()
         assert distorted.flags.writeable
+    changed = [level for level, distorted in enumerate(made, start=1) if (distorted != image).any()]
+    # As published.
+    unchanged = {"lab_saturation": 1, "mean_shift": 3}.get(kind)
+    assert changed == [level for level in range(1, LEVELS + 1) if level != unchanged]
     assert len({distorted.tobytes() for distorted in made}) == LEVELS
 
 
@@ -159,7 +224,7 @@ def test_numbers_of_file_names_are_unique() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("blur", 1), "unknown distortion 'blur'; choose white_noise, quantization"),
+        (("blur", 1), "unknown distortion 'blur'; choose white_noise, color_noise"),
         (("jpeg", 0), "the level of 'jpeg' is 0; give a whole number from 1 to 5"),
         (("jpeg", 6), "the level of 'jpeg' is 6; give a whole number from 1 to 5"),
     ],

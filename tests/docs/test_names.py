@@ -131,7 +131,7 @@ def test_every_command_and_page_is_in_the_site() -> None:
 
 def test_pictures_are_small_and_used() -> None:
     pictures = sorted((ROOT / "docs" / "pictures").iterdir())
-    assert sum(path.stat().st_size for path in pictures) < 150_000
+    assert sum(path.stat().st_size for path in pictures) < 300_000
     pages = "".join((ROOT / document).read_text(encoding="utf-8") for document in DOCUMENTS)
     assert [path.name for path in pictures if path.name not in pages] == []
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pixq.distort.kinds import Image
+from pixq.distort.pixels import Image
 
-__all__ = ["demosaic_bilinear", "demosaic_directed", "fill_directed", "fill_median"]
+__all__ = ["bayer_masks", "demosaic_bilinear", "demosaic_directed", "fill_directed", "fill_median"]
 
 Mask = npt.NDArray[np.bool_]
 Plane = npt.NDArray[np.float64]
@@ -108,7 +108,7 @@ def demosaic_bilinear(patch: Image, *, top: int = 0, left: int = 0) -> Image:
     >>> bool((demosaic_bilinear(flat) == flat).all())
     True
     """
-    kept = _bayer(patch.shape[0], patch.shape[1], top, left)
+    kept = bayer_masks(patch.shape[0], patch.shape[1], top, left)
     samples = patch.astype(np.float64)
     planes = [_spread(samples[..., c], kept[c]) for c in range(3)]
     return _merged(patch, kept, planes)
@@ -128,7 +128,7 @@ def demosaic_directed(patch: Image, *, top: int = 0, left: int = 0) -> Image:
     True
     """
     height, width = patch.shape[:2]
-    kept = _bayer(height, width, top, left)
+    kept = bayer_masks(height, width, top, left)
     samples = patch.astype(np.float64)
     seen = (samples * np.stack(kept, axis=-1)).sum(axis=-1)
     # Mirrored about the last row and column, which keeps the array's phase.
@@ -151,7 +151,7 @@ def demosaic_directed(patch: Image, *, top: int = 0, left: int = 0) -> Image:
     return _merged(patch, kept, planes)
 
 
-def _bayer(height: int, width: int, top: int, left: int) -> tuple[Mask, Mask, Mask]:
+def bayer_masks(height: int, width: int, top: int = 0, left: int = 0) -> tuple[Mask, Mask, Mask]:
     """Which pixels an RGGB array keeps of red, green and blue."""
     odd_row = (np.arange(top, top + height) % 2 == 1)[:, None]
     odd_column = (np.arange(left, left + width) % 2 == 1)[None, :]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pixq.distort.visibility import LIGHT
+from pixq.distort.pixels import LIGHT
 from pixq.errors import PixqError
 from pixq.viewing import CONTRAST, ViewingConditions
 

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pixq import classes
-from pixq.distort.kinds import Image
+from pixq.distort.pixels import Image, blur, gaussian_taps, lab_planes
 from pixq.errors import PixqError
 
-__all__ = ["LIGHT", "VISIBLE", "synthetic_class", "visibility"]
+__all__ = ["VISIBLE", "synthetic_class", "visibility"]
 
 #: The visibilities above which a change is Orange, and Red; see `synthetic_class` for how they were fitted.
 VISIBLE = (0.43, 0.92)
@@ -20,17 +20,6 @@ Planes = npt.NDArray[np.float64]
 
 _LIGHTNESS_BLUR, _COLOUR_BLUR, _MASK_BLUR = 0.7, 1.4, 2.0
 _MASKING = 8.0
-
-# Of sRGB (IEC 61966-2-1), relative to D65.
-_TO_XYZ = (
-    (0.4124564 / 0.95047, 0.3575761 / 0.95047, 0.1804375 / 0.95047),
-    (0.2126729, 0.7151522, 0.0721750),
-    (0.0193339 / 1.08883, 0.1191920 / 1.08883, 0.9503041 / 1.08883),
-)
-_CODES = np.arange(256) / 255.0
-#: The light of each 8-bit level, 0 to 1.
-LIGHT = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4)
-_KNEE = (6.0 / 29.0) ** 3
 
 
 def visibility(reference: Image, distorted: Image) -> Planes:
@@ -74,7 +63,7 @@ def visibility(reference: Image, distorted: Image) -> Planes:
             )
     if not reference.size:
         return np.zeros(len(reference))
-    before, after = _lab(reference), _lab(distorted)
+    before, after = lab_planes(reference), lab_planes(distorted)
     squares = sum(
         _blurred(late - early, sigma) ** 2
         for early, late, sigma in zip(before, after, (_LIGHTNESS_BLUR, _COLOUR_BLUR, _COLOUR_BLUR), strict=True)
@@ -100,29 +89,6 @@ def synthetic_class(visible: npt.ArrayLike) -> npt.NDArray[np.int8]:
     return classes.classify(-np.asarray(visible, dtype=np.float64), (-VISIBLE[1], -VISIBLE[0]))
 
 
-def _lab(patches: Image) -> tuple[Planes, Planes, Planes]:
-    red, green, blue = (LIGHT[patches[..., c]] for c in range(3))
-    # A matrix product would differ in its last bits between BLAS libraries.
-    x, y, z = (_root(row[0] * red + row[1] * green + row[2] * blue) for row in _TO_XYZ)
-    return 116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)
-
-
-def _root(ratio: Planes) -> Planes:
-    return np.where(ratio > _KNEE, np.cbrt(ratio), ratio * (29.0 / 6.0) ** 2 / 3.0 + 4.0 / 29.0)
-
-
 def _blurred(planes: Planes, sigma: float) -> Planes:
     """Blur (n, height, width) with a Gaussian of `sigma` pixels; the border is replicated."""
-    radius = math.ceil(3.0 * sigma)
-    taps = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2.0 * sigma * sigma))
-    taps /= taps.sum()
-    for axis in (1, 2):
-        border = [(radius, radius) if a == axis else (0, 0) for a in range(3)]
-        wide = np.moveaxis(np.pad(planes, border, mode="edge"), axis, 0)
-        length = planes.shape[axis]
-        # Summed tap by tap, in order: the same bits whatever NumPy was built with.
-        blurred = taps[0] * wide[:length]
-        for i, tap in enumerate(taps[1:], start=1):
-            blurred = blurred + tap * wide[i : i + length]
-        planes = np.moveaxis(blurred, 0, axis)
-    return planes
+    return blur(planes, gaussian_taps(sigma, math.ceil(3.0 * sigma)), axes=(1, 2))

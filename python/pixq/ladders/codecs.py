@@ -37,6 +37,9 @@ Pixels = NDArray[np.uint8]
 #: The levels of most codecs: 1 to this.
 LEVELS = 100
 
+#: Kinds of distortion of the same name as a codec.
+_ENCODED = ("jpeg", "jpeg2000")
+
 #: How colours are stored: as finely as brightness, or with half of the rows and columns.
 CHROMA = ("4:4:4", "4:2:0")
 
@@ -237,7 +240,7 @@ CODECS: dict[str, Codec] = {
             "hevc", "HEVC", ".heic", "quantisation parameter of intra coding, 1 to 51", float, _hevc, _hevc_version,
             chroma=("4:2:0", "4:4:4"), levels=51, package="pillow_heif",
         ),
-        *(_by_distortion(distortion) for name, distortion in DISTORTIONS.items() if name != "jpeg"),
+        *(_by_distortion(distortion) for name, distortion in DISTORTIONS.items() if name not in _ENCODED),
     )
 }  # fmt: skip
 
