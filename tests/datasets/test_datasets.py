@@ -24,7 +24,10 @@ SCORES = {
     "pairs": "pairs.csv",
     "triplets": "train_metadata.json",
     **dict.fromkeys(("live", "midd-gar", "mict", "thresholds", "colour-pairs"), "labels.csv"),
+    "csiq": "csiq.DMOS.csv",
     "konjnd": "ground_truth.json",
+    "konjnd1k": "subjective_ratings.csv",
+    "aic3": "JPEG_AIC_reconstructed_jnd_scores.csv",
 }
 
 

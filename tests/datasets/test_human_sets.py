@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +237,59 @@ def test_the_real_sets_are_read_whole(name: str, folder: str, images: int) -> No
     assert (len(index.pairs), index.problems) == (images, ())
     if name == "midd-gar":
         assert all(pair.observers and pair.observers.raters == 30 for pair in index.pairs)
+
+
+def test_konjnd1k_gives_the_satisfied_user_ratio(tmp_path: Path) -> None:
+    """By hand: of PJNDs 2, 2, 5 and never, level 1 satisfies all, levels 2 to 4 half, and level 5 a quarter."""
+    trees.write_konjnd1k(tmp_path)
+    index = datasets.index("konjnd1k", tmp_path)
+    sur = {(pair.reference_id, pair.level): pair.quality for pair in index.pairs}
+    assert [sur["SRC1", float(level)] for level in range(1, 6)] == [1.0, 0.5, 0.5, 0.5, 0.25]
+    assert [sur["SRC2", float(level)] for level in range(1, 6)] == pytest.approx([2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 3])
+    observers = {(pair.reference_id, pair.level): pair.observers for pair in index.pairs}
+    assert observers["SRC1", 5.0] == Observers(4, 3)
+    # A source without levels, and one without a folder.
+    with (tmp_path / "subjective_ratings.csv").open("a") as file:
+        file.write('SRC3,BPG,"[1]"\n')
+    problems = [(problem.kind, problem.file) for problem in datasets.index("konjnd1k", tmp_path).problems]
+    assert problems == [("missing", "bpg/SRC3_*")]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ('SRC9,HEIC,"[1]"', "unknown compression type 'HEIC'; choose JPEG, BPG"),
+        ('SRC9,JPEG,"1, 2"', "ratings are not a list of levels; write them like"),
+        ('SRC9,JPEG,"[]"', "ratings are not a list of levels"),
+        ('SRC9,JPEG,"[true]"', "ratings are not a list of levels"),
+        ('SRC1,JPEG,"[1]"', "SRC1 has ratings in line 2 already"),
+        ('../SRC,JPEG,"[1]"', "line 4"),
+    ],
+)
+def test_ratings_that_are_none_are_named(row: str, words: str, tmp_path: Path) -> None:
+    trees.write_konjnd1k(tmp_path)
+    with (tmp_path / "subjective_ratings.csv").open("a") as file:
+        file.write(row + "\n")
+    with pytest.raises(PixqError, match=re.escape(words)):
+        datasets.index("konjnd1k", tmp_path)
+
+
+def test_csiq_and_aic3_name_what_is_wrong(tmp_path: Path) -> None:
+    trees.write_csiq(tmp_path / "csiq")
+    trees.write_aic3(tmp_path / "aic3")
+    for name, file, row, words in (
+        ("csiq", "csiq.DMOS.csv", "bridge,fog,1,0.5,0", "unknown type 'fog'; choose noise"),
+        ("csiq", "csiq.DMOS.csv", "bridge,blur,0.5,0.5,0", "the level '0.5' is not a whole number"),
+        ("csiq", "csiq.DMOS.csv", "bridge,blur,1,1.5,0", "score 1.5 lies outside the scale 0 to 1"),
+        ("aic3", "JPEG_AIC_reconstructed_jnd_scores.csv", "1,,1,a.png,b.png,1,0,2", "the codec is empty"),
+    ):
+        path = tmp_path / name / file
+        before = path.read_text()
+        path.write_text(before + row + "\n")
+        with pytest.raises(PixqError, match=re.escape(words)):
+            datasets.index(name, tmp_path / name)
+        path.write_text(before)
+    assert {pair.group for pair in datasets.index("aic3", tmp_path / "aic3").pairs} == {
+        "00002_TE_crop",
+        "00006_TE_crop",
+    }

@@ -18,7 +18,8 @@ from pixq import classes, datasets
 from pixq.distort import Image, make_triplets, read_references, synthetic_class, visibility, write_triplets
 from pixq.distort.damage import BAYER, CASES, TURNS, dead_pixels
 from pixq.distort.fill import demosaic_bilinear, demosaic_directed, fill_directed, fill_median
-from pixq.distort.visibility import VISIBLE, _lab
+from pixq.distort.pixels import lab_planes
+from pixq.distort.visibility import VISIBLE
 from pixq.errors import PixqError
 from support import trees
 from support.built import digest, mistake, pixels, pixq
@@ -175,7 +176,7 @@ def test_the_directed_demosaic_has_the_green_of_hamilton_and_adams() -> None:
 
 def test_lab_is_that_of_scikit_image() -> None:
     patches = noise(1)[None]
-    np.testing.assert_allclose(np.stack(_lab(patches), axis=-1)[0], rgb2lab(patches[0]), atol=0.02)
+    np.testing.assert_allclose(np.stack(lab_planes(patches), axis=-1)[0], rgb2lab(patches[0]), atol=0.02)
 
 
 @settings(max_examples=40)

@@ -232,6 +232,69 @@ def write_konjnd(root: Path) -> dict[str, float]:
     return scores
 
 
+def write_konjnd1k(root: Path) -> dict[str, float]:
+    """Two sources: JPEG by quality, rated by four people of whom one never notices, and BPG by level."""
+    scores = {}
+    rows = ["image_id,Compression type,ratings"]
+    ratings: dict[str, tuple[str, list[int | None], tuple[float, ...]]] = {
+        "SRC1": ("JPEG", [2, 2, 5, None], (0.0, 0.5, 0.5, 0.5, 0.75)),
+        "SRC2": ("BPG", [1, 3, 60], (1 / 3, 1 / 3, 2 / 3, 2 / 3, 2 / 3)),
+    }
+    for seed, (source, (codec, pjnds, shares)) in enumerate(ratings.items(), start=1):
+        clean = photo(seed)
+        save(root / "source_image" / f"{source}.png", clean)
+        rows.append(f'{source},{codec},"{json.dumps(pjnds)}"')
+        for level, share in enumerate(shares, start=1):
+            if codec == "JPEG":
+                file = root / "jpeg" / f"{source}_JPEG_{101 - level:03d}.jpg"
+                file.parent.mkdir(exist_ok=True)
+                Image.fromarray(clean).save(file, quality=101 - level)
+            else:
+                file = root / "bpg" / source / f"{level}.png"
+                smoothed = Image.fromarray(clean).resize((clean.shape[1] // (level + 1), clean.shape[0] // (level + 1)))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                smoothed.resize((clean.shape[1], clean.shape[0])).save(file)
+            scores[f"{source} {level}"] = share
+    (root / "subjective_ratings.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return scores
+
+
+def write_csiq(root: Path) -> dict[str, float]:
+    """Two references, two types at two levels."""
+    scores = {}
+    rows = ["image,type,level,dmos,dmos_std"]
+    for seed, name in enumerate(("bridge", "1600"), start=1):
+        clean = photo(seed)
+        save(root / "src_imgs" / f"{name}.png", clean)
+        for kind, folder, part in (("noise", "awgn", "AWGN"), ("jpeg 2000", "jpeg2000", "jpeg2000")):
+            for level in (1, 2):
+                file = f"{name}.{part}.{level}"
+                save(root / "dst_imgs" / folder / f"{file}.png", distorted(clean, level, level))
+                scores[file] = round(0.1 * level + 0.05 * seed, 3)
+                rows.append(f"{name},{kind},{level},{scores[file]},0.1")
+    (root / "csiq.DMOS.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return scores
+
+
+def write_aic3(root: Path) -> dict[str, float]:
+    """Two sources, two codecs at two levels, and each source as a version of itself."""
+    scores = {}
+    rows = ["img_num,codec,dlevel,img_source,img_distorted,distortion,CI_min,CI_max"]
+    for seed, name in enumerate(("00002", "00006"), start=1):
+        clean = photo(seed)
+        source = f"{name}_TE_crop.png"
+        save(root / "PTC_images" / source, clean)
+        rows.append(f"{name},source,0,{source},{source},0,0,0")
+        for codec in ("AVIF", "JPEGXL"):
+            for level in (1, 2):
+                file = f"{name}_{codec}_{level}.png"
+                save(root / "PTC_images" / file, distorted(clean, level, level))
+                scores[file] = round(0.25 * level + 0.01 * seed, 3)
+                rows.append(f"{name},{codec},{level},{source},{file},{scores[file]},0.1,0.9")
+    (root / "JPEG_AIC_reconstructed_jnd_scores.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return scores
+
+
 #: Writes a small tree of each dataset.
 WRITE: dict[str, Any] = {
     "jianjin008": write_jianjin008,
@@ -245,7 +308,10 @@ WRITE: dict[str, Any] = {
     "mict": lambda root: write_label_table(
         root, "image,reference,type,parameter,mos", "{image},{reference},JPEG,{level},{score}", ("1", "3.5", "5")
     ),
+    "csiq": write_csiq,
     "konjnd": write_konjnd,
+    "konjnd1k": write_konjnd1k,
+    "aic3": write_aic3,
     "thresholds": lambda root: write_label_table(
         root, "image,reference,stimulus,multiple,study", "{image},{reference},gabor,{score},x", ("0", "1", "4")
     ),

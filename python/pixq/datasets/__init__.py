@@ -8,11 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pixq.datasets.aic3 import AIC3
 from pixq.datasets.base import Adapter, DatasetIndex, ImagePair, Problem
 from pixq.datasets.colour_pairs import COLOUR_PAIRS
+from pixq.datasets.csiq import CSIQ
 from pixq.datasets.jianjin008 import JIANJIN008
 from pixq.datasets.kadid10k import KADID10K
 from pixq.datasets.konjnd import KONJND
+from pixq.datasets.konjnd1k import KONJND1K
 from pixq.datasets.live import LIVE
 from pixq.datasets.mict import MICT
 from pixq.datasets.midd_gar import MIDD_GAR
@@ -33,7 +36,10 @@ ADAPTERS: dict[str, Adapter] = {
     "live": LIVE,
     "midd-gar": MIDD_GAR,
     "mict": MICT,
+    "csiq": CSIQ,
     "konjnd": KONJND,
+    "konjnd1k": KONJND1K,
+    "aic3": AIC3,
     "thresholds": THRESHOLDS,
     "colour-pairs": COLOUR_PAIRS,
     "pairs": PAIRS,

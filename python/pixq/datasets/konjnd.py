@@ -30,6 +30,12 @@ CONTRACT = LabelContract(
     kind="pjnd",
 )
 
+CITATION = (
+    "H. Lin, G. Chen, M. Jenadeleh, V. Hosu, U.-D. Reips, R. Hamzaoui, D. Saupe. Large-scale crowdsourced "
+    "subjective assessment of picturewise just noticeable difference. IEEE Transactions on Circuits and Systems "
+    "for Video Technology 32, 5859-5873, 2022. doi:10.1109/TCSVT.2022.3163860"
+)
+
 _NAME = re.compile(r"(.+)_([A-Za-z0-9]+)_(\d{1,3})\.[A-Za-z0-9]+", re.ASCII)
 
 
@@ -140,11 +146,7 @@ KONJND = Adapter(
         "pjnd_range [low, high] or pjnds, one level per person)"
     ),
     licence="that of its authors; the demos of KonJND-1k and LocJND: MIT",
-    citation=(
-        "H. Lin, G. Chen, M. Jenadeleh, V. Hosu, U.-D. Reips, R. Hamzaoui, D. Saupe. Large-scale crowdsourced "
-        "subjective assessment of picturewise just noticeable difference. IEEE Transactions on Circuits and Systems "
-        "for Video Technology 32, 5859-5873, 2022. doi:10.1109/TCSVT.2022.3163860"
-    ),
+    citation=CITATION,
     contract=CONTRACT,
     index=index_konjnd,
 )

@@ -104,6 +104,10 @@ class Tree:
         here = self._listing("")
         return here.only(name) in here.folders
 
+    def folders(self, folder: str) -> list[str]:
+        """Paths of the folders in a folder, sorted, without hidden ones."""
+        return sorted(_join(folder, name) for name in self._listing(folder).folders if name[0] != ".")
+
     def images(self, folder: str) -> list[str]:
         """Paths of the image files in a folder, sorted, without hidden files such as `._I01.png` of macOS."""
         listing = self._listing(folder)
