@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from pixq import datasets
 from pixq._core import psnr
-from pixq.distort import DISTORTIONS, LEVELS, Image, distort, synthetic_quality, write_tree
+from pixq.distort import DISTORTIONS, LEVELS, Image, distort, parse_chain, synthetic_quality, write_tree
 from pixq.distort.colours import saturation
 from pixq.distort.pixels import from_lab, from_ycbcr, lab_planes, to_uint8, to_ycbcr
 from pixq.errors import PixqError
@@ -353,3 +355,40 @@ def test_wrong_ladders_are_named(kinds: list[str], levels: object, message: str,
         write_tree({"one": image}, tmp_path / "tree", kinds, levels)  # type: ignore[arg-type]
     assert message in str(raised.value)
     assert not (tmp_path / "tree").exists()
+
+
+def test_a_chain_is_its_links_one_after_the_other(image: Image, tmp_path: Path) -> None:
+    chain = parse_chain("gaussian_blur:1.5, jpeg:40")
+    assert str(chain) == "gaussian_blur:1.5,jpeg:40"
+    nothing = np.random.default_rng(0)
+    blurred = DISTORTIONS["gaussian_blur"].apply(image, 1.5, nothing)
+    expected = DISTORTIONS["jpeg"].apply(blurred, 40, nothing)
+    np.testing.assert_array_equal(chain.apply(image, 0), expected)
+    noisy = parse_chain("white_noise:8,white_noise:8")
+    twice = noisy.apply(image, 0, name="I01").astype(int) - image
+    # Two draws, not one that is twice as strong.
+    assert twice.std() == pytest.approx(8 * np.sqrt(2), rel=0.15)
+    assert write_tree({"one": image}, tmp_path / "tree", ["jpeg"], [1], chains=[chain, noisy])
+    names = sorted(path.name for path in (tmp_path / "tree" / "jnd_img").iterdir())
+    assert names == ["I01_10_01.png", "I01_80_01.png", "I01_81_01.png"]
+    np.testing.assert_array_equal(read(tmp_path / "tree" / "jnd_img" / "I01_80_01.png"), expected)
+    kinds = {pair.distortion_type for pair in datasets.index("jianjin008", tmp_path / "tree").pairs}
+    assert kinds == {"10", "80", "81"}
+    labels = json.loads((tmp_path / "tree" / "labels.json").read_text())
+    assert labels["chains"] == {"gaussian_blur:1.5,jpeg:40": 80, "white_noise:8,white_noise:8": 81}
+    assert not write_tree({"one": image}, tmp_path / "tree", ["jpeg"], [1], chains=[chain, noisy])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("blur:1", "unknown distortion 'blur'"),
+        ("jpeg", "give jpeg a whole number from 4 to 100"),
+        ("jpeg:40.5", "give jpeg a whole number from 4 to 100"),
+        ("gaussian_blur:nan", "give gaussian_blur a number from 0 to 4"),
+        ("gaussian_blur:1,", "unknown distortion ''"),
+    ],
+)
+def test_chains_that_are_none_are_named(text: str, words: str) -> None:
+    with pytest.raises(PixqError, match=re.escape(words)):
+        parse_chain(text)

@@ -11,7 +11,7 @@ from pixq import ranges
 from pixq.cli.messages import note, print_lines, warn
 from pixq.cli.number_options import number_in
 from pixq.cli.options import AS_SHOWN, ImageOptions
-from pixq.distort import DISTORTIONS, LEVELS, find_references, read_references, write_tree, write_triplets
+from pixq.distort import DISTORTIONS, LEVELS, find_references, parse_chain, read_references, write_tree, write_triplets
 from pixq.errors import PixqError
 
 __all__ = ["distort"]
@@ -24,6 +24,7 @@ def distort(
     count: Annotated[int | None, number_in(ranges.COUNT)] = None,
     kinds: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
     levels: str | None = None,
+    chain: Annotated[list[str] | None, Parameter(negative=())] = None,
     seed: Annotated[int, number_in(ranges.SEED)] = 0,
     max_pixels: Annotated[int, number_in(ranges.MAX_PIXELS)] = 1 << 28,
     images: ImageOptions = AS_SHOWN,
@@ -47,13 +48,16 @@ def distort(
         Kinds of distortion. Default: all.
     levels
         Levels of each kind, 1 to 5, separated by commas. Default: 1,2,3,4,5.
+    chain
+        Kinds one after the other, each with its parameter, like gaussian_blur:2,jpeg:40; may be given several times.
+        With it, --kinds has no default.
     seed
         Seed of everything random.
     max_pixels
         Refuse larger images.
     """
     if interpolation:
-        for option, value in (("--kinds", kinds), ("--levels", levels)):
+        for option, value in (("--kinds", kinds), ("--levels", levels), ("--chain", chain)):
             if value is not None:
                 raise PixqError(f"{option} is for whole images, and --interpolation makes crops; leave one of them out")
     elif count is not None:
@@ -70,10 +74,13 @@ def distort(
         made = f"{2 * crops * len(pictures)} pairs of {crops * len(pictures)} crops"
         dataset = "triplets"
     else:
-        names = [name for item in kinds or DISTORTIONS for name in item.split(",")]
+        chains = [parse_chain(text) for text in dict.fromkeys(chain or ())]
+        names = [name for item in kinds or ([] if chains else DISTORTIONS) for name in item.split(",")]
+        if levels is not None and not names:
+            raise PixqError("--levels has no effect on --chain alone; add --kinds, or remove it")
         ladder = _levels(levels)
-        written = write_tree(pictures, out, list(dict.fromkeys(names)), ladder, seed)
-        made = f"{len(pictures) * len(set(names)) * len(set(ladder))} distorted images"
+        written = write_tree(pictures, out, list(dict.fromkeys(names)), ladder, seed, chains)
+        made = f"{len(pictures) * (len(set(names)) * len(set(ladder)) + len(chains))} distorted images"
         dataset = "jianjin008"
     print_lines(
         f"{out}: {made} of {len(pictures)} references, {'written' if written else 'there already'}; "

@@ -5,6 +5,7 @@ people: see `synthetic_quality` and `visibility`. To add a distortion, see `pixq
 """
 
 from pixq.distort.apply import distort, synthetic_quality
+from pixq.distort.chain import Chain, parse_chain
 from pixq.distort.interpolation import Triplet, make_triplets, write_triplets
 from pixq.distort.kinds import DISTORTIONS, LEVELS, Distortion, Image
 from pixq.distort.references import find_references, read_references
@@ -14,12 +15,14 @@ from pixq.distort.visibility import synthetic_class, visibility
 __all__ = [
     "DISTORTIONS",
     "LEVELS",
+    "Chain",
     "Distortion",
     "Image",
     "Triplet",
     "distort",
     "find_references",
     "make_triplets",
+    "parse_chain",
     "read_references",
     "synthetic_class",
     "synthetic_quality",

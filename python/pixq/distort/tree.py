@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pixq.distort.apply import check_image, distort, synthetic_quality
+from pixq.distort.chain import Chain
 from pixq.distort.kinds import DISTORTIONS, LEVELS, Image
 from pixq.distort.whole import MAKER, save_png, write_whole
 from pixq.errors import PixqError
@@ -23,6 +24,8 @@ _NOTE = (
 )
 # Increase it when a distortion's pixels or the layout change, so that existing trees are written again.
 _VERSION = 1
+#: The number of the first chain in file names.
+_CHAINS = 80
 
 
 def write_tree(
@@ -31,6 +34,7 @@ def write_tree(
     kinds: Sequence[str],
     levels: Sequence[int] | Mapping[str, Sequence[int]],
     seed: int = 0,
+    chains: Sequence[Chain] = (),
 ) -> bool:
     """Distort references and write them with synthetic scores, in the layout of Jianjin008.
 
@@ -51,6 +55,8 @@ def write_tree(
         Levels, 1 to 5: the same for all kinds, or a mapping with those of each kind.
     seed
         Seed of `distort`, which gets `I<nn>` as the image's name.
+    chains
+        Distortions one after the other; the first is number 80 in file names, the next 81, each with the level 1.
 
     Returns
     -------
@@ -74,8 +80,10 @@ def write_tree(
     I01_16_02.png 0.446407
     """
     root = Path(root)
-    if not references or not kinds:
+    if not references or not (kinds or chains):
         raise PixqError("there is nothing to write: give at least one reference and one kind of distortion")
+    if len(chains) > 100 - _CHAINS:
+        raise PixqError(f"there are {len(chains)} chains; give {100 - _CHAINS} at most")
     for name, image in references.items():
         check_image(image, name)
     ladders = {kind: _ladder(kind, levels) for kind in kinds}
@@ -85,6 +93,11 @@ def write_tree(
         for image_id in ids
         for kind, ladder in ladders.items()
         for level in ladder
+    }
+    linked = {
+        f"{image_id}_{_CHAINS + place:02d}_01.png": (image_id, chain)
+        for image_id in ids
+        for place, chain in enumerate(chains)
     }
     made = {
         "synthetic": True,
@@ -106,9 +119,15 @@ def write_tree(
             }
             for kind, ladder in ladders.items()
         },
+        **({"chains": {str(chain): _CHAINS + place for place, chain in enumerate(chains)}} if chains else {}),
     }
     labels = json.dumps(made, indent=2, ensure_ascii=False) + "\n"
-    wanted = {"labels.json", "mos.txt", *(f"ref_img/{i}.png" for i in ids), *(f"jnd_img/{f}" for f in files)}
+    wanted = {
+        "labels.json",
+        "mos.txt",
+        *(f"ref_img/{i}.png" for i in ids),
+        *(f"jnd_img/{f}" for f in (*files, *linked)),
+    }
 
     def fill(new: Path) -> None:
         (new / "ref_img").mkdir()
@@ -117,14 +136,18 @@ def write_tree(
             save_png(references[name], new / "ref_img" / f"{image_id}.png")
 
         def write(file: str) -> str:
-            image_id, kind, level = files[file]
+            image_id = file.partition("_")[0]
             reference = references[ids[image_id]]
-            distorted = distort(reference, kind, level, seed, name=image_id)
+            if file in files:
+                _, kind, level = files[file]
+                distorted = distort(reference, kind, level, seed, name=image_id)
+            else:
+                distorted = linked[file][1].apply(reference, seed, name=image_id)
             save_png(distorted, new / "jnd_img" / file)
             return f"{file} {synthetic_quality(reference, distorted):.6g}\n"
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            (new / "mos.txt").write_text("".join(pool.map(write, files)), encoding="utf-8")
+            (new / "mos.txt").write_text("".join(pool.map(write, (*files, *linked))), encoding="utf-8")
 
     return write_whole(root, labels, wanted, fill)
 
