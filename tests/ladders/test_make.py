@@ -212,6 +212,11 @@ def test_what_is_there_is_not_overwritten(photos: Path, tmp_path: Path) -> None:
         make()
 
 
+def test_a_file_in_place_of_the_folder_is_named(photos: Path) -> None:
+    with pytest.raises(PixqError, match=r"p1.png: is a file; give the name of a folder"):
+        make_ladders([photos / "p0.png"], photos / "p1.png")
+
+
 def test_two_photos_of_one_name_are_refused(photos: Path, tmp_path: Path) -> None:
     Image.open(photos / "p0.png").save(tmp_path / "p0.bmp")
     with pytest.raises(PixqError, match="would have the same folder p0"):

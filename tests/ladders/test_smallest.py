@@ -142,6 +142,14 @@ def test_nothing_is_overwritten(limit: Limit, photos: Path, tmp_path: Path) -> N
         make_smallest(limit, [folder / "p0.png"], tmp_path / "out", ["white_noise", "gaussian_blur"])
 
 
+def test_photos_that_are_too_small_and_files_in_place_of_folders_are_named(limit: Limit, tmp_path: Path) -> None:
+    Image.new("RGB", (30, 19)).save(tmp_path / "small.png")
+    with pytest.raises(PixqError, match=r"small.png: has 30x19 pixels, and a patch takes 20x20"):
+        make_smallest(limit, [tmp_path / "small.png"], tmp_path / "out")
+    with pytest.raises(PixqError, match=r"small.png: is a file; give the name of a folder"):
+        make_smallest(limit, [tmp_path / "small.png"], tmp_path / "small.png")
+
+
 def test_a_run_of_scores_goes_by_its_cut(photos: Path, tmp_path: Path) -> None:
     scorer = pixq.load(judging.quality_run(tmp_path / "run"))
     limit = choose_limit(scorer, margin=0.5)

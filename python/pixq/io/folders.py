@@ -21,6 +21,7 @@ __all__ = [
     "Entry",
     "FolderFiles",
     "LeftOut",
+    "check_folder",
     "explain_missing",
     "find_files",
     "find_path",
@@ -33,6 +34,18 @@ SPECIAL = "is a pipe, a socket or a device, not a file"
 _DANGLING = "is a link that leads nowhere"
 _LOOP = "is a link that leads back to itself"
 _TWICE = "is the same folder as {}, which was read"
+
+
+def check_folder(path: Path) -> None:
+    """Check that a folder to write to is not a file.
+
+    Raises
+    ------
+    PixqError
+        If it is.
+    """
+    if path.exists() and not path.is_dir():
+        raise PixqError(f"{path}: is a file; give the name of a folder")
 
 
 @dataclass(frozen=True, slots=True)

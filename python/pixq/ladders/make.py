@@ -22,7 +22,7 @@ from pixq.distort.references import find_references
 from pixq.drawing.map_pictures import encode as encode_png
 from pixq.errors import PixqError
 from pixq.io.atomic import WRITABLE, checksum, explain_os_errors, scratch_path
-from pixq.io.folders import LeftOut
+from pixq.io.folders import LeftOut, check_folder
 from pixq.io.images import AS_SHOWN, ReadOptions, explain_image_errors, load_pixels, to_8_bits
 from pixq.io.json_file import write_model
 from pixq.io.progress import ProgressCallback, ignore_progress
@@ -143,6 +143,7 @@ def make_ladders(
         If a reference can't be read, a codec is unknown or not installed, or a folder is there already that was made in
         another way.
     """
+    check_folder(out)
     found = find_references(references)
     ladders = [_plan(choose_codec(name), levels, chroma) for name in dict.fromkeys(codecs)]
     if not ladders:

@@ -17,7 +17,7 @@ from pixq.distort.references import find_references
 from pixq.errors import PixqError
 from pixq.io.atomic import checksum, save_bytes
 from pixq.io.csv import csv_writer, name_cell
-from pixq.io.folders import LeftOut
+from pixq.io.folders import LeftOut, check_folder
 from pixq.io.images import AS_SHOWN, Colours, ReadOptions, explain_image_errors, load_pixels, to_8_bits
 from pixq.io.json_file import FileModel, HexDigest, Share, read_model, write_model
 from pixq.io.progress import ProgressCallback, ignore_progress
@@ -139,6 +139,7 @@ def make_smallest(
         ranges.THREADS.check(threads, "--threads")
     chosen = [choose_codec(name) for name in dict.fromkeys(codecs)]
     chromas = {codec.name: codec.check_chroma(chroma) for codec in chosen}
+    check_folder(out)
     references = find_references(photos)
     targets = _targets(list(references.files.values()), out, chosen)
     settings = _settings(limit, reading)
@@ -165,6 +166,12 @@ def make_smallest(
                     raise PixqError(f"{files[codec.name]}: is there already; choose another --out, or remove it")
             if missing:
                 pixels = to_8_bits(load_pixels(photo, reading))
+                size = limit.scorer.size
+                if min(pixels.shape[:2]) < size:
+                    raise PixqError(
+                        f"{photo}: has {pixels.shape[1]}x{pixels.shape[0]} pixels, and a patch takes {size}x{size}; "
+                        "leave it out, or give a larger image"
+                    )
                 compared = len(CODECS["jpeg"].encode(pixels, CODECS["jpeg"].value(_COMPARED), "4:2:0", ""))
                 searches = [
                     pool.submit(find_smallest, limit, pixels, codec, chromas[codec.name], photo.stem)
