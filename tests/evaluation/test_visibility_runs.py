@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnxruntime import InferenceSession
 
 from pixq import PixqError, load
 from pixq.classes import GREEN
@@ -17,7 +18,7 @@ from pixq.decisions.pjnd_cuts import PJND
 from pixq.evaluation.calibrate import CalibrateSettings, calibrate
 from pixq.evaluation.evaluate import EvaluateSettings, evaluate
 from pixq.patches.store import PatchSet
-from pixq.runs.onnx_export import export_onnx
+from pixq.runs.onnx_export import TOLERANCE, export_onnx
 from pixq.scoring.scorer import DEFAULT
 from pixq.train.init_from_run import finetuning_recipe
 from pixq.viewing import ViewingConditions
@@ -92,9 +93,19 @@ def test_the_command_says_up_to_which_jnd(run: Path, target: PatchSet, tmp_path:
     assert lines[2] == "seen 60 pixels per degree, white 200 cd/m2, room 250 lux, side by side"
 
 
-def test_a_file_that_would_score_otherwise_is_not_exported(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(PixqError, match="an ONNX file would score otherwise; use the run itself"):
-        export_onnx(run, tmp_path / "model.onnx")
+@pytest.mark.slow
+def test_an_onnx_file_has_the_quality_and_no_score(run: Path, target: PatchSet, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(run, tmp_path / "own"))
+    report = export_onnx(own, own / "model.onnx", target)
+    assert report.difference <= TOLERANCE
+    session = InferenceSession(own / "model.onnx", providers=["CPUExecutionProvider"])
+    assert [output.name for output in session.get_outputs()] == ["quality", "weight"]
+    # Visibility is measured by the core, whatever computes the quality.
+    core, onnx = (load(own, engine=engine).map(GREY, BRIGHTER) for engine in ("core", "onnx"))
+    np.testing.assert_array_equal(onnx.score, core.score)
+    np.testing.assert_allclose(onnx.quality, core.quality, rtol=0, atol=TOLERANCE)
+    assert onnx.verdict.jnd == core.verdict.jnd
+    np.testing.assert_array_equal(onnx.classes, core.classes)
 
 
 def test_a_run_that_starts_from_it_trains_the_scores(run: Path) -> None:

@@ -53,7 +53,10 @@ class OnnxReport:
 
 
 class _Outputs(nn.Module):
-    """The outputs of the file: quality, the weight in an image's score, the score, an ordinal head's probabilities."""
+    """The outputs of the file: quality, the weight in an image's score, the score, an ordinal head's probabilities.
+
+    Those of `visibility` are the first two: its scores are measured, not computed by the network.
+    """
 
     def __init__(self, model: PatchModel) -> None:
         super().__init__()
@@ -62,6 +65,8 @@ class _Outputs(nn.Module):
     def forward(self, reference: Tensor, distorted: Tensor) -> tuple[Tensor, ...]:
         scores = self.model(reference, distorted)
         head = self.model.head
+        if self.model.spec.scores_visibility:
+            return self.model.quality(scores), scores.weight.mean(dim=1)
         outputs = (self.model.quality(scores), scores.weight.mean(dim=1), head.score(scores.raw))
         return (*outputs, head.probabilities(scores.raw)) if isinstance(head, Ordinal) else outputs
 
@@ -76,6 +81,9 @@ def export_onnx(
     calibrations cut; and for an ordinal head `probabilities`, float32 (n, 3) of Red, Orange and Green. Its
     metadata describes the model and has the BLAKE3 of the weights, as JSON under `pixq`.
 
+    The file of a run of `visibility` has no `score`: that is measured by the core, and depends on how people look at
+    the images. Its `quality` is the same as that of the run.
+
     Parameters
     ----------
     run
@@ -88,18 +96,13 @@ def export_onnx(
     Raises
     ------
     PixqError
-        If the run or its patch set is missing, its scores are visibility, which is measured and not a network's output,
-        `out` exists, or the file's outputs differ from PyTorch's by more than `TOLERANCE`.
+        If the run or its patch set is missing, `out` exists, or the file's outputs differ from PyTorch's by more than
+        `TOLERANCE`.
     """
     out = Path(out)
     if out.exists():
         raise PixqError(f"{out}: already exists; choose another --out or delete it")
     model, recipe, info = load_model(run)
-    if recipe.model.scores_visibility:
-        raise PixqError(
-            f"{run}: the scores of {recipe.model.name} are measured by the core, and its network has only the quality, "
-            "so an ONNX file would score otherwise; use the run itself, which needs no PyTorch"
-        )
     require("onnxscript")
     onnx, runtime = require("onnx"), require("onnxruntime")
     if patches is None:
@@ -116,7 +119,8 @@ def export_onnx(
     reference, distorted = patches.reference[records.reference_row], patches[chosen].fused()
 
     outputs = _Outputs(model).eval()
-    names = ["quality", "weight", "score", "probabilities"][: 4 if isinstance(model.head, Ordinal) else 3]
+    outputs_of = 2 if recipe.model.scores_visibility else 4 if isinstance(model.head, Ordinal) else 3
+    names = ["quality", "weight", "score", "probabilities"][:outputs_of]
     pairs = torch.from_numpy(reference), torch.from_numpy(distorted)
     data = _export(outputs, pairs, names, onnx, _metadata(recipe.model.model_dump(mode="json"), info))
 

@@ -66,7 +66,10 @@ class OnnxEngine:
         except Exception as error:
             raise PixqError(f"{path}: is damaged ({one_line(error)}); {again}") from None
         self._outputs = [output.name for output in self._session.get_outputs()]
-        if metadata.get("weights") != blake3 or "score" not in self._outputs:
+        # The scores of `visibility` are measured by the core; the network's are its quality.
+        visible = dict(metadata.get("model") or {}).get("name") == "visibility"
+        self._own = () if visible else ("score",)
+        if metadata.get("weights") != blake3 or not {*self._own, "quality"} <= set(self._outputs):
             raise PixqError(f"{path}: was not made from this run's weights; {again}")
         self.path = path
         self.shape = tuple(self._session.get_inputs()[0].shape[1:])
@@ -90,8 +93,8 @@ class OnnxEngine:
         ValueError
             If the patches have another size than the file takes.
         """
-        score, quality, weight = self._run(("score", "quality", "weight"), reference, distorted)
-        return EngineScores(score.astype(np.float64), quality, weight)
+        *own, quality, weight = self._run((*self._own, "quality", "weight"), reference, distorted)
+        return EngineScores((own[0] if own else quality).astype(np.float64), quality, weight)
 
     def probabilities(self, reference: Bytes, distorted: Bytes) -> NDArray[np.float32]:
         """See `Engine`."""
