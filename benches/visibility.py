@@ -4,6 +4,7 @@
 
 - Side by side and the slope of P(notice): the likelihood of the numbers of people who said "different" (MIDD-GAR), on
   all photographs, and on all but one to predict that one.
+- What ranks the images of MIDD-GAR, chosen by LIVE alone: pooling, structure and colour.
 - Flicker: the cut that puts most PJNDs into people's ranges (KonJND-1k, LocJND), and that of each without the others.
 - Detection: the unit at which most targets, drawn at multiples of published thresholds, have that many JND.
 - What no table of people covers: even changes, and small ones. Blocks are put at random places of photographs, seeded.
@@ -14,16 +15,20 @@ Real data: ../shared/data, or PIXQ_TEST_DATA. About a minute.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.stats import spearmanr
 
+from pixq import visibility
+from pixq._core import visible_differences
 from pixq.io.images import load_pixels
 from pixq.ladders.ground_truth import read_ground_truth
 from pixq.ladders.pjnd import SourceRange, choose_green_cut, leave_one_out
 from pixq.viewing import ViewingConditions
-from pixq.visibility import NOTICED, SENSITIVITY, measure_visibility, notice_probability
+from pixq.visibility import NOTICED, PATCH, SENSITIVITY, measure_visibility, notice_probability
 from truth import DATA, DENSITIES, MULTIPLES, TARGETS, dataset, loaded, rows_of, targets
 
 Floats = NDArray[np.float64]
@@ -78,6 +83,45 @@ def side_by_side() -> Iterator[str]:
         error = sum(abs(share[group].mean() - said[group].mean()) * len(group) for group in groups) / len(share)
         rmse = np.sqrt(np.mean((share - said) ** 2))
         yield f"  P(notice) {title}: RMSE {rmse:.3f}, calibration error in five groups {error:.3f}"
+
+
+def without_midd() -> Iterator[str]:
+    """Pooling, structure and colour, chosen by LIVE alone, and what they are worth on MIDD-GAR."""
+    viewing = ViewingConditions()
+
+    def measured(name: str, folder: str) -> tuple[list[tuple[list[NDArray[np.float32]], Floats]], list[float]]:
+        pairs = list(dataset(name, DATA / folder))
+        found = []
+        for pair in pairs:
+            images = [np.ascontiguousarray(image) for image in pair.load()]
+            sides = [np.minimum(side - np.arange(0, side, PATCH), PATCH) for side in images[0].shape[:2]]
+            part = visible_differences(
+                *images,
+                size=PATCH,
+                pixels_per_degree=viewing.pixels_per_degree,
+                peak_luminance=viewing.peak_luminance,
+                black_luminance=viewing.black_luminance,
+            )
+            found.append((part, np.multiply.outer(*sides) / viewing.pixels_per_degree**2))
+        return found, [pair.label for pair in pairs]
+
+    sets = [measured("live", "live"), measured("midd-gar", "midd_gar")]
+    rows = []
+    kept = visibility._COLOUR, visibility._STRUCTURE, visibility._STRUCTURE_BOUND
+    for pooling, *constants in product((2, 3, 4, 5, 6), (0.25, 0.5, 1.0), (10, 20, 40), np.log([2.0, 3.0, 4.0])):
+        visibility._COLOUR, visibility._STRUCTURE, visibility._STRUCTURE_BOUND = constants
+        ranks = []
+        for found, labels in sets:
+            pooled = [float((visibility._local(part, area) ** pooling * area).sum()) for part, area in found]
+            ranks.append(abs(float(spearmanr(np.array(pooled) ** (1 / pooling), labels)[0])))
+        rows.append(ranks)
+    visibility._COLOUR, visibility._STRUCTURE, visibility._STRUCTURE_BOUND = kept
+    rows.sort(reverse=True)
+    near = [midd for live, midd in rows if live > rows[0][0] - 0.003]
+    yield (
+        f"pooling, structure and colour chosen by LIVE alone (SRCC {rows[0][0]:.3f}): MIDD-GAR {rows[0][1]:.3f}; "
+        f"{min(near):.3f} to {max(near):.3f} by the {len(near)} of {len(rows)} choices within .003 of the best on LIVE"
+    )
 
 
 def flicker() -> Iterator[str]:
@@ -155,7 +199,7 @@ def blocks() -> Iterator[str]:
 
 
 def main() -> None:
-    for part in (side_by_side, flicker, detection, even_changes, blocks):
+    for part in (side_by_side, without_midd, flicker, detection, even_changes, blocks):
         for line in part():
             print(line, flush=True)
 
