@@ -78,6 +78,7 @@ bench: $(STAMPS)/pixq $(STAMPS)/test  ## Kernels (criterion), across the boundar
 	$(PY) benches/calibration.py
 	$(PY) benches/prediction.py
 	$(PY) benches/ladders.py
+	$(PY) benches/ladder_make.py
 	$(PY) benches/flicker.py
 	$(PY) benches/study.py
 
