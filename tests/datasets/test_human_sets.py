@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,15 @@ def test_konjnd1k_gives_the_satisfied_user_ratio(tmp_path: Path) -> None:
     assert [sur["SRC2", float(level)] for level in range(1, 6)] == pytest.approx([2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 3])
     observers = {(pair.reference_id, pair.level): pair.observers for pair in index.pairs}
     assert observers["SRC1", 5.0] == Observers(4, 3)
-    # A source without levels, and one without a folder.
+    # Another source whose files have the same names, in a folder of its own.
+    shutil.copytree(tmp_path / "bpg" / "SRC2", tmp_path / "bpg" / "SRC4")
+    shutil.copyfile(tmp_path / "source_image" / "SRC2.png", tmp_path / "source_image" / "SRC4.png")
+    with (tmp_path / "subjective_ratings.csv").open("a") as file:
+        file.write('SRC4,BPG,"[1]"\n')
+    index = datasets.index("konjnd1k", tmp_path)
+    assert index.problems == ()
+    assert [pair.image_id for pair in index.pairs][-2:] == ["SRC4_BPG_004", "SRC4_BPG_005"]
+    # A source without levels.
     with (tmp_path / "subjective_ratings.csv").open("a") as file:
         file.write('SRC3,BPG,"[1]"\n')
     problems = [(problem.kind, problem.file) for problem in datasets.index("konjnd1k", tmp_path).problems]

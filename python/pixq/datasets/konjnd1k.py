@@ -68,7 +68,8 @@ def index_konjnd1k(root: Path) -> DatasetIndex:
             lines.append(
                 ScoreLine(
                     line=line,
-                    image_id=stem(file.rpartition("/")[2]),
+                    # Files in the folder of a source may be called by their numbers alone.
+                    image_id=f"{source}_{codec}_{number:03d}",
                     reference_id=source,
                     group=source,
                     reference=by_stem.get(source, f"{sources}/{source}.png"),
