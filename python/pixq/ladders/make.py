@@ -293,6 +293,9 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        # There, signal 0 is Ctrl-C.
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
